@@ -1,0 +1,46 @@
+# Everything a developer does here. `make` alone lists it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO_SECONDS ?=
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench docs fmt clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "asynqio needs Python 3.11 or later; say which with make PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt --group dev -e '.[all]'
+	@touch $@
+
+demo: $(READY) ## see it work: queues, retries, results, live (DEMO_SECONDS=20 stops by itself)
+	@$(BIN)/asynqio demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
+
+test: $(READY) ## all tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+check: $(READY) ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_layers.py
+
+bench: $(READY) ## throughput, latency and memory per broker
+	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(READY) ## check the documentation: links, drawings, snippets
+	$(BIN)/python -m pytest -q tests/test_docs.py tests/test_examples.py
+
+fmt: $(READY) ## format the code and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove the virtual environment and all caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

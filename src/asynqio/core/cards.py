@@ -1,0 +1,86 @@
+"""What a server says of itself, and the figures of a queue. Plain values, kept and handed out by brokers."""
+
+from __future__ import annotations
+
+import msgspec
+
+from asynqio.core.message import TaskState
+
+
+class WorkerCard(msgspec.Struct, frozen=True):
+    """One task that a server is running now."""
+
+    queue: str
+    id: str
+    type: str
+    started_at: float
+    #: When its time is over; 0 when it has no limit.
+    deadline: float = 0.0
+    #: It was told to stop, and did not come back yet.
+    stuck: bool = False
+
+
+class ServerCard(msgspec.Struct, frozen=True):
+    """One worker server, as it presents itself at every heartbeat."""
+
+    id: str
+    host: str
+    pid: int
+    started_at: float
+    queues: dict[str, int]
+    strict_priority: bool = False
+    concurrency: int = 1
+    #: "active" or "stopped" (it finishes what it has and takes nothing new).
+    status: str = "active"
+    workers: list[WorkerCard] = []
+    #: Since its start: attempts that ended, and those of them that failed.
+    processed: int = 0
+    failed: int = 0
+    #: Finished too late: the lease had passed to somebody else and the result was refused.
+    refused: int = 0
+
+
+class QueueStats(msgspec.Struct, frozen=True):
+    """The figures of one queue at one moment."""
+
+    queue: str
+    paused: bool = False
+    pending: int = 0
+    active: int = 0
+    scheduled: int = 0
+    retry: int = 0
+    archived: int = 0
+    completed: int = 0
+    aggregating: int = 0
+    #: Number of groups that hold tasks.
+    groups: int = 0
+    #: Seconds that the oldest pending task has been waiting.
+    latency: float = 0.0
+    #: Attempts that ended, and failed, today (UTC) and since the queue exists.
+    processed: int = 0
+    failed: int = 0
+    processed_total: int = 0
+    failed_total: int = 0
+
+    @property
+    def size(self) -> int:
+        """Tasks in the queue, in whatever state."""
+        return sum(int(getattr(self, state.value)) for state in TaskState)
+
+
+class DayStats(msgspec.Struct, frozen=True):
+    """What a queue did on one day (UTC)."""
+
+    queue: str
+    day: str
+    processed: int = 0
+    failed: int = 0
+
+
+class GroupStats(msgspec.Struct, frozen=True):
+    """One group that waits to be aggregated."""
+
+    group: str
+    size: int
+    oldest_at: float
+    newest_at: float

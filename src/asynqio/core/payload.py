@@ -1,0 +1,135 @@
+"""Values ↔ JSON payloads, and a function's signature ↔ one JSON object with its arguments by name.
+
+msgspec checks types while it decodes. Dataclasses, attrs classes, TypedDicts, NamedTuples and msgspec structs
+are its own; pydantic models are recognised by their methods, so pydantic need not be installed.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from asynqio.errors import BadPayload, ConfigError, InvalidArguments, NotSerializable
+
+
+def _enc_hook(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _dec_hook(wanted: Any, value: Any) -> Any:
+    if hasattr(wanted, "model_validate"):
+        return wanted.model_validate(value)
+    raise TypeError(f"{wanted!r} cannot be read from JSON")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_enc_hook)
+
+
+@functools.lru_cache(maxsize=512)
+def _decoder(wanted: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(wanted, dec_hook=_dec_hook)
+
+
+def encode(type: str, value: Any) -> bytes:
+    """`value` as JSON. Raises NotSerializable, naming the task type."""
+    try:
+        return _encoder.encode(value)
+    except (TypeError, ValueError, msgspec.EncodeError, RecursionError) as problem:
+        raise NotSerializable(type, str(problem)) from problem
+
+
+def decode(type: str, payload: bytes | None, wanted: Any = Any) -> Any:
+    """The JSON `payload`, checked against `wanted`. Raises BadPayload."""
+    if payload is None:
+        raise BadPayload(type, "there is no payload, and JSON is expected")
+    try:
+        return _decoder(wanted).decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, TypeError, RecursionError) as problem:
+        raise BadPayload(type, str(problem)) from problem
+
+
+class Binding:
+    """How the arguments of one function become a payload and back.
+
+    The payload is one object, `{"to": "ann@example.org", "subject": "Hello"}`, so that any language can
+    produce and consume it. Arguments that were not given are left out: the worker's defaults apply.
+    Unknown names are refused, as Python refuses them in a call.
+    """
+
+    def __init__(self, type: str, function: Callable[..., Any]) -> None:
+        self.type = type
+        self.signature = inspect.signature(function)
+        hints = _hints(function)
+        fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+        keyword_only: list[str] = []
+        for name, parameter in self.signature.parameters.items():
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                raise ConfigError(
+                    [f"task {type!r}: *{name} cannot be bound to a JSON object; name the arguments"]
+                )
+            hint = hints.get(name, Any)
+            _check_hint(type, name, hint)
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                keyword_only.append(name)
+            if parameter.default is parameter.empty:
+                fields.append((name, hint))
+            else:
+                fields.append((name, hint, msgspec.field(default_factory=_constant(parameter.default))))
+        arguments = msgspec.defstruct(
+            "Arguments", fields, kw_only=True, forbid_unknown_fields=True, omit_defaults=False
+        )
+        self._decode = msgspec.json.Decoder(arguments, dec_hook=_dec_hook).decode
+        self._positional = tuple(name for name in self.signature.parameters if name not in keyword_only)
+        self._keyword_only = tuple(keyword_only)
+        self._empty = not fields
+
+    def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        """The payload of a call. Raises InvalidArguments or NotSerializable."""
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as problem:
+            raise InvalidArguments(self.type, str(problem)) from None
+        return encode(self.type, bound.arguments)
+
+    def decode(self, payload: bytes | None) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments in a payload, positional and keyword-only. Raises BadPayload."""
+        if not payload and self._empty:
+            return [], {}
+        try:
+            values = self._decode(payload or b"{}")
+        except (msgspec.DecodeError, UnicodeDecodeError, ValueError, TypeError, RecursionError) as problem:
+            raise BadPayload(self.type, str(problem)) from problem
+        return (
+            [getattr(values, name) for name in self._positional],
+            {name: getattr(values, name) for name in self._keyword_only},
+        )
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except (NameError, TypeError):  # names that exist for the type checker only: unchecked then
+        return {}
+
+
+def _check_hint(type: str, name: str, hint: Any) -> None:
+    """Refuse what can never be read from JSON when the task is declared, not when it runs."""
+    if hasattr(hint, "model_validate"):
+        return
+    try:
+        kind = msgspec.inspect.type_info(hint)
+    except TypeError as problem:
+        raise ConfigError([f"task {type!r}, argument {name!r}: {problem}"]) from None
+    if isinstance(kind, msgspec.inspect.CustomType) and not hasattr(kind.cls, "model_validate"):
+        raise ConfigError([f"task {type!r}, argument {name!r}: {hint!r} cannot be read from JSON"])
+
+
+def _constant(value: Any) -> Callable[[], Any]:
+    return lambda: value
