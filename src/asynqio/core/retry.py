@@ -96,7 +96,7 @@ PortableRetry: TypeAlias = GoRetry | FixedRetry | ExponentialRetry
 #: What a server or a handler takes.
 RetryLike: TypeAlias = RetryPolicy | Callable[[int, BaseException, TaskMessage], float | timedelta]
 
-_decoder = msgspec.json.Decoder(GoRetry | FixedRetry | ExponentialRetry)
+_decoder: msgspec.json.Decoder[PortableRetry] = msgspec.json.Decoder(PortableRetry)
 
 
 def as_policy(retry: RetryLike) -> RetryPolicy:

@@ -229,7 +229,7 @@ def _max_retry(options: TaskOptions) -> int:
 
 
 def _headers(options: TaskOptions) -> dict[str, str]:
-    headers = dict(options.get("headers", {}))
+    headers: dict[Any, Any] = dict(options.get("headers", {}))
     for key, value in headers.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise InvalidOption("headers", {key: value}, "must map strings to strings")

@@ -1,0 +1,46 @@
+"""Stores of tasks. The one place that turns a URL into a broker; drivers are loaded when they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import SplitResult, urlsplit
+
+from asynqio.brokers.base import Store
+from asynqio.clock import Clock
+from asynqio.errors import ConfigError
+
+
+def open_broker(url: str, *, clock: Clock | None = None) -> Store:
+    """The broker that a URL names; enter it with `async with` before use. Raises ConfigError.
+
+    `memory://` (this process only), `memory://name` (shared by name within this process),
+    `sqlite:///relative.db`, `sqlite:////absolute.db`.
+    """
+    parts = urlsplit(url)
+    opener = _OPENERS.get(parts.scheme)
+    if opener is None:
+        known = ", ".join(f"{scheme}://" for scheme in _OPENERS)
+        raise ConfigError([f"broker URL {_without_secrets(parts)!r}: the scheme must be one of {known}"])
+    return opener(parts, clock)
+
+
+def _memory(parts: SplitResult, clock: Clock | None) -> Store:
+    from asynqio.brokers.memory import MemoryBroker
+
+    name = parts.netloc + parts.path
+    return MemoryBroker.named(name, clock=clock) if name else MemoryBroker(clock=clock)
+
+
+def _sqlite(parts: SplitResult, clock: Clock | None) -> Store:
+    from asynqio.brokers.sqlite import open_sqlite
+
+    return open_sqlite(parts, clock)
+
+
+_OPENERS: dict[str, Callable[[SplitResult, Clock | None], Store]] = {"memory": _memory, "sqlite": _sqlite}
+
+
+def _without_secrets(parts: SplitResult) -> str:
+    """The URL without user and password, for messages."""
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=host, query="").geturl()

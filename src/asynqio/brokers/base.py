@@ -1,0 +1,248 @@
+"""The contract between the library and its stores: `Broker` moves tasks, `Inspection` looks and tidies.
+
+Rules every broker keeps; `tests/conformance` is these sentences as tests:
+
+1.  A task lives in exactly one state of exactly one queue. Every method leaves it so, whatever is
+    cancelled or killed in between.
+2.  Answers are aligned with the input, one per item. An item is applied wholly or not at all; a batch need
+    not be.
+3.  `enqueue` answers DUPLICATE before ID_CONFLICT when both hold. A refused entry leaves no trace.
+4.  `dequeue` looks at queues in the order given, skips paused ones, takes the oldest first, never more than
+    `limit`. A task and its lease appear together.
+5.  A watch sees every signal from the moment it was opened; waiting may return early for no reason, and it
+    never takes anything.
+6.  `renew` touches only leases still held and says which.
+7.  `settle` acts only on an ACTIVE task whose lease this is, expired or not; otherwise it answers False and
+    changes nothing. Counters change in the same step. The uniqueness lock goes when the task is gone or
+    COMPLETED, if this task still holds it. `to=PENDING` puts the task at the front.
+8.  `forward` moves due SCHEDULED and RETRY tasks to PENDING, earliest first; those that belong to a group go
+    (back) to AGGREGATING.
+9.  `expired` only reads. What becomes of an abandoned task is decided by the same `decide`.
+10. `sweep` deletes what has outlived its retention and returns group batches whose time ran out to their
+    group.
+11. `merge_group` takes the merged task in and removes the members in one step, or neither.
+12. Time is the clock given at construction. Nothing blocks the event loop. `CancelledError` passes through.
+13. What is worth trying again is `BrokerUnavailable`; no driver's exception gets out.
+14. Stored bytes that cannot be decoded never stop anything: such a task is archived as `CORRUPT_TYPE` and
+    counted (quarantine), its neighbours go on.
+15. An archive keeps at most `archive_limit` tasks per queue, the youngest, none older than `archive_age`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol, Self, runtime_checkable
+
+import msgspec
+
+from asynqio.brokers.signals import Topic, Watch
+from asynqio.clock import Clock
+from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
+from asynqio.core.groups import GroupBatch, GroupRule
+from asynqio.core.lifecycle import Action, Lease, Settlement
+from asynqio.core.message import TaskInfo, TaskRef, TaskState
+from asynqio.core.task import Entry
+
+#: The type under which an undecodable task is shown; its payload are the bytes found.
+CORRUPT_TYPE = "asynqio:corrupt"
+#: Archived tasks kept per queue, and for how many seconds (Go: 10,000 and 90 days).
+ARCHIVE_LIMIT = 10_000
+ARCHIVE_AGE = 90 * 86_400.0
+#: Seconds that daily figures are kept.
+STATS_AGE = 90 * 86_400.0
+
+
+class Admission(enum.Enum):
+    """What became of one entry."""
+
+    ACCEPTED = enum.auto()
+    DUPLICATE = enum.auto()
+    ID_CONFLICT = enum.auto()
+
+
+class Forwarded(NamedTuple):
+    """`moved` tasks are pending now; the next one is due at `next_at` (None: none is waiting)."""
+
+    moved: int
+    next_at: float | None
+
+
+class Expired(NamedTuple):
+    """Leases that lapsed, and when the next one will if nobody renews it (None: no task is active)."""
+
+    leases: list[Lease]
+    next_at: float | None
+
+
+class Claimed(NamedTuple):
+    """Batches that are ours to aggregate, and when the next group will be ripe if nobody joins it."""
+
+    batches: list[GroupBatch]
+    next_at: float | None
+
+
+class Swept(NamedTuple):
+    """How many tasks were deleted, and when the next one will be (None: nothing waits for it)."""
+
+    deleted: int
+    next_at: float | None
+
+
+class Note(msgspec.Struct, frozen=True):
+    """What a running handler leaves with its task: a result, progress (JSON), or both."""
+
+    lease: Lease
+    result: bytes | None = None
+    progress: bytes | None = None
+
+
+class Moved(enum.Enum):
+    """What became of one task that an operator acted on."""
+
+    DONE = enum.auto()
+    NOT_FOUND = enum.auto()
+    WRONG_STATE = enum.auto()
+
+
+class Where(msgspec.Struct, frozen=True):
+    """The tasks of one state of one queue; for AGGREGATING of one group, or of all when it is empty."""
+
+    queue: str
+    state: TaskState
+    group: str = ""
+
+
+class Page(msgspec.Struct, frozen=True):
+    """At most `size` items from the `offset`-th on (0 is the first)."""
+
+    size: int = 30
+    offset: int = 0
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or self.offset < 0:
+            raise ValueError(f"{self!r}: size must be at least 1 and offset at least 0")
+
+
+class Broker(Protocol):
+    """A store of tasks. Every method is safe to call from several coroutines of one event loop at once."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def url(self) -> str:
+        """Where it is, without secrets: for messages, and to open it again in another process."""
+        ...
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes work on the same store (then leases need keeping from outside)."""
+        ...
+
+    def twin(self) -> Broker:
+        """Another handle on the same store, for use from another thread's event loop."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(self, *exc: object) -> None: ...
+
+    async def ping(self) -> None:
+        """Whether the store answers. Raises BrokerUnavailable."""
+        ...
+
+    def watch(self, topics: Iterable[Topic]) -> Watch:
+        """Be told when something happens (see signals.py). Needs a running event loop."""
+        ...
+
+    # tasks in
+
+    async def enqueue(self, entries: Sequence[Entry]) -> list[Admission]: ...
+
+    # tasks out
+
+    async def dequeue(self, queues: Sequence[str], limit: int, lease: float, owner: str) -> list[Lease]:
+        """Up to `limit` tasks, leased for `lease` seconds to the server called `owner`."""
+        ...
+
+    async def renew(self, leases: Sequence[Lease], lease: float) -> list[bool]:
+        """Make the leases last `lease` seconds from now; `expires_at` of those still held is updated."""
+        ...
+
+    async def renew_owner(self, owner: str, lease: float) -> int:
+        """Make every lease of this server last `lease` seconds from now; how many there were."""
+        ...
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]: ...
+
+    async def note(self, notes: Sequence[Note]) -> list[bool]:
+        """Keep results and progress with tasks whose lease is still held; False: it is not."""
+        ...
+
+    # what time does to tasks
+
+    async def forward(self, queues: Sequence[str], limit: int) -> Forwarded: ...
+    async def expired(self, queues: Sequence[str], limit: int) -> Expired: ...
+    async def sweep(self, queues: Sequence[str], limit: int) -> Swept: ...
+
+    # groups
+
+    async def claim_groups(self, queues: Sequence[str], rule: GroupRule, limit: int) -> Claimed: ...
+    async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | None:
+        """Put `merged` in the members' place. None: the batch is not ours any more, nothing was done."""
+        ...
+
+    # who is there
+
+    async def beat(self, card: ServerCard, ttl: float) -> None: ...
+    async def leave(self, card: ServerCard) -> None: ...
+
+    # cancellation of running tasks
+
+    async def cancel(self, refs: Sequence[TaskRef]) -> None: ...
+    def cancellations(self) -> AsyncIterator[TaskRef]:
+        """The tasks that somebody wants canceled, from the first `anext` on, until closed."""
+        ...
+
+
+class Inspection(Protocol):
+    """Looking at a store, and tidying it."""
+
+    async def queues(self) -> list[str]: ...
+    async def stats(self, queues: Sequence[str]) -> list[QueueStats]:
+        """The figures of each queue. Raises QueueNotFound."""
+        ...
+
+    async def history(self, queue: str, days: int) -> list[DayStats]:
+        """The last `days` days, today first. Raises QueueNotFound."""
+        ...
+
+    async def groups(self, queue: str) -> list[GroupStats]: ...
+    async def tasks(self, where: Where, page: Page) -> list[TaskInfo]:
+        """PENDING and ACTIVE in working order, SCHEDULED and RETRY earliest first, COMPLETED and ARCHIVED
+        latest first, AGGREGATING oldest first. Raises QueueNotFound."""
+        ...
+
+    async def find(self, refs: Sequence[TaskRef]) -> list[TaskInfo | None]: ...
+    async def move(self, action: Action, refs: Sequence[TaskRef]) -> list[Moved]: ...
+    async def move_all(self, action: Action, where: Where) -> int: ...
+    async def rewrite(self, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
+        """New payloads for tasks that wait (SCHEDULED, RETRY, PENDING, ARCHIVED); a uniqueness lock moves
+        along."""
+        ...
+
+    async def pause(self, queue: str, paused: bool) -> bool:
+        """False: it was so already. A queue may be paused before its first task."""
+        ...
+
+    async def drop(self, queue: str, *, force: bool = False) -> None:
+        """Remove the queue with everything in it. Raises QueueNotFound, WrongState (active tasks; or any
+        task at all without `force`)."""
+        ...
+
+    async def servers(self) -> list[ServerCard]: ...
+
+
+@runtime_checkable
+class Store(Broker, Inspection, Protocol):
+    """What every back end is: both."""

@@ -1,0 +1,198 @@
+"""Looking at a memory broker, and tidying it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+
+import msgspec
+
+from asynqio.brokers import signals
+from asynqio.brokers.base import Moved, Page, Where
+from asynqio.brokers.memory.queue import Day, Queue, Record
+from asynqio.brokers.memory.store import MemoryStore
+from asynqio.clock import Clock
+from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
+from asynqio.core.lifecycle import Action
+from asynqio.core.message import TaskInfo, TaskRef, TaskState
+from asynqio.core.unique import unique_key
+from asynqio.errors import QueueNotFound, WrongState
+
+#: The states in which a payload may be replaced: nobody works with it.
+REWRITABLE = frozenset({TaskState.SCHEDULED, TaskState.RETRY, TaskState.PENDING, TaskState.ARCHIVED})
+
+
+class MemoryInspection:
+    """The `Inspection` half of `MemoryBroker`."""
+
+    clock: Clock
+    _store: MemoryStore
+
+    async def queues(self) -> list[str]:
+        return sorted(self._store.queues)
+
+    async def stats(self, queues: Sequence[str]) -> list[QueueStats]:
+        with self._store.lock:
+            return [self._stats(self._existing(name)) for name in queues]
+
+    async def history(self, queue: str, days: int) -> list[DayStats]:
+        with self._store.lock:
+            known = self._existing(queue).days
+            today = int(self.clock.now() // 86_400)
+            found = [(day, known.get(day) or Day()) for day in range(today, today - days, -1)]
+        return [
+            DayStats(
+                queue,
+                datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m-%d"),
+                figures.processed,
+                figures.failed,
+            )
+            for day, figures in found
+        ]
+
+    async def groups(self, queue: str) -> list[GroupStats]:
+        with self._store.lock:
+            return [
+                GroupStats(name, len(members), members.next_at(), members.last_at())
+                for name, members in sorted(self._existing(queue).groups.items())
+            ]
+
+    async def tasks(self, where: Where, page: Page) -> list[TaskInfo]:
+        now = self.clock.now()
+        with self._store.lock:
+            queue = self._existing(where.queue)
+            chosen = islice(queue.in_order(where.state, where.group), page.offset, page.offset + page.size)
+            return [queue.info(record, now) for record in chosen]
+
+    async def find(self, refs: Sequence[TaskRef]) -> list[TaskInfo | None]:
+        now = self.clock.now()
+        with self._store.lock:
+            found: list[TaskInfo | None] = []
+            for ref in refs:
+                queue, record = self._record(ref)
+                found.append(queue.info(record, now) if queue and record else None)
+            return found
+
+    async def move(self, action: Action, refs: Sequence[TaskRef]) -> list[Moved]:
+        answers = []
+        with self._store.lock:
+            for ref in refs:
+                queue, record = self._record(ref)
+                if queue is None or record is None:
+                    answers.append(Moved.NOT_FOUND)
+                else:
+                    answers.append(self._move(queue, record, action))
+        self._announce(action, refs)
+        return answers
+
+    async def move_all(self, action: Action, where: Where) -> int:
+        with self._store.lock:
+            queue = self._existing(where.queue)
+            records = list(queue.in_order(where.state, where.group))
+            moved = [record for record in records if self._move(queue, record, action) is Moved.DONE]
+        self._announce(action, [record.message.ref for record in moved])
+        return len(moved)
+
+    async def rewrite(self, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
+        answers = []
+        with self._store.lock:
+            for ref, payload in payloads.items():
+                queue, record = self._record(ref)
+                if queue is None or record is None:
+                    answers.append(Moved.NOT_FOUND)
+                elif record.state not in REWRITABLE:
+                    answers.append(Moved.WRONG_STATE)
+                else:
+                    self._rewrite(queue, record, payload)
+                    answers.append(Moved.DONE)
+        return answers
+
+    async def pause(self, queue: str, paused: bool) -> bool:
+        with self._store.lock:
+            state = self._store.queue(queue)
+            changed = state.paused is not paused
+            state.paused = paused
+        if not paused:
+            self._store.signals.publish([signals.pending(queue)])
+        return changed
+
+    async def drop(self, queue: str, *, force: bool = False) -> None:
+        with self._store.lock:
+            state = self._existing(queue)
+            if state.active:
+                raise WrongState(
+                    f"queue {queue!r} has {len(state.active)} active tasks: wait, or cancel them"
+                )
+            if state.records and not force:
+                raise WrongState(f"queue {queue!r} holds {len(state.records)} tasks: drop it with force=True")
+            del self._store.queues[queue]
+        self._store.signals.publish_all("ended")
+
+    async def servers(self) -> list[ServerCard]:
+        now = self.clock.now()
+        with self._store.lock:
+            for id in [id for id, (_, until) in self._store.servers.items() if until <= now]:
+                del self._store.servers[id]
+            return [card for card, _ in self._store.servers.values()]
+
+    # --- helpers, all under the lock --------------------------------------------------------------
+
+    def _existing(self, name: str) -> Queue:
+        queue = self._store.queues.get(name)
+        if queue is None:
+            raise QueueNotFound(name)
+        return queue
+
+    def _record(self, ref: TaskRef) -> tuple[Queue | None, Record | None]:
+        queue = self._store.queues.get(ref.queue)
+        return queue, queue.records.get(ref.id) if queue else None
+
+    def _move(self, queue: Queue, record: Record, action: Action) -> Moved:
+        if record.state not in action.origins or record.batch:
+            return Moved.WRONG_STATE
+        queue.lift(record)
+        if action.target is None:
+            queue.forget(record)
+        else:
+            queue.place(record, action.target, self.clock.now())
+        return Moved.DONE
+
+    def _rewrite(self, queue: Queue, record: Record, payload: bytes) -> None:
+        old = record.message
+        key = old.unique_key and unique_key(old.queue, old.type, payload)
+        record.message = msgspec.structs.replace(old, payload=payload, unique_key=key)
+        held = queue.locks.get(old.unique_key)
+        if key and held is not None and held[0] == old.id:
+            del queue.locks[old.unique_key]
+            if not queue.locked(key, self.clock.now()):
+                queue.locks[key] = held
+
+    def _announce(self, action: Action, refs: Sequence[TaskRef]) -> None:
+        if action.target is TaskState.PENDING:
+            self._store.signals.publish({signals.pending(ref.queue) for ref in refs})
+        else:
+            self._store.signals.publish([signals.ended(ref) for ref in refs])
+
+    def _stats(self, queue: Queue) -> QueueStats:
+        now = self.clock.now()
+        day = queue.days.get(int(now // 86_400)) or Day()
+        oldest = next(iter(queue.pending.values()), None)
+        claimed = sum(len(batch.messages) for batch in queue.batches.values())
+        return QueueStats(
+            queue=queue.name,
+            paused=queue.paused,
+            pending=len(queue.pending),
+            active=len(queue.active),
+            scheduled=len(queue.timelines[TaskState.SCHEDULED]),
+            retry=len(queue.timelines[TaskState.RETRY]),
+            archived=len(queue.timelines[TaskState.ARCHIVED]),
+            completed=len(queue.timelines[TaskState.COMPLETED]),
+            aggregating=claimed + sum(len(members) for members in queue.groups.values()),
+            groups=len(queue.groups),
+            latency=max(0.0, now - oldest.pending_since) if oldest else 0.0,
+            processed=day.processed,
+            failed=day.failed,
+            processed_total=queue.total.processed,
+            failed_total=queue.total.failed,
+        )

@@ -1,0 +1,48 @@
+"""What the twins of one memory broker share: the queues, the locks around them, and who is there."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import deque
+
+from asynqio.brokers.memory.queue import Queue
+from asynqio.brokers.signals import Signals
+from asynqio.core.cards import ServerCard
+from asynqio.core.message import TaskRef
+
+#: Cancellations remembered for servers that have not read them yet.
+CANCELLATIONS_KEPT = 10_000
+
+
+class MemoryStore:
+    """Everything that a memory broker holds. `lock` guards all of it: twins live in several threads."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+        self.lock = threading.Lock()
+        self.signals = Signals()
+        self.queues: dict[str, Queue] = {}
+        self.servers: dict[str, tuple[ServerCard, float]] = {}
+        self.cancellations: deque[tuple[int, TaskRef]] = deque(maxlen=CANCELLATIONS_KEPT)
+        self.tokens = 0
+
+    def queue(self, name: str) -> Queue:
+        """The queue of this name, made if need be."""
+        queue = self.queues.get(name)
+        if queue is None:
+            queue = self.queues[name] = Queue(name)
+        return queue
+
+
+_named: weakref.WeakValueDictionary[str, MemoryStore] = weakref.WeakValueDictionary()
+_naming = threading.Lock()
+
+
+def shared_store(name: str) -> MemoryStore:
+    """The store of `memory://name`: one per process and name, for as long as somebody uses it."""
+    with _naming:
+        store = _named.get(name)
+        if store is None:
+            store = _named[name] = MemoryStore(name)
+        return store
