@@ -1,0 +1,126 @@
+"""asynqio: a distributed task queue for Python. Nothing lost, nothing run twice by surprise, everything
+explainable.
+
+The public names, loaded when they are first used: `import asynqio` loads no driver and takes no time.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from asynqio.app import App as App
+    from asynqio.brokers import open_broker as open_broker
+    from asynqio.client import Client as Client
+    from asynqio.config import Setting as Setting
+    from asynqio.config import load as load_config
+    from asynqio.config import parse_queues as parse_queues
+    from asynqio.core.cards import DayStats as DayStats
+    from asynqio.core.cards import GroupStats as GroupStats
+    from asynqio.core.cards import QueueStats as QueueStats
+    from asynqio.core.cards import ServerCard as ServerCard
+    from asynqio.core.cards import WorkerCard as WorkerCard
+    from asynqio.core.groups import GroupRule as GroupRule
+    from asynqio.core.lifecycle import Action as Action
+    from asynqio.core.lifecycle import UnknownTask as UnknownTask
+    from asynqio.core.message import TaskInfo as TaskInfo
+    from asynqio.core.message import TaskMessage as TaskMessage
+    from asynqio.core.message import TaskState as TaskState
+    from asynqio.core.retry import ExponentialRetry as ExponentialRetry
+    from asynqio.core.retry import FixedRetry as FixedRetry
+    from asynqio.core.retry import GoRetry as GoRetry
+    from asynqio.core.retry import RetryByException as RetryByException
+    from asynqio.core.task import Task as Task
+    from asynqio.core.task import TaskOptions as TaskOptions
+    from asynqio.errors import AsynqioError as AsynqioError
+    from asynqio.errors import BadPayload as BadPayload
+    from asynqio.errors import BrokerError as BrokerError
+    from asynqio.errors import BrokerUnavailable as BrokerUnavailable
+    from asynqio.errors import ConfigError as ConfigError
+    from asynqio.errors import DuplicateTask as DuplicateTask
+    from asynqio.errors import EnqueueError as EnqueueError
+    from asynqio.errors import HandlerNotFound as HandlerNotFound
+    from asynqio.errors import InvalidTask as InvalidTask
+    from asynqio.errors import QueueNotFound as QueueNotFound
+    from asynqio.errors import ResultNotKept as ResultNotKept
+    from asynqio.errors import ResultTimeout as ResultTimeout
+    from asynqio.errors import RetryIn as RetryIn
+    from asynqio.errors import RevokeTask as RevokeTask
+    from asynqio.errors import SkipRetry as SkipRetry
+    from asynqio.errors import TaskCanceled as TaskCanceled
+    from asynqio.errors import TaskFailed as TaskFailed
+    from asynqio.errors import TaskIdConflict as TaskIdConflict
+    from asynqio.errors import TaskNotFound as TaskNotFound
+    from asynqio.errors import TaskTimeout as TaskTimeout
+    from asynqio.errors import WrongState as WrongState
+    from asynqio.function import TaskFunction as TaskFunction
+    from asynqio.function import TaskHandle as TaskHandle
+    from asynqio.inspector import Inspector as Inspector
+    from asynqio.mux import Mux as Mux
+    from asynqio.runtime.context import TaskContext as TaskContext
+    from asynqio.runtime.context import current as current
+    from asynqio.runtime.settings import ServerConfig as ServerConfig
+    from asynqio.server import Server as Server
+
+_HOMES = {
+    "app": ["App"],
+    "brokers": ["open_broker"],
+    "client": ["Client"],
+    "config": ["Setting", "parse_queues"],
+    "core.cards": ["DayStats", "GroupStats", "QueueStats", "ServerCard", "WorkerCard"],
+    "core.groups": ["GroupRule"],
+    "core.lifecycle": ["Action", "UnknownTask"],
+    "core.message": ["TaskInfo", "TaskMessage", "TaskState"],
+    "core.retry": ["ExponentialRetry", "FixedRetry", "GoRetry", "RetryByException"],
+    "core.task": ["Task", "TaskOptions"],
+    "errors": [
+        "AsynqioError",
+        "BadPayload",
+        "BrokerError",
+        "BrokerUnavailable",
+        "ConfigError",
+        "DuplicateTask",
+        "EnqueueError",
+        "HandlerNotFound",
+        "InvalidTask",
+        "QueueNotFound",
+        "ResultNotKept",
+        "ResultTimeout",
+        "RetryIn",
+        "RevokeTask",
+        "SkipRetry",
+        "TaskCanceled",
+        "TaskFailed",
+        "TaskIdConflict",
+        "TaskNotFound",
+        "TaskTimeout",
+        "WrongState",
+    ],
+    "function": ["TaskFunction", "TaskHandle"],
+    "inspector": ["Inspector"],
+    "mux": ["Mux"],
+    "runtime.context": ["TaskContext", "current"],
+    "runtime.settings": ["ServerConfig"],
+    "server": ["Server"],
+}
+_HOME_OF = {name: f"asynqio.{home}" for home, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", "load_config", *_HOME_OF]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load_config":
+        value = importlib.import_module("asynqio.config").load
+    elif name in _HOME_OF:
+        value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    else:
+        raise AttributeError(f"module 'asynqio' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -46,9 +46,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 
-class AsynqioError(Exception):
+def _rebuild(kind: type[BaseException], args: tuple[Any, ...], facts: dict[str, Any]) -> BaseException:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(facts)
+    return error
+
+
+class _Portable(Exception):
+    """Errors travel between processes whatever their constructors look like."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+class AsynqioError(_Portable):
     """The root of everything that asynqio raises on purpose."""
 
 
@@ -273,7 +288,7 @@ class ConfigError(AsynqioError, ValueError):
 # --- directives -----------------------------------------------------------------------------------
 
 
-class Directive(Exception):
+class Directive(_Portable):
     """Raised by a handler to steer. Also found when it is the `__cause__` of another exception."""
 
 

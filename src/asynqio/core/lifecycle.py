@@ -146,12 +146,17 @@ class UnknownTask(enum.Enum):
     ARCHIVE = "archive"
 
 
+def every_error(error: BaseException) -> bool:
+    """Every error is a failure."""
+    return True
+
+
 class Policy(msgspec.Struct, frozen=True):
     """Everything that `decide` may take into account beside the task and the outcome."""
 
     retry: RetryPolicy = GoRetry()
     #: False for errors that must not count as failures (Go's IsFailure).
-    is_failure: Callable[[BaseException], bool] = lambda error: True
+    is_failure: Callable[[BaseException], bool] = every_error
     unknown: UnknownTask = UnknownTask.DEFER
     unknown_delay: float = 30.0
     #: So many workers may die in a row while running a task; then it is archived as poison.

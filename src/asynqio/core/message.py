@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from asynqio.core import payload as payloads
+
 
 class TaskState(enum.StrEnum):
     """Where a task is. The values are the strings Go asynq stores (section 1.4)."""
@@ -58,6 +60,10 @@ class TaskMessage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     @property
     def ref(self) -> TaskRef:
         return TaskRef(self.queue, self.id)
+
+    def load(self, as_type: Any = Any) -> Any:
+        """The JSON payload, checked against `as_type`. Raises BadPayload."""
+        return payloads.decode(self.type, self.payload, as_type)
 
 
 class TaskInfo(TaskMessage, frozen=True, omit_defaults=True, gc=False, kw_only=True):

@@ -112,6 +112,12 @@ class Binding:
         )
 
 
+def return_type(function: Callable[..., Any]) -> Any:
+    """What a function is declared to return, for decoding results; Any when it does not say."""
+    found = _hints(function).get("return", Any)
+    return Any if found is type(None) else found
+
+
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function, include_extras=True)

@@ -35,21 +35,30 @@ Seconds = float | timedelta
 Moment = float | datetime
 
 
-class TaskOptions(TypedDict, total=False):
-    """How a task is to be run. Durations: seconds or `timedelta`; moments: epoch seconds or aware `datetime`."""
+class TaskDefaults(TypedDict, total=False):
+    """Options that make sense for many tasks at once. Durations are seconds or `timedelta`."""
 
     queue: str
     max_retry: int
     timeout: Seconds
-    deadline: Moment
-    process_at: Moment
     process_in: Seconds
     unique: Seconds
-    task_id: str
     retention: Seconds
     group: str
     headers: Mapping[str, str]
+
+
+class TaskOptions(TaskDefaults, total=False):
+    """How one task is to be run. Moments are epoch seconds or aware `datetime`."""
+
+    deadline: Moment
+    process_at: Moment
+    task_id: str
     retry: PortableRetry
+
+
+#: The names of all options.
+OPTION_NAMES = tuple(sorted(TaskOptions.__optional_keys__))
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -87,6 +96,15 @@ class Task:
         """A task whose payload is `value` as JSON. Raises NotSerializable."""
         return cls(type, payloads.encode(type, value), **options)
 
+    @classmethod
+    def received(cls, message: TaskMessage) -> Task:
+        """The task of a stored message, as handlers see it: nothing is checked again."""
+        task = cls.__new__(cls)
+        task.type = message.type
+        task.payload = message.payload
+        task.options = {"headers": message.headers} if message.headers else {}
+        return task
+
     @overload
     def load(self) -> Any: ...
     @overload
@@ -114,10 +132,11 @@ class Task:
     __hash__ = None  # type: ignore[assignment]
 
 
-def merge(*layers: TaskOptions) -> TaskOptions:
+def merge(*layers: TaskOptions | TaskDefaults) -> TaskOptions:
     """One set of options out of several; later layers win."""
     merged: dict[str, Any] = {}
-    for layer in layers:
+    for given in layers:
+        layer: Mapping[str, Any] = given
         if "process_at" in layer and "process_in" in layer:
             raise ConflictingOptions("process_at", "process_in", "say when, or how long from now, not both")
         if "process_at" in layer:
@@ -138,7 +157,7 @@ def make_entry(
 
     State: due later → SCHEDULED; else in a group → AGGREGATING; else PENDING.
     """
-    if unknown := options.keys() - TaskOptions.__annotations__.keys():
+    if unknown := options.keys() - TaskOptions.__optional_keys__:
         raise InvalidOption(sorted(unknown)[0], options[sorted(unknown)[0]], _suggest(sorted(unknown)[0]))  # type: ignore[literal-required]
     payload = task.payload
     if payload is not None and len(payload) > max_payload:
@@ -284,7 +303,7 @@ def _moment(option: str, value: Moment) -> float:
 def _suggest(name: str) -> str:
     import difflib
 
-    near = difflib.get_close_matches(name, TaskOptions.__annotations__, n=1)
+    near = difflib.get_close_matches(name, OPTION_NAMES, n=1)
     hint = (
         f", did you mean {near[0]!r}?" if near else f"; options are {', '.join(TaskOptions.__annotations__)}"
     )

@@ -1,0 +1,183 @@
+"""Client: puts tasks in, waits for results, cancels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Self, TypeVar, Unpack, overload
+
+from asynqio.brokers import open_broker
+from asynqio.brokers.base import Admission, Moved, Store
+from asynqio.brokers.signals import ended
+from asynqio.config import broker_url
+from asynqio.core import payload as payloads
+from asynqio.core.lifecycle import Action
+from asynqio.core.message import TaskInfo, TaskRef, TaskState
+from asynqio.core.task import DEFAULT_MAX_PAYLOAD, Entry, Task, TaskOptions, make_entry, merge
+from asynqio.errors import (
+    DuplicateTask,
+    EnqueueError,
+    ResultNotKept,
+    ResultTimeout,
+    TaskFailed,
+    TaskIdConflict,
+    TaskNotFound,
+)
+from asynqio.runtime.batcher import Batcher
+
+T = TypeVar("T")
+
+#: Entries per call to the broker.
+CHUNK = 1_000
+#: Look again after so many seconds even if no signal came.
+POLL = 5.0
+
+
+class Client:
+    """Enqueues tasks. One client serves any number of coroutines of one event loop.
+
+        async with Client("sqlite:///tasks.db") as client:
+            info = await client.enqueue(Task.json("email:send", {"to": "ann@example.org"}), queue="critical")
+
+    Options given here are defaults for all tasks of this client. `broker` is a URL (or `ASYNQIO_BROKER`),
+    or a broker that you opened and close yourself.
+    """
+
+    def __init__(
+        self,
+        broker: str | Store | None = None,
+        *,
+        max_payload: int = DEFAULT_MAX_PAYLOAD,
+        **defaults: Unpack[TaskOptions],
+    ) -> None:
+        self._owned = broker is None or isinstance(broker, str)
+        self.broker: Store = (
+            open_broker(broker_url(broker)) if broker is None or isinstance(broker, str) else broker
+        )
+        self._defaults = merge(defaults)
+        self._max_payload = max_payload
+        self._batcher: Batcher[Entry, Admission] = Batcher(self.broker.enqueue, CHUNK)
+
+    async def __aenter__(self) -> Self:
+        if self._owned:
+            await self.broker.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._owned:
+            await self.broker.__aexit__(*exc)
+
+    # --- in ---------------------------------------------------------------------------------------
+
+    async def enqueue(self, task: Task, **options: Unpack[TaskOptions]) -> TaskInfo:
+        """Put one task in. From its return on, the task survives any crash (as far as the broker does).
+
+        Concurrent calls share a call to the broker. Raises an InvalidTask, DuplicateTask, TaskIdConflict,
+        BrokerUnavailable.
+        """
+        entry = self._entry(task, options)
+        answer = self._answer(entry, await self._batcher.submit(entry))
+        if isinstance(answer, EnqueueError):
+            raise answer
+        return answer
+
+    async def enqueue_many(
+        self, tasks: Iterable[Task], **options: Unpack[TaskOptions]
+    ) -> list[TaskInfo | EnqueueError]:
+        """Put many tasks in, of whatever mixture; one answer per task, in their order.
+
+        What cannot be taken is answered by its error, and nothing else is disturbed by it. Raises
+        BrokerUnavailable.
+        """
+        answers: list[TaskInfo | EnqueueError | Entry] = []
+        for task in tasks:
+            try:
+                answers.append(self._entry(task, options))
+            except EnqueueError as error:
+                answers.append(error)
+        entries = [item for item in answers if isinstance(item, Entry)]
+        admissions: list[Admission] = []
+        for start in range(0, len(entries), CHUNK):
+            admissions.extend(await self.broker.enqueue(entries[start : start + CHUNK]))
+        outcome = iter(admissions)
+        return [self._answer(item, next(outcome)) if isinstance(item, Entry) else item for item in answers]
+
+    def _entry(self, task: Task, options: TaskOptions) -> Entry:
+        if not isinstance(task, Task):
+            raise TypeError(f"enqueue takes a Task, not {task!r}; make one with Task.json(type, value)")
+        if self._defaults or task.options or options:
+            options = merge(self._defaults, task.options, options)
+        return make_entry(task, options, self.broker.clock.now(), max_payload=self._max_payload)
+
+    def _answer(self, entry: Entry, admission: Admission) -> TaskInfo | EnqueueError:
+        message = entry.message
+        if admission is Admission.DUPLICATE:
+            return DuplicateTask(message.queue, message.type)
+        if admission is Admission.ID_CONFLICT:
+            return TaskIdConflict(message.queue, message.id)
+        now = self.broker.clock.now()
+        due = entry.process_at if entry.state is TaskState.SCHEDULED else now
+        return TaskInfo.of(
+            message, entry.state, next_process_at=0.0 if entry.state is TaskState.AGGREGATING else due
+        )
+
+    # --- out --------------------------------------------------------------------------------------
+
+    async def find(self, id: str, *, queue: str = "default") -> TaskInfo:
+        """What is known of a task now. Raises TaskNotFound."""
+        [info] = await self.broker.find([TaskRef(queue, id)])
+        if info is None:
+            raise TaskNotFound(queue, id)
+        return info
+
+    @overload
+    async def result(self, id: str, *, queue: str = ..., timeout: float | None = ...) -> Any: ...
+    @overload
+    async def result(
+        self, id: str, as_type: type[T], *, queue: str = ..., timeout: float | None = ...
+    ) -> T: ...
+    async def result(
+        self, id: str, as_type: Any = Any, *, queue: str = "default", timeout: float | None = None
+    ) -> Any:
+        """What the handler returned, as soon as it has: woken by a signal.
+
+        `as_type=bytes` gives the stored bytes, anything else decodes them as JSON and checks the type. The
+        task needs a retention that lasts until you ask. Raises ResultTimeout after `timeout` seconds,
+        TaskFailed when it was archived, ResultNotKept, TaskNotFound.
+        """
+        info = await self.wait(id, queue=queue, timeout=timeout)
+        if as_type is bytes or info.result is None:
+            return info.result
+        return payloads.decode(info.type, info.result, as_type)
+
+    async def wait(self, id: str, *, queue: str = "default", timeout: float | None = None) -> TaskInfo:
+        """Until the task is COMPLETED. Raises as `result` does."""
+        ref = TaskRef(queue, id)
+        clock = self.broker.clock
+        until = None if timeout is None else clock.monotonic() + timeout
+        with self.broker.watch([ended(ref)]) as watch:
+            while True:
+                info = await self.find(id, queue=queue)
+                if info.state is TaskState.COMPLETED:
+                    return info
+                if info.state is TaskState.ARCHIVED:
+                    raise TaskFailed(queue, id, info.last_error)
+                if info.retention <= 0:
+                    raise ResultNotKept(queue, id)
+                left = POLL if until is None else until - clock.monotonic()
+                if left <= 0:
+                    raise ResultTimeout(queue, id, timeout or 0.0, info.state)
+                await watch.wait(min(left, POLL))
+
+    # --- control ----------------------------------------------------------------------------------
+
+    async def cancel(self, id: str, *, queue: str = "default") -> None:
+        """Tell whoever runs the task to stop. As in Go it then counts as failed and is retried, unless the
+        handler decides otherwise. A task that is not running is not touched."""
+        await self.broker.cancel([TaskRef(queue, id)])
+
+    async def delete(self, ids: Sequence[str], *, queue: str = "default") -> list[Moved]:
+        """Remove tasks that are not running; one answer per id."""
+        return await self.broker.move(Action.DELETE, [TaskRef(queue, id) for id in ids])
+
+    def __repr__(self) -> str:
+        return f"Client({self.broker.url!r})"

@@ -1,0 +1,158 @@
+"""Configuration: what can be set, what it means, and where each value came from.
+
+Argument > environment (`ASYNQIO_CONCURRENCY=20`, `ASYNQIO_QUEUES="critical=6,default=3"`) > file
+(`asynqio.toml`, table `[server]`) > default. All problems are reported at once, in one ConfigError.
+Nothing is read at import time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from asynqio.core.lifecycle import UnknownTask
+from asynqio.errors import ConfigError
+from asynqio.runtime.settings import ServerConfig
+
+#: The environment variable that names the broker.
+BROKER_VARIABLE = "ASYNQIO_BROKER"
+
+
+class Setting(NamedTuple):
+    """One value of a configuration, and where it came from."""
+
+    name: str
+    value: Any
+    origin: str
+
+
+def load(
+    arguments: Mapping[str, Any],
+    *,
+    environ: Mapping[str, str] | None = None,
+    file: Path | None = None,
+) -> tuple[ServerConfig, list[Setting]]:
+    """The configuration of a server out of all sources. `file`: only if it exists. Raises ConfigError."""
+    environ = os.environ if environ is None else environ
+    fields = {item.name: item for item in dataclasses.fields(ServerConfig)}
+    problems: list[str] = []
+    found: dict[str, Setting] = {}
+    for source, raw in (
+        (str(file), _from_file(file, problems) if file is not None and file.exists() else {}),
+        ("environment", _from_environment(environ, fields)),
+        ("argument", arguments),
+    ):
+        for name, value in raw.items():
+            if name not in fields:
+                problems.append(f"{source}: {_unknown(name, fields)}")
+                continue
+            try:
+                origin = f"ASYNQIO_{name.upper()}" if source == "environment" else source
+                found[name] = Setting(name, _parse(name, value), origin)
+            except ValueError as problem:
+                problems.append(f"{source}: {name}={value!r} {problem}")
+    if problems:
+        raise ConfigError(problems)
+    config = ServerConfig(**{setting.name: setting.value for setting in found.values()})
+    settings = [found.get(name) or Setting(name, getattr(config, name), "default") for name in fields]
+    return config, settings
+
+
+def broker_url(argument: str | None, environ: Mapping[str, str] | None = None) -> str:
+    """The broker's URL from the argument or the environment. Raises ConfigError."""
+    url = argument or (os.environ if environ is None else environ).get(BROKER_VARIABLE, "")
+    if not url:
+        raise ConfigError(
+            [f"no broker: give a URL such as sqlite:///tasks.db or memory://, or set {BROKER_VARIABLE}"]
+        )
+    return url
+
+
+def parse_queues(text: str) -> dict[str, int]:
+    """`critical=6,default=3` or `critical,default`. Raises ValueError."""
+    queues: dict[str, int] = {}
+    for part in text.split(","):
+        name, separator, weight = part.rpartition("=")
+        if not separator:
+            name, weight = part, "1"
+        if not name.strip() or not weight.strip().isdigit():
+            raise ValueError("must look like critical=6,default=3")
+        queues[name.strip()] = int(weight)
+    return queues
+
+
+def _from_file(file: Path, problems: list[str]) -> Mapping[str, Any]:
+    try:
+        table = tomllib.loads(file.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        problems.append(f"{file}: {problem}")
+        return {}
+    problems.extend(f"{file}: {_unknown(name, {'server': None})}" for name in table if name != "server")
+    server = table.get("server", {})
+    return server if isinstance(server, dict) else {}
+
+
+def _from_environment(environ: Mapping[str, str], fields: Mapping[str, Any]) -> dict[str, str]:
+    names = {f"ASYNQIO_{name.upper()}": name for name in fields}
+    return {names[key]: value for key, value in environ.items() if key in names}
+
+
+def _unknown(name: str, known: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"unknown option {name!r}" + (f", did you mean {near[0]!r}?" if near else "")
+
+
+def _parse(name: str, value: Any) -> Any:
+    """The value in its own type; text comes from the environment. Raises ValueError."""
+    default = getattr(DEFAULTS, name)
+    if isinstance(default, UnknownTask):
+        if isinstance(value, UnknownTask):
+            return value
+        try:
+            return UnknownTask(str(value).lower())
+        except ValueError:
+            raise ValueError(f"must be one of {', '.join(item.value for item in UnknownTask)}") from None
+    if isinstance(default, Mapping):
+        if isinstance(value, str):
+            return parse_queues(value)
+        if isinstance(value, Mapping):
+            return dict(value)
+        if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+            return dict.fromkeys(value, 1)
+        raise ValueError("must map queue names to weights")
+    if isinstance(default, bool):
+        return _parse_bool(value)
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    try:
+        return int(value) if isinstance(default, int) and not isinstance(value, float) else float(value)
+    except (TypeError, ValueError):
+        raise ValueError("must be a number") from None
+
+
+def _parse_bool(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    words = {
+        "1": True,
+        "true": True,
+        "yes": True,
+        "on": True,
+        "0": False,
+        "false": False,
+        "no": False,
+        "off": False,
+    }
+    try:
+        return words[str(value).lower()]
+    except KeyError:
+        raise ValueError("must be true or false") from None
+
+
+#: What every field is without any source, and by that its type.
+DEFAULTS = ServerConfig()

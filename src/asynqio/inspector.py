@@ -1,0 +1,120 @@
+"""Inspector: looks at queues, tasks and servers, and acts on them. Every verb works on all brokers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+from asynqio.brokers import open_broker
+from asynqio.brokers.base import Moved, Page, Store, Where
+from asynqio.config import broker_url
+from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
+from asynqio.core.lifecycle import Action
+from asynqio.core.message import TaskInfo, TaskRef, TaskState
+from asynqio.errors import TaskNotFound, WrongState
+
+
+class Inspector:
+    """For people and for tools. Raises QueueNotFound where a queue is named that does not exist."""
+
+    def __init__(self, broker: str | Store | None = None) -> None:
+        self._owned = broker is None or isinstance(broker, str)
+        self.broker: Store = (
+            open_broker(broker_url(broker)) if broker is None or isinstance(broker, str) else broker
+        )
+
+    async def __aenter__(self) -> Self:
+        if self._owned:
+            await self.broker.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._owned:
+            await self.broker.__aexit__(*exc)
+
+    # --- look -------------------------------------------------------------------------------------
+
+    async def queues(self) -> list[QueueStats]:
+        """The figures of all queues, by name."""
+        return await self.broker.stats(await self.broker.queues())
+
+    async def queue(self, name: str) -> QueueStats:
+        [stats] = await self.broker.stats([name])
+        return stats
+
+    async def history(self, queue: str, days: int = 7) -> list[DayStats]:
+        """The last days, today first."""
+        return await self.broker.history(queue, days)
+
+    async def groups(self, queue: str) -> list[GroupStats]:
+        return await self.broker.groups(queue)
+
+    async def tasks(
+        self, queue: str, state: TaskState, *, group: str = "", size: int = 30, offset: int = 0
+    ) -> list[TaskInfo]:
+        """A page of the tasks in one state (order: see `Inspection.tasks`)."""
+        return await self.broker.tasks(Where(queue, TaskState(state), group), Page(size, offset))
+
+    async def task(self, queue: str, id: str) -> TaskInfo:
+        """Raises TaskNotFound."""
+        [info] = await self.broker.find([TaskRef(queue, id)])
+        if info is None:
+            raise TaskNotFound(queue, id)
+        return info
+
+    async def servers(self) -> list[ServerCard]:
+        """The worker servers that showed a sign of life lately."""
+        return await self.broker.servers()
+
+    # --- act --------------------------------------------------------------------------------------
+
+    async def run(self, queue: str, id: str) -> None:
+        """Make a waiting, archived or completed task pending now. Raises TaskNotFound, WrongState."""
+        await self._act(Action.RUN, queue, id)
+
+    async def archive(self, queue: str, id: str) -> None:
+        """Raises TaskNotFound, WrongState."""
+        await self._act(Action.ARCHIVE, queue, id)
+
+    async def delete(self, queue: str, id: str) -> None:
+        """Raises TaskNotFound, WrongState (it is running)."""
+        await self._act(Action.DELETE, queue, id)
+
+    async def move_all(self, action: Action, queue: str, state: TaskState, *, group: str = "") -> int:
+        """Run, archive or delete every task of a state; how many there were."""
+        return await self.broker.move_all(action, Where(queue, TaskState(state), group))
+
+    async def rewrite(self, queue: str, id: str, payload: bytes) -> None:
+        """Another payload for a task that waits. Raises TaskNotFound, WrongState."""
+        [answer] = await self.broker.rewrite({TaskRef(queue, id): payload})
+        await self._check(answer, "rewritten", queue, id)
+
+    async def cancel(self, queue: str, ids: Sequence[str]) -> None:
+        """Tell whoever runs these tasks to stop."""
+        await self.broker.cancel([TaskRef(queue, id) for id in ids])
+
+    async def pause(self, queue: str) -> bool:
+        """Hand out no more tasks of this queue. False: it was paused already."""
+        return await self.broker.pause(queue, True)
+
+    async def resume(self, queue: str) -> bool:
+        """False: it was not paused."""
+        return await self.broker.pause(queue, False)
+
+    async def drop(self, queue: str, *, force: bool = False) -> None:
+        """Remove a queue with everything in it. Raises WrongState."""
+        await self.broker.drop(queue, force=force)
+
+    async def _act(self, action: Action, queue: str, id: str) -> None:
+        [answer] = await self.broker.move(action, [TaskRef(queue, id)])
+        await self._check(answer, f"{action.value} is", queue, id)
+
+    async def _check(self, answer: Moved, verb: str, queue: str, id: str) -> None:
+        if answer is Moved.NOT_FOUND:
+            raise TaskNotFound(queue, id)
+        if answer is Moved.WRONG_STATE:
+            info = await self.task(queue, id)
+            raise WrongState(f"task {id!r} of queue {queue!r} is {info.state}: {verb} not possible now")
+
+    def __repr__(self) -> str:
+        return f"Inspector({self.broker.url!r})"

@@ -1,0 +1,92 @@
+"""One attempt at one task: what is known of it while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from asynqio.core.cards import WorkerCard
+from asynqio.core.lifecycle import Aborted, Failed, Lease, Outcome
+
+if TYPE_CHECKING:
+    from asynqio.runtime.runner import Runner
+
+#: The attempt that the current code belongs to (`context.current()` reads it).
+active_attempt: ContextVar[Attempt] = ContextVar("asynqio attempt")
+
+
+class Attempt:
+    """One run of one task."""
+
+    __slots__ = (
+        "_stopped_by",
+        "asyncio_task",
+        "deadline",
+        "finished",
+        "lease",
+        "loop_deadline",
+        "lost",
+        "noted",
+        "outcome",
+        "result",
+        "runner",
+        "started",
+        "started_at",
+        "stopped_at",
+        "stuck_reports",
+        "thread",
+    )
+
+    def __init__(self, runner: Runner, lease: Lease, started_at: float) -> None:
+        self.runner = runner
+        self.lease = lease
+        self.started_at = started_at
+        #: When its time is over, by the wall clock and by the event loop's.
+        self.deadline = 0.0
+        self.loop_deadline = math.inf
+        self.asyncio_task: asyncio.Task[None] | None = None
+        #: The id of the thread that runs the handler, for the thread lane.
+        self.thread: int | None = None
+        self.started = False
+        #: How the handler ended, as soon as it did; stopping has no effect then.
+        self.outcome: Outcome | None = None
+        #: The slot is free and the settlement on its way.
+        self.finished = False
+        #: Somebody else has the task: whatever comes of this attempt will be refused.
+        self.lost = False
+        self._stopped_by: Failed | Aborted | None = None
+        self.stopped_at = math.inf
+        self.stuck_reports = 0
+        #: Whether notes were written that must be stored before the end is.
+        self.noted = False
+        self.result: bytes | None = None
+
+    @property
+    def stopped_by(self) -> Failed | Aborted | None:
+        """Why it was told to stop, or None."""
+        return self._stopped_by
+
+    def stop(self, reason: Failed | Aborted) -> None:
+        """Tell the handler to stop: a coroutine is canceled, a thread sees `current().cancelled`, a process
+        is killed. What the handler makes of it decides; `reason` holds when it just ends. Event loop only."""
+        if self.outcome is not None or self.finished:
+            return
+        if self._stopped_by is None or isinstance(reason, Aborted):
+            self._stopped_by = reason
+        if self.stopped_at == math.inf:
+            self.stopped_at = self.runner.clock.monotonic()
+        if self.started and self.asyncio_task is not None:
+            self.asyncio_task.cancel()
+
+    def lose(self) -> None:
+        """The lease went to somebody else. Event loop only."""
+        self.lost = True
+        self.stop(Aborted())
+
+    def card(self) -> WorkerCard:
+        message = self.lease.message
+        return WorkerCard(
+            message.queue, message.id, message.type, self.started_at, self.deadline, self.stuck_reports > 0
+        )

@@ -1,0 +1,202 @@
+"""All services of one worker server: what there is, in which order it starts and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Any, NamedTuple
+
+from asynqio.brokers.base import Broker
+from asynqio.core.cards import ServerCard
+from asynqio.core.lifecycle import Aborted, Policy
+from asynqio.core.queues import QueueOrder
+from asynqio.errors import BrokerUnavailable
+from asynqio.runtime.aggregator import Aggregate, Aggregator
+from asynqio.runtime.attempt import Attempt
+from asynqio.runtime.canceller import Canceller
+from asynqio.runtime.fetcher import Fetcher
+from asynqio.runtime.forwarder import Forwarder
+from asynqio.runtime.health import Health
+from asynqio.runtime.heartbeat import Heartbeat, host_name
+from asynqio.runtime.notes import Notes
+from asynqio.runtime.processes import ProcessPool
+from asynqio.runtime.recoverer import Recoverer
+from asynqio.runtime.runner import OnError, Router, Runner
+from asynqio.runtime.service import Loop, Service
+from asynqio.runtime.settings import ServerConfig
+from asynqio.runtime.settler import Settler
+from asynqio.runtime.slots import Slots
+from asynqio.runtime.sweeper import Sweeper
+from asynqio.runtime.threads import Threads
+from asynqio.runtime.watchdog import Watchdog
+
+log = logging.getLogger("asynqio.server")
+
+#: Seconds that canceled handlers get to end before their tasks are handed back without them.
+ABORT_GRACE = 1.0
+#: Seconds the last settlements may take.
+LAST_FLUSH = 5.0
+
+
+class Hooks(NamedTuple):
+    """The application's own functions."""
+
+    on_error: OnError | None = None
+    aggregate: Aggregate | None = None
+    health_check: Callable[[BrokerUnavailable | None], None] | None = None
+
+
+class Engine:
+    """Starts with `start`, takes nothing new after `stop_fetching`, ends with `stop`. Used once."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        router: Router,
+        settings: ServerConfig,
+        policy: Policy,
+        hooks: Hooks,
+        state: Mapping[str, Any],
+        random: Random,
+    ) -> None:
+        self._settings = settings
+        self._broker = broker
+        self._random = random
+        self._status = "active"
+        self._started_at = broker.clock.now()
+        host = host_name()
+        self.id = f"{host}:{os.getpid()}:{uuid.uuid4()}"
+        self._host = host
+        concurrency = settings.concurrency
+        self._slots = Slots(concurrency)
+        self._settler = Settler(broker, high_water=max(1_000, 4 * concurrency))
+        self._threads = Threads(concurrency + 1)  # one for the aggregate function
+        self._processes = ProcessPool(
+            settings.processes or os.cpu_count() or 1,
+            max_tasks=settings.process_max_tasks,
+            max_memory=settings.process_max_memory,
+        )
+        self.runner = Runner(
+            router,
+            clock=broker.clock,
+            settler=self._settler,
+            slots=self._slots,
+            notes=Notes(broker),
+            threads=self._threads,
+            processes=self._processes,
+            policy=policy,
+            random=random,
+            on_error=hooks.on_error,
+            state=state,
+        )
+        self._heartbeat = Heartbeat(
+            broker,
+            self.runner,
+            self._settler,
+            self.card,
+            lease=settings.lease,
+            use_keeper=settings.lease_keeper,
+            watchdog=Watchdog(
+                self.runner, stuck_after=settings.stuck_after, blocked_after=settings.blocked_after
+            ),
+        )
+        self._loops = [Loop(service, random) for service in self._services(hooks)]
+        self._fetching = Loop(self._fetcher(), random)
+
+    def _services(self, hooks: Hooks) -> list[Service]:
+        broker, settings = self._broker, self._settings
+        queues = tuple(settings.queues)
+        services: list[Service] = [
+            Canceller(broker, self.runner),
+            Recoverer(broker, queues, self.runner, lease=settings.lease, random=self._random),
+            Forwarder(broker, queues),
+            Sweeper(broker, queues),
+        ]
+        if hooks.aggregate is not None:
+            services.append(Aggregator(broker, queues, settings.group_rule, hooks.aggregate, self._threads))
+        if hooks.health_check is not None:
+            services.append(Health(broker, hooks.health_check, settings.health_interval))
+        return services
+
+    def _fetcher(self) -> Fetcher:
+        return Fetcher(
+            self._broker,
+            QueueOrder(self._settings.queues, strict=self._settings.strict_priority),
+            self._slots,
+            self.runner,
+            self._settler,
+            lease=self._settings.lease,
+            owner=self.id,
+            random=self._random,
+        )
+
+    def card(self) -> ServerCard:
+        """What the server says of itself now. From any thread."""
+        return ServerCard(
+            id=self.id,
+            host=self._host,
+            pid=os.getpid(),
+            started_at=self._started_at,
+            queues=dict(self._settings.queues),
+            strict_priority=self._settings.strict_priority,
+            concurrency=self._settings.concurrency,
+            status=self._status,
+            workers=[attempt.card() for attempt in list(self.runner.running.values())],
+            processed=self.runner.processed,
+            failed=self.runner.failed,
+            refused=self._settler.refused,
+        )
+
+    async def start(self) -> None:
+        """Raises BrokerError when the store does not answer."""
+        await self._heartbeat.start()
+        self._settler.start()
+        for loop in self._loops:
+            await loop.start()
+        await self._fetching.start()
+
+    async def stop_fetching(self) -> None:
+        self._status = "stopped"
+        self._slots.wake()
+        await self._fetching.stop()
+
+    async def stop(self, hurry: asyncio.Event) -> None:
+        """Let handlers finish within the shutdown timeout (or until `hurry`), hand back what is left, and
+        end everything. Unfinished tasks are pending again at once; that is no failure."""
+        await self.stop_fetching()
+        await self._wait_for_handlers(self._settings.shutdown_timeout, hurry)
+        left = list(self.runner.running.values())
+        if left:
+            log.info("%d handlers did not finish in time: their tasks are handed back", len(left))
+            for attempt in left:
+                attempt.stop(Aborted())
+            await self._wait_for_handlers(ABORT_GRACE, asyncio.Event())
+            for attempt in list(self.runner.running.values()):
+                self.runner.abandon(attempt)
+        for loop in self._loops:
+            await loop.stop()
+        await self._settler.stop(LAST_FLUSH)
+        await self._heartbeat.stop()
+        self.runner.close()
+        await self._processes.close()
+        self._threads.close()
+
+    async def _wait_for_handlers(self, timeout: float, hurry: asyncio.Event) -> None:
+        tasks = [_task_of(attempt) for attempt in self.runner.running.values()]
+        if not tasks or timeout <= 0:
+            return
+        everything = asyncio.ensure_future(asyncio.wait(tasks, timeout=timeout))
+        hurried = asyncio.create_task(hurry.wait())
+        await asyncio.wait([everything, hurried], return_when=asyncio.FIRST_COMPLETED)
+        for waiting in (everything, hurried):
+            waiting.cancel()
+        await asyncio.gather(everything, hurried, return_exceptions=True)
+
+
+def _task_of(attempt: Attempt) -> asyncio.Task[None]:
+    assert attempt.asyncio_task is not None
+    return attempt.asyncio_task

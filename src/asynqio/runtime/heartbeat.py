@@ -1,0 +1,171 @@
+"""Renews leases and shows that the server is alive, from a thread with an event loop of its own.
+
+A handler that blocks the server's event loop does not block this one (promise P3); for handlers that hold
+the GIL there is keeper.py, which is ticked from here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import sys
+import threading
+from collections.abc import Callable
+
+import msgspec
+
+from asynqio.brokers.base import Broker
+from asynqio.clock import ClockStep
+from asynqio.core.cards import ServerCard
+from asynqio.core.lifecycle import Lease
+from asynqio.errors import BrokerError
+from asynqio.runtime.keeper import KeeperJob
+from asynqio.runtime.runner import Runner
+from asynqio.runtime.settler import Settler
+from asynqio.runtime.watchdog import Watchdog
+
+log = logging.getLogger("asynqio.server")
+
+#: Seconds between two presentations of the server card, and how often it may be missed.
+CARD_INTERVAL = 5.0
+CARDS_MISSED = 2
+
+
+class Heartbeat:
+    """A thread from `start` to `stop`; it goes on until the last settlement is written."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        runner: Runner,
+        settler: Settler,
+        card: Callable[[], ServerCard],
+        *,
+        lease: float,
+        use_keeper: bool,
+        watchdog: Watchdog,
+    ) -> None:
+        self._broker = broker.twin()
+        self._runner = runner
+        self._settler = settler
+        self._card = card
+        self._lease = lease
+        self._use_keeper = use_keeper and broker.shared
+        self._watchdog = watchdog
+        self._loop = asyncio.get_running_loop()
+        self._tick = min(1.0, lease / 10)
+        self._own_loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._ready = self._loop.create_future()
+        self._thread = threading.Thread(target=self._run, name="asynqio heartbeat", daemon=True)
+
+    async def start(self) -> None:
+        """Until the first beat is out. Raises what the first beat raised."""
+        self._thread.start()
+        await self._ready
+
+    async def stop(self) -> None:
+        """Take the server card back and end."""
+        if self._own_loop is not None and self._stop is not None:
+            self._own_loop.call_soon_threadsafe(self._stop.set)
+        while self._thread.is_alive():
+            await asyncio.to_thread(self._thread.join, 1.0)
+
+    # --- in the thread ----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except BaseException as error:
+            self._announce(error)
+            log.exception("the heartbeat ended")
+
+    def _announce(self, error: BaseException | None = None) -> None:
+        def tell() -> None:
+            if not self._ready.done():
+                if error is None:
+                    self._ready.set_result(None)
+                else:
+                    self._ready.set_exception(error)
+
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(tell)
+
+    async def _main(self) -> None:
+        self._own_loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        async with self._broker:
+            await self._present()
+            keeper = await self._start_keeper() if self._use_keeper else None
+            self._announce()
+            try:
+                await self._beat(keeper)
+            finally:
+                if keeper is not None and keeper.stdin is not None:
+                    keeper.stdin.close()
+                    await keeper.wait()
+                await self._broker.leave(self._card())
+
+    async def _start_keeper(self) -> asyncio.subprocess.Process:
+        keeper = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "asynqio.runtime.keeper", stdin=asyncio.subprocess.PIPE
+        )
+        job = KeeperJob(self._broker.url, self._card().id, self._lease, patience=self._lease / 4)
+        assert keeper.stdin is not None
+        keeper.stdin.write(msgspec.json.encode(job) + b"\n")
+        return keeper
+
+    async def _beat(self, keeper: asyncio.subprocess.Process | None) -> None:
+        assert self._stop is not None
+        clock = self._broker.clock
+        step = ClockStep(clock)
+        renew_at = clock.monotonic() + self._lease / 3
+        present_at = clock.monotonic() + CARD_INTERVAL
+        while not self._stop.is_set():
+            try:
+                async with asyncio.timeout(self._tick):
+                    await self._stop.wait()
+            except TimeoutError:
+                self._watchdog.look()
+            if keeper is not None and keeper.stdin is not None and keeper.returncode is None:
+                keeper.stdin.write(b".")
+            jumped = step.jumped()
+            try:
+                if jumped or clock.monotonic() >= renew_at:
+                    await self._renew()
+                    renew_at = clock.monotonic() + self._lease / 3
+                if jumped or clock.monotonic() >= present_at:
+                    await self._present()
+                    present_at = clock.monotonic() + CARD_INTERVAL
+            except BrokerError as error:
+                log.warning("heartbeat: %s; trying again in %.1f s", error, self._tick)
+
+    async def _present(self) -> None:
+        await self._broker.beat(self._card(), CARD_INTERVAL * (1 + CARDS_MISSED))
+
+    async def _renew(self) -> None:
+        """Renew what is running and what waits to be settled; leases taken a moment ago can wait."""
+        young = self._broker.clock.now() + self._lease * 3 / 4
+        attempts = list(self._runner.running.values())
+        held = [attempt.lease for attempt in attempts] + self._settler.outstanding()
+        old = [lease for lease in held if lease.expires_at < young]
+        if not old:
+            return
+        answers = await self._broker.renew(old, self._lease)
+        lost = {id(lease) for lease, kept in zip(old, answers, strict=True) if not kept}
+        if lost and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._lose, lost)
+
+    def _lose(self, lost: set[int]) -> None:
+        """On the server's event loop: stop the attempts whose lease went to somebody else."""
+        for attempt in list(self._runner.running.values()):
+            lease: Lease = attempt.lease
+            if id(lease) in lost:
+                log.warning("task %r lost its lease: its handler is told to stop", lease.message.id)
+                attempt.lose()
+
+
+def host_name() -> str:
+    """This machine's name, as servers show it."""
+    return socket.gethostname()

@@ -1,0 +1,242 @@
+"""All attempts of a server, each from its lease to its settlement.
+
+`Runner._run` is the pipeline: make the attempt current → resolve the handler → perform (in the handler's lane,
+inside the middleware, before its deadline) → translate what happened → decide → hand over to the settler.
+One asyncio task per attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from random import Random
+from typing import Any, Protocol, TypeAlias
+
+import msgspec
+
+from asynqio.clock import Clock
+from asynqio.core import payload as payloads
+from asynqio.core.lifecycle import (
+    DONE,
+    Aborted,
+    Failed,
+    Lease,
+    Outcome,
+    Policy,
+    Settlement,
+    Succeeded,
+    decide,
+    every_error,
+)
+from asynqio.core.message import TaskMessage, TaskState
+from asynqio.core.retry import RETRY_HEADER, GoRetry, RetryPolicy, from_header
+from asynqio.core.task import Task
+from asynqio.errors import Directive, HandlerNotFound, NotSerializable, SkipRetry, TaskCanceled
+from asynqio.runtime.attempt import Attempt, active_attempt
+from asynqio.runtime.deadlines import Deadlines
+from asynqio.runtime.notes import Notes
+from asynqio.runtime.processes import ProcessPool
+from asynqio.runtime.settler import Settler
+from asynqio.runtime.slots import Slots
+from asynqio.runtime.threads import Threads
+
+log = logging.getLogger("asynqio.server")
+
+
+class Route(msgspec.Struct, frozen=True):
+    """How tasks of one type are handled."""
+
+    #: Does the work; what it returns is the result.
+    perform: Callable[[Task], Awaitable[Any]]
+    #: Overrides the server's.
+    retry: RetryPolicy | None = None
+
+
+class Router(Protocol):
+    """Finds the route of a task type; None: there is no handler. (`Mux` is one.)"""
+
+    def route(self, type: str) -> Route | None: ...
+
+
+#: Told of every failed attempt that this server saw (Go's ErrorHandler). May be async.
+OnError: TypeAlias = Callable[[Task, BaseException], Awaitable[None] | None]
+
+
+class Runner:
+    """Starts attempts and sees each to its end. Lives on the server's event loop."""
+
+    def __init__(
+        self,
+        router: Router,
+        *,
+        clock: Clock,
+        settler: Settler,
+        slots: Slots,
+        notes: Notes,
+        threads: Threads,
+        processes: ProcessPool,
+        policy: Policy,
+        random: Random,
+        on_error: OnError | None = None,
+        state: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.clock = clock
+        self.notes = notes
+        self.threads = threads
+        self.processes = processes
+        #: What the lifespan hook provided, for handlers.
+        self.state: Mapping[str, Any] = state if state is not None else {}
+        self.running: dict[tuple[str, str], Attempt] = {}
+        self.processed = 0
+        self.failed = 0
+        self._router = router
+        self._settler = settler
+        self._slots = slots
+        self._policy = policy
+        self._random = random
+        self._on_error = on_error
+        self._deadlines = Deadlines(self.running)
+
+    def start(self, leases: Sequence[Lease]) -> None:
+        """Start an attempt for each lease. The slots were taken before."""
+        now = self.clock.now()
+        create_task = asyncio.get_running_loop().create_task
+        for lease in leases:
+            attempt = Attempt(self, lease, now)
+            message = lease.message
+            self.running[message.queue, message.id] = attempt
+            self._deadlines.arm(attempt, now)
+            attempt.asyncio_task = create_task(self._run(attempt))
+
+    def is_running(self, lease: Lease) -> bool:
+        """Whether this very lease is being worked on here."""
+        attempt = self.running.get((lease.message.queue, lease.message.id))
+        return attempt is not None and attempt.lease.token == lease.token
+
+    def policy_of(self, message: TaskMessage) -> Policy:
+        """The server's policy, with the task's own retry policy or else its handler's."""
+        retry: RetryPolicy | None = None
+        if message.headers and (text := message.headers.get(RETRY_HEADER)):
+            retry = from_header(text)
+        if retry is None and (route := self._router.route(message.type)) is not None:
+            retry = route.retry
+        return self._policy if retry is None else msgspec.structs.replace(self._policy, retry=retry)
+
+    def wait_begins(self, attempt: Attempt) -> None:
+        """It waits for a process: only an absolute deadline counts meanwhile."""
+        self._deadlines.suspend(attempt)
+
+    def wait_ends(self, attempt: Attempt) -> None:
+        """Its handler starts now, and so does its time."""
+        attempt.started_at = self.clock.now()
+        self._deadlines.arm(attempt, self.clock.now())
+
+    def close(self) -> None:
+        self._deadlines.close()
+
+    def abandon(self, attempt: Attempt) -> None:
+        """Do not wait for the handler any more: hand the task back now."""
+        self._finish(attempt, attempt.outcome or Aborted())
+
+    # --- the pipeline -----------------------------------------------------------------------------
+
+    async def _run(self, attempt: Attempt) -> None:
+        active_attempt.set(attempt)
+        attempt.started = True
+        message = attempt.lease.message
+        try:
+            if attempt._stopped_by is not None:
+                raise asyncio.CancelledError
+            route = self._router.route(message.type)
+            if route is None:
+                raise HandlerNotFound(message.type)
+            value = await route.perform(Task.received(message))
+            outcome: Outcome = DONE if message.retention <= 0 else Succeeded(_encode(attempt, value))
+        except KeyboardInterrupt:
+            self._finish(attempt, Aborted())
+            raise
+        except BaseException as error:
+            outcome = self._translate(attempt, error)
+        attempt.outcome = outcome
+        try:
+            if attempt.noted:
+                await self.notes.drain()
+            if isinstance(outcome, Failed):
+                await self._report(attempt, outcome.error)
+        finally:
+            self._finish(attempt, outcome)
+
+    def _translate(self, attempt: Attempt, error: BaseException) -> Outcome:
+        """What an exception of the handler means."""
+        reason = attempt.stopped_by
+        if isinstance(error, asyncio.CancelledError):
+            return reason or Failed(TaskCanceled())
+        if isinstance(reason, Aborted) and not isinstance(error, Directive):
+            return reason  # a consequence of our own cancellation
+        return Failed(error)
+
+    async def _report(self, attempt: Attempt, error: BaseException) -> None:
+        message = attempt.lease.message
+        if not isinstance(error, Directive):
+            shown = (
+                error if error.__traceback__ is not None and not isinstance(error, HandlerNotFound) else None
+            )
+            log.warning(
+                "task %r (%s, queue %r, retried %d of %d) failed: %s",
+                message.id,
+                message.type,
+                message.queue,
+                message.retried,
+                message.max_retry,
+                error,
+                exc_info=shown,
+            )
+        if self._on_error is not None:
+            try:
+                answer = self._on_error(Task.received(message), error)
+                if inspect.isawaitable(answer):
+                    await answer
+            except Exception:
+                log.exception("the on_error hook failed on task %r", message.id)
+
+    def _finish(self, attempt: Attempt, outcome: Outcome) -> None:
+        if attempt.finished:
+            return
+        attempt.finished = True
+        message = attempt.lease.message
+        settlement = self._decide(attempt, outcome)
+        if settlement.processed:
+            self.processed += 1
+            self.failed += settlement.failed
+        if not (attempt.lost and settlement.to is TaskState.PENDING):
+            self._settler.add(settlement)
+        del self.running[message.queue, message.id]
+        self._slots.release()
+
+    def _decide(self, attempt: Attempt, outcome: Outcome) -> Settlement:
+        lease, now = attempt.lease, self.clock.now()
+        if outcome is DONE:
+            return decide(lease, outcome, now, self._policy)
+        policy = self.policy_of(lease.message)
+        chance = self._random.random()
+        try:
+            return decide(lease, outcome, now, policy, chance)
+        except Exception:  # the user's retry_delay or is_failure
+            log.exception("the retry policy failed on task %r; the default one is used", lease.message.id)
+            safe = msgspec.structs.replace(policy, retry=GoRetry(), is_failure=every_error)
+            return decide(lease, outcome, now, safe, chance)
+
+
+def _encode(attempt: Attempt, value: Any) -> bytes | None:
+    """The result to keep: bytes as they are, other values as JSON, else what `write_result` left."""
+    if value is None:
+        return attempt.result
+    if isinstance(value, bytes):
+        return value
+    try:
+        return payloads.encode(attempt.lease.message.type, value)
+    except NotSerializable as problem:
+        # The work is done; running it again would not change what it returns.
+        raise NotSerializable(problem.type, f"its result cannot be kept: {problem.reason}") from SkipRetry()

@@ -1,0 +1,102 @@
+"""The one loop that every background duty runs in: again and again, with rests, back-off and a clean stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Coroutine
+from random import Random
+from typing import Any
+
+from asynqio.errors import BrokerUnavailable
+
+log = logging.getLogger("asynqio.server")
+
+#: Seconds after the first error of a service, doubled with each further one up to the cap.
+FIRST_BACKOFF, BACKOFF_CAP = 0.1, 5.0
+
+
+class Service:
+    """One duty. `once` does it and says in how many seconds it wants to run again (`math.inf`: when woken)."""
+
+    name = "service"
+
+    async def once(self) -> float:
+        raise NotImplementedError
+
+    async def rest(self, seconds: float) -> None:
+        """Wait; may be cut short by whatever wakes this service. Canceled at the stop, unlike `once`."""
+        if math.isinf(seconds):
+            await asyncio.get_running_loop().create_future()
+        await asyncio.sleep(seconds)
+
+    async def open(self) -> None:
+        """Before the first `once`."""
+
+    async def close(self) -> None:
+        """After the last."""
+
+
+class Loop:
+    """Runs one service until `stop`. An error never ends it: it is logged, then tried again after a while."""
+
+    def __init__(self, service: Service, random: Random) -> None:
+        self.service = service
+        self._random = random
+        self._resting = False
+        self._stopping = False
+        self._failures = 0
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        await self.service.open()
+        self._task = asyncio.create_task(self._run(), name=f"asynqio {self.service.name}")
+
+    async def stop(self) -> None:
+        """Let a running `once` finish, then end. Nothing is canceled in the middle of a broker call."""
+        self._stopping = True
+        if self._task is None:
+            return
+        if self._resting:
+            self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._task = None
+        await self.service.close()
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            try:
+                delay = await self.service.once()
+                if self._failures:
+                    log.info("%s works again after %d errors", self.service.name, self._failures)
+                    self._failures = 0
+                if delay > 0 and not self._stopping:
+                    await self._pause(self.service.rest(delay))
+            except Exception as error:
+                await self._pause(asyncio.sleep(self._back_off(error)))
+
+    async def _pause(self, rest: Coroutine[Any, Any, None]) -> None:
+        self._resting = True
+        try:
+            await rest
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+        finally:
+            self._resting = False
+
+    def _back_off(self, error: Exception) -> float:
+        self._failures += 1
+        delay: float = min(FIRST_BACKOFF * 2 ** min(self._failures - 1, 16), BACKOFF_CAP)
+        delay *= 0.5 + self._random.random() / 2
+        expected = isinstance(error, BrokerUnavailable)
+        log.log(
+            logging.WARNING if expected else logging.ERROR,
+            "%s: %s; trying again in %.1f s",
+            self.service.name,
+            error,
+            delay,
+            exc_info=None if expected else error,
+        )
+        return delay

@@ -1,0 +1,122 @@
+"""Settlements of all attempts go to the broker together, and are repeated until it has answered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from asynqio.brokers.base import Broker
+from asynqio.core.lifecycle import Lease, Settlement
+from asynqio.errors import BrokerUnavailable
+from asynqio.runtime.service import BACKOFF_CAP, FIRST_BACKOFF
+
+log = logging.getLogger("asynqio.server")
+
+#: Settlements per call. One call settles everything that ended while the last one was under way.
+BATCH = 1_000
+
+
+class Settler:
+    """Collects settlements and carries them out, in order, one call at a time.
+
+    While the broker is away they wait here; their leases are still renewed (`outstanding`), and because
+    brokers fence by token a late repetition can never hurt: it is accepted, or refused because somebody
+    else has the task by now. The fetcher stops while too many wait (`congested`).
+    """
+
+    def __init__(self, broker: Broker, high_water: int) -> None:
+        self._broker = broker
+        self._high_water = high_water
+        self._queue: list[Settlement] = []
+        self._in_flight: list[Settlement] = []
+        self._waiter: asyncio.Future[None] | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._task: asyncio.Task[None] | None = None
+        #: Settlements that came too late: the task was somebody else's by then.
+        self.refused = 0
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="asynqio settler")
+
+    def add(self, settlement: Settlement) -> None:
+        self._queue.append(settlement)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    @property
+    def congested(self) -> bool:
+        return len(self._queue) + len(self._in_flight) >= self._high_water
+
+    def outstanding(self) -> list[Lease]:
+        """The leases of everything that is not settled yet. Safe to call from other threads."""
+        return [settlement.lease for settlement in (*self._in_flight, *self._queue)]
+
+    async def drain(self) -> None:
+        """Until everything is settled."""
+        if self._queue:
+            self._idle.clear()
+        await self._idle.wait()
+
+    async def stop(self, timeout: float) -> None:
+        """Settle what is left, for at most `timeout` seconds."""
+        if self._task is None:
+            return
+        try:
+            async with asyncio.timeout(timeout):
+                await self.drain()
+        except TimeoutError:
+            log.error(
+                "%d settlements could not be stored: these tasks will run again when their leases lapse",
+                len(self.outstanding()),
+            )
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._task = None
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            if not self._queue:
+                self._idle.set()
+                self._waiter = loop.create_future()
+                await self._waiter
+                self._waiter = None
+                self._idle.clear()
+            self._in_flight, self._queue = self._queue[:BATCH], self._queue[BATCH:]
+            await self._flush(self._in_flight)
+            self._in_flight = []
+
+    async def _flush(self, batch: list[Settlement]) -> None:
+        delay = FIRST_BACKOFF
+        while True:
+            try:
+                answers = await self._broker.settle(batch)
+            except BrokerUnavailable as error:
+                log.warning("settling %d tasks: %s; trying again in %.1f s", len(batch), error, delay)
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, BACKOFF_CAP)
+            except Exception:
+                if len(batch) == 1:
+                    log.exception("task %r cannot be settled; its lease will lapse", batch[0].message.id)
+                    return
+                for settlement in batch:  # one of them is the culprit: the others must not suffer
+                    await self._flush([settlement])
+                return
+            else:
+                if not all(answers):
+                    self._report(batch, answers)
+                return
+
+    def _report(self, batch: list[Settlement], answers: list[bool]) -> None:
+        for settlement, accepted in zip(batch, answers, strict=True):
+            if not accepted:
+                self.refused += 1
+                message = settlement.message
+                log.warning(
+                    "task %r (%s, queue %r) ended after its lease was lost: "
+                    "the end was not recorded, somebody else has the task",
+                    message.id,
+                    message.type,
+                    message.queue,
+                )

@@ -1,0 +1,221 @@
+"""Server: a worker server, from the outside. What goes on inside is runtime/engine.py."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import logging
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from random import Random
+from typing import Any, TypeAlias, TypedDict, Unpack
+
+from asynqio.brokers import open_broker
+from asynqio.brokers.base import Store
+from asynqio.config import broker_url, load
+from asynqio.core.cards import ServerCard
+from asynqio.core.lifecycle import Policy, UnknownTask, every_error
+from asynqio.core.retry import GoRetry, RetryLike, as_policy
+from asynqio.errors import BrokerUnavailable, ConfigError, ServerStateError
+from asynqio.mux import Mux
+from asynqio.runtime.aggregator import Aggregate
+from asynqio.runtime.engine import Engine, Hooks
+from asynqio.runtime.runner import OnError
+from asynqio.runtime.settings import ServerConfig
+
+log = logging.getLogger("asynqio.server")
+
+#: An async context manager around the life of a server; what it yields is `current().state`.
+Lifespan: TypeAlias = Callable[[], AbstractAsyncContextManager[Mapping[str, Any] | None]]
+
+
+class ServerOptions(TypedDict, total=False):
+    """The fields of ServerConfig, as keyword arguments."""
+
+    concurrency: int
+    queues: Mapping[str, int]
+    strict_priority: bool
+    shutdown_timeout: float
+    lease: float
+    lease_keeper: bool
+    processes: int
+    process_max_tasks: int
+    process_max_memory: int
+    unknown_tasks: UnknownTask
+    unknown_delay: float
+    max_crashes: int
+    stuck_after: float
+    blocked_after: float
+    group_grace: float
+    group_max_delay: float
+    group_max_size: int
+    health_interval: float
+
+
+class ServerState(enum.Enum):
+    """new → active → stopped → closed (spec: redis wire format, section 4.2)."""
+
+    NEW = "new"
+    ACTIVE = "active"
+    STOPPED = "stopped"
+    CLOSED = "closed"
+
+
+class Server:
+    """Takes tasks and runs their handlers.
+
+        server = Server("sqlite:///tasks.db", concurrency=100, queues={"critical": 6, "default": 3})
+        await server.run(mux)
+
+    Options are the fields of `ServerConfig`; environment variables fill in what is not given. Raises
+    ConfigError with everything that is wrong.
+    """
+
+    def __init__(
+        self,
+        broker: str | Store | None = None,
+        *,
+        config: ServerConfig | None = None,
+        retry: RetryLike | None = None,
+        is_failure: Callable[[BaseException], bool] | None = None,
+        on_error: OnError | None = None,
+        aggregate: Aggregate | None = None,
+        health_check: Callable[[BrokerUnavailable | None], None] | None = None,
+        lifespan: Lifespan | None = None,
+        random: Random | None = None,
+        **options: Unpack[ServerOptions],
+    ) -> None:
+        if config is not None and options:
+            raise ConfigError([f"give either config or {sorted(options)[0]}, not both"])
+        self.config = config or load(options)[0]
+        self._owned = broker is None or isinstance(broker, str)
+        self.broker: Store = (
+            open_broker(broker_url(broker)) if broker is None or isinstance(broker, str) else broker
+        )
+        self._retry = as_policy(retry) if retry is not None else GoRetry()
+        self._is_failure = is_failure or every_error
+        self._hooks = Hooks(on_error, aggregate, health_check)
+        self._lifespan = lifespan
+        self._random = random or Random()
+        self._state = ServerState.NEW
+        self._engine: Engine | None = None
+        self._stack = AsyncExitStack()
+        self._hurry = asyncio.Event()
+
+    @property
+    def state(self) -> ServerState:
+        return self._state
+
+    def card(self) -> ServerCard:
+        """What the server is doing now. Raises ServerStateError unless it runs."""
+        if self._engine is None:
+            raise ServerStateError(f"the server is {self._state.value}")
+        return self._engine.card()
+
+    async def run(self, mux: Mux) -> None:
+        """Start, work until SIGTERM or SIGINT, shut down. SIGTSTP: take nothing new, finish what runs.
+
+        A second SIGINT or SIGTERM does not wait for the handlers.
+        """
+        done = asyncio.Event()
+        with self._signals(done):
+            await self.start(mux)
+            try:
+                await done.wait()
+            finally:
+                await self.shutdown()
+
+    @contextlib.asynccontextmanager
+    async def running(self, mux: Mux) -> AsyncIterator[Server]:
+        """Start, and shut down at the end of the `async with` block. Signals are left alone."""
+        await self.start(mux)
+        try:
+            yield self
+        finally:
+            await self.shutdown()
+
+    async def start(self, mux: Mux) -> None:
+        """Raises ServerStateError unless new, BrokerError when the store does not answer."""
+        if self._state is not ServerState.NEW:
+            raise ServerStateError(f"the server is {self._state.value}, it cannot be started (again)")
+        if not isinstance(mux, Mux):
+            raise ConfigError([f"the server needs a Mux, not {mux!r}"])
+        try:
+            if self._owned:
+                await self._stack.enter_async_context(self.broker)
+            state = await self._stack.enter_async_context(self._lifespan()) if self._lifespan else None
+            self._engine = Engine(
+                self.broker, mux, self.config, self._policy(), self._hooks, dict(state or {}), self._random
+            )
+            await self._engine.start()
+        except BaseException:
+            self._state = ServerState.CLOSED
+            await self._stack.aclose()
+            raise
+        self._state = ServerState.ACTIVE
+        log.info(
+            "server started: broker %s, concurrency %d, queues %s, handlers for %s",
+            self.broker.url,
+            self.config.concurrency,
+            ", ".join(f"{name}={weight}" for name, weight in self.config.queues.items()),
+            ", ".join(mux.patterns()) or "nothing",
+        )
+
+    async def stop(self) -> None:
+        """Take nothing new; what runs goes on. No effect unless active."""
+        if self._state is ServerState.ACTIVE and self._engine is not None:
+            self._state = ServerState.STOPPED
+            await self._engine.stop_fetching()
+            log.info("server stopped: no new tasks are taken")
+
+    async def shutdown(self) -> None:
+        """Finish within `shutdown_timeout`, hand back the rest, close. No effect unless active or stopped."""
+        if self._state not in (ServerState.ACTIVE, ServerState.STOPPED) or self._engine is None:
+            return
+        self._state = ServerState.CLOSED
+        try:
+            await self._engine.stop(self._hurry)
+        finally:
+            await self._stack.aclose()
+        log.info("server closed")
+
+    def _policy(self) -> Policy:
+        config = self.config
+        return Policy(
+            retry=self._retry,
+            is_failure=self._is_failure,
+            unknown=config.unknown_tasks,
+            unknown_delay=config.unknown_delay,
+            max_crashes=config.max_crashes,
+        )
+
+    @contextlib.contextmanager
+    def _signals(self, done: asyncio.Event) -> Iterator[None]:
+        """TERM and INT end the server, TSTP stops it. Only possible in the main thread of a Unix."""
+        loop = asyncio.get_running_loop()
+        if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGTSTP"):
+            yield
+            return
+        stopping: set[asyncio.Task[None]] = set()
+
+        def end() -> None:
+            if done.is_set():
+                self._hurry.set()
+            done.set()
+
+        def pause() -> None:
+            stopping.add(asyncio.ensure_future(self.stop()))
+
+        handlers = {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGTSTP: pause}
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
+        try:
+            yield
+        finally:
+            for number in handlers:
+                loop.remove_signal_handler(number)
+            for task in stopping:
+                task.cancel()

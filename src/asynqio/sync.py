@@ -1,0 +1,180 @@
+"""The same names for code without an event loop: every call goes through a portal to the real ones.
+
+    from asynqio.sync import Client
+
+    with Client("sqlite:///tasks.db") as client:
+        client.enqueue(Task.json("email:send", {"to": "ann@example.org"}))
+
+May be used from any number of threads. A test compares the signatures with those of the async classes.
+"""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Iterable, Sequence
+from typing import Any, Self, TypeVar, Unpack, overload
+
+from asynqio import client as _client
+from asynqio import inspector as _inspector
+from asynqio.brokers import open_broker
+from asynqio.brokers.base import Moved, Store
+from asynqio.config import broker_url
+from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
+from asynqio.core.lifecycle import Action
+from asynqio.core.message import TaskInfo, TaskState
+from asynqio.core.task import DEFAULT_MAX_PAYLOAD, Task, TaskOptions
+from asynqio.errors import EnqueueError
+from asynqio.portal import Portal
+
+T = TypeVar("T")
+
+
+class _Facade:
+    """Opening and closing, for both."""
+
+    def __init__(self, broker: str | Store | None) -> None:
+        self._owned = broker is None or isinstance(broker, str)
+        self.broker: Store = (
+            open_broker(broker_url(broker)) if broker is None or isinstance(broker, str) else broker
+        )
+        self._portal: Portal | None = None
+
+    def open(self, *, own_broker: bool | None = None) -> Self:
+        """What `with` does; for objects that live as long as the process."""
+        if self._portal is None:
+            self._portal = Portal()
+            if own_broker is not None:
+                self._owned = own_broker
+            if self._owned:
+                try:
+                    self._portal.call(self.broker.__aenter__)
+                except BaseException:
+                    self._portal.close()
+                    self._portal = None
+                    raise
+            atexit.register(self.close)
+        return self
+
+    def close(self) -> None:
+        """No effect when it is closed already."""
+        portal, self._portal = self._portal, None
+        if portal is not None:
+            atexit.unregister(self.close)
+            try:
+                if self._owned:
+                    portal.call(self.broker.__aexit__, None, None, None)
+            finally:
+                portal.close()
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    @property
+    def _through(self) -> Portal:
+        if self._portal is None:
+            raise RuntimeError("it is not open: use it in a `with` block, or call open() first")
+        return self._portal
+
+
+class Client(_Facade):
+    """asynqio.Client, blocking."""
+
+    def __init__(
+        self,
+        broker: str | Store | None = None,
+        *,
+        max_payload: int = DEFAULT_MAX_PAYLOAD,
+        **defaults: Unpack[TaskOptions],
+    ) -> None:
+        super().__init__(broker)
+        self._client = _client.Client(self.broker, max_payload=max_payload, **defaults)
+
+    def enqueue(self, task: Task, **options: Unpack[TaskOptions]) -> TaskInfo:
+        return self._through.call(self._client.enqueue, task, **options)
+
+    def enqueue_many(
+        self, tasks: Iterable[Task], **options: Unpack[TaskOptions]
+    ) -> list[TaskInfo | EnqueueError]:
+        return self._through.call(self._client.enqueue_many, tasks, **options)
+
+    def find(self, id: str, *, queue: str = "default") -> TaskInfo:
+        return self._through.call(self._client.find, id, queue=queue)
+
+    @overload
+    def result(self, id: str, *, queue: str = ..., timeout: float | None = ...) -> Any: ...
+    @overload
+    def result(self, id: str, as_type: type[T], *, queue: str = ..., timeout: float | None = ...) -> T: ...
+    def result(
+        self, id: str, as_type: Any = Any, *, queue: str = "default", timeout: float | None = None
+    ) -> Any:
+        return self._through.call(self._client.result, id, as_type, queue=queue, timeout=timeout)
+
+    def wait(self, id: str, *, queue: str = "default", timeout: float | None = None) -> TaskInfo:
+        return self._through.call(self._client.wait, id, queue=queue, timeout=timeout)
+
+    def cancel(self, id: str, *, queue: str = "default") -> None:
+        self._through.call(self._client.cancel, id, queue=queue)
+
+    def delete(self, ids: Sequence[str], *, queue: str = "default") -> list[Moved]:
+        return self._through.call(self._client.delete, ids, queue=queue)
+
+
+class Inspector(_Facade):
+    """asynqio.Inspector, blocking."""
+
+    def __init__(self, broker: str | Store | None = None) -> None:
+        super().__init__(broker)
+        self._inspector = _inspector.Inspector(self.broker)
+
+    def queues(self) -> list[QueueStats]:
+        return self._through.call(self._inspector.queues)
+
+    def queue(self, name: str) -> QueueStats:
+        return self._through.call(self._inspector.queue, name)
+
+    def history(self, queue: str, days: int = 7) -> list[DayStats]:
+        return self._through.call(self._inspector.history, queue, days)
+
+    def groups(self, queue: str) -> list[GroupStats]:
+        return self._through.call(self._inspector.groups, queue)
+
+    def tasks(
+        self, queue: str, state: TaskState, *, group: str = "", size: int = 30, offset: int = 0
+    ) -> list[TaskInfo]:
+        return self._through.call(self._inspector.tasks, queue, state, group=group, size=size, offset=offset)
+
+    def task(self, queue: str, id: str) -> TaskInfo:
+        return self._through.call(self._inspector.task, queue, id)
+
+    def servers(self) -> list[ServerCard]:
+        return self._through.call(self._inspector.servers)
+
+    def run(self, queue: str, id: str) -> None:
+        self._through.call(self._inspector.run, queue, id)
+
+    def archive(self, queue: str, id: str) -> None:
+        self._through.call(self._inspector.archive, queue, id)
+
+    def delete(self, queue: str, id: str) -> None:
+        self._through.call(self._inspector.delete, queue, id)
+
+    def move_all(self, action: Action, queue: str, state: TaskState, *, group: str = "") -> int:
+        return self._through.call(self._inspector.move_all, action, queue, state, group=group)
+
+    def rewrite(self, queue: str, id: str, payload: bytes) -> None:
+        self._through.call(self._inspector.rewrite, queue, id, payload)
+
+    def cancel(self, queue: str, ids: Sequence[str]) -> None:
+        self._through.call(self._inspector.cancel, queue, ids)
+
+    def pause(self, queue: str) -> bool:
+        return self._through.call(self._inspector.pause, queue)
+
+    def resume(self, queue: str) -> bool:
+        return self._through.call(self._inspector.resume, queue)
+
+    def drop(self, queue: str, *, force: bool = False) -> None:
+        self._through.call(self._inspector.drop, queue, force=force)

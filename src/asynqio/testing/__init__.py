@@ -1,0 +1,1 @@
+"""For your tests: no service, no sleeping."""
