@@ -38,7 +38,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
     """A test whose threads outlive it fails."""
     answer = yield
-    if left := leftovers(item.stash[_BEFORE]):
+    before = item.stash[_BEFORE]
+    if left := leftovers(before):
         pytest.fail(f"the test left threads behind: {', '.join(left)}", pytrace=False)
     return answer
 
