@@ -179,7 +179,17 @@ class App:
     @contextlib.contextmanager
     def on_broker(self, store: Store) -> Iterator[Self]:
         """For tests: the app on another broker, until the end of the block."""
-        names = ("_url", "_store", "_owned", "_client", "_client_loop", "_opening", "_open", "_sync", "_testing")
+        names = (
+            "_url",
+            "_store",
+            "_owned",
+            "_client",
+            "_client_loop",
+            "_opening",
+            "_open",
+            "_sync",
+            "_testing",
+        )
         before = {name: getattr(self, name) for name in names}
         self._client = self._client_loop = self._opening = self._sync = self._testing = None
         self._url, self._store, self._owned, self._open = None, store, False, False

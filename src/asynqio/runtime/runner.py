@@ -35,9 +35,9 @@ from asynqio.core.retry import RETRY_HEADER, GoRetry, RetryPolicy, from_header
 from asynqio.core.task import Task
 from asynqio.errors import Directive, HandlerNotFound, NotSerializable, SkipRetry, TaskCanceled
 from asynqio.runtime.attempt import Attempt, active_attempt
+from asynqio.runtime.child import Target
 from asynqio.runtime.deadlines import Deadlines
 from asynqio.runtime.notes import Notes
-from asynqio.runtime.child import Target
 from asynqio.runtime.settler import Settler
 from asynqio.runtime.slots import Slots
 from asynqio.runtime.threads import Threads

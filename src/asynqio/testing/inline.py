@@ -40,12 +40,8 @@ class AppTesting:
     def __init__(self, app: App) -> None:
         broker = app.broker
         if not isinstance(broker, MemoryBroker):
-            raise ConfigError(
-                [
-                    f"app.testing needs a memory broker, this app has {broker.url}: "
-                    "use `with asynqio.testing.isolated(app) as testing:`"
-                ]
-            )
+            advice = "use `with asynqio.testing.isolated(app) as testing:`"
+            raise ConfigError([f"app.testing needs a memory broker, this app has {broker.url}: {advice}"])
         self.app = app
         self.broker = broker
 
@@ -61,9 +57,7 @@ class AppTesting:
         """What was enqueued and not run yet, oldest first; `task.load()` gives the payload."""
         return self.tasks(*WAITING, type=type, queue=queue)
 
-    def tasks(
-        self, *states: TaskState, type: str | None = None, queue: str | None = None
-    ) -> list[TaskInfo]:
+    def tasks(self, *states: TaskState, type: str | None = None, queue: str | None = None) -> list[TaskInfo]:
         """All tasks in these states (all states when none is named)."""
         found: list[TaskInfo] = []
         for name in _now(self.broker.queues()):
