@@ -74,18 +74,12 @@ class TaskFunction(Generic[P, C, R]):
 
     # --- consuming --------------------------------------------------------------------------------
 
-    def call_with(self, task: Task) -> C:
-        """Call the function with the arguments in a task. Raises BadPayload."""
-        args, kwargs = self._binding.decode(task.payload)
-        call: Callable[..., C] = self.function
-        return call(*args, **kwargs)
-
     def performer(self) -> Next:
         """How a server runs it."""
         if self.run_in == "process":
-            return in_process(target_of(self.function))
+            return in_process(target_of(self.function, binds=True))
         if not inspect.iscoroutinefunction(self.function):
-            return in_lane(self.call_with, "thread")
+            return in_lane(lambda task: self._binding.call(self.function, task.payload), "thread")
         decode = self._binding.decode
         function: Callable[..., Any] = self.function
 

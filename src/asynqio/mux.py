@@ -151,8 +151,9 @@ def in_process(target: Target) -> Next:
     return perform
 
 
-def target_of(function: Callable[..., Any]) -> Target:
-    """How another process finds a function. Raises ConfigError when it cannot."""
+def target_of(function: Callable[..., Any], *, binds: bool = False) -> Target:
+    """How another process finds a function (`binds`: it takes the payload's arguments, not the task).
+    Raises ConfigError when it cannot."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     if not module or not name or "<" in name:
         raise ConfigError(
@@ -160,4 +161,4 @@ def target_of(function: Callable[..., Any]) -> Target:
                 f'{function!r} cannot run in a process: run_in="process" needs a function at the top of a module'
             ]
         )
-    return Target(module, name)
+    return Target(module, name, binds)
