@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack
 from asynqio.core.message import TaskInfo, TaskState
 from asynqio.core.payload import Binding, return_type
 from asynqio.core.task import Task, TaskOptions, check_name, merge
-from asynqio.mux import Lane, Next, in_lane, in_process, target_of
+from asynqio.mux import Lane, Next, check_lane, in_lane, in_process, target_of
 
 if TYPE_CHECKING:
     from asynqio.app import App
@@ -34,6 +34,7 @@ class TaskFunction(Generic[P, C, R]):
         binding: Binding | None = None,
     ) -> None:
         check_name("type", type)
+        check_lane(run_in)
         functools.update_wrapper(self, function)
         self.type = type
         self.function = function

@@ -125,8 +125,7 @@ def in_lane(handler: Handler, run_in: Lane) -> Next:
     """The handler as something to await on the event loop, wherever it really runs. Raises ConfigError."""
     if not callable(handler):
         raise ConfigError([f"{handler!r} is not a function of a task"])
-    if run_in not in ("thread", "process"):
-        raise ConfigError([f'run_in={run_in!r} must be "thread" or "process"'])
+    check_lane(run_in)
     if run_in == "process":
         return in_process(target_of(handler))
     if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
@@ -139,6 +138,12 @@ def in_lane(handler: Handler, run_in: Lane) -> Next:
         return await attempt.runner.threads.run(handler, task, attempt=attempt)
 
     return perform
+
+
+def check_lane(run_in: object) -> None:
+    """Raises ConfigError."""
+    if run_in not in ("thread", "process"):
+        raise ConfigError([f'run_in={run_in!r} must be "thread" or "process"'])
 
 
 def in_process(target: Target) -> Next:
