@@ -185,6 +185,12 @@ def make_entry(
             raise InvalidOption("unique", options["unique"], "must be at least 1 second")
         unique_ttl += max(0.0, process_at - now)
     timeout, deadline = _limits(options, now)
+    if deadline and deadline <= process_at:
+        raise ConflictingOptions(
+            "deadline",
+            "process_in" if "process_in" in options else "process_at",
+            "it is over before it is due",
+        )
     message = TaskMessage(
         id=id,
         type=task.type,
