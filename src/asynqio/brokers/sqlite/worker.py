@@ -108,12 +108,12 @@ class Worker:
             with contextlib.suppress(sqlite3.Error):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-            if len(batch) > 1:
-                # Nothing of the whole was kept: each for itself, so that only the culprit fails.
-                for job in batch:
+            for job in batch:
+                if len(batch) > 1:
+                    # Nothing of the whole was kept: each for itself, so that only the culprit fails.
                     self._carry_out(connection, [job])
-            else:
-                batch[0].deliver(None, self._translated(error))
+                else:
+                    job.deliver(None, self._translated(error))
             return
         for job, (result, failure) in zip(batch, answers, strict=True):
             job.deliver(result, failure)
