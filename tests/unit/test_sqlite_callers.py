@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import sys
 import threading
+import time
 from asyncio import to_thread
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -112,27 +113,21 @@ async def test_a_twin_works_while_the_first_loop_is_blocked(broker: Store) -> No
         async with broker.twin() as twin:
             return await twin.enqueue(entries(1))
 
-    done = threading.Event()
+    go = threading.Event()
     answers: list[Admission] = []
 
     def other_loop() -> None:
+        go.wait(SOON)
         answers.extend(asyncio.run(elsewhere()))
-        done.set()
 
     thread = threading.Thread(target=other_loop)
-
-    def block() -> bool:
-        """As a handler does that should have been a thread."""
-        thread.start()
-        return done.wait(SOON)
-
-    # Called by the loop itself, so that the guard against blocking calls in tests does not see a coroutine.
-    loop = asyncio.get_running_loop()
-    blocked: asyncio.Future[bool] = loop.create_future()
-    loop.call_soon(lambda: blocked.set_result(block()))
-    assert await blocked
+    await to_thread(thread.start)
+    # This loop does nothing else meanwhile, as when a handler computes that should have been in a thread.
+    go.set()
+    end = time.monotonic() + SOON
+    while thread.is_alive() and time.monotonic() < end:
+        pass
     assert answers == [Admission.ACCEPTED]
-    await to_thread(thread.join)
     assert (await broker.stats(["default"]))[0].pending == 1
 
 

@@ -11,7 +11,7 @@ import sqlite3
 import sys
 import tempfile
 from asyncio import to_thread
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -58,8 +58,10 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "tasks.db"
+def path() -> Iterator[Path]:
+    """A path that is short enough for sockets beside it, wherever the tests run."""
+    with tempfile.TemporaryDirectory(prefix="asynqio-") as folder:
+        yield Path(folder) / "tasks.db"
 
 
 @pytest.fixture
@@ -126,6 +128,7 @@ async def test_the_end_of_a_task_wakes_another_process(broker: Store) -> None:
     async with watcher(broker.url, signals.ended(TASK.message.ref)) as process:
         await broker.settle([decide(lease, DONE, broker.clock.now(), Policy())])
         assert await said(process) == "woken"
+        assert await process.wait() == 0
 
 
 async def test_what_a_killed_process_left_is_tidied_by_whoever_writes(broker: Store, path: Path) -> None:
@@ -184,6 +187,7 @@ async def test_a_listener_that_was_forgotten_comes_back(
         with other.watch([PENDING]) as watch:
             await broker.enqueue([TASK])
             assert await watch.wait(SOON)
+            await settled(other)
             [name] = await names(path)
             await to_thread(_forget, path)
             async with asyncio.timeout(SOON):
@@ -208,6 +212,7 @@ async def test_a_database_with_a_long_path_has_its_sockets_elsewhere(tmp_path: P
         with other.watch([PENDING]) as watch:
             await broker.enqueue([TASK])
             assert await watch.wait(SOON)
+            await settled(other)
             [name] = await names(folder / "tasks.db")
             assert os.path.isabs(name)
             assert await to_thread(glob.glob, place) == [name]

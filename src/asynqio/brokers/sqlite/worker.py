@@ -58,7 +58,7 @@ class Worker:
 
     def _run(self) -> None:
         try:
-            connection = connect(self._settings)
+            connection = connect(self._settings, reading=self._announcer is None)
         except Exception as error:
             self._refuse(error)
         else:
