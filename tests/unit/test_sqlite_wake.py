@@ -149,6 +149,7 @@ async def test_a_cancellation_reaches_others(broker: Store) -> None:
     async with open_broker(broker.url) as other:
         heard = other.cancellations()
         first = asyncio.ensure_future(anext(heard))
+        await asyncio.sleep(0)  # it begins
         await settled(other)
         refs = [TaskRef("default", "a"), TaskRef("default", "b")]
         await broker.cancel(refs)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from asynqio.brokers.sqlite.problems import is_busy, translate
+from asynqio.brokers.sqlite.problems import is_busy, translate, unwritable
 from asynqio.brokers.sqlite.settings import Settings
 from asynqio.brokers.sqlite.sql import migrations
 from asynqio.errors import ConfigError, VersionMismatch
@@ -35,6 +35,9 @@ def connect(settings: Settings, *, reading: bool = False) -> sqlite3.Connection:
     directory = os.path.dirname(settings.path)
     if not os.path.isdir(directory):
         raise ConfigError([f"{settings.path}: there is no directory {directory}; make it, or fix the URL"])
+    if os.path.exists(settings.path) and not os.access(settings.path, os.W_OK):
+        # SQLite would open it for reading, and only the first task would find out.
+        raise unwritable(settings.path)
     try:
         connection = sqlite3.connect(
             settings.path,
