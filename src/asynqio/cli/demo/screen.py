@@ -21,8 +21,8 @@ from asynqio.cli.demo.plain import Plain, queue_stats
 INTERVAL = 0.25
 #: The rate is that of the last so many pictures.
 WINDOW = 16
-#: Columns of the curve of the rate.
-CURVE = 40
+#: Columns of the curve of the rate, when there is room.
+CURVE = 26
 BARS = " ▁▂▃▄▅▆▇█"
 WIDTH = 100
 #: Rows that are not events.
@@ -41,12 +41,12 @@ SIGNS = {
 WHERE = {
     "email:send": "loop",
     "reminder:send": "loop · delayed",
-    "webhook:call": "loop · fails at times",
-    "report:build": "thread · result awaited",
+    "webhook:call": "loop · fails",
+    "report:build": "thread · result",
     "contact:sync": "loop · unique",
     "image:resize": "process",
     "digest:send": "loop",
-    "news:add": "a group → one digest",
+    "news:add": "group → digest",
 }
 
 
@@ -58,6 +58,7 @@ class Screen(Plain):
         self._broker = broker
         self._seconds = seconds
         self._done: deque[int] = deque([0], maxlen=CURVE + WINDOW)
+        self._width = WIDTH
 
     async def run(self, ledger: Ledger, inspector: Inspector) -> None:
         with Live(console=self._console, auto_refresh=False, vertical_overflow="crop") as live:
@@ -68,8 +69,9 @@ class Screen(Plain):
     def picture(self, ledger: Ledger, queues: list[QueueStats]) -> RenderableType:
         total = ledger.total()
         self._done.append(total.done)
-        width = min(self._console.width, WIDTH)
-        parts = [self._head(ledger, total), _framed(_queues(queues)), _framed(_kinds(ledger))]
+        width = self._width = min(self._console.width, WIDTH)
+        kinds = _kinds(ledger, full=width == WIDTH)
+        parts = [self._head(ledger, total), _framed(_queues(queues)), _framed(kinds)]
         rows = min(12, self._console.height - FIXED_ROWS)
         if rows >= 3:
             parts.append(_events(ledger, rows - 2))
@@ -83,11 +85,13 @@ class Screen(Plain):
         figures = Text.assemble(
             (f"{self._rate():6.1f}", "bold green"),
             " tasks/s  ",
-            (self._curve(), "green"),
+            (self._curve(CURVE - (WIDTH - self._width)), "green"),
             "  latency to start p50 ",
             (_ms(percentile(total.starts, 0.5)), "bold"),
             " p99 ",
             (_ms(percentile(total.starts, 0.99)), "bold"),
+            " ms",
+            no_wrap=True,
         )
         left = "" if self._seconds is None else f" of {self._seconds:g}"
         return Panel(
@@ -105,12 +109,13 @@ class Screen(Plain):
         last = list(self._done)[-WINDOW:]
         return (last[-1] - last[0]) / max((len(last) - 1) * INTERVAL, INTERVAL)
 
-    def _curve(self) -> str:
+    def _curve(self, columns: int) -> str:
         done = list(self._done)
         # Over a second each, or the chance of single arrivals is all one sees.
-        steps = [b - a for a, b in zip(done, done[4:], strict=False)][-CURVE + 14 :]
+        steps = [later - earlier for earlier, later in zip(done, done[4:], strict=False)]
+        steps = steps[-columns:] if columns > 0 else []
         top = max([*steps, 1])
-        return "".join(BARS[round(step / top * (len(BARS) - 1))] for step in steps).rjust(CURVE - 14)
+        return "".join(BARS[round(step / top * (len(BARS) - 1))] for step in steps).rjust(columns)
 
 
 def _queues(queues: list[QueueStats]) -> RenderableType:
@@ -132,21 +137,32 @@ def _queues(queues: list[QueueStats]) -> RenderableType:
     return table
 
 
-def _kinds(ledger: Ledger) -> RenderableType:
-    table = _table("task", "runs in", "enqueued", "done", "retries", "failed", "refused", "p50", "p99")
-    table.columns[1].justify = "left"
+def _kinds(ledger: Ledger, *, full: bool) -> RenderableType:
+    """`full`: with the column that says where tasks run."""
+    table = _table(
+        "task",
+        *(["runs in"] if full else []),
+        "in",
+        "done",
+        "retries",
+        "failed",
+        "refused",
+        "p50 ms",
+        "p99 ms",
+    )
+    if full:
+        table.columns[1].justify = "left"
     for type, where in WHERE.items():
         figures = ledger.kinds.get(type, Figures())
         table.add_row(
             Text(type, "bold"),
-            Text(where, "dim"),
+            *([Text(where, "dim")] if full else []),
             _number(figures.enqueued, "default"),
             _number(figures.done + figures.merged, "green"),
             _number(figures.retries, "yellow"),
             _number(figures.failures, "red"),
             _number(figures.refused, "blue"),
-            _ms(percentile(figures.starts, 0.5)) if figures.starts else "",
-            _ms(percentile(figures.starts, 0.99)) if figures.starts else "",
+            *(_ms(percentile(figures.starts, share)) if figures.starts else "" for share in (0.5, 0.99)),
         )
     return table
 
@@ -164,6 +180,7 @@ def _events(ledger: Ledger, rows: int) -> RenderableType:
 
 def _table(*titles: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, border_style="dim", header_style="dim", expand=True)
+    table.padding = (0, 1, 0, 0)
     for number, title in enumerate(titles):
         table.add_column(title, justify="right" if number else "left", no_wrap=True)
     return table
@@ -171,7 +188,9 @@ def _table(*titles: str) -> Table:
 
 def _framed(content: RenderableType, title: str = "") -> Panel:
     shown = f"[dim]{title}" if title else None
-    return Panel(content, box=box.ROUNDED, border_style="dim", title=shown, title_align="left", padding=0)
+    return Panel(
+        content, box=box.ROUNDED, border_style="dim", title=shown, title_align="left", padding=(0, 0, 0, 1)
+    )
 
 
 def _number(value: int, style: str) -> Text:
@@ -180,4 +199,4 @@ def _number(value: int, style: str) -> Text:
 
 def _ms(seconds: float) -> str:
     milliseconds = seconds * 1e3
-    return f"{milliseconds:.1f} ms" if milliseconds < 100 else f"{milliseconds:,.0f} ms"
+    return f"{milliseconds:.1f}" if milliseconds < 100 else f"{milliseconds:,.0f}"
