@@ -78,6 +78,18 @@ class Command:
             self.input.close()
         self._output.close()
 
+    def outlived(self) -> list[int]:
+        """Which processes of its session do not end now that it has ended (some notice a moment later)."""
+        left = []
+        for pid in self.descendants():
+            with contextlib.suppress(ProcessLookupError):
+                watched = os.pidfd_open(pid)
+                ended, _, _ = select.select([watched], [], [], 5.0)
+                os.close(watched)
+                if not ended:
+                    left.append(pid)
+        return left
+
     def descendants(self) -> list[int]:
         """The living processes of its session."""
         found = []

@@ -37,7 +37,7 @@ def test_a_signal_ends_all_when_their_tasks_have_ended(here: Path, number: signa
         assert supervisor.text.count("begins first") == supervisor.text.count("ended first") == 2
         assert "handed back" not in supervisor.text
         assert supervisor.text.count("lifespan over") == 2
-        assert supervisor.descendants() == []
+        assert supervisor.outlived() == []
 
 
 def test_a_killed_worker_is_started_again(here: Path) -> None:
@@ -81,7 +81,7 @@ def test_workers_end_gracefully_when_the_supervisor_is_killed(here: Path) -> Non
         assert supervisor.end() == -signal.SIGKILL  # the output ends when the last worker does
         assert supervisor.text.count("ended first") == 2
         assert supervisor.text.count("lifespan over") == 2
-        assert supervisor.descendants() == []
+        assert supervisor.outlived() == []
 
 
 def test_a_wrong_configuration_stops_it(here: Path) -> None:
