@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
+
+import pytest
 
 from asynqio import App, Inspector, RetryIn, SkipRetry, TaskFunction
 from asynqio.cli.demo.account import settle
@@ -62,6 +65,17 @@ async def test_a_task_that_is_gone_is_lost() -> None:
         account = await settle(ledger, Inspector(app.broker))
     assert account.problems == [f"lost: good {id}"]
     assert "lost 1" in account.line
+
+
+async def test_a_task_whose_enqueueing_was_cut_short_is_not_lost() -> None:
+    app, ledger = make()
+    id = ledger.expect("good", "default")
+    with pytest.raises(asyncio.CancelledError), ledger.asking(id):
+        raise asyncio.CancelledError
+    async with app:
+        account = await settle(ledger, Inspector(app.broker))
+    assert account.problems == []
+    assert "enqueued 0 = " in account.line
 
 
 async def test_errors_of_the_machinery_are_problems() -> None:

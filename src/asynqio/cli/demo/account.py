@@ -22,10 +22,13 @@ async def settle(ledger: Ledger, inspector: Inspector) -> Account:
     seconds = ledger.seconds
     found: Counter[TaskState | None] = Counter()
     problems = [f"unexpected: {text}" for text in dict.fromkeys(ledger.unexpected)]
-    for id, entry in ledger.waiting.items():
+    for id, entry in list(ledger.waiting.items()):
         try:
             info = await inspector.task(entry.queue, id)
         except TaskNotFound:
+            if id in ledger.doubtful:  # the end came while it was being enqueued
+                ledger.forget(id)
+                continue
             found[None] += 1
             problems.append(f"lost: {entry.type} {id}")
         else:

@@ -6,14 +6,15 @@ digest, archived or waiting; one that is none of these is lost.
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from asynqio import RetryIn, SkipRetry, Task, current
+from asynqio import EnqueueError, RetryIn, SkipRetry, Task, current
 
 #: Carries a task's id to where only the task is seen (the members of a group).
 ID_HEADER = "demo-id"
@@ -64,6 +65,8 @@ class Ledger:
         self.began = time.monotonic()
         self.kinds: dict[str, Figures] = {}
         self.waiting: dict[str, Waiting] = {}
+        #: Enqueueing was cut short: taken or not, nobody knows before it is looked up.
+        self.doubtful: set[str] = set()
         self.events: deque[Event] = deque(maxlen=50)
         #: What must not happen in a demo: errors of the machinery.
         self.unexpected: list[str] = []
@@ -92,9 +95,24 @@ class Ledger:
 
     def refuse(self, id: str) -> None:
         """It was not accepted: a unique one exists already."""
+        self._of(self.forget(id)).refused += 1
+
+    def forget(self, id: str) -> str:
+        """It was never accepted: its type."""
         type = self.waiting.pop(id).type
         self._of(type).enqueued -= 1
-        self._of(type).refused += 1
+        return type
+
+    @contextlib.contextmanager
+    def asking(self, *ids: str) -> Iterator[None]:
+        """While the broker is asked to accept them: without its answer one cannot know."""
+        try:
+            yield
+        except EnqueueError:
+            raise
+        except BaseException:
+            self.doubtful.update(ids)
+            raise
 
     # --- the worker's side ------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from asynqio import (
     DuplicateTask,
     EnqueueError,
     ResultTimeout,
+    Task,
     TaskFunction,
     TaskHandle,
     TaskOptions,
@@ -67,7 +68,8 @@ class Traffic:
         id = self._ledger.expect(function.type, queue, prompt="process_in" not in options)
         full: TaskOptions = {**options, "task_id": id, "headers": {ID_HEADER: id}}
         try:
-            return await function.with_options(**full).enqueue(*args, **kwargs)
+            with self._ledger.asking(id):
+                return await function.with_options(**full).enqueue(*args, **kwargs)
         except DuplicateTask:
             self._ledger.refuse(id)
             return None
@@ -82,12 +84,14 @@ class Traffic:
 
     async def _campaign(self) -> None:
         """Many at once, in one call."""
-        batch = []
+        batch: dict[str, Task] = {}
         for _ in range(self._random.randint(20, 60)):
             id = self._ledger.expect(tasks.send_email.type, tasks.CRITICAL)
             function = tasks.send_email.with_options(task_id=id, headers={ID_HEADER: id})
-            batch.append(function.task(self._someone(), "Summer sale"))
-        for answer in await tasks.app.enqueue_many(batch):
+            batch[id] = function.task(self._someone(), "Summer sale")
+        with self._ledger.asking(*batch):
+            answers = await tasks.app.enqueue_many(batch.values())
+        for answer in answers:
             if isinstance(answer, EnqueueError):
                 raise answer
         self._ledger.note("burst", f"{len(batch)} e-mails of a campaign, enqueued in one call")
