@@ -115,7 +115,11 @@ class Heartbeat:
 
     async def _start_keeper(self) -> None:
         keeper = self._keeper = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "asynqio.runtime.keeper", stdin=asyncio.subprocess.PIPE
+            sys.executable,
+            "-m",
+            "asynqio.runtime.keeper",
+            stdin=asyncio.subprocess.PIPE,
+            process_group=0,  # a Ctrl-C of the terminal is not for it, not even before it can ignore one
         )
         job = KeeperJob(self._broker.url, self._card().id, self._lease, patience=self._lease / 4)
         assert keeper.stdin is not None
