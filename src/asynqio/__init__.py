@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from asynqio.function import TaskHandle as TaskHandle
     from asynqio.inspector import Inspector as Inspector
     from asynqio.mux import Mux as Mux
+    from asynqio.mux import Next as Next
     from asynqio.runtime.context import TaskContext as TaskContext
     from asynqio.runtime.context import current as current
     from asynqio.runtime.settings import ServerConfig as ServerConfig
@@ -101,7 +102,7 @@ _HOMES = {
     ],
     "function": ["TaskFunction", "TaskHandle"],
     "inspector": ["Inspector"],
-    "mux": ["Mux"],
+    "mux": ["Mux", "Next"],
     "runtime.context": ["TaskContext", "current"],
     "runtime.settings": ["ServerConfig"],
     "server": ["Server"],
