@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+import contextlib
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from random import Random
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
@@ -62,14 +63,14 @@ class App:
         self._url = broker if isinstance(broker, str) else None
         self._store: Store | None = None if broker is None or isinstance(broker, str) else broker
         self._owned = self._store is None
-        self._lifespan = lifespan
+        self.lifespan_hook = lifespan
         self._retry = retry
         self._is_failure = is_failure
         self._max_payload = max_payload
         self._defaults = merge(defaults)
         self._functions: dict[str, TaskFunction[Any, Any, Any]] = {}
-        self._aggregate: Aggregate | None = None
-        self._on_error: OnError | None = None
+        self.aggregate_hook: Aggregate | None = None
+        self.error_hook: OnError | None = None
         self._client: Client | None = None
         self._client_loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Lock | None = None
@@ -142,20 +143,20 @@ class App:
 
     def aggregate(self, function: A) -> A:
         """Declare the function that makes one task out of the members of a ripe group."""
-        if self._aggregate is not None:
+        if self.aggregate_hook is not None:
             raise ConfigError(["there is an aggregate function already"])
-        self._aggregate = function
+        self.aggregate_hook = function
         return function
 
     def on_error(self, function: E) -> E:
         """Declare a hook that is told of every failed attempt: `(task, error)`, may be async."""
-        self._on_error = function
+        self.error_hook = function
         return function
 
     def lifespan(self, function: Lifespan) -> Lifespan:
         """Declare what surrounds the life of a server: an async context manager function; what it yields is
         `current().state`."""
-        self._lifespan = function
+        self.lifespan_hook = function
         return function
 
     # --- the broker -------------------------------------------------------------------------------
@@ -174,6 +175,28 @@ class App:
         self._url = broker if isinstance(broker, str) else None
         self._store = None if isinstance(broker, str) else broker
         self._owned = self._store is None
+
+    @contextlib.contextmanager
+    def on_broker(self, store: Store) -> Iterator[Self]:
+        """For tests: the app on another broker, until the end of the block."""
+        names = (
+            "_url",
+            "_store",
+            "_owned",
+            "_client",
+            "_client_loop",
+            "_opening",
+            "_open",
+            "_sync",
+            "_testing",
+        )
+        before = {name: getattr(self, name) for name in names}
+        self._client = self._client_loop = self._opening = self._sync = self._testing = None
+        self._url, self._store, self._owned, self._open = None, store, False, False
+        try:
+            yield self
+        finally:
+            self.__dict__.update(before)
 
     async def open(self) -> Client:
         """The client, opened at the first use. Raises BrokerError."""
@@ -252,10 +275,10 @@ class App:
             config=config,
             retry=self._retry,
             is_failure=self._is_failure,
-            on_error=self._on_error,
-            aggregate=self._aggregate,
+            on_error=self.error_hook,
+            aggregate=self.aggregate_hook,
             health_check=health_check,
-            lifespan=self._lifespan,
+            lifespan=self.lifespan_hook,
             random=random,
             **options,
         )

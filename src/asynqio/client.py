@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, Self, TypeVar, Unpack, overload
 
@@ -152,8 +153,8 @@ class Client:
     async def wait(self, id: str, *, queue: str = "default", timeout: float | None = None) -> TaskInfo:
         """Until the task is COMPLETED. Raises as `result` does."""
         ref = TaskRef(queue, id)
-        clock = self.broker.clock
-        until = None if timeout is None else clock.monotonic() + timeout
+        loop = asyncio.get_running_loop()
+        until = None if timeout is None else loop.time() + timeout
         with self.broker.watch([ended(ref)]) as watch:
             while True:
                 info = await self.find(id, queue=queue)
@@ -163,7 +164,7 @@ class Client:
                     raise TaskFailed(queue, id, info.last_error)
                 if info.retention <= 0:
                     raise ResultNotKept(queue, id)
-                left = POLL if until is None else until - clock.monotonic()
+                left = POLL if until is None else until - loop.time()
                 if left <= 0:
                     raise ResultTimeout(queue, id, timeout or 0.0, info.state)
                 await watch.wait(min(left, POLL))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack
 from asynqio.core.message import TaskInfo, TaskState
 from asynqio.core.payload import Binding, return_type
 from asynqio.core.task import Task, TaskOptions, check_name, merge
-from asynqio.mux import Lane, Next, in_lane, in_process, target_of
+from asynqio.mux import Lane, Next, check_lane, in_lane, in_process, target_of
 
 if TYPE_CHECKING:
     from asynqio.app import App
@@ -34,6 +34,7 @@ class TaskFunction(Generic[P, C, R]):
         binding: Binding | None = None,
     ) -> None:
         check_name("type", type)
+        check_lane(run_in)
         functools.update_wrapper(self, function)
         self.type = type
         self.function = function
@@ -74,18 +75,12 @@ class TaskFunction(Generic[P, C, R]):
 
     # --- consuming --------------------------------------------------------------------------------
 
-    def call_with(self, task: Task) -> C:
-        """Call the function with the arguments in a task. Raises BadPayload."""
-        args, kwargs = self._binding.decode(task.payload)
-        call: Callable[..., C] = self.function
-        return call(*args, **kwargs)
-
     def performer(self) -> Next:
         """How a server runs it."""
         if self.run_in == "process":
-            return in_process(target_of(self.function))
+            return in_process(target_of(self.function, binds=True))
         if not inspect.iscoroutinefunction(self.function):
-            return in_lane(self.call_with, "thread")
+            return in_lane(lambda task: self._binding.call(self.function, task.payload), "thread")
         decode = self._binding.decode
         function: Callable[..., Any] = self.function
 

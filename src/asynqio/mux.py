@@ -125,8 +125,7 @@ def in_lane(handler: Handler, run_in: Lane) -> Next:
     """The handler as something to await on the event loop, wherever it really runs. Raises ConfigError."""
     if not callable(handler):
         raise ConfigError([f"{handler!r} is not a function of a task"])
-    if run_in not in ("thread", "process"):
-        raise ConfigError([f'run_in={run_in!r} must be "thread" or "process"'])
+    check_lane(run_in)
     if run_in == "process":
         return in_process(target_of(handler))
     if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
@@ -141,6 +140,12 @@ def in_lane(handler: Handler, run_in: Lane) -> Next:
     return perform
 
 
+def check_lane(run_in: object) -> None:
+    """Raises ConfigError."""
+    if run_in not in ("thread", "process"):
+        raise ConfigError([f'run_in={run_in!r} must be "thread" or "process"'])
+
+
 def in_process(target: Target) -> Next:
     """Run what `target` names in a process of the pool."""
 
@@ -151,8 +156,9 @@ def in_process(target: Target) -> Next:
     return perform
 
 
-def target_of(function: Callable[..., Any]) -> Target:
-    """How another process finds a function. Raises ConfigError when it cannot."""
+def target_of(function: Callable[..., Any], *, binds: bool = False) -> Target:
+    """How another process finds a function (`binds`: it takes the payload's arguments, not the task).
+    Raises ConfigError when it cannot."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     if not module or not name or "<" in name:
         raise ConfigError(
@@ -160,4 +166,4 @@ def target_of(function: Callable[..., Any]) -> Target:
                 f'{function!r} cannot run in a process: run_in="process" needs a function at the top of a module'
             ]
         )
-    return Target(module, name)
+    return Target(module, name, binds)

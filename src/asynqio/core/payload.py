@@ -111,6 +111,11 @@ class Binding:
             {name: getattr(values, name) for name in self._keyword_only},
         )
 
+    def call(self, function: Callable[..., Any], payload: bytes | None) -> Any:
+        """Call the function with the arguments in a payload. Raises BadPayload."""
+        args, kwargs = self.decode(payload)
+        return function(*args, **kwargs)
+
 
 def return_type(function: Callable[..., Any]) -> Any:
     """What a function is declared to return, for decoding results; Any when it does not say."""

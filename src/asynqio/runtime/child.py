@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import inspect
 import os
@@ -19,6 +20,7 @@ from typing import Any
 import msgspec
 
 from asynqio.core import payload as payloads
+from asynqio.core.lifecycle import error_text
 from asynqio.core.message import TaskMessage
 from asynqio.core.task import Task
 from asynqio.errors import NotSerializable, SkipRetry
@@ -31,14 +33,25 @@ class Target(msgspec.Struct, frozen=True):
 
     module: str
     name: str
+    #: It takes the arguments in the payload, not the task.
+    binds: bool = False
 
     def load(self) -> Callable[[Task], Any]:
-        """The handler as a function of the task. A declared task function knows itself how to bind one."""
+        """The handler as a function of the task."""
         found: Any = importlib.import_module(self.module)
         for part in self.name.split("."):
             found = getattr(found, part)
-        call: Callable[[Task], Any] = getattr(found, "call_with", found)
-        return call
+        if not self.binds:
+            call: Callable[[Task], Any] = found
+            return call
+        # Under its name there may be the function itself or what the app's decorator made of it.
+        function = getattr(found, "function", found)
+        return lambda task: _binding(task.type, function).call(function, task.payload)
+
+
+@functools.lru_cache
+def _binding(type: str, function: Callable[..., Any]) -> payloads.Binding:
+    return payloads.Binding(type, function)
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -60,19 +73,54 @@ class Noted(msgspec.Struct, frozen=True):
     progress: bytes | None = None
 
 
+class RemoteError(Exception):
+    """An exception of a child process that could not be brought over as it was."""
+
+
+class Raised(msgspec.Struct, frozen=True):
+    """An exception on its way to the parent, with its cause (pickling drops it, and it may be a directive)."""
+
+    pickled: bytes
+    text: str
+    trace: str
+    cause: Raised | None = None
+
+    @classmethod
+    def of(cls, error: BaseException) -> Raised:
+        try:
+            pickled = pickle.dumps(error)
+            pickle.loads(pickled)
+        except Exception:  # whatever the exception's own class makes of it
+            pickled = b""
+        cause = error.__cause__
+        return cls(
+            pickled,
+            error_text(error),
+            "".join(traceback.format_exception(error)),
+            None if cause is None else cls.of(cause),
+        )
+
+    def restore(self, pid: int) -> BaseException:
+        """In the parent: the exception, or a stand-in that says the same."""
+        error: object
+        try:
+            error = pickle.loads(self.pickled)
+        except Exception:  # its class exists in the child only
+            error = None
+        if not isinstance(error, BaseException):
+            error = RemoteError(self.text)
+        if self.cause is not None:
+            error.__cause__ = self.cause.restore(pid)
+        error.add_note(f"in process {pid}:\n{self.trace}")
+        return error
+
+
 class Ended(msgspec.Struct, frozen=True):
     """The handler came back, or raised. `memory`: bytes the process holds now."""
 
     result: bytes | None = None
-    error: BaseException | None = None
+    raised: Raised | None = None
     memory: int = 0
-
-
-class RemoteError(Exception):
-    """An exception of a child process that could not be brought over as it was."""
-
-    def __init__(self, name: str, text: str) -> None:
-        super().__init__(f"{name}: {text}" if text else name)
 
 
 def main(pipe: Connection) -> None:
@@ -109,7 +157,7 @@ def _perform(job: Job, pipe: Connection) -> Ended:
             value = asyncio.run(_await(value))
         return Ended(_result(job.message, value), memory=memory_used())
     except BaseException as error:
-        return Ended(error=_portable(error), memory=memory_used())
+        return Ended(raised=Raised.of(error), memory=memory_used())
     finally:
         context.process_context = None
 
@@ -127,31 +175,6 @@ def _result(message: TaskMessage, value: Any) -> bytes | None:
         return payloads.encode(message.type, value)
     except NotSerializable as problem:
         raise NotSerializable(message.type, f"its result cannot be kept: {problem.reason}") from SkipRetry()
-
-
-def _portable(error: BaseException) -> BaseException:
-    """The exception, or a stand-in when it cannot be pickled; with the child's traceback as a note."""
-    trace = "".join(traceback.format_exception(error))
-    try:
-        copy: BaseException = pickle.loads(pickle.dumps(error))
-        if type(copy) is not type(error):
-            raise TypeError("it changed on the way")
-    except Exception:
-        copy = RemoteError(type(error).__name__, str(error))
-    cause = error.__cause__
-    if cause is not None:
-        # Pickling drops the cause, and a directive may be one.
-        copy.__dict__["asynqio_cause"] = _portable(cause)
-    copy.add_note(f"in process {os.getpid()}:\n{trace}")
-    return copy
-
-
-def restore(error: BaseException) -> BaseException:
-    """In the parent: put the chain of causes together again."""
-    cause = error.__dict__.pop("asynqio_cause", None)
-    if cause is not None:
-        error.__cause__ = restore(cause)
-    return error
 
 
 def memory_used() -> int:

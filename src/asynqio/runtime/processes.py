@@ -21,7 +21,7 @@ from asynqio.brokers.base import Note
 from asynqio.core.task import Task
 from asynqio.errors import WorkerDied
 from asynqio.runtime import child
-from asynqio.runtime.child import Ended, Job, Noted, Started, Target, restore
+from asynqio.runtime.child import Ended, Job, Noted, Started, Target
 
 if TYPE_CHECKING:
     from asynqio.runtime.attempt import Attempt
@@ -36,6 +36,7 @@ class _Child:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.tasks = 0
+        self.pid = 0
         self.dead = False
         self._loop = loop
         self._jobs: queue.SimpleQueue[tuple[Job, Callable[[Reply], None]] | None] = queue.SimpleQueue()
@@ -94,6 +95,7 @@ class _Child:
                 return
             process.start()
             self._process = process
+            self.pid = process.pid or 0
         theirs.close()
         try:
             while (item := self._jobs.get()) is not None and self._serve(ours, process, *item):
@@ -101,6 +103,8 @@ class _Child:
         finally:
             ours.close()  # the child ends when its pipe does
             process.join()
+            with self._lock:
+                self._process = None
             process.close()
 
     def _serve(
@@ -172,8 +176,8 @@ class ProcessPool:
                 process.retire()
         finally:
             self._release(process)
-        if ended.error is not None:
-            raise restore(ended.error)
+        if ended.raised is not None:
+            raise ended.raised.restore(process.pid)
         return ended.result
 
     async def _acquire(self) -> _Child:

@@ -35,9 +35,9 @@ from asynqio.core.retry import RETRY_HEADER, GoRetry, RetryPolicy, from_header
 from asynqio.core.task import Task
 from asynqio.errors import Directive, HandlerNotFound, NotSerializable, SkipRetry, TaskCanceled
 from asynqio.runtime.attempt import Attempt, active_attempt
+from asynqio.runtime.child import Target
 from asynqio.runtime.deadlines import Deadlines
 from asynqio.runtime.notes import Notes
-from asynqio.runtime.processes import ProcessPool
 from asynqio.runtime.settler import Settler
 from asynqio.runtime.slots import Slots
 from asynqio.runtime.threads import Threads
@@ -60,6 +60,12 @@ class Router(Protocol):
     def route(self, type: str) -> Route | None: ...
 
 
+class ProcessLane(Protocol):
+    """Runs handlers in processes. (`ProcessPool` does; tests run them inline.)"""
+
+    async def run(self, target: Target, task: Task, attempt: Attempt) -> Any: ...
+
+
 #: Told of every failed attempt that this server saw (Go's ErrorHandler). May be async.
 OnError: TypeAlias = Callable[[Task, BaseException], Awaitable[None] | None]
 
@@ -76,7 +82,7 @@ class Runner:
         slots: Slots,
         notes: Notes,
         threads: Threads,
-        processes: ProcessPool,
+        processes: ProcessLane,
         policy: Policy,
         random: Random,
         on_error: OnError | None = None,

@@ -1,0 +1,31 @@
+"""The pytest plugin: loaded by pytest itself, through the entry point in pyproject.toml."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from asynqio.app import App
+    from asynqio.testing.clock import FakeClock
+    from asynqio.testing.inline import AppTesting
+
+
+@pytest.fixture
+def asynqio_clock() -> FakeClock:
+    """A clock that stands still until the test moves it."""
+    from asynqio.testing.clock import FakeClock
+
+    return FakeClock()
+
+
+@pytest.fixture
+def asynqio_isolated(asynqio_clock: FakeClock) -> Iterator[Callable[[App], AppTesting]]:
+    """`testing = asynqio_isolated(app)`: the app on a fresh memory broker until the test ends."""
+    from asynqio.testing.inline import isolated
+
+    with ExitStack() as stack:
+        yield lambda app: stack.enter_context(isolated(app, asynqio_clock))

@@ -1,0 +1,157 @@
+"""Runs the tasks of an app in the test itself, one after the other, through the real attempt pipeline."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Coroutine, Iterator
+from random import Random
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from asynqio.brokers.base import Page, Where
+from asynqio.brokers.memory import MemoryBroker
+from asynqio.core.lifecycle import Policy
+from asynqio.core.message import TaskInfo, TaskState
+from asynqio.core.task import Task
+from asynqio.errors import ConfigError, Directive
+from asynqio.runtime.aggregator import Aggregator
+from asynqio.runtime.attempt import Attempt
+from asynqio.runtime.child import Target
+from asynqio.runtime.notes import Notes
+from asynqio.runtime.runner import Runner
+from asynqio.runtime.settings import ServerConfig
+from asynqio.runtime.settler import Settler
+from asynqio.runtime.slots import Slots
+from asynqio.runtime.threads import Threads
+from asynqio.testing.clock import FakeClock
+
+if TYPE_CHECKING:
+    from asynqio.app import App
+
+T = TypeVar("T")
+
+#: States of tasks that were enqueued and not run yet.
+WAITING = (TaskState.PENDING, TaskState.SCHEDULED, TaskState.RETRY, TaskState.AGGREGATING)
+
+
+class AppTesting:
+    """An app under test. Raises ConfigError unless its broker is a memory broker."""
+
+    def __init__(self, app: App) -> None:
+        broker = app.broker
+        if not isinstance(broker, MemoryBroker):
+            advice = "use `with asynqio.testing.isolated(app) as testing:`"
+            raise ConfigError([f"app.testing needs a memory broker, this app has {broker.url}: {advice}"])
+        self.app = app
+        self.broker = broker
+
+    @property
+    def clock(self) -> FakeClock:
+        """The clock to move. Raises ConfigError when the app runs on real time (see `isolated`)."""
+        clock = self.broker.clock
+        if not isinstance(clock, FakeClock):
+            raise ConfigError(["this app runs on real time: use `with asynqio.testing.isolated(app)`"])
+        return clock
+
+    def enqueued(self, type: str | None = None, *, queue: str | None = None) -> list[TaskInfo]:
+        """What was enqueued and not run yet, oldest first; `task.load()` gives the payload."""
+        return self.tasks(*WAITING, type=type, queue=queue)
+
+    def tasks(self, *states: TaskState, type: str | None = None, queue: str | None = None) -> list[TaskInfo]:
+        """All tasks in these states (all states when none is named)."""
+        found: list[TaskInfo] = []
+        for name in _now(self.broker.queues()):
+            for state in states or tuple(TaskState):
+                if queue in (None, name):
+                    found += _now(self.broker.tasks(Where(name, state), Page(1_000_000)))
+        return [info for info in found if type in (None, info.type)]
+
+    async def run_all(self, *, raise_failures: bool = True) -> int:
+        """Run every task that is pending or due, and those that they enqueue, until none is left; how many
+        attempts there were. Ripe groups are aggregated. What failed is raised at the end: the error itself,
+        or an ExceptionGroup of several. Handlers of every lane run here; `current()` works in them."""
+        failures: list[BaseException] = []
+        app, broker = self.app, self.broker
+
+        async def on_error(task: Task, error: BaseException) -> None:
+            if not isinstance(error, Directive):
+                failures.append(error)
+            if app.error_hook is not None:
+                answer = app.error_hook(task, error)
+                if inspect.isawaitable(answer):
+                    await answer
+
+        async with contextlib.AsyncExitStack() as stack:
+            state = await stack.enter_async_context(app.lifespan_hook()) if app.lifespan_hook else None
+            settler, slots, threads = Settler(broker, 1_000), Slots(1), Threads(1)
+            runner = Runner(
+                app.mux,
+                clock=broker.clock,
+                settler=settler,
+                slots=slots,
+                notes=Notes(broker),
+                threads=threads,
+                processes=_Inline(),
+                policy=Policy(),
+                random=Random(0),
+                on_error=on_error,
+                state=state,
+            )
+            settler.start()
+            stack.callback(threads.close)
+            stack.callback(runner.close)
+            stack.push_async_callback(settler.stop, 5.0)
+            count = 0
+            while await self._run_one(runner, settler, slots, threads):
+                count += 1
+        if failures and raise_failures:
+            if len(failures) == 1:
+                raise failures[0]
+            raise BaseExceptionGroup("several tasks failed", failures)
+        return count
+
+    async def _run_one(self, runner: Runner, settler: Settler, slots: Slots, threads: Threads) -> bool:
+        queues = await self.broker.queues()
+        await self.broker.forward(queues, 1_000_000)
+        if self.app.aggregate_hook is not None:
+            aggregator = Aggregator(
+                self.broker, queues, ServerConfig().group_rule, self.app.aggregate_hook, threads
+            )
+            await aggregator.open()
+            await aggregator.once()
+            await aggregator.close()
+        leases = await self.broker.dequeue(queues, 1, 3_600.0, "testing")
+        if not leases:
+            return False
+        slots.take(1)
+        runner.start(leases)
+        for attempt in list(runner.running.values()):
+            assert attempt.asyncio_task is not None
+            await attempt.asyncio_task
+        await settler.drain()
+        return True
+
+
+class _Inline:
+    """Stands in for the process pool: the handler runs right here."""
+
+    async def run(self, target: Target, task: Task, attempt: Attempt) -> Any:
+        value = target.load()(task)
+        return await value if inspect.isawaitable(value) else value
+
+
+@contextlib.contextmanager
+def isolated(app: App, clock: FakeClock | None = None) -> Iterator[AppTesting]:
+    """The app on a fresh memory broker with a clock to move, whatever broker it has outside of this block."""
+    with app.on_broker(MemoryBroker(clock=clock or FakeClock())):
+        yield AppTesting(app)
+
+
+def _now(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine of the memory broker returns: it never waits, so it can be had without a loop."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        value: T = end.value
+        return value
+    raise RuntimeError("the memory broker waited")

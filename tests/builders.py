@@ -1,0 +1,79 @@
+"""Small values with defaults, so that a test names only what it is about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asynqio.core.cards import ServerCard
+from asynqio.core.lifecycle import DONE, Aborted, Failed, Lease, Outcome, Policy, Settlement, decide
+from asynqio.core.message import TaskMessage, TaskState
+from asynqio.core.retry import FixedRetry
+from asynqio.core.task import Entry, new_id
+from asynqio.core.unique import unique_key
+from asynqio.errors import LeaseExpired, SkipRetry
+from asynqio.testing.clock import START
+
+#: Retries come after exactly a minute.
+POLICY = Policy(retry=FixedRetry(60.0))
+
+
+def message(id: str = "", type: str = "email:send", **fields: Any) -> TaskMessage:
+    """A task message; a fresh id unless one is given."""
+    return TaskMessage(id or new_id(), type, **fields)
+
+
+def entry(
+    id: str = "",
+    *,
+    type: str = "email:send",
+    queue: str = "default",
+    payload: bytes | None = b'{"to":"ann"}',
+    at: float = 0.0,
+    group: str = "",
+    unique: float = 0.0,
+    **fields: Any,
+) -> Entry:
+    """A task on its way in: SCHEDULED when `at` is given, else AGGREGATING in a `group`, else PENDING."""
+    key = unique_key(queue, type, payload) if unique else ""
+    stored = message(id, type, queue=queue, payload=payload, group=group, unique_key=key, **fields)
+    if at:
+        return Entry(stored, TaskState.SCHEDULED, at, unique)
+    return Entry(stored, TaskState.AGGREGATING if group else TaskState.PENDING, 0.0, unique)
+
+
+def lease(id: str = "", *, expires_at: float = START + 30.0, token: Any = 1, **fields: Any) -> Lease:
+    """A lease that no broker gave."""
+    return Lease(message(id, **fields), expires_at, token)
+
+
+def settlement(
+    held: Lease, outcome: Outcome = DONE, now: float = START, policy: Policy = POLICY
+) -> Settlement:
+    """What `decide` says; by default the handler came back."""
+    return decide(held, outcome, now, policy)
+
+
+def failed(held: Lease, now: float, error: BaseException | None = None) -> Settlement:
+    """The handler raised: the task is retried after a minute."""
+    return settlement(held, Failed(error or ValueError("no")), now)
+
+
+def archived(held: Lease, now: float) -> Settlement:
+    """The handler gave up: the task is archived."""
+    return settlement(held, Failed(SkipRetry("hopeless")), now)
+
+
+def abandoned(held: Lease, now: float) -> Settlement:
+    """The server that held the lease is gone: the task is pending again."""
+    return settlement(held, Failed(LeaseExpired()), now)
+
+
+def aborted(held: Lease, now: float) -> Settlement:
+    """The server stops: somebody else runs the task."""
+    return settlement(held, Aborted(), now)
+
+
+def card(id: str = "server-1", **fields: Any) -> ServerCard:
+    """A server's card."""
+    facts: dict[str, Any] = {"host": "host", "pid": 1, "started_at": START, "queues": {"default": 1}}
+    return ServerCard(id=id, **{**facts, **fields})

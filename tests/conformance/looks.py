@@ -1,0 +1,155 @@
+"""Short ways to do and to see things in the conformance tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from asynqio.brokers.base import Admission, Page, Store, Where
+from asynqio.brokers.signals import Watch
+from asynqio.core.lifecycle import Action, Lease
+from asynqio.core.message import TaskInfo, TaskRef, TaskState
+from asynqio.core.task import Entry
+from asynqio.errors import QueueNotFound
+from asynqio.testing import FakeClock
+from tests.builders import abandoned, archived, entry, failed, settlement
+
+T = TypeVar("T")
+EVERYTHING = Page(size=100_000)
+#: Upper limit for what must happen, in real seconds; a test that waits so long has failed.
+PATIENCE = 20.0
+
+
+async def put(broker: Store, *entries: Entry) -> None:
+    """Enqueue, and expect that all are taken."""
+    assert await broker.enqueue(entries) == [Admission.ACCEPTED] * len(entries)
+
+
+async def take(
+    broker: Store,
+    limit: int = 1,
+    *,
+    queues: Sequence[str] = ("default",),
+    lease: float = 30.0,
+    owner: str = "server-1",
+) -> list[Lease]:
+    return await broker.dequeue(queues, limit, lease, owner)
+
+
+async def look(broker: Store, id: str, queue: str = "default") -> TaskInfo | None:
+    [info] = await broker.find([TaskRef(queue, id)])
+    return info
+
+
+async def see(broker: Store, id: str, queue: str = "default") -> TaskInfo:
+    """The task, which must be there."""
+    info = await look(broker, id, queue)
+    assert info is not None, f"task {id!r} is not in queue {queue!r}"
+    return info
+
+
+async def state_of(broker: Store, id: str, queue: str = "default") -> TaskState | None:
+    info = await look(broker, id, queue)
+    return None if info is None else info.state
+
+
+async def ids(broker: Store, state: TaskState, queue: str = "default", group: str = "") -> list[str]:
+    """The tasks of a state, in the order shown."""
+    return [info.id for info in await broker.tasks(Where(queue, state, group), EVERYTHING)]
+
+
+async def picture(broker: Store) -> dict[str, Any]:
+    """All there is to see: for "nothing has changed". Checks rule 1 on the way."""
+    seen: dict[str, Any] = {"servers": await broker.servers()}
+    for queue in await broker.queues():
+        [stats] = await broker.stats([queue])
+        tasks = {state: await broker.tasks(Where(queue, state), EVERYTHING) for state in TaskState}
+        listed = [info for infos in tasks.values() for info in infos]
+        refs = [info.ref for info in listed]
+        assert len(set(refs)) == len(refs), "a task is in two states at once"
+        assert {state: len(infos) for state, infos in tasks.items()} == {
+            state: getattr(stats, state.value) for state in TaskState
+        }
+        assert await broker.find(refs) == listed
+        assert all(info.state is state for state, infos in tasks.items() for info in infos)
+        history = await broker.history(queue, 3)
+        seen[queue] = (stats, tasks, history, await broker.groups(queue))
+    return seen
+
+
+async def locked(broker: Store, like: Entry) -> bool:
+    """Whether the uniqueness lock of an entry is held, found by trying; leaves no trace."""
+    probe = entry(
+        "lock-probe",
+        type=like.message.type,
+        queue=like.message.queue,
+        payload=like.message.payload,
+        unique=60.0,
+    )
+    [answer] = await broker.enqueue([probe])
+    if answer is Admission.DUPLICATE:
+        return True
+    assert answer is Admission.ACCEPTED
+    await broker.move(Action.DELETE, [probe.message.ref])
+    return False
+
+
+async def bring(broker: Store, clock: FakeClock, state: TaskState, one: Entry) -> None:
+    """Put the task into `state` by the ordinary way. Its queue must have no other pending task."""
+    message = one.message
+    await put(broker, one)
+    if state in (TaskState.PENDING, TaskState.SCHEDULED, TaskState.AGGREGATING):
+        assert one.state is state
+        return
+    [held] = await take(broker, queues=[message.queue], lease=1e6)
+    if state is TaskState.RETRY:
+        assert await broker.settle([failed(held, clock.now())]) == [True]
+    elif state is TaskState.ARCHIVED:
+        assert await broker.settle([archived(held, clock.now())]) == [True]
+    elif state is TaskState.COMPLETED:
+        assert message.retention, "give it a retention"
+        assert await broker.settle([settlement(held, now=clock.now())]) == [True]
+    assert await state_of(broker, message.id, message.queue) is state
+
+
+def entry_for(state: TaskState, id: str = "", **fields: Any) -> Entry:
+    """An entry that `bring` can bring into `state`."""
+    if state is TaskState.SCHEDULED:
+        fields.setdefault("at", 4_000_000_000.0)
+    if state is TaskState.AGGREGATING:
+        fields.setdefault("group", "news")
+    if state is TaskState.COMPLETED:
+        fields.setdefault("retention", 3600.0)
+    return entry(id, **fields)
+
+
+async def recover(broker: Store, clock: FakeClock, queue: str = "default") -> list[bool]:
+    """What every server does about lapsed leases."""
+    lapsed = (await broker.expired([queue], 100)).leases
+    return await broker.settle([abandoned(held, clock.now()) for held in lapsed])
+
+
+async def woken(watch: Watch) -> bool:
+    """Whether the watch is told of something."""
+    return await watch.wait(PATIENCE)
+
+
+async def elsewhere(broker: Store, work: Callable[[Store], Awaitable[T]]) -> T:
+    """The same store, seen through a twin from the event loop of another thread."""
+    twin = broker.twin()
+
+    async def there() -> T:
+        async with twin as other:
+            assert isinstance(other, Store)
+            return await work(other)
+
+    return await asyncio.to_thread(asyncio.run, there())
+
+
+async def queue_exists(broker: Store, queue: str) -> bool:
+    try:
+        await broker.stats([queue])
+    except QueueNotFound:
+        return False
+    return True

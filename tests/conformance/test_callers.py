@@ -1,0 +1,209 @@
+"""Rules 1 and 12: a caller may be canceled at any point of any call; the store is whole all the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from asynqio.brokers.base import Note, Store, Where
+from asynqio.core.groups import GroupRule
+from asynqio.core.lifecycle import Action
+from asynqio.core.message import TaskRef, TaskState
+from asynqio.testing import FakeClock
+from tests.builders import card, entry, failed, settlement
+from tests.conformance.looks import bring, picture, put, take
+
+#: Each step of the loop that a call may be canceled at.
+STEPS = range(8)
+Call = Callable[[], Awaitable[Any]]
+
+
+async def enqueueing(broker: Store, clock: FakeClock) -> Call:
+    batch = [entry("b", unique=60), entry("c", at=clock.now() + 9), entry("d", group="g")]
+    return lambda: broker.enqueue(batch)
+
+
+async def dequeueing(broker: Store, clock: FakeClock) -> Call:
+    await put(broker, *map(entry, "bc"))
+    return lambda: take(broker, 2)
+
+
+async def renewing(broker: Store, clock: FakeClock) -> Call:
+    await put(broker, entry("b"))
+    leases = await take(broker, 2)
+    return lambda: broker.renew(leases, 500)
+
+
+async def settling(broker: Store, clock: FakeClock) -> Call:
+    await put(broker, entry("b", unique=60), entry("c"))
+    one, two, *_ = await take(broker, 3)
+    return lambda: broker.settle([settlement(one, now=clock.now()), failed(two, clock.now())])
+
+
+async def noting(broker: Store, clock: FakeClock) -> Call:
+    await put(broker, entry("b"))
+    [lease, *_] = await take(broker, 2)
+    return lambda: broker.note([Note(lease, b"1", b"2")])
+
+
+async def forwarding(broker: Store, clock: FakeClock) -> Call:
+    await put(broker, entry("b", at=clock.now()), entry("c", at=clock.now(), group="g"))
+    return lambda: broker.forward(["default"], 9)
+
+
+async def expiring(broker: Store, clock: FakeClock) -> Call:
+    await put(broker, entry("b"))
+    await take(broker, 2, lease=5)
+    clock.advance(5)
+    return lambda: broker.expired(["default"], 9)
+
+
+async def sweeping(broker: Store, clock: FakeClock) -> Call:
+    await put(broker, entry("b", retention=5.0, queue="other"), entry("c", group="g"))
+    [lease] = await take(broker, queues=["other"])
+    await broker.settle([settlement(lease, now=clock.now())])
+    await broker.claim_groups(["default"], GroupRule(grace=0), 9)
+    clock.advance(500)
+    return lambda: broker.sweep(["default", "other"], 9)
+
+
+async def claiming(broker: Store, clock: FakeClock) -> Call:
+    await put(broker, entry("b", group="g"), entry("c", group="h"))
+    return lambda: broker.claim_groups(["default"], GroupRule(grace=0), 9)
+
+
+async def merging(broker: Store, clock: FakeClock) -> Call:
+    await put(broker, entry("b", group="g"), entry("c", group="g"))
+    [batch] = (await broker.claim_groups(["default"], GroupRule(grace=0), 9)).batches
+    return lambda: broker.merge_group(batch, entry("merged"))
+
+
+async def moving(broker: Store, clock: FakeClock) -> Call:
+    await put(broker, entry("b"))
+    return lambda: broker.move(Action.ARCHIVE, [TaskRef("default", "b"), TaskRef("default", "a")])
+
+
+async def moving_all(broker: Store, clock: FakeClock) -> Call:
+    await put(broker, *(entry(id, at=clock.now() + 9) for id in "bcd"))
+    return lambda: broker.move_all(Action.RUN, Where("default", TaskState.SCHEDULED))
+
+
+async def rewriting(broker: Store, clock: FakeClock) -> Call:
+    await put(broker, entry("b", unique=60))
+    return lambda: broker.rewrite({TaskRef("default", "b"): b"new"})
+
+
+async def pausing(broker: Store, clock: FakeClock) -> Call:
+    return lambda: broker.pause("default", True)
+
+
+async def dropping(broker: Store, clock: FakeClock) -> Call:
+    await bring(broker, clock, TaskState.RETRY, entry("b", queue="other", unique=60))
+    return lambda: broker.drop("other", force=True)
+
+
+async def beating(broker: Store, clock: FakeClock) -> Call:
+    return lambda: broker.beat(card(), 9)
+
+
+CALLS = [
+    enqueueing,
+    dequeueing,
+    renewing,
+    settling,
+    noting,
+    forwarding,
+    expiring,
+    sweeping,
+    claiming,
+    merging,
+    moving,
+    moving_all,
+    rewriting,
+    pausing,
+    dropping,
+    beating,
+]
+
+
+@pytest.mark.parametrize("prepare", CALLS, ids=lambda prepare: prepare.__name__)
+@pytest.mark.parametrize("steps", STEPS)
+async def test_rules_1_and_12_a_call_canceled_in_the_middle_leaves_no_half_state(
+    broker: Store, clock: FakeClock, steps: int, prepare: Callable[[Store, FakeClock], Awaitable[Call]]
+) -> None:
+    # Given a store with some content
+    await put(broker, entry("a"))
+    call = await prepare(broker, clock)
+    known = {info.ref for info in await everything(broker)}
+    # When the caller is canceled some steps into the call
+    caller = asyncio.ensure_future(call())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    was_over = caller.done()
+    caller.cancel()
+    how: object = (await asyncio.gather(caller, return_exceptions=True))[0]
+    # Then the cancellation came through, unless the call was over
+    assert was_over or isinstance(how, asyncio.CancelledError)
+    # and every task is whole, in one state, and nothing that was not touched is lost (`picture` looks)
+    await picture(broker)
+    assert TaskRef("default", "a") in known
+    assert await state_and_lease_agree(broker, clock)
+    # and the same store goes on working
+    await put(broker, entry("afterwards", queue="afterwards"))
+    [lease] = await take(broker, queues=["afterwards"])
+    assert await broker.settle([settlement(lease, now=clock.now())]) == [True]
+
+
+@pytest.mark.parametrize("steps", STEPS)
+async def test_rules_1_and_12_a_canceled_dequeue_loses_no_task(
+    broker: Store, clock: FakeClock, steps: int
+) -> None:
+    # Given two tasks, and a server that is stopped while it takes them
+    await put(broker, *map(entry, "ab"))
+    caller = asyncio.ensure_future(take(broker, 2, lease=10))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
+    # Then each is pending, or active with a lease that lapses
+    clock.advance(10)
+    lapsed = [lease.message.id for lease in (await broker.expired(["default"], 9)).leases]
+    pending = [info.id for info in await everything(broker) if info.state is TaskState.PENDING]
+    assert sorted(lapsed + pending) == ["a", "b"]
+
+
+@pytest.mark.parametrize("steps", STEPS)
+async def test_rule_11_a_canceled_merge_has_happened_or_not(
+    broker: Store, clock: FakeClock, steps: int
+) -> None:
+    await put(broker, *(entry(id, group="g") for id in "abc"))
+    [batch] = (await broker.claim_groups(["default"], GroupRule(grace=0), 9)).batches
+    caller = asyncio.ensure_future(broker.merge_group(batch, entry("merged")))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
+    left = sorted(info.id for info in await everything(broker))
+    assert left in (["a", "b", "c"], ["merged"])
+
+
+async def everything(broker: Store) -> list[Any]:
+    seen = await picture(broker)
+    return [
+        info
+        for queue, facts in seen.items()
+        if queue != "servers"
+        for infos in facts[1].values()
+        for info in infos
+    ]
+
+
+async def state_and_lease_agree(broker: Store, clock: FakeClock) -> bool:
+    """Whether exactly the ACTIVE tasks have a lease: each of them lapses once time has passed."""
+    active = sorted(info.ref for info in await everything(broker) if info.state is TaskState.ACTIVE)
+    clock.advance(1e6)
+    lapsed = (await broker.expired(await broker.queues(), 100)).leases
+    return active == sorted(lease.message.ref for lease in lapsed)

@@ -1,0 +1,92 @@
+"""Rule 12: time is the clock given at construction, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from asynqio.brokers import open_broker
+from asynqio.brokers.base import Store
+from asynqio.core.groups import BATCH_LEASE, GroupRule
+from asynqio.core.message import TaskState
+from asynqio.testing import FakeClock
+from tests.builders import card, entry, settlement
+from tests.conformance.conftest import broker_url
+from tests.conformance.looks import locked, put, recover, see, state_of, take
+
+
+@pytest.fixture(params=[86_400.0, 7_258_118_400.0], ids=["in 1970", "in 2200"])
+def clock(request: pytest.FixtureRequest) -> FakeClock:
+    """A clock that is far from the machine's."""
+    return FakeClock(float(request.param))
+
+
+@pytest.fixture
+async def broker(kind: str, clock: FakeClock, tmp_path: Path) -> AsyncIterator[Store]:
+    async with open_broker(broker_url(kind, tmp_path), clock=clock) as store:
+        yield store
+
+
+async def test_rule_12_the_broker_says_which_clock_it_has(broker: Store, clock: FakeClock) -> None:
+    assert broker.clock is clock
+    assert broker.twin().clock is clock
+
+
+async def test_rule_12_a_whole_life_goes_by_the_clock_given(broker: Store, clock: FakeClock) -> None:
+    start = clock.now()
+    await put(broker, entry("a", at=start + 10, unique=1000, retention=60.0))
+    await broker.beat(card(), 5)
+    # due
+    assert (await broker.forward(["default"], 9)).moved == 0
+    clock.advance(10)
+    assert (await broker.forward(["default"], 9)).moved == 1
+    assert (await see(broker, "a")).pending_since == start + 10
+    assert await broker.servers() == []
+    # waiting
+    clock.advance(5)
+    assert (await broker.stats(["default"]))[0].latency == 5
+    # leased, lapsed, recovered
+    [lease] = await take(broker, lease=30)
+    assert lease.expires_at == start + 45
+    clock.advance(30)
+    assert await recover(broker, clock) == [True]
+    # done, counted on the clock's own day
+    [lease] = await take(broker)
+    await broker.settle([settlement(lease, now=clock.now())])
+    [today] = await broker.history("default", 1)
+    assert today.day == ("1970-01-02" if start < 1e6 else "2200-01-01")
+    assert today.processed == 2
+    # swept
+    clock.advance(60)
+    assert (await broker.sweep(["default"], 9)).deleted == 1
+
+
+async def test_rule_12_locks_and_batches_last_by_the_clock_given(broker: Store, clock: FakeClock) -> None:
+    one = entry("a", group="g", unique=60)
+    await put(broker, one)
+    assert (await broker.claim_groups(["default"], GroupRule(grace=1), 9)).batches == []
+    clock.advance(1)
+    [batch] = (await broker.claim_groups(["default"], GroupRule(grace=1), 9)).batches
+    assert batch.expires_at == clock.now() + BATCH_LEASE
+    assert await locked(broker, one)
+    clock.advance(59)
+    assert not await locked(broker, one)
+    clock.advance(BATCH_LEASE)
+    await broker.sweep(["default"], 9)
+    assert [group.size for group in await broker.groups("default")] == [1]
+
+
+async def test_rule_12_a_clock_that_is_set_back_breaks_nothing(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a", at=clock.now() + 10), entry("b"))
+    [lease] = await take(broker, lease=30)
+    clock.jump(-3600)
+    assert (await broker.forward(["default"], 9)).moved == 0
+    assert (await broker.expired(["default"], 9)).leases == []
+    assert await broker.renew([lease], 30) == [True]
+    assert lease.expires_at == clock.now() + 30
+    assert await broker.settle([settlement(lease, now=clock.now())]) == [True]
+    await put(broker, entry("c"))
+    assert (await broker.stats(["default"]))[0].latency == 0
+    assert await state_of(broker, "c") is TaskState.PENDING

@@ -1,0 +1,233 @@
+"""Rules 10 and 11: ripe groups are claimed by one, and merged in one step or not at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from asynqio.brokers import signals
+from asynqio.brokers.base import Admission, Moved, Store
+from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupRule
+from asynqio.core.lifecycle import Action
+from asynqio.core.message import TaskState
+from asynqio.testing import FakeClock
+from tests.builders import entry
+from tests.conformance.looks import ids, locked, look, picture, put, see, state_of, take, woken
+
+NOW = GroupRule(grace=0.0)
+
+
+async def members(broker: Store, *names: str, group: str = "news", queue: str = "default") -> None:
+    await put(broker, *(entry(name, group=group, queue=queue) for name in names))
+
+
+async def claim(broker: Store, rule: GroupRule = NOW, *queues: str) -> GroupBatch:
+    [batch] = (await broker.claim_groups(queues or ["default"], rule, 10)).batches
+    return batch
+
+
+def names(batch: GroupBatch) -> list[str]:
+    return [message.id for message in batch.messages]
+
+
+async def test_rule_11_a_group_is_ripe_when_nobody_joined_for_the_grace_period(
+    broker: Store, clock: FakeClock
+) -> None:
+    await members(broker, "a")
+    clock.advance(5)
+    await members(broker, "b")
+    clock.advance(9)
+    assert await broker.claim_groups(["default"], GroupRule(grace=10), 9) == ([], clock.now() + 1)
+    clock.advance(1)
+    found = await broker.claim_groups(["default"], GroupRule(grace=10), 9)
+    assert [names(batch) for batch in found.batches] == [["a", "b"]]
+    assert found.next_at is None
+
+
+async def test_rule_11_a_group_is_ripe_when_its_oldest_member_waited_long_enough(
+    broker: Store, clock: FakeClock
+) -> None:
+    rule = GroupRule(grace=100, max_delay=10)
+    await members(broker, "a")
+    clock.advance(9)
+    await members(broker, "b")
+    assert await broker.claim_groups(["default"], rule, 9) == ([], clock.now() + 1)
+    clock.advance(1)
+    assert names(await claim(broker, rule)) == ["a", "b"]
+
+
+async def test_rule_11_a_group_is_ripe_when_it_is_large_enough(broker: Store, clock: FakeClock) -> None:
+    rule = GroupRule(grace=100, max_size=3)
+    await members(broker, "a", "b")
+    assert (await broker.claim_groups(["default"], rule, 9)).batches == []
+    clock.advance(1)
+    await members(broker, "c")
+    assert names(await claim(broker, rule))[-1] == "c"
+
+
+async def test_rule_11_a_large_group_is_claimed_in_several_batches_oldest_first(
+    broker: Store, clock: FakeClock
+) -> None:
+    for name in "zyxwv":
+        await members(broker, name)
+        clock.advance(1)
+    found = await broker.claim_groups(["default"], GroupRule(grace=100, max_size=2), 9)
+    assert [names(batch) for batch in found.batches] == [["z", "y"], ["x", "w"]]
+    assert found.next_at == clock.now() - 1 + 100
+    assert len({batch.id for batch in found.batches}) == 2
+
+
+async def test_rule_11_never_more_batches_than_the_limit(broker: Store) -> None:
+    for group in ("g1", "g2", "g3"):
+        await members(broker, f"member of {group}", group=group)
+    first = (await broker.claim_groups(["default"], NOW, 2)).batches
+    second = (await broker.claim_groups(["default"], NOW, 2)).batches
+    assert (len(first), len(second)) == (2, 1)
+    assert {batch.group for batch in first + second} == {"g1", "g2", "g3"}
+
+
+async def test_rule_11_groups_of_other_queues_are_left_alone(broker: Store) -> None:
+    await members(broker, "a", queue="one")
+    await members(broker, "a", queue="two")
+    batch = await claim(broker, NOW, "two", "ghost")
+    assert (batch.queue, batch.group, names(batch)) == ("two", "news", ["a"])
+    assert [group.size for group in await broker.groups("one")] == [1]
+    assert await broker.claim_groups([], NOW, 9) == ([], None)
+
+
+async def test_rule_11_a_claimed_batch_is_ours_for_two_minutes(broker: Store, clock: FakeClock) -> None:
+    await members(broker, "a", "b")
+    batch = await claim(broker)
+    assert batch.expires_at == clock.now() + BATCH_LEASE
+    assert await broker.claim_groups(["default"], NOW, 9) == ([], None)
+
+
+async def test_rule_1_claimed_members_are_still_aggregating_and_nobody_may_move_them(broker: Store) -> None:
+    # Given a claimed batch
+    await members(broker, "a", "b")
+    batch = await claim(broker)
+    refs = [message.ref for message in batch.messages]
+    before = await picture(broker)
+    # Then its members are seen and counted, but held
+    assert sorted(await ids(broker, TaskState.AGGREGATING)) == ["a", "b"]
+    [stats] = await broker.stats(["default"])
+    assert stats.aggregating == 2
+    for action in Action:
+        assert await broker.move(action, refs) == [Moved.WRONG_STATE] * 2
+    assert await picture(broker) == before
+
+
+async def test_rule_11_who_joins_while_a_batch_is_claimed_waits_for_the_next(
+    broker: Store, clock: FakeClock
+) -> None:
+    await members(broker, "a", "b")
+    first = await claim(broker)
+    await members(broker, "c")
+    assert [group.size for group in await broker.groups("default")] == [1]
+    second = await claim(broker)
+    assert (sorted(names(first)), names(second)) == (["a", "b"], ["c"])
+
+
+async def test_rule_11_merging_puts_one_task_in_the_place_of_all_members(
+    broker: Store, clock: FakeClock
+) -> None:
+    await members(broker, "a", "b", "c")
+    batch = await claim(broker)
+    merged = entry("digest", payload=b"[1,2,3]")
+    assert await broker.merge_group(batch, merged) is Admission.ACCEPTED
+    assert await broker.find([message.ref for message in batch.messages]) == [None] * 3
+    [stats] = await broker.stats(["default"])
+    assert (stats.aggregating, stats.groups, stats.size) == (0, 0, 1)
+    [lease] = await take(broker)
+    assert lease.message == merged.message
+    assert (stats.processed, stats.failed) == (0, 0)
+
+
+async def test_rule_11_a_merged_task_may_be_scheduled_or_go_to_another_queue(
+    broker: Store, clock: FakeClock
+) -> None:
+    await members(broker, "a")
+    merged = entry("digest", queue="digests", at=clock.now() + 60)
+    assert await broker.merge_group(await claim(broker), merged) is Admission.ACCEPTED
+    assert await state_of(broker, "digest", "digests") is TaskState.SCHEDULED
+    assert await look(broker, "a") is None
+
+
+async def test_rule_11_a_batch_is_merged_once(broker: Store) -> None:
+    await members(broker, "a")
+    batch = await claim(broker)
+    assert await broker.merge_group(batch, entry("one")) is Admission.ACCEPTED
+    before = await picture(broker)
+    assert await broker.merge_group(batch, entry("two")) is None
+    assert await picture(broker) == before
+
+
+@pytest.mark.parametrize("answer", [Admission.DUPLICATE, Admission.ID_CONFLICT])
+async def test_rule_11_a_merged_task_that_is_refused_leaves_its_members_where_they_are(
+    broker: Store, answer: Admission
+) -> None:
+    # Given a claimed batch, and a task that the merged one collides with
+    await put(broker, entry("taken", payload=b"taken", unique=600))
+    await members(broker, "a", "b")
+    batch = await claim(broker)
+    before = await picture(broker)
+    unique = answer is Admission.DUPLICATE
+    merged = entry("digest", payload=b"taken", unique=600) if unique else entry("taken", payload=b"new")
+    # When it is merged
+    assert await broker.merge_group(batch, merged) is answer
+    # Then nothing has changed, and the batch is still ours
+    assert await picture(broker) == before
+    assert await broker.merge_group(batch, entry("digest")) is Admission.ACCEPTED
+    assert await broker.find([message.ref for message in batch.messages]) == [None, None]
+
+
+async def test_rule_11_merging_frees_the_locks_of_the_members(broker: Store) -> None:
+    one = entry("a", group="news", unique=600)
+    await put(broker, one)
+    assert await locked(broker, one)
+    await broker.merge_group(await claim(broker), entry("digest"))
+    assert not await locked(broker, one)
+
+
+async def test_rule_11_a_merged_task_may_hold_a_lock(broker: Store) -> None:
+    await members(broker, "a")
+    merged = entry("digest", payload=b"[]", unique=600)
+    await broker.merge_group(await claim(broker), merged)
+    assert await locked(broker, merged)
+
+
+async def test_rule_11_a_queue_that_was_dropped_has_no_batch_to_merge(broker: Store) -> None:
+    await members(broker, "a")
+    batch = await claim(broker)
+    await broker.drop("default", force=True)
+    assert await broker.merge_group(batch, entry("digest")) is None
+    assert await broker.queues() == []
+
+
+async def test_rule_11_groups_are_listed_with_size_and_age(broker: Store, clock: FakeClock) -> None:
+    await members(broker, "a", group="weather")
+    start = clock.now()
+    clock.advance(5)
+    await members(broker, "b", group="weather")
+    await members(broker, "c", group="news")
+    listed = [(g.group, g.size, g.oldest_at, g.newest_at) for g in await broker.groups("default")]
+    assert sorted(listed) == [("news", 1, start + 5, start + 5), ("weather", 2, start, start + 5)]
+    assert await ids(broker, TaskState.AGGREGATING, group="weather") == ["a", "b"]
+    assert sorted(await ids(broker, TaskState.AGGREGATING)) == ["a", "b", "c"]
+
+
+async def test_rule_11_an_empty_group_is_none(broker: Store) -> None:
+    one = entry("a", group="news")
+    await put(broker, one)
+    await broker.move(Action.DELETE, [one.message.ref])
+    assert await broker.groups("default") == []
+    [stats] = await broker.stats(["default"])
+    assert (stats.groups, stats.aggregating) == (0, 0)
+
+
+async def test_rule_5_merging_wakes_those_who_wait_for_work(broker: Store) -> None:
+    await members(broker, "a")
+    batch = await claim(broker)
+    with broker.watch([signals.pending("default")]) as watch:
+        await broker.merge_group(batch, entry("digest"))
+        assert await woken(watch)
+    assert (await see(broker, "digest")).state is TaskState.PENDING

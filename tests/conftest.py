@@ -1,0 +1,50 @@
+"""Guards and fixtures for all tests."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Generator, Iterator
+
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+from hypothesis import HealthCheck, settings
+
+from asynqio.testing import FakeClock
+from tests.guards import leftovers
+
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", parent=settings.get_profile("default"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+_BEFORE = pytest.StashKey[list[threading.Thread]]()
+
+
+@pytest.fixture(autouse=True)
+def no_blocking() -> Iterator[BlockBuster]:
+    """Whatever blocks the event loop raises BlockingError where it does so."""
+    with blockbuster_ctx() as guard:
+        yield guard
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Remember which threads were there before the test."""
+    item.stash[_BEFORE] = threading.enumerate()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """A test whose threads outlive it fails."""
+    answer = yield
+    before = item.stash[_BEFORE]
+    if left := leftovers(before):
+        pytest.fail(f"the test left threads behind: {', '.join(left)}", pytrace=False)
+    return answer
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that stands still until the test moves it."""
+    return FakeClock()

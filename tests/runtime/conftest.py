@@ -1,0 +1,18 @@
+"""Apps and servers to try the runtime with, on every embedded broker."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from asynqio import App
+from tests.conformance.conftest import BROKERS, broker_url
+
+
+@pytest.fixture(params=BROKERS)
+async def app(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[App]:
+    """An open app on a fresh store, on real time."""
+    async with App(broker_url(request.param, tmp_path)) as app:
+        yield app
