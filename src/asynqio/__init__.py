@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from asynqio.function import TaskHandle as TaskHandle
     from asynqio.inspector import Inspector as Inspector
     from asynqio.mux import Mux as Mux
+    from asynqio.mux import Next as Next
     from asynqio.runtime.context import TaskContext as TaskContext
     from asynqio.runtime.context import current as current
     from asynqio.runtime.settings import ServerConfig as ServerConfig
@@ -101,7 +102,7 @@ _HOMES = {
     ],
     "function": ["TaskFunction", "TaskHandle"],
     "inspector": ["Inspector"],
-    "mux": ["Mux"],
+    "mux": ["Mux", "Next"],
     "runtime.context": ["TaskContext", "current"],
     "runtime.settings": ["ServerConfig"],
     "server": ["Server"],
@@ -111,15 +112,17 @@ _HOME_OF = {name: f"asynqio.{home}" for home, names in _HOMES.items() for name i
 __all__ = ["__version__", "load_config", *_HOME_OF]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "load_config":
-        value = importlib.import_module("asynqio.config").load
-    elif name in _HOME_OF:
-        value = getattr(importlib.import_module(_HOME_OF[name]), name)
-    else:
-        raise AttributeError(f"module 'asynqio' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # a checker that sees it would accept every misspelt name
+
+    def __getattr__(name: str) -> Any:
+        if name == "load_config":
+            value = importlib.import_module("asynqio.config").load
+        elif name in _HOME_OF:
+            value = getattr(importlib.import_module(_HOME_OF[name]), name)
+        else:
+            raise AttributeError(f"module 'asynqio' has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

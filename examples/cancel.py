@@ -1,0 +1,57 @@
+"""Cancel: tell a running task to stop, in a coroutine and in a thread."""
+
+import asyncio
+import threading
+import time
+
+from asynqio import App, SkipRetry, TaskCanceled, TaskFailed, current
+
+app = App("memory://", retention=60)
+coroutine_runs = asyncio.Event()
+thread_runs = threading.Event()
+
+
+@app.task("coroutine")
+async def coroutine() -> None:
+    coroutine_runs.set()
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        print("coroutine: cleaning up")
+        raise SkipRetry("canceled, and that is final") from None  # otherwise it would be retried
+
+
+@app.task("thread")
+def thread() -> None:
+    thread_runs.set()
+    while True:  # a thread cannot be interrupted: it looks now and then
+        try:
+            current().check_cancelled()
+        except TaskCanceled:
+            print("thread: cleaning up")
+            raise SkipRetry("canceled, and that is final") from None
+        time.sleep(0.01)
+
+
+async def main() -> None:
+    async with app, app.server().running(app.mux):
+        first = await coroutine.enqueue()
+        await asyncio.wait_for(coroutine_runs.wait(), 5)
+        second = await thread.enqueue()
+        await asyncio.to_thread(thread_runs.wait, 5)
+        for handle in (first, second):
+            await handle.cancel()
+            try:
+                await handle.result(timeout=5)
+            except TaskFailed as failed:
+                print("ended:", failed.error)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
+
+# Output:
+# coroutine: cleaning up
+# ended: canceled, and that is final
+# thread: cleaning up
+# ended: canceled, and that is final

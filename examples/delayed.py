@@ -1,0 +1,36 @@
+"""Delayed: run in a while, run at a moment; never early."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+
+from asynqio import App
+
+app = App("memory://", retention=60)
+
+
+@app.task("remind")
+async def remind(due: float) -> bool:
+    return time.time() >= due
+
+
+async def main() -> None:
+    async with app, app.server().running(app.mux):
+        in_a_while = remind.with_options(process_in=0.3)
+        first = await in_a_while.enqueue(time.time() + 0.3)
+        print("state:", first.state)
+
+        moment = datetime.now(UTC) + timedelta(seconds=0.4)
+        second = await remind.with_options(process_at=moment).enqueue(moment.timestamp())
+        print("due as asked:", abs(second.info.next_process_at - moment.timestamp()) < 0.001)
+
+        print("not early:", await first.result(timeout=5), await second.result(timeout=5))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
+
+# Output:
+# state: scheduled
+# due as asked: True
+# not early: True True

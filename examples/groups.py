@@ -1,0 +1,46 @@
+"""Groups: many small tasks become one, after a pause or when there are enough."""
+
+import asyncio
+from collections.abc import Sequence
+
+from asynqio import App, Task
+
+app = App("memory://")
+sent = asyncio.Event()
+
+
+@app.task("notify", group="user-7")
+async def notify(text: str) -> None:
+    raise AssertionError("members of a group are not run one by one")
+
+
+@app.aggregate
+def digest(group: str, members: Sequence[Task]) -> Task:
+    """Called with the members, oldest first; what it returns is enqueued in their place."""
+    texts = [member.load()["text"] for member in members]
+    return send_digest.task(user=group, texts=texts)
+
+
+@app.task("digest")
+async def send_digest(user: str, texts: list[str]) -> None:
+    print(f"one mail to {user}: {', '.join(texts)}")
+    sent.set()
+
+
+async def main() -> None:
+    # Ripe at three members; else after 60 s without a new one.
+    async with app, app.server(group_grace=60, group_max_size=3).running(app.mux):
+        for text in ("a like", "a comment", "a follower"):
+            handle = await notify.enqueue(text)
+            print("enqueued, now", handle.state)
+        await asyncio.wait_for(sent.wait(), 5)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
+
+# Output:
+# enqueued, now aggregating
+# enqueued, now aggregating
+# enqueued, now aggregating
+# one mail to user-7: a like, a comment, a follower

@@ -1,0 +1,65 @@
+"""Results: typed return values, kept as long as you say; what you get when there is none."""
+
+import asyncio
+from dataclasses import dataclass
+
+from asynqio import App, ResultNotKept, ResultTimeout, TaskFailed
+
+app = App("memory://")
+
+
+@dataclass
+class Size:
+    width: int
+    height: int
+
+
+@app.task("measure", retention=60)
+async def measure(path: str) -> Size:
+    return Size(len(path), 2 * len(path))
+
+
+@app.task("forget")  # no retention: nothing is kept
+async def forget() -> int:
+    return 42
+
+
+@app.task("slow", retention=60)
+async def slow() -> None:
+    await asyncio.sleep(30)
+
+
+@app.task("broken", retention=60, max_retry=0)
+async def broken() -> None:
+    raise ZeroDivisionError("division by zero")
+
+
+async def main() -> None:
+    async with app:
+        unkept = await forget.enqueue()
+        try:
+            await unkept.result(timeout=1)
+        except ResultNotKept as error:
+            print("not kept:", type(error).__name__)
+
+        async with app.server(shutdown_timeout=0).running(app.mux):
+            size = await (await measure.enqueue("a.png")).result(timeout=5)
+            print(size, "width:", size.width)  # a Size again, not a dict
+            try:
+                await (await slow.enqueue()).result(timeout=0.2)
+            except ResultTimeout as error:
+                print("not yet:", error.state)
+            try:
+                await (await broken.enqueue()).result(timeout=5)
+            except TaskFailed as error:
+                print("failed:", error.error)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
+
+# Output:
+# not kept: ResultNotKept
+# Size(width=5, height=10) width: 5
+# not yet: active
+# failed: ZeroDivisionError: division by zero

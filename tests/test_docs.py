@@ -1,0 +1,192 @@
+"""The documentation is true: drawings, tables and trees equal the code, links lead somewhere, and every
+block of Python type-checks (`<!-- run -->`: runs, and prints the block below it marked `<!-- output -->`)."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from asynqio import ServerConfig, errors
+from asynqio.core.lifecycle import MOVES
+from asynqio.core.task import OPTION_NAMES, TaskDefaults
+from tests.pages import PAGES, ROOT, Program, blocks_of, programs_of, tables_of
+
+DOCS = ROOT / "docs"
+PROGRAMS = [program for page in PAGES for program in programs_of(page)]
+RUN = [program for program in PROGRAMS if program.is_run]
+
+
+# --- the drawing of the lifecycle -----------------------------------------------------------------
+
+
+def test_the_lifecycle_is_drawn_as_it_is() -> None:
+    [drawing] = [
+        block for block in blocks_of(DOCS / "concepts" / "lifecycle.md") if block.language == "mermaid"
+    ]
+    lines = [line.strip() for line in drawing.text.splitlines() if "-->" in line]
+    drawn = [re.fullmatch(r"(\S+) --> (\S+) : (\w+)", line) for line in lines]
+    assert all(drawn), lines
+    moves = {match.groups() for match in drawn if match}
+    legal = {
+        (move.origin.value if move.origin else "[*]", move.target.value if move.target else "[*]", move.cause)
+        for move in MOVES
+    }
+    assert len(drawn) == len(moves), "a move is drawn twice"
+    assert moves - legal == set(), "drawn, but not in MOVES"
+    assert legal - moves == set(), "in MOVES, but not drawn"
+
+
+# --- links ----------------------------------------------------------------------------------------
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page, as GitHub turns them into anchors."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    heads = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors(target)):
+            broken.append(link)
+    assert not broken
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    seen: set[Path] = set()
+    todo = [ROOT / "README.md"]
+    while todo:
+        page = todo.pop()
+        if page in seen or page.suffix != ".md":
+            continue
+        seen.add(page)
+        links = re.findall(r"\]\(([^)\s#]+)", page.read_text())
+        todo.extend((page.parent / link).resolve() for link in links if (page.parent / link).is_file())
+    assert set(PAGES) - seen == set()
+
+
+# --- blocks of Python -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All programs of all pages, as modules."""
+    folder = tmp_path_factory.mktemp("pages")
+    for program in PROGRAMS:
+        (folder / f"{program.module}.py").write_text(program.source)
+    return folder
+
+
+def test_every_block_type_checks(folder: Path) -> None:
+    (folder / "mypy.ini").write_text("[mypy]\n")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "mypy", "--strict", "--config-file", "mypy.ini"),
+            *("--cache-dir", str(ROOT / ".mypy_cache" / "pages"), "."),
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    where = "\n".join(f"{program.module}: {program.blocks[0].name}" for program in PROGRAMS)
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{where}"
+
+
+@pytest.mark.parametrize("program", RUN, ids=lambda program: program.blocks[-1].name)
+def test_marked_blocks_run(program: Program, folder: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(folder / f"{program.module}.py")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    last = program.blocks[-1]
+    following = [block for block in blocks_of(last.page) if block.line > last.line][:1]
+    if following and "output" in following[0].marks:
+        assert done.stdout == following[0].text
+
+
+def test_what_is_not_checked_says_why() -> None:
+    unchecked = [block for page in PAGES for block in blocks_of(page) if block.unchecked]
+    assert all(len(block.unchecked) > len("not checked: ") + 8 for block in unchecked)
+
+
+# --- tables and trees -----------------------------------------------------------------------------
+
+
+def test_every_server_setting_is_listed_with_its_default() -> None:
+    rows = {row[0]: row for row in tables_of(DOCS / "reference" / "configuration.md")}
+    fields = {field.name: field for field in dataclasses.fields(ServerConfig)}
+    assert rows.keys() == fields.keys()
+    config = ServerConfig()
+    for name, row in rows.items():
+        assert row[2] == f"ASYNQIO_{name.upper()}", name
+        if name == "concurrency":
+            assert row[1] == "max(10, CPUs)"
+        elif name == "queues":
+            assert row[1] == "default=1"
+            assert config.queues == {"default": 1}
+        elif name == "unknown_tasks":
+            assert row[1] == config.unknown_tasks.value
+        else:
+            assert row[1] == repr(getattr(config, name)), name
+
+
+def test_every_task_option_is_listed() -> None:
+    rows = {row[0]: row for row in tables_of(DOCS / "reference" / "options.md")}
+    assert rows.keys() == set(OPTION_NAMES)
+    for name, row in rows.items():
+        everywhere = name in TaskDefaults.__annotations__
+        assert row[4] == ("everywhere" if everywhere else "one task"), name
+
+
+def tree_of(text: str) -> dict[str, str]:
+    """Each name in a drawn tree, and the name above it."""
+    parents: dict[str, str] = {}
+    path: list[str] = []
+    for line in text.splitlines():
+        match = re.match(r"^([│├└─ ]*)(\w+)", line)
+        if match is None:
+            continue
+        depth = len(match[1]) // 3
+        path[depth:] = [match[2]]
+        parents[match[2]] = path[depth - 1] if depth else ""
+    return parents
+
+
+def tree_of_classes() -> dict[str, str]:
+    roots = ("AsynqioError", "Directive")
+    return {
+        name: "" if name in roots else kind.__bases__[0].__name__
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, errors.AsynqioError | errors.Directive)
+    }
+
+
+def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
+    page = DOCS / "reference" / "errors.md"
+    drawing = next(block for block in blocks_of(page) if block.text.startswith("AsynqioError"))
+    assert tree_of(drawing.text) == tree_of_classes()
+
+
+def test_the_tree_in_the_module_is_the_same() -> None:
+    drawing = "\n".join(
+        line.removeprefix("    ") for line in (errors.__doc__ or "").splitlines() if line.startswith("    ")
+    )
+    assert tree_of(drawing) == tree_of_classes()
