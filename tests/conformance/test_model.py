@@ -1,0 +1,466 @@
+"""Random sequences of every operation, on every broker, against a model: rule 1 and all others.
+
+`ASYNQIO_MODEL_EXAMPLES=2000` makes it a long run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import tempfile
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from asynqio.brokers import open_broker
+from asynqio.brokers.base import Admission, Moved, Note, Page, Where
+from asynqio.core.cards import ServerCard
+from asynqio.core.groups import GroupBatch, GroupRule
+from asynqio.core.lifecycle import Aborted, Action, Failed, Outcome, Policy, Succeeded, UnknownTask, decide
+from asynqio.core.message import TaskRef, TaskState
+from asynqio.core.retry import FixedRetry
+from asynqio.core.task import Entry
+from asynqio.core.unique import unique_key
+from asynqio.errors import (
+    BadPayload,
+    HandlerNotFound,
+    LeaseExpired,
+    QueueNotFound,
+    RetryIn,
+    RevokeTask,
+    SkipRetry,
+    WrongState,
+)
+from asynqio.testing import FakeClock
+from tests.builders import card, entry
+from tests.conformance.conftest import broker_url
+from tests.conformance.model import DAY, WAITING, Held, Model, Queue, Stored
+
+T = TypeVar("T")
+S = TaskState
+ALL = Page(size=10_000)
+EXAMPLES = int(os.environ.get("ASYNQIO_MODEL_EXAMPLES", "60"))
+QUEUES = ("high", "low {q}", "empty")
+PAYLOADS = (b"1", b"2", None)
+RETENTION = 300.0
+
+queue_names = st.sampled_from(QUEUES[:2])
+several_queues = st.permutations(QUEUES).flatmap(
+    lambda order: st.integers(0, len(order)).map(lambda count: tuple(order[:count]))
+) | st.just(QUEUES)
+limits = st.integers(1, 5)
+some_ids = st.sampled_from(["a", "b", "c", "d"])
+spans = st.sampled_from([1.0, 5.0, 30.0])
+outcomes: st.SearchStrategy[Outcome] = st.sampled_from(
+    [
+        Succeeded(),
+        Succeeded(),
+        Succeeded(b"result"),
+        Failed(ValueError("no")),
+        Failed(SkipRetry("hopeless")),
+        Failed(RevokeTask()),
+        Failed(RetryIn(20)),
+        Failed(BadPayload("work", "no")),
+        Failed(HandlerNotFound("work")),
+        Failed(LeaseExpired()),
+        Aborted(),
+    ]
+)
+policies = st.sampled_from(
+    [
+        Policy(retry=FixedRetry(5.0)),
+        Policy(retry=FixedRetry(5.0), is_failure=lambda error: False),
+        Policy(retry=FixedRetry(0.0), unknown=UnknownTask.ARCHIVE, max_crashes=1),
+    ]
+)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """A broker and the model, side by side. Each machine has an event loop and a store of its own."""
+
+    kind = "memory"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.loop = asyncio.new_event_loop()
+        self.clock = FakeClock()
+        self.broker = open_broker(broker_url(self.kind, Path(self.folder.name)), clock=self.clock)
+        self.run(self.broker.__aenter__())
+        self.model = Model(self.clock.now())
+        self.held: list[Held] = []
+        self.batches: list[GroupBatch] = []
+        self.known: set[TaskRef] = set()
+        self.servers: dict[str, tuple[ServerCard, float]] = {}
+        self.fresh = itertools.count()
+
+    def run(self, call: Awaitable[T]) -> T:
+        async def wait() -> T:
+            return await call
+
+        return self.loop.run_until_complete(wait())
+
+    def teardown(self) -> None:
+        self.run(self.broker.__aexit__(None, None, None))
+        self.run(self.loop.shutdown_default_executor())
+        self.loop.close()
+        self.folder.cleanup()
+
+    # --- tasks in ---------------------------------------------------------------------------------
+
+    def an_entry(self, data: st.DataObject, queue: str) -> Entry:
+        kind = data.draw(st.sampled_from(["now", "now", "later", "group", "later in group"]), "kind")
+        return entry(
+            data.draw(st.none() | some_ids, "id") or f"fresh-{next(self.fresh)}",
+            type="work",
+            queue=queue,
+            payload=data.draw(st.sampled_from(PAYLOADS), "payload"),
+            at=self.clock.now() + data.draw(st.sampled_from([-5, 0, 1, 5, 30]), "delay")
+            if "later" in kind
+            else 0.0,
+            group=data.draw(st.sampled_from(["g", "h {x}"]), "group") if "group" in kind else "",
+            unique=data.draw(st.sampled_from([0.0, 0.0, 5.0, 60.0]), "unique"),
+            retention=data.draw(st.sampled_from([0.0, RETENTION]), "retention"),
+            max_retry=data.draw(st.sampled_from([0, 1, 25]), "max_retry"),
+        )
+
+    @rule(data=st.data(), count=st.integers(1, 4))
+    def enqueue(self, data: st.DataObject, count: int) -> None:
+        entries = [self.an_entry(data, data.draw(queue_names, "queue")) for _ in range(count)]
+        self.known |= {one.message.ref for one in entries}
+        assert self.run(self.broker.enqueue(entries)) == [self.model.admit(one) for one in entries]
+
+    # --- tasks out --------------------------------------------------------------------------------
+
+    @rule(queues=several_queues, limit=limits, lease=spans, owner=st.sampled_from(["one", "two"]))
+    def dequeue(self, queues: tuple[str, ...], limit: int, lease: float, owner: str) -> None:
+        leases = self.run(self.broker.dequeue(queues, limit, lease, owner))
+        expected = self.model.dequeue(queues, limit, lease, owner)
+        assert [given.message for given in leases] == [task.message for task in expected]
+        assert {given.expires_at for given in leases} <= {self.clock.now() + lease}
+        self.held += [Held(given, task.lease) for given, task in zip(leases, expected, strict=True)]
+
+    def some_leases(self, data: st.DataObject) -> list[Held]:
+        return data.draw(st.lists(st.sampled_from(self.held), min_size=1, max_size=4), "leases")
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), policy=policies)
+    def settle(self, data: st.DataObject, policy: Policy) -> None:
+        some = self.some_leases(data)
+        ends = [decide(h.lease, data.draw(outcomes, "outcome"), self.clock.now(), policy) for h in some]
+        expected = [self.model.settle(h, end) for h, end in zip(some, ends, strict=True)]
+        assert self.run(self.broker.settle(ends)) == expected
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), lease=spans)
+    def renew(self, data: st.DataObject, lease: float) -> None:
+        some = self.some_leases(data)
+        expected = [self.model.renew(h, lease) for h in some]
+        before = [h.lease.expires_at for h in some]
+        assert self.run(self.broker.renew([h.lease for h in some], lease)) == expected
+        for h, was, renewed in zip(some, before, expected, strict=True):
+            assert h.lease.expires_at == (self.clock.now() + lease if renewed else was)
+
+    @rule(owner=st.sampled_from(["one", "two", "nobody"]), lease=spans)
+    def renew_owner(self, owner: str, lease: float) -> None:
+        assert self.run(self.broker.renew_owner(owner, lease)) == self.model.renew_owner(owner, lease)
+
+    @precondition(lambda self: self.held)
+    @rule(
+        data=st.data(),
+        result=st.sampled_from([None, b"", b"r"]),
+        progress=st.sampled_from([None, b"1", b"2"]),
+    )
+    def note(self, data: st.DataObject, result: bytes | None, progress: bytes | None) -> None:
+        some = self.some_leases(data)
+        notes = [Note(h.lease, result, progress) for h in some]
+        expected = [self.model.note(h, note) for h, note in zip(some, notes, strict=True)]
+        assert self.run(self.broker.note(notes)) == expected
+
+    # --- what time does to tasks ------------------------------------------------------------------
+
+    @rule(seconds=st.sampled_from([1.0, 1.0, 5.0, 30.0, 120.0, 300.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.model.now = self.clock.now()
+
+    @rule()
+    def a_new_day_begins(self) -> None:
+        self.time_passes(DAY - self.clock.now() % DAY)
+
+    @rule(queues=several_queues, limit=limits)
+    def forward(self, queues: tuple[str, ...], limit: int) -> None:
+        now = self.clock.now()
+        waiting = [task for name in queues for task in self.model.in_state(name, *WAITING)]
+        due = [task for task in waiting if task.at <= now]
+        answer = self.run(self.broker.forward(queues, limit))
+        moved = [task for task in due if self.look(task).state not in WAITING]
+        assert answer.moved == len(moved) == min(limit, len(due))
+        for name in queues:  # the earliest of each queue
+            gone = [task.at for task in moved if task.message.queue == name]
+            left = [task.at for task in due if task.message.queue == name and task not in moved]
+            assert max(gone, default=0.0) <= min(left, default=now)
+        places = {(name, id): place for name in queues for place, id in enumerate(self.pending(name))}
+        moved.sort(key=lambda task: (places.get((task.message.queue, task.message.id), 0), task.at))
+        for name in queues:
+            times = [task.at for task in moved if task.message.queue == name and not task.message.group]
+            assert times == sorted(times), "not the earliest first"
+        self.model.forwarded(moved)
+        left_at = [task.at for task in waiting if task.state in WAITING]
+        assert answer.next_at == min(left_at, default=None)
+
+    def look(self, task: Stored) -> Any:
+        [info] = self.run(self.broker.find([task.message.ref]))
+        assert info is not None
+        return info
+
+    def pending(self, queue: str) -> list[str]:
+        if queue not in self.model.queues:
+            return []
+        return [info.id for info in self.run(self.broker.tasks(Where(queue, S.PENDING), ALL))]
+
+    @rule(queues=several_queues, limit=limits, recover=st.booleans())
+    def expired(self, queues: tuple[str, ...], limit: int, recover: bool) -> None:
+        now = self.clock.now()
+        active = [task for name in queues for task in self.model.in_state(name, S.ACTIVE)]
+        lapsed = {task.message.ref: task for task in active if task.at <= now}
+        found = self.run(self.broker.expired(queues, limit))
+        assert found.next_at == min((task.at for task in active if task.at > now), default=None)
+        refs = [lease.message.ref for lease in found.leases]
+        assert len(refs) == len(set(refs)) == min(limit, len(lapsed))
+        for lease in found.leases:
+            task = lapsed[lease.message.ref]
+            assert (lease.message, lease.expires_at) == (task.message, task.at)
+        some = [Held(lease, lapsed[lease.message.ref].lease) for lease in found.leases]
+        if not recover:
+            self.held += some
+            return
+        ends = [decide(h.lease, Failed(LeaseExpired()), now, Policy()) for h in some]
+        for h, end in zip(some, ends, strict=True):
+            assert self.model.settle(h, end)
+        assert self.run(self.broker.settle(ends)) == [True] * len(ends)
+
+    @rule(queues=several_queues, limit=limits)
+    def sweep(self, queues: tuple[str, ...], limit: int) -> None:
+        now = self.clock.now()
+        completed = [task for name in queues for task in self.model.in_state(name, S.COMPLETED)]
+        over = [task for task in completed if task.at <= now]
+        answer = self.run(self.broker.sweep(queues, limit))
+        found = self.run(self.broker.find([task.message.ref for task in over]))
+        gone = [task for task, info in zip(over, found, strict=True) if info is None]
+        assert answer.deleted == len(gone) == min(limit, len(over))
+        for task in gone:
+            self.model.remove(self.model.queues[task.message.queue], task)
+        self.model.release(queues)
+        next_at = [task.at for task in completed if task not in gone]
+        for name in queues:
+            batches = self.model.queues.get(name, Queue()).batches.values()
+            next_at += [batch.batch.expires_at for batch in batches]
+        assert answer.next_at == min(next_at, default=None)
+
+    # --- groups -----------------------------------------------------------------------------------
+
+    @rule(
+        queues=several_queues,
+        limit=limits,
+        wanted=st.builds(
+            GroupRule,
+            grace=st.sampled_from([0.0, 5.0, 30.0]),
+            max_delay=st.sampled_from([0.0, 30.0]),
+            max_size=st.sampled_from([0, 1, 2]),
+        ),
+    )
+    def claim_groups(self, queues: tuple[str, ...], limit: int, wanted: GroupRule) -> None:
+        answer = self.run(self.broker.claim_groups(queues, wanted, limit))
+        self.model.claimed(queues, wanted, limit, answer)
+        self.batches += answer.batches
+
+    @precondition(lambda self: self.batches)
+    @rule(data=st.data())
+    def merge_group(self, data: st.DataObject) -> None:
+        batch = data.draw(st.sampled_from(self.batches), "batch")
+        merged = self.an_entry(data, batch.queue)
+        members = {message.id for message in batch.messages}
+        keys = {message.unique_key for message in batch.messages}
+        if merged.message.id in members or (merged.unique_ttl and merged.message.unique_key in keys):
+            return  # a merged task that collides with its own members: the contract does not say
+        self.known.add(merged.message.ref)
+        assert self.run(self.broker.merge_group(batch, merged)) == self.model.merge(batch, merged)
+
+    # --- who is there -----------------------------------------------------------------------------
+
+    @rule(id=st.sampled_from(["one", "two"]), processed=st.integers(0, 9), ttl=spans)
+    def beat(self, id: str, processed: int, ttl: float) -> None:
+        one = card(id, processed=processed)
+        self.run(self.broker.beat(one, ttl))
+        self.servers[id] = (one, self.clock.now() + ttl)
+
+    @rule(id=st.sampled_from(["one", "two", "three"]))
+    def leave(self, id: str) -> None:
+        self.run(self.broker.leave(card(id)))
+        self.servers.pop(id, None)
+
+    @rule(queue=queue_names, id=some_ids)
+    def cancel(self, queue: str, id: str) -> None:
+        self.run(self.broker.cancel([TaskRef(queue, id)]))
+
+    # --- operators --------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data(), action=st.sampled_from(Action))
+    def move(self, data: st.DataObject, action: Action) -> None:
+        refs = data.draw(st.lists(st.sampled_from(sorted(self.known)), min_size=1, max_size=3), "tasks")
+        assert self.run(self.broker.move(action, refs)) == [self.model.move(action, ref) for ref in refs]
+
+    @rule(
+        queue=queue_names,
+        state=st.sampled_from(TaskState),
+        group=st.sampled_from(["", "g"]),
+        action=st.sampled_from(Action),
+    )
+    def move_all(self, queue: str, state: TaskState, group: str, action: Action) -> None:
+        where = Where(queue, state, group if state is S.AGGREGATING else "")
+        if queue not in self.model.queues:
+            with pytest.raises(QueueNotFound):
+                self.run(self.broker.move_all(action, where))
+            return
+        chosen = [
+            task.message.ref
+            for task in self.model.in_state(queue, state)
+            if not where.group or task.message.group == where.group
+        ]
+        moved = self.run(self.broker.move_all(action, where))
+        assert moved == [self.model.move(action, ref) for ref in chosen].count(Moved.DONE)
+        if action is Action.RUN:  # in which order they line up is open
+            model, there = self.model.queues[queue], self.pending(queue)
+            waited = len(model.pending) - moved
+            assert there[:waited] == model.pending[:waited]
+            assert sorted(there) == sorted(model.pending)
+            model.pending = there
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data())
+    def rewrite(self, data: st.DataObject) -> None:
+        refs = data.draw(st.lists(st.sampled_from(sorted(self.known)), min_size=1, max_size=3, unique=True))
+        payloads = {ref: data.draw(st.sampled_from([b"1", b"2", b"3"]), "payload") for ref in refs}
+        expected = [self.model.rewrite(ref, payload) for ref, payload in payloads.items()]
+        assert self.run(self.broker.rewrite(payloads)) == expected
+
+    @rule(queue=queue_names, paused=st.booleans())
+    def pause(self, queue: str, paused: bool) -> None:
+        if queue not in self.model.queues and not paused:
+            return  # whether resuming makes a queue is open
+        changed = self.model.queue(queue).paused is not paused
+        self.model.queue(queue).paused = paused
+        assert self.run(self.broker.pause(queue, paused)) is changed
+
+    @rule(queue=queue_names, force=st.booleans())
+    def drop(self, queue: str, force: bool) -> None:
+        there = self.model.queues.get(queue)
+        if there is None or there.active or (there.tasks and not force):
+            with pytest.raises(QueueNotFound if there is None else WrongState):
+                self.run(self.broker.drop(queue, force=force))
+        else:
+            self.run(self.broker.drop(queue, force=force))
+            del self.model.queues[queue]
+
+    # --- after every step -------------------------------------------------------------------------
+
+    @invariant()
+    def every_task_is_what_it_should_be(self) -> None:
+        refs = sorted(self.known)
+        tasks = [self.model.task(ref) for ref in refs]
+        assert self.run(self.broker.find(refs)) == [task and self.model.info(task) for task in tasks]
+
+    @invariant()
+    def every_queue_is_what_it_should_be(self) -> None:
+        names = sorted(self.model.queues)
+        assert self.run(self.broker.queues()) == names
+        for name, stats in zip(names, self.run(self.broker.stats(names)), strict=True):
+            queue = self.model.queues[name]
+            for state in TaskState:
+                self.check_order(name, state, getattr(stats, state.value))
+            today = int(self.clock.now() // DAY)
+            assert (stats.queue, stats.paused) == (name, queue.paused)
+            assert [stats.processed, stats.failed] == queue.days[today]
+            totals = [sum(figures) for figures in zip(*queue.days.values(), strict=True)]
+            assert [stats.processed_total, stats.failed_total] == totals
+            history = self.run(self.broker.history(name, 3))
+            assert [[day.processed, day.failed] for day in history] == [
+                queue.days[today - n] for n in range(3)
+            ]
+            since = [queue.tasks[id].pending_since for id in queue.pending]
+            # The one that is next, or the one that waits longest: the contract can be read both ways.
+            assert stats.latency in (
+                {self.clock.now() - since[0], self.clock.now() - min(since)} if since else {0.0}
+            )
+            groups = self.model.groups(name)
+            listed = self.run(self.broker.groups(name))
+            assert {g.group: (g.size, g.oldest_at, g.newest_at) for g in listed} == {
+                group: (len(members), members[0].at, members[-1].at) for group, members in groups.items()
+            }
+            assert stats.groups == len(groups)
+
+    def check_order(self, name: str, state: TaskState, count: int) -> None:
+        queue = self.model.queues[name]
+        shown = [info.id for info in self.run(self.broker.tasks(Where(name, state), ALL))]
+        assert len(shown) == count
+        if state is S.PENDING:
+            assert shown == queue.pending
+        elif state is S.ACTIVE:
+            assert shown == queue.active
+        else:
+            assert sorted(shown) == sorted(task.message.id for task in self.model.in_state(name, state))
+            times = [queue.tasks[id].at for id in shown]
+            assert times == sorted(times, reverse=state in (S.COMPLETED, S.ARCHIVED))
+
+    @invariant()
+    def every_lock_is_held_or_free_as_it_should_be(self) -> None:
+        """Found by trying with an id that is taken: locked is DUPLICATE, free is ID_CONFLICT."""
+        for name, queue in self.model.queues.items():
+            if not queue.tasks:
+                continue
+            taken = next(iter(queue.tasks))
+            payloads = (*PAYLOADS, b"3")
+            probes = [
+                entry(taken, type="work", queue=name, payload=payload, unique=1e9) for payload in payloads
+            ]
+            expected = [
+                Admission.DUPLICATE
+                if self.model.locked(queue, unique_key(name, "work", payload))
+                else Admission.ID_CONFLICT
+                for payload in payloads
+            ]
+            assert self.run(self.broker.enqueue(probes)) == expected
+
+    @invariant()
+    def every_server_is_there_that_should_be(self) -> None:
+        alive = [one for one, until in self.servers.values() if until > self.clock.now()]
+        key = lambda one: one.id  # noqa: E731
+        assert sorted(self.run(self.broker.servers()), key=key) == sorted(alive, key=key)
+
+
+@pytest.mark.timeout(0 if EXAMPLES > 100 else 120)
+def test_a_broker_does_what_the_model_does(kind: str) -> None:
+    machine = type(f"StoreMachine_{kind}", (StoreMachine,), {"kind": kind})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
