@@ -61,9 +61,7 @@ def test_success_with_retention_keeps_task_and_result_for_that_long() -> None:
     end = decide(held, Succeeded(b"42"), NOW, POLICY)
     assert (end.to, end.at, end.result) == (S.COMPLETED, NOW + 60, b"42")
     assert (end.processed, end.failed) == (True, False)
-    assert end.message == msgspec.structs.replace(
-        held.message, completed_at=NOW, crashes=0, deferrals=0
-    )
+    assert end.message == msgspec.structs.replace(held.message, completed_at=NOW, crashes=0, deferrals=0)
 
 
 def test_an_aborted_attempt_leaves_the_task_as_if_it_had_never_been_tried() -> None:
