@@ -297,6 +297,12 @@ class StoreMachine(RuleBasedStateMachine):
             assert self.model.settle(h, end)
         assert self.run(self.broker.settle(ends)) == [True] * len(ends)
 
+    @operation(weight=2, needs="held")
+    def a_server_dies_and_another_takes_over(self) -> None:
+        self.time_passes(30.0)
+        self.expired(QUEUES, 5, True)
+        self.dequeue(QUEUES, 5, 30.0, "two")
+
     @operation(weight=2, queues=several_queues, limit=limits)
     def sweep(self, queues: tuple[str, ...], limit: int) -> None:
         now = self.clock.now()
