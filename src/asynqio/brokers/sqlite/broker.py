@@ -1,0 +1,163 @@
+"""`sqlite://`: the whole contract on one file. Each method is one step, done by the engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from functools import partial
+from typing import Self
+from urllib.parse import SplitResult
+
+from asynqio.brokers.base import Admission, Claimed, Expired, Forwarded, Note, Swept
+from asynqio.brokers.signals import Topic, Watch
+from asynqio.brokers.sqlite import gather, intake, tidy, times, work
+from asynqio.brokers.sqlite.engine import Engine
+from asynqio.brokers.sqlite.inspect import SqliteInspection
+from asynqio.brokers.sqlite.settings import parse
+from asynqio.brokers.sqlite.sql import QUERIES as SQL
+from asynqio.brokers.sqlite.transaction import Transaction
+from asynqio.clock import Clock, SystemClock
+from asynqio.core.cards import ServerCard
+from asynqio.core.groups import GroupBatch, GroupRule
+from asynqio.core.lifecycle import Lease, Settlement
+from asynqio.core.message import TaskRef
+from asynqio.core.task import Entry
+
+#: Most entries taken in by one transaction, so that nobody else waits long (about 20 ms).
+ENTRIES_TOGETHER = 1_000
+
+
+def open_sqlite(parts: SplitResult, clock: Clock | None = None) -> SqliteBroker:
+    """The broker of a `sqlite://` URL. Raises ConfigError."""
+    return SqliteBroker(Engine(parse(parts), clock or SystemClock()))
+
+
+class SqliteBroker(SqliteInspection):
+    """A `Store` in one file, for any number of processes on one machine."""
+
+    shared = True
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.clock: Clock = engine.clock
+
+    @property
+    def url(self) -> str:
+        return self._engine.settings.url
+
+    def twin(self) -> SqliteBroker:
+        return SqliteBroker(self._engine)
+
+    async def __aenter__(self) -> Self:
+        await self._engine.enter()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._engine.leave()
+
+    async def ping(self) -> None:
+        await self._engine.read(_look)
+
+    def watch(self, topics: Iterable[Topic]) -> Watch:
+        return self._engine.watch(topics)
+
+    # --- tasks in ---------------------------------------------------------------------------------
+
+    async def enqueue(self, entries: Sequence[Entry]) -> list[Admission]:
+        answers: list[Admission] = []
+        for start in range(0, len(entries), ENTRIES_TOGETHER):
+            some = entries[start : start + ENTRIES_TOGETHER]
+            step = partial(intake.enqueue, entries=some, settings=self._engine.settings)
+            answers += await self._engine.write(step)
+        return answers
+
+    # --- tasks out --------------------------------------------------------------------------------
+
+    async def dequeue(self, queues: Sequence[str], limit: int, lease: float, owner: str) -> list[Lease]:
+        step = partial(work.dequeue, queues=tuple(queues), limit=limit, lease=lease, owner=owner)
+        taking = self._engine.write(step)
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            # Nobody will ever hear of these leases: waiting for them to lapse would cost a retry.
+            taking.add_done_callback(self._hand_back)
+            raise
+
+    def _hand_back(self, taken: asyncio.Future[list[Lease]]) -> None:
+        if not taken.cancelled() and taken.exception() is None and taken.result():
+            self._engine.post(partial(work.hand_back, leases=taken.result()))
+
+    async def renew(self, leases: Sequence[Lease], lease: float) -> list[bool]:
+        renewed = await self._engine.write(partial(work.renew, leases=leases, lease=lease))
+        for held, expires_at in zip(leases, renewed, strict=True):
+            if expires_at is not None:
+                held.expires_at = expires_at
+        return [expires_at is not None for expires_at in renewed]
+
+    async def renew_owner(self, owner: str, lease: float) -> int:
+        return await self._engine.write(partial(work.renew_owner, owner=owner, lease=lease))
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        return await self._engine.write(partial(work.settle, settlements=settlements))
+
+    async def note(self, notes: Sequence[Note]) -> list[bool]:
+        return await self._engine.write(partial(work.note, notes=notes))
+
+    # --- what time does to tasks ------------------------------------------------------------------
+
+    async def forward(self, queues: Sequence[str], limit: int) -> Forwarded:
+        return await self._engine.write(partial(times.forward, queues=tuple(queues), limit=limit))
+
+    async def expired(self, queues: Sequence[str], limit: int) -> Expired:
+        found = await self._engine.read(partial(times.lapsed, queues=tuple(queues), limit=limit))
+        if found.corrupt:
+            await self._engine.write(partial(times.quarantine_lapsed, rows=found.corrupt))
+        return found.expired
+
+    async def sweep(self, queues: Sequence[str], limit: int) -> Swept:
+        return await self._engine.write(partial(times.sweep, queues=tuple(queues), limit=limit))
+
+    # --- groups -----------------------------------------------------------------------------------
+
+    async def claim_groups(self, queues: Sequence[str], rule: GroupRule, limit: int) -> Claimed:
+        step = partial(gather.claim_groups, queues=tuple(queues), rule=rule, limit=limit)
+        return await self._engine.write(step)
+
+    async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | None:
+        step = partial(gather.merge_group, batch=batch, merged=merged, settings=self._engine.settings)
+        return await self._engine.write(step)
+
+    # --- who is there -----------------------------------------------------------------------------
+
+    async def beat(self, card: ServerCard, ttl: float) -> None:
+        await self._engine.write(partial(tidy.beat, card=card, ttl=ttl))
+
+    async def leave(self, card: ServerCard) -> None:
+        await self._engine.write(partial(tidy.leave, card=card))
+
+    # --- cancellation -----------------------------------------------------------------------------
+
+    async def cancel(self, refs: Sequence[TaskRef]) -> None:
+        await self._engine.write(partial(tidy.cancel, refs=refs))
+
+    async def cancellations(self) -> AsyncIterator[TaskRef]:
+        with self.watch([("cancel",)]) as watch:
+            # Asked of the writer, so that it comes before any cancellation that is asked for after it.
+            last = await self._engine.write(_last)
+            while True:
+                for number, queue, id in await self._engine.read(partial(_cancels, since=last)):
+                    last = number
+                    yield TaskRef(queue, id)
+                await watch.wait()
+
+
+def _look(transaction: Transaction) -> None:
+    transaction.value(SQL.last_number)
+
+
+def _last(transaction: Transaction) -> int:
+    return int(transaction.value(SQL.last_number))
+
+
+def _cancels(transaction: Transaction, since: int) -> list[tuple[int, str, str]]:
+    return transaction.all(SQL.cancels_since, seq=since)

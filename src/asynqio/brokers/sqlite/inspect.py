@@ -1,0 +1,65 @@
+"""Looking at a SQLite broker, and tidying it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from asynqio.brokers.base import Moved, Page, Where
+from asynqio.brokers.sqlite import look, tidy
+from asynqio.brokers.sqlite.engine import Engine
+from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
+from asynqio.core.lifecycle import Action
+from asynqio.core.message import TaskInfo, TaskRef
+
+#: Most tasks moved by one transaction of `move_all`, so that nobody else waits long.
+MOVES_TOGETHER = 1_000
+
+
+class SqliteInspection:
+    """The `Inspection` half of `SqliteBroker`."""
+
+    _engine: Engine
+
+    async def queues(self) -> list[str]:
+        return await self._engine.read(look.queues)
+
+    async def stats(self, queues: Sequence[str]) -> list[QueueStats]:
+        return await self._engine.read(partial(look.stats, queues=queues))
+
+    async def history(self, queue: str, days: int) -> list[DayStats]:
+        return await self._engine.read(partial(look.history, queue=queue, days=days))
+
+    async def groups(self, queue: str) -> list[GroupStats]:
+        return await self._engine.read(partial(look.groups, queue=queue))
+
+    async def tasks(self, where: Where, page: Page) -> list[TaskInfo]:
+        return await self._engine.read(partial(look.tasks, where=where, page=page))
+
+    async def find(self, refs: Sequence[TaskRef]) -> list[TaskInfo | None]:
+        return await self._engine.read(partial(look.find, refs=refs))
+
+    async def move(self, action: Action, refs: Sequence[TaskRef]) -> list[Moved]:
+        return await self._engine.write(partial(tidy.move, action=action, refs=refs))
+
+    async def move_all(self, action: Action, where: Where) -> int:
+        moved = left = 0
+        while True:
+            page = Page(MOVES_TOGETHER, left)
+            some = await self._engine.write(partial(tidy.move_some, action=action, where=where, page=page))
+            moved += some.moved
+            left += some.left
+            if some.last:
+                return moved
+
+    async def rewrite(self, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
+        return await self._engine.write(partial(tidy.rewrite, payloads=payloads))
+
+    async def pause(self, queue: str, paused: bool) -> bool:
+        return await self._engine.write(partial(tidy.pause, queue=queue, paused=paused))
+
+    async def drop(self, queue: str, *, force: bool = False) -> None:
+        await self._engine.write(partial(tidy.drop, queue=queue, force=force))
+
+    async def servers(self) -> list[ServerCard]:
+        return await self._engine.write(tidy.servers)

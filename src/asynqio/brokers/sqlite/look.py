@@ -1,0 +1,91 @@
+"""Looking at the file. Nothing here writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from asynqio.brokers.base import Page, Where
+from asynqio.brokers.sqlite.rows import Row, info
+from asynqio.brokers.sqlite.sql import QUERIES as SQL
+from asynqio.brokers.sqlite.transaction import Transaction
+from asynqio.brokers.sqlite.work import DAY
+from asynqio.core.cards import DayStats, GroupStats, QueueStats
+from asynqio.core.message import TaskInfo, TaskRef, TaskState
+from asynqio.errors import QueueNotFound
+
+
+def queues(transaction: Transaction) -> list[str]:
+    return [name for (name,) in transaction.all(SQL.queues)]
+
+
+def existing(transaction: Transaction, queue: str) -> Row:
+    """Whether the queue is paused, and its totals. Raises QueueNotFound."""
+    row: Row | None = transaction.one(SQL.queue, queue=queue)
+    if row is None:
+        raise QueueNotFound(queue)
+    return row
+
+
+def stats(transaction: Transaction, queues: Sequence[str]) -> list[QueueStats]:
+    return [_stats(transaction, queue) for queue in queues]
+
+
+def _stats(transaction: Transaction, queue: str) -> QueueStats:
+    paused, processed_total, failed_total = existing(transaction, queue)
+    now = transaction.now
+    counts = dict(transaction.all(SQL.state_counts, queue=queue))
+    since = transaction.value(SQL.waiting_since, queue=queue)
+    processed, failed = transaction.one(SQL.day, queue=queue, day=int(now // DAY)) or (0, 0)
+    return QueueStats(
+        queue=queue,
+        paused=bool(paused),
+        groups=transaction.value(SQL.count_groups, queue=queue),
+        latency=0.0 if since is None else max(0.0, now - since),
+        processed=processed,
+        failed=failed,
+        processed_total=processed_total,
+        failed_total=failed_total,
+        **{state.value: counts.get(state.value, 0) for state in TaskState},
+    )
+
+
+def history(transaction: Transaction, queue: str, days: int) -> list[DayStats]:
+    existing(transaction, queue)
+    today = int(transaction.now // DAY)
+    found = []
+    for day in range(today, today - days, -1):
+        figures = transaction.one(SQL.day, queue=queue, day=day) or (0, 0)
+        found.append(DayStats(queue, datetime.fromtimestamp(day * DAY, UTC).strftime("%Y-%m-%d"), *figures))
+    return found
+
+
+def groups(transaction: Transaction, queue: str) -> list[GroupStats]:
+    existing(transaction, queue)
+    return [GroupStats(*row) for row in transaction.all(SQL.groups, queue=queue)]
+
+
+def tasks(transaction: Transaction, where: Where, page: Page) -> list[TaskInfo]:
+    existing(transaction, where.queue)
+    return [info(row, transaction.now) for row in listed(transaction, where, page)]
+
+
+def listed(transaction: Transaction, where: Where, page: Page) -> list[Row]:
+    """The rows of one page, in the order in which they are shown."""
+    bounds = {"queue": where.queue, "size": page.size, "offset": page.offset}
+    match where.state:
+        case TaskState.ACTIVE:
+            return transaction.all(SQL.list_active, **bounds)
+        case TaskState.AGGREGATING:
+            return transaction.all(SQL.list_grouped, group=where.group, **bounds)
+        case TaskState.COMPLETED | TaskState.ARCHIVED:
+            return transaction.all(SQL.list_latest, state=where.state, **bounds)
+    return transaction.all(SQL.list_earliest, state=where.state, **bounds)
+
+
+def find(transaction: Transaction, refs: Sequence[TaskRef]) -> list[TaskInfo | None]:
+    found: list[TaskInfo | None] = []
+    for ref in refs:
+        row = transaction.one(SQL.find, queue=ref.queue, id=ref.id)
+        found.append(info(row, transaction.now) if row else None)
+    return found

@@ -1,0 +1,344 @@
+-- Every statement of the SQLite broker. `-- name: x`, then one line of purpose; loaded by sql.py.
+
+-- name: next_numbers
+-- Take :count fresh numbers; answers the last of them.
+UPDATE counter SET last = last + :count RETURNING last;
+
+-- name: last_number
+-- The number taken last: it grows whenever a task is placed somewhere.
+SELECT last FROM counter;
+
+-- name: ensure_queue
+-- A queue exists from the first task, or pause, on.
+INSERT INTO queues (name) VALUES (:queue) ON CONFLICT DO NOTHING;
+
+-- name: lock_held
+-- Whether a uniqueness lock is held now.
+SELECT 1 FROM locks WHERE queue = :queue AND key = :key AND until > :now;
+
+-- name: take_lock
+-- Hold a uniqueness lock for a task; one that ran out is replaced.
+INSERT INTO locks (queue, key, id, until) VALUES (:queue, :key, :id, :until)
+ON CONFLICT (queue, key) DO UPDATE SET id = excluded.id, until = excluded.until;
+
+-- name: unlock
+-- Free a uniqueness lock, if this task still holds it; answers until when it would have.
+DELETE FROM locks WHERE queue = :queue AND key = :key AND id = :id RETURNING until;
+
+-- name: purge_locks
+-- Forget the locks of a queue that ran out.
+DELETE FROM locks WHERE queue = :queue AND until <= :now;
+
+-- name: insert_task
+-- Take a task in; nothing happens when its id is taken.
+INSERT INTO tasks (key, queue, id, state, at, seq, pending_since, group_key, unique_key, message)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (queue, id) DO NOTHING;
+
+-- name: pages_used
+-- How many pages hold something.
+SELECT page_count - freelist_count FROM pragma_page_count, pragma_freelist_count;
+
+-- name: next_pending
+-- The first tasks in line, unless the queue is paused.
+SELECT key, queue, id, unique_key, message, seq FROM tasks
+WHERE queue = :queue AND state = 'pending'
+  AND NOT EXISTS (SELECT 1 FROM queues WHERE name = :queue AND paused)
+ORDER BY at, seq LIMIT :limit;
+
+-- name: lease_pending
+-- Everything in line up to a place becomes active: places are unique, so these are the tasks just read.
+UPDATE tasks SET state = 'active', at = :expires_at, token = :token, owner = :owner, pending_since = 0
+WHERE queue = :queue AND state = 'pending' AND at = 0 AND seq <= :last;
+
+-- name: renew
+-- A lease that is still held lasts longer.
+UPDATE tasks SET at = :expires_at WHERE key = :key AND token = :token;
+
+-- name: renew_owner
+-- Every lease of a server lasts longer.
+UPDATE tasks SET at = :expires_at
+WHERE queue IN (SELECT name FROM queues) AND state = 'active' AND owner = :owner;
+
+-- name: finish
+-- A leased task is gone.
+DELETE FROM tasks WHERE key = ? AND token = ?;
+
+-- name: settle
+-- A leased task goes on in another state, changed.
+UPDATE tasks SET state = :state, at = :at, seq = :seq, pending_since = :since, token = 0, owner = '',
+    unique_key = :unique_key, message = :message, result = coalesce(:result, result)
+WHERE key = :key AND token = :token;
+
+-- name: hand_back
+-- A leased task is pending again, unchanged.
+UPDATE tasks SET state = 'pending', at = 0, seq = :seq, pending_since = :since, token = 0, owner = '',
+    result = coalesce(:result, result)
+WHERE key = :key AND token = :token;
+
+-- name: note
+-- Keep a result, progress, or both, with a leased task.
+UPDATE tasks SET result = coalesce(:result, result), progress = coalesce(:progress, progress)
+WHERE key = :key AND token = :token;
+
+-- name: count_total
+-- Attempts since the queue exists.
+UPDATE queues SET processed = processed + :processed, failed = failed + :failed WHERE name = :queue;
+
+-- name: count_day
+-- Attempts of one day.
+INSERT INTO days (queue, day, processed, failed) VALUES (:queue, :day, :processed, :failed)
+ON CONFLICT (queue, day) DO UPDATE
+SET processed = processed + excluded.processed, failed = failed + excluded.failed;
+
+-- name: purge_days
+-- Forget days that are too old, once more than :kept are known.
+DELETE FROM days WHERE queue = :queue AND day <= :day - :kept
+  AND (SELECT count(*) FROM days WHERE queue = :queue) > :kept;
+
+-- name: place
+-- A task goes to another state, unchanged.
+UPDATE tasks SET state = ?, at = ?, seq = ?, pending_since = ?, token = 0, owner = '', batch = ''
+WHERE key = ?;
+
+-- name: delete_task
+-- A task is gone.
+DELETE FROM tasks WHERE key = ?;
+
+-- name: quarantine
+-- A task that cannot be read is archived as what it is.
+UPDATE tasks SET state = 'archived', at = :now, seq = :seq, pending_since = 0, token = 0, owner = '',
+    batch = '', message = :message
+WHERE key = :key;
+
+-- name: count_quarantined
+-- Tasks that could not be read.
+UPDATE queues SET quarantined = quarantined + 1 WHERE name = :queue;
+
+-- name: archived_too_old
+-- Archived tasks that are older than the archive keeps.
+SELECT key, queue, id, unique_key FROM tasks WHERE queue = :queue AND state = 'archived' AND at <= :old;
+
+-- name: archived_too_many
+-- Archived tasks beyond the youngest :kept.
+SELECT key, queue, id, unique_key FROM tasks WHERE queue = :queue AND state = 'archived'
+ORDER BY at DESC, seq DESC LIMIT -1 OFFSET :kept;
+
+-- name: count_evicted
+-- Archived tasks that were dropped.
+UPDATE queues SET evicted = evicted + :count WHERE name = :queue;
+
+-- name: due
+-- Delayed tasks whose time has come. Two ranges, so that a long backlog is not sorted again for every batch.
+SELECT key, queue, id, unique_key, message, group_key FROM (
+    SELECT * FROM (SELECT * FROM tasks WHERE queue = :queue AND state = 'scheduled' AND at <= :now
+                   ORDER BY at, seq LIMIT :limit)
+    UNION ALL
+    SELECT * FROM (SELECT * FROM tasks WHERE queue = :queue AND state = 'retry' AND at <= :now
+                   ORDER BY at, seq LIMIT :limit)
+) ORDER BY at, state, seq LIMIT :limit;
+
+-- name: first_at
+-- The earliest time in a state of a queue.
+SELECT min(at) FROM tasks WHERE queue = :queue AND state = :state;
+
+-- name: lapsed
+-- Active tasks whose lease ran out, in the order in which it did.
+SELECT key, queue, id, unique_key, message, token, at FROM tasks
+WHERE queue = :queue AND state = 'active' AND at <= :now ORDER BY at, token, seq LIMIT :limit;
+
+-- name: next_lapse
+-- When the next lease runs out.
+SELECT min(at) FROM tasks WHERE queue = :queue AND state = 'active' AND at > :now;
+
+-- name: still_leased
+-- Whether a lease is still held.
+SELECT 1 FROM tasks WHERE key = :key AND token = :token;
+
+-- name: outlived
+-- Completed tasks whose retention is over.
+SELECT key, queue, id, unique_key FROM tasks
+WHERE queue = :queue AND state = 'completed' AND at <= :now ORDER BY at, seq LIMIT :limit;
+
+-- name: ripe_figures
+-- The groups of a queue that hold unclaimed tasks, in the order of their first member's arrival.
+SELECT group_key, count(*), min(at), max(at) FROM tasks
+WHERE queue = :queue AND state = 'aggregating' AND batch = ''
+GROUP BY group_key ORDER BY min(seq);
+
+-- name: group_figures
+-- One group.
+SELECT count(*), min(at), max(at) FROM tasks
+WHERE queue = :queue AND group_key = :group AND state = 'aggregating' AND batch = '';
+
+-- name: oldest_members
+-- The members of a group that come first.
+SELECT key, queue, id, unique_key, message FROM tasks
+WHERE queue = :queue AND group_key = :group AND state = 'aggregating' AND batch = ''
+ORDER BY at, seq LIMIT :limit;
+
+-- name: claim_member
+-- A member becomes part of a batch.
+UPDATE tasks SET batch = ? WHERE key = ?;
+
+-- name: release_member
+-- A member goes back to its group, as old as it was.
+UPDATE tasks SET batch = '', seq = ? WHERE key = ?;
+
+-- name: insert_batch
+-- A batch is claimed.
+INSERT INTO batches (key, id, queue, group_key, expires_at) VALUES (:key, :id, :queue, :group, :expires_at);
+
+-- name: batch_exists
+-- Whether a batch is still claimed.
+SELECT 1 FROM batches WHERE id = :batch AND queue = :queue;
+
+-- name: stale_batches
+-- Batches whose time ran out.
+SELECT id FROM batches WHERE queue = :queue AND expires_at <= :now ORDER BY key;
+
+-- name: next_stale
+-- When the next batch's time runs out.
+SELECT min(expires_at) FROM batches WHERE queue = :queue;
+
+-- name: batch_members
+-- The tasks of a batch, oldest first.
+SELECT key, queue, id, unique_key FROM tasks WHERE batch = :batch AND batch <> '' ORDER BY at, seq;
+
+-- name: delete_batch
+-- A batch is over.
+DELETE FROM batches WHERE id = :batch;
+
+-- name: beat
+-- A server says that it is there.
+INSERT INTO servers (id, card, until) VALUES (:id, :card, :until)
+ON CONFLICT (id) DO UPDATE SET card = excluded.card, until = excluded.until;
+
+-- name: leave
+-- A server says goodbye.
+DELETE FROM servers WHERE id = :id;
+
+-- name: purge_servers
+-- Forget servers that were silent for too long.
+DELETE FROM servers WHERE until <= :now;
+
+-- name: servers
+-- The servers, in the order in which they came.
+SELECT card FROM servers ORDER BY key;
+
+-- name: insert_cancel
+-- Somebody wants a task canceled.
+INSERT INTO cancels (seq, queue, id, at) VALUES (:seq, :queue, :id, :at);
+
+-- name: cancels_since
+-- Cancellations after one that was seen.
+SELECT seq, queue, id FROM cancels WHERE seq > :seq ORDER BY seq;
+
+-- name: purge_cancels
+-- Forget cancellations that everybody has had time to read.
+DELETE FROM cancels WHERE at <= :old;
+
+-- name: listeners
+-- Who wants to be told.
+SELECT name, ended FROM listeners;
+
+-- name: listen
+-- A process wants to be told.
+INSERT INTO listeners (name, ended) VALUES (:name, :ended)
+ON CONFLICT (name) DO UPDATE SET ended = excluded.ended;
+
+-- name: unlisten
+-- A process does not want to be told any more, or is gone.
+DELETE FROM listeners WHERE name = :name;
+
+-- name: is_listening
+-- Whether a process is still known.
+SELECT 1 FROM listeners WHERE name = :name;
+
+-- name: data_version
+-- A number that changes when somebody else has written.
+PRAGMA data_version;
+
+-- name: queues
+-- All queues by name.
+SELECT name FROM queues ORDER BY name;
+
+-- name: queue
+-- One queue's own figures.
+SELECT paused, processed, failed FROM queues WHERE name = :queue;
+
+-- name: set_paused
+-- Pause or resume; changes nothing when it is so already.
+UPDATE queues SET paused = :paused WHERE name = :queue AND paused <> :paused;
+
+-- name: state_counts
+-- How many tasks are in which state.
+SELECT state, count(*) FROM tasks WHERE queue = :queue GROUP BY state;
+
+-- name: count_groups
+-- How many groups hold unclaimed tasks.
+SELECT count(DISTINCT group_key) FROM tasks WHERE queue = :queue AND state = 'aggregating' AND batch = '';
+
+-- name: waiting_since
+-- Since when the first task in line waits.
+SELECT pending_since FROM tasks WHERE queue = :queue AND state = 'pending' ORDER BY at, seq LIMIT 1;
+
+-- name: day
+-- The attempts of one day.
+SELECT processed, failed FROM days WHERE queue = :queue AND day = :day;
+
+-- name: groups
+-- The groups that hold unclaimed tasks.
+SELECT group_key, count(*), min(at), max(at) FROM tasks
+WHERE queue = :queue AND state = 'aggregating' AND batch = ''
+GROUP BY group_key ORDER BY group_key;
+
+-- name: find
+-- One task.
+SELECT key, queue, id, unique_key, message, state, at, pending_since, batch, result, progress FROM tasks
+WHERE queue = :queue AND id = :id;
+
+-- name: list_earliest
+-- Tasks of a state, earliest first.
+SELECT key, queue, id, unique_key, message, state, at, pending_since, batch, result, progress FROM tasks
+WHERE queue = :queue AND state = :state ORDER BY at, seq LIMIT :size OFFSET :offset;
+
+-- name: list_latest
+-- Tasks of a state, latest first.
+SELECT key, queue, id, unique_key, message, state, at, pending_since, batch, result, progress FROM tasks
+WHERE queue = :queue AND state = :state ORDER BY at DESC, seq DESC LIMIT :size OFFSET :offset;
+
+-- name: list_active
+-- Active tasks in the order in which they were taken.
+SELECT key, queue, id, unique_key, message, state, at, pending_since, batch, result, progress FROM tasks
+WHERE queue = :queue AND state = 'active' ORDER BY token, seq LIMIT :size OFFSET :offset;
+
+-- name: list_grouped
+-- Tasks of one group, or of all.
+SELECT key, queue, id, unique_key, message, state, at, pending_since, batch, result, progress FROM tasks
+WHERE queue = :queue AND state = 'aggregating' AND (:group = '' OR group_key = :group)
+ORDER BY at, id LIMIT :size OFFSET :offset;
+
+-- name: rewrite
+-- A task gets another payload.
+UPDATE tasks SET message = :message, unique_key = :unique_key WHERE key = :key;
+
+-- name: drop_tasks
+-- Remove a queue's tasks.
+DELETE FROM tasks WHERE queue = :queue;
+
+-- name: drop_batches
+-- Remove a queue's claimed batches.
+DELETE FROM batches WHERE queue = :queue;
+
+-- name: drop_locks
+-- Remove a queue's locks.
+DELETE FROM locks WHERE queue = :queue;
+
+-- name: drop_days
+-- Remove a queue's daily figures.
+DELETE FROM days WHERE queue = :queue;
+
+-- name: drop_queue
+-- Remove a queue itself.
+DELETE FROM queues WHERE name = :queue;

@@ -1,0 +1,101 @@
+"""What a `sqlite://` URL says: the file, and how it is to be used."""
+
+from __future__ import annotations
+
+import math
+import os
+import sqlite3
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode
+
+import msgspec
+
+from asynqio.errors import ConfigError
+
+#: RETURNING came with this version (March 2021).
+OLDEST_SQLITE = (3, 35, 0)
+#: The empty tables need some 100 kB; below this a limit would only ever refuse.
+SMALLEST_LIMIT = 1_048_576
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """One database file and the options of its URL."""
+
+    #: Absolute: the working directory may change, and other processes may have another one.
+    path: str
+    #: "normal": a commit survives the death of any process, "full": also a power cut.
+    synchronous: str = "normal"
+    #: Seconds to wait while another process writes.
+    busy_timeout: float = 10.0
+    #: Refuse new tasks when the file has grown to this size; 0: no limit.
+    max_bytes: int = 0
+
+    @property
+    def url(self) -> str:
+        """The URL that opens the same file in the same way, from any directory."""
+        given = {
+            field.name: getattr(self, field.name)
+            for field in msgspec.structs.fields(self)
+            if field.name != "path" and getattr(self, field.name) != field.default
+        }
+        return f"sqlite:///{quote(self.path)}" + (f"?{urlencode(given)}" if given else "")
+
+
+def parse(parts: SplitResult) -> Settings:
+    """The settings of a URL. Raises ConfigError with everything that is wrong with it."""
+    problems: list[str] = []
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        problems.append(
+            f"SQLite {sqlite3.sqlite_version} is too old: asynqio needs 3.35 or later; "
+            "use a Python that comes with a newer one"
+        )
+    path = unquote(parts.path[1:])
+    if parts.netloc:
+        problems.append(
+            f"sqlite://{parts.netloc.rpartition('@')[2]}{parts.path}: write sqlite:///relative.db or "
+            "sqlite:////absolute.db (three or four slashes)"
+        )
+    elif not path or path.startswith(":memory:"):
+        problems.append(
+            "a sqlite:// URL names a file: sqlite:///relative.db or sqlite:////absolute.db; "
+            "for a broker without a file use memory://"
+        )
+    options: dict[str, object] = {}
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in _OPTIONS:
+            problems.append(f"sqlite:// has no option {name!r}: it takes {', '.join(_OPTIONS)}")
+            continue
+        read, wanted = _OPTIONS[name]
+        try:
+            options[name] = read(value)
+        except ValueError:
+            problems.append(f"{name}={value!r}: give {wanted}")
+    if problems:
+        raise ConfigError(problems)
+    return msgspec.convert({"path": os.path.abspath(path), **options}, Settings)
+
+
+def _synchronous(value: str) -> str:
+    if value.lower() not in ("normal", "full"):
+        raise ValueError(value)
+    return value.lower()
+
+
+def _busy_timeout(value: str) -> float:
+    seconds = float(value)
+    if not 0 <= seconds < math.inf:
+        raise ValueError(value)
+    return seconds
+
+
+def _max_bytes(value: str) -> int:
+    size = int(value)
+    if size != 0 and size < SMALLEST_LIMIT:
+        raise ValueError(value)
+    return size
+
+
+_OPTIONS = {
+    "synchronous": (_synchronous, "normal or full"),
+    "busy_timeout": (_busy_timeout, "a number of seconds from 0 up"),
+    "max_bytes": (_max_bytes, f"a whole number of bytes, at least {SMALLEST_LIMIT:,} (0: no limit)"),
+}

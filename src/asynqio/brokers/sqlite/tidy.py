@@ -1,0 +1,149 @@
+"""What operators do to tasks and queues."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from asynqio.brokers import signals
+from asynqio.brokers.base import Moved, Page, Where
+from asynqio.brokers.sqlite.look import existing, listed
+from asynqio.brokers.sqlite.rows import Row, encode, forget, message, place, trim
+from asynqio.brokers.sqlite.sql import QUERIES as SQL
+from asynqio.brokers.sqlite.transaction import Transaction
+from asynqio.core.cards import ServerCard
+from asynqio.core.lifecycle import Action
+from asynqio.core.message import TaskRef, TaskState
+from asynqio.core.unique import unique_key
+from asynqio.errors import WrongState
+
+#: The states in which a payload may be replaced: nobody works with it.
+REWRITABLE = frozenset({TaskState.SCHEDULED, TaskState.RETRY, TaskState.PENDING, TaskState.ARCHIVED})
+
+_decode_card = msgspec.msgpack.Decoder(ServerCard).decode
+
+
+def move(transaction: Transaction, action: Action, refs: Sequence[TaskRef]) -> list[Moved]:
+    answers = []
+    for ref in refs:
+        row = transaction.one(SQL.find, queue=ref.queue, id=ref.id)
+        if row is None:
+            answers.append(Moved.NOT_FOUND)
+        elif not _movable(row, action):
+            answers.append(Moved.WRONG_STATE)
+        else:
+            _move(transaction, action, [row])
+            answers.append(Moved.DONE)
+    if action.target is TaskState.ARCHIVED:
+        for queue in {ref.queue for ref in refs}:
+            trim(transaction, queue, transaction.now)
+    return answers
+
+
+class Stretch(NamedTuple):
+    """Of the tasks looked at, in their order: how many were moved, how many not, and whether that was all."""
+
+    moved: int
+    left: int
+    last: bool
+
+
+def move_some(transaction: Transaction, action: Action, where: Where, page: Page) -> Stretch:
+    existing(transaction, where.queue)
+    if where.state not in action.origins:
+        return Stretch(0, 0, last=True)
+    rows = listed(transaction, where, page)
+    moved = [row for row in rows if _movable(row, action)]
+    if moved:
+        _move(transaction, action, moved)
+        if action.target is TaskState.ARCHIVED:
+            trim(transaction, where.queue, transaction.now)
+    return Stretch(len(moved), len(rows) - len(moved), len(rows) < page.size)
+
+
+def _movable(row: Row, action: Action) -> bool:
+    return row[5] in action.origins and not row[8]
+
+
+def _move(transaction: Transaction, action: Action, rows: Sequence[Row]) -> None:
+    if action.target is None:
+        forget(transaction, rows)
+    else:
+        place(transaction, rows, action.target, transaction.now)
+    if action.target is TaskState.PENDING:
+        transaction.topics.update(signals.pending(row[1]) for row in rows)
+    else:
+        transaction.ended += [TaskRef(row[1], row[2]) for row in rows]
+
+
+def rewrite(transaction: Transaction, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
+    answers = []
+    for ref, payload in payloads.items():
+        row = transaction.one(SQL.find, queue=ref.queue, id=ref.id)
+        if row is None:
+            answers.append(Moved.NOT_FOUND)
+        elif row[5] not in REWRITABLE:
+            answers.append(Moved.WRONG_STATE)
+        else:
+            _rewrite(transaction, row, payload)
+            answers.append(Moved.DONE)
+    return answers
+
+
+def _rewrite(transaction: Transaction, row: Row, payload: bytes) -> None:
+    old = message(row)
+    key = old.unique_key and unique_key(old.queue, old.type, payload)
+    after = msgspec.structs.replace(old, payload=payload, unique_key=key)
+    transaction.run(SQL.rewrite, key=row[0], unique_key=key, message=encode(after))
+    if not key:
+        return
+    until = transaction.value(SQL.unlock, queue=old.queue, key=old.unique_key, id=old.id)
+    if until is None or transaction.one(SQL.lock_held, queue=old.queue, key=key, now=transaction.now):
+        return
+    transaction.run(SQL.take_lock, queue=old.queue, key=key, id=old.id, until=until)
+
+
+def pause(transaction: Transaction, queue: str, paused: bool) -> bool:
+    transaction.run(SQL.ensure_queue, queue=queue)
+    if not paused:
+        transaction.topics.add(signals.pending(queue))
+    return bool(transaction.run(SQL.set_paused, queue=queue, paused=paused).rowcount)
+
+
+def drop(transaction: Transaction, queue: str, *, force: bool) -> None:
+    existing(transaction, queue)
+    counts = dict(transaction.all(SQL.state_counts, queue=queue))
+    if active := counts.get(TaskState.ACTIVE):
+        raise WrongState(f"queue {queue!r} has {active} active tasks: wait, or cancel them")
+    if counts and not force:
+        raise WrongState(f"queue {queue!r} holds {sum(counts.values())} tasks: drop it with force=True")
+    for statement in (SQL.drop_tasks, SQL.drop_batches, SQL.drop_locks, SQL.drop_days, SQL.drop_queue):
+        transaction.run(statement, queue=queue)
+    transaction.topics.add(("ended",))
+
+
+def beat(transaction: Transaction, card: ServerCard, ttl: float) -> None:
+    transaction.run(SQL.beat, id=card.id, card=encode(card), until=transaction.now + ttl)
+
+
+def leave(transaction: Transaction, card: ServerCard) -> None:
+    transaction.run(SQL.leave, id=card.id)
+
+
+def servers(transaction: Transaction) -> list[ServerCard]:
+    transaction.run(SQL.purge_servers, now=transaction.now)
+    cards = []
+    for (card,) in transaction.all(SQL.servers):
+        try:
+            cards.append(_decode_card(card))
+        except msgspec.MsgspecError:
+            continue  # not readable for us; it goes when it is not renewed
+    return cards
+
+
+def cancel(transaction: Transaction, refs: Sequence[TaskRef]) -> None:
+    for ref, seq in zip(refs, transaction.numbers(len(refs)), strict=True):
+        transaction.run(SQL.insert_cancel, seq=seq, queue=ref.queue, id=ref.id, at=transaction.now)
+    transaction.topics.add(("cancel",))

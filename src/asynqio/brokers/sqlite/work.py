@@ -1,0 +1,148 @@
+"""Tasks out, and what becomes of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from asynqio.brokers import signals
+from asynqio.brokers.base import STATS_AGE, Note
+from asynqio.brokers.sqlite.rows import encode, sound, trim
+from asynqio.brokers.sqlite.sql import QUERIES as SQL
+from asynqio.brokers.sqlite.transaction import Transaction
+from asynqio.core.lifecycle import Lease, Settlement
+from asynqio.core.message import TaskState
+
+DAY = 86_400
+
+
+def dequeue(
+    transaction: Transaction, queues: Sequence[str], limit: int, lease: float, owner: str
+) -> list[Lease]:
+    expires_at = transaction.now + lease
+    leases: list[Lease] = []
+    for queue in queues:
+        # Again when something was put into quarantine: its place is free for the next in line.
+        while (wanted := limit - len(leases)) > 0:
+            rows = transaction.all(SQL.next_pending, queue=queue, limit=wanted)
+            tasks = list(sound(transaction, rows))
+            if tasks:
+                [token] = transaction.numbers(1)
+                transaction.run(
+                    SQL.lease_pending,
+                    queue=queue,
+                    last=tasks[-1][0][5],
+                    expires_at=expires_at,
+                    token=token,
+                    owner=owner,
+                )
+                leases += [Lease(task, expires_at, (row[0], token)) for row, task in tasks]
+            if len(tasks) == len(rows):
+                break
+    return leases
+
+
+def hand_back(transaction: Transaction, leases: Sequence[Lease]) -> None:
+    """Tasks that nobody got to know of: pending again, in their old order at the front."""
+    settle(transaction, [Settlement(lease, TaskState.PENDING, lease.message) for lease in reversed(leases)])
+
+
+def renew(transaction: Transaction, leases: Sequence[Lease], lease: float) -> list[float | None]:
+    """The new expiry of each lease that is still held."""
+    expires_at = transaction.now + lease
+    renewed: list[float | None] = []
+    for held in leases:
+        key, token = _fence(held)
+        found = transaction.run(SQL.renew, key=key, token=token, expires_at=expires_at).rowcount
+        renewed.append(expires_at if found else None)
+    return renewed
+
+
+def renew_owner(transaction: Transaction, owner: str, lease: float) -> int:
+    return transaction.run(SQL.renew_owner, owner=owner, expires_at=transaction.now + lease).rowcount
+
+
+def settle(transaction: Transaction, settlements: Sequence[Settlement]) -> list[bool]:
+    counts: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
+    archived: dict[str, float] = {}
+    answers: list[bool] = []
+    staying = sum(settlement.to is not None for settlement in settlements)
+    numbers = iter(transaction.numbers(staying) if staying else ())
+    for settlement in settlements:
+        message = settlement.message
+        queue, to = message.queue, settlement.to
+        if to is None:
+            held = transaction.connection.execute(SQL.finish, _fence(settlement.lease)).rowcount
+        else:
+            held = _restate(transaction, settlement, next(numbers))
+        answers.append(bool(held))
+        if not held:
+            continue
+        if settlement.processed:
+            counted = counts[queue]
+            counted[0] += 1
+            counted[1] += settlement.failed
+        if message.unique_key and to in (None, TaskState.COMPLETED):
+            transaction.run(SQL.unlock, queue=queue, key=message.unique_key, id=message.id).fetchall()
+        if to is TaskState.PENDING:
+            transaction.topics.add(signals.pending(queue))
+        elif to is TaskState.RETRY:
+            transaction.topics.add(signals.due(queue))
+        else:
+            transaction.ended.append(message.ref)
+            if to is TaskState.ARCHIVED:
+                archived[queue] = max(archived.get(queue, settlement.at), settlement.at)
+    for queue, (processed, failed) in counts.items():
+        _count(transaction, queue, processed, failed)
+    for queue, at in archived.items():
+        trim(transaction, queue, at)
+    return answers
+
+
+def _restate(transaction: Transaction, settlement: Settlement, number: int) -> int:
+    """Put a leased task into its new state; 0 if the lease is lost."""
+    key, token = _fence(settlement.lease)
+    state, at, since, seq = settlement.to, settlement.at, 0.0, number
+    if state is TaskState.PENDING:
+        # Fresh numbers grow, so their negatives are ever further at the front.
+        at, since, seq = 0.0, transaction.now, -number
+        if settlement.message is settlement.lease.message:
+            return transaction.run(
+                SQL.hand_back, key=key, token=token, seq=seq, since=since, result=settlement.result
+            ).rowcount
+    return transaction.run(
+        SQL.settle,
+        key=key,
+        token=token,
+        state=state,
+        at=at,
+        seq=seq,
+        since=since,
+        unique_key=settlement.message.unique_key,
+        message=encode(settlement.message),
+        result=settlement.result,
+    ).rowcount
+
+
+def note(transaction: Transaction, notes: Sequence[Note]) -> list[bool]:
+    answers = []
+    for left in notes:
+        key, token = _fence(left.lease)
+        kept = transaction.run(SQL.note, key=key, token=token, result=left.result, progress=left.progress)
+        answers.append(bool(kept.rowcount))
+    return answers
+
+
+def _count(transaction: Transaction, queue: str, processed: int, failed: int) -> None:
+    day = int(transaction.now // DAY)
+    transaction.run(SQL.count_total, queue=queue, processed=processed, failed=failed)
+    transaction.run(SQL.count_day, queue=queue, day=day, processed=processed, failed=failed)
+    transaction.run(SQL.purge_days, queue=queue, day=day, kept=int(STATS_AGE // DAY))
+
+
+def _fence(lease: Lease) -> tuple[int, int]:
+    """The row that was leased, and which dequeue did it: it matches as long as the lease is held."""
+    match lease.token:
+        case (int(key), int(token)) if token:
+            return key, token
+    return 0, 0
