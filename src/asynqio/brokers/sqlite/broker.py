@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from functools import partial
 from typing import Self
@@ -75,17 +74,7 @@ class SqliteBroker(SqliteInspection):
 
     async def dequeue(self, queues: Sequence[str], limit: int, lease: float, owner: str) -> list[Lease]:
         step = partial(work.dequeue, queues=tuple(queues), limit=limit, lease=lease, owner=owner)
-        taking = self._engine.write(step)
-        try:
-            return await asyncio.shield(taking)
-        except asyncio.CancelledError:
-            # Nobody will ever hear of these leases: waiting for them to lapse would cost a retry.
-            taking.add_done_callback(self._hand_back)
-            raise
-
-    def _hand_back(self, taken: asyncio.Future[list[Lease]]) -> None:
-        if not taken.cancelled() and taken.exception() is None and taken.result():
-            self._engine.post(partial(work.hand_back, leases=taken.result()))
+        return await self._engine.write(step, undo=work.hand_back)
 
     async def renew(self, leases: Sequence[Lease], lease: float) -> list[bool]:
         renewed = await self._engine.write(partial(work.renew, leases=leases, lease=lease))
@@ -121,7 +110,7 @@ class SqliteBroker(SqliteInspection):
 
     async def claim_groups(self, queues: Sequence[str], rule: GroupRule, limit: int) -> Claimed:
         step = partial(gather.claim_groups, queues=tuple(queues), rule=rule, limit=limit)
-        return await self._engine.write(step)
+        return await self._engine.write(step, undo=gather.release)
 
     async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | None:
         step = partial(gather.merge_group, batch=batch, merged=merged, settings=self._engine.settings)

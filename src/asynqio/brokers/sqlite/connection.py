@@ -14,14 +14,13 @@ from typing import TypeVar
 
 from asynqio.brokers.sqlite.problems import is_busy, translate
 from asynqio.brokers.sqlite.settings import Settings
-from asynqio.brokers.sqlite.sql import MIGRATIONS
+from asynqio.brokers.sqlite.sql import migrations
 from asynqio.errors import ConfigError, VersionMismatch
 
 T = TypeVar("T")
 
 #: Marks a file as ours ("asnq"), so that another program's database is never touched.
 APPLICATION_ID = 0x61736E71
-NEWEST = max(MIGRATIONS)
 
 #: Seconds between two tries to get the write lock: at first, and at most. SQLite's own waiting goes up to
 #: 100 ms at a time, during which others pass by.
@@ -79,9 +78,10 @@ def _check(connection: sqlite3.Connection, path: str) -> int:
         if owner or version or _number(connection, "SELECT count(*) FROM sqlite_master"):
             raise VersionMismatch(f"{path} is the database of another program: name another file")
         return 0
-    if version > NEWEST:
+    newest = max(migrations())
+    if version > newest:
         raise VersionMismatch(
-            f"{path} was written by a newer asynqio (its layout is {version}, this one knows {NEWEST}): "
+            f"{path} was written by a newer asynqio (its layout is {version}, this one knows {newest}): "
             "upgrade asynqio here, or name another file"
         )
     return version
@@ -103,15 +103,16 @@ def _tune(connection: sqlite3.Connection, settings: Settings) -> None:
 
 def _migrate(connection: sqlite3.Connection, settings: Settings) -> None:
     """Forward, and once, however many processes open the file at the same moment."""
-    if _check(connection, settings.path) == NEWEST:
+    newest = max(migrations())
+    if _check(connection, settings.path) == newest:
         return
     patiently(lambda: connection.execute("BEGIN IMMEDIATE"), settings.busy_timeout)
     try:
-        for version in range(_check(connection, settings.path) + 1, NEWEST + 1):
-            for statement in MIGRATIONS[version]:
+        for version in range(_check(connection, settings.path) + 1, newest + 1):
+            for statement in migrations()[version]:
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {NEWEST}")
+        connection.execute(f"PRAGMA user_version = {newest}")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

@@ -12,11 +12,12 @@ from typing import TypeVar
 
 from asynqio.brokers.signals import Signals, Topic, Watch
 from asynqio.brokers.sqlite.hints import Mailer
+from asynqio.brokers.sqlite.job import Job
 from asynqio.brokers.sqlite.listener import Listener
 from asynqio.brokers.sqlite.settings import Settings
 from asynqio.brokers.sqlite.sql import QUERIES
 from asynqio.brokers.sqlite.transaction import Transaction
-from asynqio.brokers.sqlite.worker import Job, Worker
+from asynqio.brokers.sqlite.worker import Worker
 from asynqio.clock import Clock
 from asynqio.errors import BrokerUnavailable
 
@@ -43,7 +44,9 @@ class Engine:
 
     async def enter(self) -> None:
         """Open the file, if we are the first. Raises what `connect` does."""
+        settings = await self.settings.absolute()
         with self._lock:
+            self.settings = settings
             self._users += 1
             if self._writer is None:
                 listener = self._listener = Listener(self.settings.path, self._signals, self.post)
@@ -51,11 +54,11 @@ class Engine:
                     listener, self._signals, os.path.dirname(self.settings.path), self._forget
                 )
                 self._writer = Worker(self.settings, self.clock, self._mailer)
-                opened = self.write(listener.remember)
+                opened = self._submit(Job(listener.remember))
             else:
-                opened = self.write(_nothing)
+                opened = self._submit(Job(_nothing))
         try:
-            await opened
+            await opened.answer()
         except BaseException:
             await self.leave()
             raise
@@ -86,25 +89,34 @@ class Engine:
         listener.ensure(ended=any(topic[0] == "ended" for topic in watch.topics))
         return watch
 
-    def write(self, step: Callable[[Transaction], T]) -> asyncio.Future[T]:
-        """Do this in a transaction. A cancelled caller leaves it done wholly or not at all."""
-        with self._lock:
-            if self._writer is None:
-                raise self._closed()
-            job = Job(step)
-            self._writer.submit(job)
-        return job.future
+    async def write(
+        self, step: Callable[[Transaction], T], *, undo: Callable[[Transaction, T], object] | None = None
+    ) -> T:
+        """Do this in a transaction. A cancelled caller leaves it done wholly or not at all.
 
-    def read(self, step: Callable[[Transaction], T]) -> asyncio.Future[T]:
+        `undo` is for answers that must not get lost: it is done if the caller was cancelled after the step.
+        """
+        job = self._submit(Job(step))
+        try:
+            return await job.answer()
+        except asyncio.CancelledError:
+            if undo is not None and (lost := job.result):
+                await self._submit(Job(lambda at: undo(at, lost))).over()
+            raise
+
+    async def read(self, step: Callable[[Transaction], T]) -> T:
         """Look at one state of the file."""
+        return await self._submit(Job(step), reading=True).answer()
+
+    def _submit(self, job: Job[T], *, reading: bool = False) -> Job[T]:
         with self._lock:
             if self._writer is None:
                 raise self._closed()
-            if self._reader is None:
+            if reading and self._reader is None:
                 self._reader = Worker(self.settings, self.clock, None)
-            job = Job(step)
-            self._reader.submit(job)
-        return job.future
+            worker = self._reader if reading and self._reader else self._writer
+            worker.submit(job)
+        return job
 
     def post(self, step: Callable[[Transaction], object]) -> None:
         """Do this some time, if the file is still open; nobody waits for it. From any thread."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
+from asynqio.brokers import signals
 from asynqio.brokers.base import Admission, Claimed
 from asynqio.brokers.sqlite.intake import enqueue
 from asynqio.brokers.sqlite.rows import forget, sound
@@ -49,6 +50,23 @@ def _claim(transaction: Transaction, queue: str, group: str, count: int) -> Grou
     )
     transaction.connection.executemany(SQL.claim_member, [(batch.id, row[0]) for row in rows])
     return batch
+
+
+def release(transaction: Transaction, claimed: Claimed) -> None:
+    """Batches that nobody got to know of go back to their groups at once."""
+    for batch in claimed.batches:
+        dissolve(transaction, batch.id)
+        transaction.topics.add(signals.grouped(batch.queue))
+
+
+def dissolve(transaction: Transaction, batch: str) -> None:
+    """The members of a batch go back to their group, as old as they were."""
+    members = transaction.all(SQL.batch_members, batch=batch)
+    numbers = transaction.numbers(len(members))
+    transaction.connection.executemany(
+        SQL.release_member, [(number, row[0]) for row, number in zip(members, numbers, strict=True)]
+    )
+    transaction.run(SQL.delete_batch, batch=batch)
 
 
 def merge_group(

@@ -71,6 +71,6 @@ def _keep_reserve(transaction: Transaction, settings: Settings) -> None:
     """Refuse what would take the last of `max_bytes`: moving tasks needs room too, or a full store could not
     even be worked off."""
     if settings.max_bytes:
-        pages = settings.max_bytes // int(transaction.value("PRAGMA page_size"))
+        pages = settings.max_bytes // int(transaction.value(SQL.page_size))
         if transaction.value(SQL.pages_used) > pages - max(32, pages // 16):
             raise full(settings.path)

@@ -35,6 +35,10 @@ INSERT INTO tasks (key, queue, id, state, at, seq, pending_since, group_key, uni
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (queue, id) DO NOTHING;
 
+-- name: page_size
+-- Bytes per page.
+PRAGMA page_size;
+
 -- name: pages_used
 -- How many pages hold something.
 SELECT page_count - freelist_count FROM pragma_page_count, pragma_freelist_count;
@@ -53,7 +57,7 @@ WHERE queue = :queue AND state = 'pending' AND at = 0 AND seq <= :last;
 
 -- name: renew
 -- A lease that is still held lasts longer.
-UPDATE tasks SET at = :expires_at WHERE key = :key AND token = :token;
+UPDATE tasks SET at = :expires_at WHERE key = :key AND token = :token AND queue = :queue AND id = :id;
 
 -- name: renew_owner
 -- Every lease of a server lasts longer.
@@ -62,24 +66,24 @@ WHERE queue IN (SELECT name FROM queues) AND state = 'active' AND owner = :owner
 
 -- name: finish
 -- A leased task is gone.
-DELETE FROM tasks WHERE key = ? AND token = ?;
+DELETE FROM tasks WHERE key = :key AND token = :token AND queue = :queue AND id = :id;
 
 -- name: settle
 -- A leased task goes on in another state, changed.
 UPDATE tasks SET state = :state, at = :at, seq = :seq, pending_since = :since, token = 0, owner = '',
     unique_key = :unique_key, message = :message, result = coalesce(:result, result)
-WHERE key = :key AND token = :token;
+WHERE key = :key AND token = :token AND queue = :queue AND id = :id;
 
 -- name: hand_back
 -- A leased task is pending again, unchanged.
 UPDATE tasks SET state = 'pending', at = 0, seq = :seq, pending_since = :since, token = 0, owner = '',
     result = coalesce(:result, result)
-WHERE key = :key AND token = :token;
+WHERE key = :key AND token = :token AND queue = :queue AND id = :id;
 
 -- name: note
 -- Keep a result, progress, or both, with a leased task.
 UPDATE tasks SET result = coalesce(:result, result), progress = coalesce(:progress, progress)
-WHERE key = :key AND token = :token;
+WHERE key = :key AND token = :token AND queue = :queue AND id = :id;
 
 -- name: count_total
 -- Attempts since the queue exists.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 import sqlite3
@@ -20,7 +21,6 @@ SMALLEST_LIMIT = 1_048_576
 class Settings(msgspec.Struct, frozen=True):
     """One database file and the options of its URL."""
 
-    #: Absolute: the working directory may change, and other processes may have another one.
     path: str
     #: "normal": a commit survives the death of any process, "full": also a power cut.
     synchronous: str = "normal"
@@ -31,13 +31,20 @@ class Settings(msgspec.Struct, frozen=True):
 
     @property
     def url(self) -> str:
-        """The URL that opens the same file in the same way, from any directory."""
+        """The URL that opens the same file in the same way."""
         given = {
             field.name: getattr(self, field.name)
             for field in msgspec.structs.fields(self)
             if field.name != "path" and getattr(self, field.name) != field.default
         }
         return f"sqlite:///{quote(self.path)}" + (f"?{urlencode(given)}" if given else "")
+
+    async def absolute(self) -> Settings:
+        """The same with an absolute path: the working directory may change while the file is open."""
+        if os.path.isabs(self.path):
+            return self
+        # Asking for the working directory is a system call, so not on the event loop's thread.
+        return msgspec.structs.replace(self, path=await asyncio.to_thread(os.path.abspath, self.path))
 
 
 def parse(parts: SplitResult) -> Settings:
@@ -71,7 +78,7 @@ def parse(parts: SplitResult) -> Settings:
             problems.append(f"{name}={value!r}: give {wanted}")
     if problems:
         raise ConfigError(problems)
-    return msgspec.convert({"path": os.path.abspath(path), **options}, Settings)
+    return msgspec.convert({"path": os.path.normpath(path), **options}, Settings)
 
 
 def _synchronous(value: str) -> str:

@@ -1,21 +1,19 @@
-"""The statements of queries.sql, by name, and the migrations, by number. Read once, at import."""
+"""The statements of queries.sql, by name, and the migrations, by number.
+
+Read once, at the first use: that is on a worker's thread, so an event loop that opens a broker reads no files.
+"""
 
 from __future__ import annotations
 
 import re
 import sqlite3
 from collections.abc import Iterator
+from functools import cache, cached_property
 from importlib.resources import files
-
-_HERE = files(__package__)
 
 
 class Queries:
-    """Named statements as attributes: `QUERIES.dequeue`."""
-
-    def __init__(self, text: str) -> None:
-        parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
-        self._statements = dict(zip(parts[1::2], map(str.strip, parts[2::2]), strict=True))
+    """Named statements as attributes: `QUERIES.settle`."""
 
     def __getattr__(self, name: str) -> str:
         try:
@@ -25,6 +23,25 @@ class Queries:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._statements)
+
+    @cached_property
+    def _statements(self) -> dict[str, str]:
+        text = (files(__package__) / "queries.sql").read_text("utf-8")
+        parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
+        return dict(zip(parts[1::2], map(str.strip, parts[2::2]), strict=True))
+
+
+QUERIES = Queries()
+
+
+@cache
+def migrations() -> dict[int, list[str]]:
+    """The statements that bring a database from version n - 1 to version n."""
+    return {
+        int(file.name.partition("_")[0]): _statements(file.read_text("utf-8"))
+        for file in sorted((files(__package__) / "migrations").iterdir(), key=lambda file: file.name)
+        if file.name.endswith(".sql")
+    }
 
 
 def _statements(script: str) -> list[str]:
@@ -36,13 +53,3 @@ def _statements(script: str) -> list[str]:
             found.append(rest)
             rest = ""
     return found
-
-
-QUERIES = Queries((_HERE / "queries.sql").read_text("utf-8"))
-
-#: What brings a database from version n - 1 to version n.
-MIGRATIONS: dict[int, list[str]] = {
-    int(file.name.partition("_")[0]): _statements(file.read_text("utf-8"))
-    for file in sorted((_HERE / "migrations").iterdir(), key=lambda file: file.name)
-    if file.name.endswith(".sql")
-}

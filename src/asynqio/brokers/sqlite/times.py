@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from asynqio.brokers import signals
 from asynqio.brokers.base import Expired, Forwarded, Swept
+from asynqio.brokers.sqlite.gather import dissolve
 from asynqio.brokers.sqlite.rows import Row, forget, place, quarantine, readable, sound
 from asynqio.brokers.sqlite.sql import QUERIES as SQL
 from asynqio.brokers.sqlite.transaction import Transaction
@@ -86,19 +87,9 @@ def sweep(transaction: Transaction, queues: Sequence[str], limit: int) -> Swept:
         deleted += len(rows)
         next_at.append(transaction.value(SQL.first_at, queue=queue, state=TaskState.COMPLETED))
         for (batch,) in transaction.all(SQL.stale_batches, queue=queue, now=now):
-            _release(transaction, batch)
+            dissolve(transaction, batch)
             transaction.topics.add(signals.grouped(queue))
         next_at.append(transaction.value(SQL.next_stale, queue=queue))
         transaction.run(SQL.purge_locks, queue=queue, now=now)
     transaction.run(SQL.purge_cancels, old=now - CANCEL_AGE)
     return Swept(deleted, min((at for at in next_at if at is not None), default=None))
-
-
-def _release(transaction: Transaction, batch: str) -> None:
-    """The members of a batch go back to their group, as old as they were."""
-    members = transaction.all(SQL.batch_members, batch=batch)
-    numbers = transaction.numbers(len(members))
-    transaction.connection.executemany(
-        SQL.release_member, [(number, row[0]) for row, number in zip(members, numbers, strict=True)]
-    )
-    transaction.run(SQL.delete_batch, batch=batch)

@@ -43,7 +43,10 @@ def dequeue(
 
 
 def hand_back(transaction: Transaction, leases: Sequence[Lease]) -> None:
-    """Tasks that nobody got to know of: pending again, in their old order at the front."""
+    """Tasks that nobody got to know of are pending again, in their old order at the front.
+
+    Left alone they would wait for their leases to lapse, and that counts as a failure.
+    """
     settle(transaction, [Settlement(lease, TaskState.PENDING, lease.message) for lease in reversed(leases)])
 
 
@@ -52,8 +55,7 @@ def renew(transaction: Transaction, leases: Sequence[Lease], lease: float) -> li
     expires_at = transaction.now + lease
     renewed: list[float | None] = []
     for held in leases:
-        key, token = _fence(held)
-        found = transaction.run(SQL.renew, key=key, token=token, expires_at=expires_at).rowcount
+        found = transaction.run(SQL.renew, **_fence(held), expires_at=expires_at).rowcount
         renewed.append(expires_at if found else None)
     return renewed
 
@@ -101,19 +103,18 @@ def settle(transaction: Transaction, settlements: Sequence[Settlement]) -> list[
 
 def _restate(transaction: Transaction, settlement: Settlement, number: int) -> int:
     """Put a leased task into its new state; 0 if the lease is lost."""
-    key, token = _fence(settlement.lease)
+    fence = _fence(settlement.lease)
     state, at, since, seq = settlement.to, settlement.at, 0.0, number
     if state is TaskState.PENDING:
         # Fresh numbers grow, so their negatives are ever further at the front.
         at, since, seq = 0.0, transaction.now, -number
         if settlement.message is settlement.lease.message:
             return transaction.run(
-                SQL.hand_back, key=key, token=token, seq=seq, since=since, result=settlement.result
+                SQL.hand_back, **fence, seq=seq, since=since, result=settlement.result
             ).rowcount
     return transaction.run(
         SQL.settle,
-        key=key,
-        token=token,
+        **fence,
         state=state,
         at=at,
         seq=seq,
@@ -127,8 +128,7 @@ def _restate(transaction: Transaction, settlement: Settlement, number: int) -> i
 def note(transaction: Transaction, notes: Sequence[Note]) -> list[bool]:
     answers = []
     for left in notes:
-        key, token = _fence(left.lease)
-        kept = transaction.run(SQL.note, key=key, token=token, result=left.result, progress=left.progress)
+        kept = transaction.run(SQL.note, **_fence(left.lease), result=left.result, progress=left.progress)
         answers.append(bool(kept.rowcount))
     return answers
 
@@ -140,9 +140,9 @@ def _count(transaction: Transaction, queue: str, processed: int, failed: int) ->
     transaction.run(SQL.purge_days, queue=queue, day=day, kept=int(STATS_AGE // DAY))
 
 
-def _fence(lease: Lease) -> tuple[int, int]:
-    """The row that was leased, and which dequeue did it: it matches as long as the lease is held."""
+def _fence(lease: Lease) -> dict[str, int | str]:
+    """What picks the row of this lease, as long as it is held: the row, the dequeue, and whose it says it is."""
     match lease.token:
         case (int(key), int(token)) if token:
-            return key, token
-    return 0, 0
+            return {"key": key, "token": token, "queue": lease.message.queue, "id": lease.message.id}
+    return {"key": 0, "token": 0, "queue": "", "id": ""}

@@ -6,71 +6,22 @@ enqueue one task at a time: 1.9 times the throughput; with synchronous=full one 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import logging
 import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 from asynqio.brokers.sqlite.connection import connect, patiently
+from asynqio.brokers.sqlite.job import Job
 from asynqio.brokers.sqlite.problems import translate
 from asynqio.brokers.sqlite.settings import Settings
 from asynqio.brokers.sqlite.transaction import Transaction
 from asynqio.clock import Clock
 
-T = TypeVar("T")
-
-log = logging.getLogger("asynqio.sqlite")
-
 #: Most jobs in one transaction: others wait for its end.
 _MOST_TOGETHER = 64
-
-
-class Job(Generic[T]):
-    """A step to be done in a transaction, and who waits for it.
-
-    The step may be done again after a rollback, so it must leave nothing behind but its answer.
-    """
-
-    __slots__ = ("_error", "_future", "_loop", "_result", "step")
-
-    def __init__(self, step: Callable[[Transaction], T], *, awaited: bool = True) -> None:
-        self.step = step
-        self._loop = asyncio.get_running_loop() if awaited else None
-        self._future: asyncio.Future[T] | None = self._loop.create_future() if self._loop else None
-        self._result: T | None = None
-        self._error: Exception | None = None
-
-    @property
-    def future(self) -> asyncio.Future[T]:
-        assert self._future is not None
-        return self._future
-
-    @property
-    def given_up(self) -> bool:
-        """The caller was cancelled before anything was done."""
-        return self._future is not None and self._future.cancelled()
-
-    def deliver(self, result: T | None, error: Exception | None) -> None:
-        """Hand the answer to the caller's loop. From any thread."""
-        self._result, self._error = result, error
-        if self._loop is not None:
-            # A loop that was closed meanwhile has nobody left who waits.
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._arrive)
-        elif error is not None:
-            log.warning("%s", error)
-
-    def _arrive(self) -> None:
-        if self.future.done():
-            return
-        if self._error is not None:
-            self.future.set_exception(self._error)
-        else:
-            self.future.set_result(self._result)  # type: ignore[arg-type]
 
 
 class Announcer(Protocol):
@@ -130,8 +81,7 @@ class Worker:
             batch: list[Job[Any]] = []
             job = self._jobs.get()
             while job is not None:
-                if not job.given_up:
-                    batch.append(job)
+                batch.append(job)
                 if len(batch) >= self._together:
                     break
                 try:
@@ -144,6 +94,14 @@ class Worker:
                 self._carry_out(connection, batch)
 
     def _carry_out(self, connection: sqlite3.Connection, batch: Sequence[Job[Any]]) -> None:
+        try:
+            patiently(lambda: connection.execute(self._begin), self._settings.busy_timeout)
+        except sqlite3.Error as error:
+            for job in batch:
+                job.deliver(None, self._translated(error))
+            return
+        # Only now, with the file in our hands: who is cancelled from here on waits for a moment, no longer.
+        batch = [job for job in batch if job.begin()]
         try:
             answers = self._transact(connection, batch)
         except Exception as error:
@@ -164,7 +122,6 @@ class Worker:
         self, connection: sqlite3.Connection, batch: Sequence[Job[Any]]
     ) -> list[tuple[Any, Exception | None]]:
         """Do the jobs and commit. Raises when nothing could be kept."""
-        patiently(lambda: connection.execute(self._begin), self._settings.busy_timeout)
         done: list[Transaction] = []
         answers: list[tuple[Any, Exception | None]] = []
         alone = len(batch) == 1
