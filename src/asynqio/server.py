@@ -177,6 +177,7 @@ class Server:
         if self._state not in (ServerState.ACTIVE, ServerState.STOPPED) or self._engine is None:
             return
         self._state = ServerState.CLOSED
+        log.info("server ends: what runs has %g s to finish", self.config.shutdown_timeout)
         try:
             await self._engine.stop(self._hurry)
         finally:

@@ -69,6 +69,7 @@ def test_a_second_interrupt_hurries(here: Path) -> None:
         supervisor.lines("begins first", 2)
         supervisor.signal(signal.SIGINT)
         supervisor.line("press Ctrl-C again to hurry")
+        supervisor.lines("server ends", 2)
         supervisor.signal(signal.SIGINT)
         supervisor.lines("their tasks are handed back", 2)
         assert supervisor.end() == 0
@@ -177,14 +178,14 @@ async def test_a_crash_loop_is_given_up(tmp_path: Path, caplog: pytest.LogCaptur
     file = tmp_path / "deaths"
     code = f"open({str(file)!r}, 'a').write('x'); raise SystemExit(3)"
     assert await supervise(code) == 1
-    assert file.read_text() == "x" * QUICK.deaths
+    assert await asyncio.to_thread(file.read_text) == "x" * QUICK.deaths
     assert "worker 1 died 4 times in a row (at last it ended with status 3): stopping" in caplog.text
 
 
 async def test_a_wrong_configuration_is_given_up_at_once(tmp_path: Path) -> None:
     file = tmp_path / "deaths"
     assert await supervise(f"open({str(file)!r}, 'a').write('x'); raise SystemExit(2)") == 2
-    assert file.read_text() == "x"
+    assert await asyncio.to_thread(file.read_text) == "x"
 
 
 async def test_long_lives_are_no_crash_loop(tmp_path: Path) -> None:
@@ -195,7 +196,7 @@ async def test_long_lives_are_no_crash_loop(tmp_path: Path) -> None:
         "raise SystemExit(2 if len(file.read()) == 7 else 3)"
     )
     assert await supervise(code, patience=QUICK._replace(well=0.0)) == 2
-    assert file.read_text() == "x" * 7
+    assert await asyncio.to_thread(file.read_text) == "x" * 7
 
 
 async def test_who_does_not_end_is_killed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

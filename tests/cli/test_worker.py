@@ -33,6 +33,7 @@ def test_a_second_interrupt_does_not_wait_but_a_second_term_does(here: Path) -> 
         worker.say("1 short")
         worker.line("begins short")
         worker.signal(signal.SIGTERM)
+        worker.line("server ends: what runs has 60 s to finish")
         worker.signal(signal.SIGTERM)
         worker.line("ended short")
         assert worker.end() == 0
@@ -41,6 +42,7 @@ def test_a_second_interrupt_does_not_wait_but_a_second_term_does(here: Path) -> 
         worker.say("50 long")
         worker.line("begins long")
         worker.signal(signal.SIGTERM)
+        worker.line("server ends: what runs has 60 s to finish")
         worker.signal(signal.SIGINT)
         worker.line("1 handlers did not finish in time: their tasks are handed back")
         assert worker.end() == 0
