@@ -69,7 +69,9 @@ def layer_of(module: str) -> int:
         return 2
     if package == "asynqio.runtime":
         return 3
-    return 5 if package == "asynqio.cli" else 4  # asynqio.brokers itself opens URLs: api
+    return (
+        5 if package in ("asynqio.cli", "asynqio.__main__") else 4
+    )  # asynqio.brokers itself opens URLs: api
 
 
 def imports_of(path: Path) -> Iterator[tuple[str, bool]]:

@@ -56,15 +56,15 @@ def _rebuild(kind: type[BaseException], args: tuple[Any, ...], facts: dict[str, 
     return error
 
 
-class _Portable(Exception):
+def _reduce(error: BaseException) -> tuple[Any, ...]:
     """Errors travel between processes whatever their constructors look like."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.args, self.__dict__)
+    return _rebuild, (type(error), error.args, error.__dict__)
 
 
-class AsynqioError(_Portable):
+class AsynqioError(Exception):
     """The root of everything that asynqio raises on purpose."""
+
+    __reduce__ = _reduce
 
 
 # --- enqueueing -----------------------------------------------------------------------------------
@@ -288,8 +288,10 @@ class ConfigError(AsynqioError, ValueError):
 # --- directives -----------------------------------------------------------------------------------
 
 
-class Directive(_Portable):
+class Directive(Exception):
     """Raised by a handler to steer. Also found when it is the `__cause__` of another exception."""
+
+    __reduce__ = _reduce
 
 
 class SkipRetry(Directive):

@@ -1,7 +1,7 @@
 """Renews leases and shows that the server is alive, from a thread with an event loop of its own.
 
 A handler that blocks the server's event loop does not block this one (promise P3); for handlers that hold
-the GIL there is keeper.py, which is ticked from here.
+the GIL there is asynqio/keeper.py, which is ticked from here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from asynqio.clock import ClockStep
 from asynqio.core.cards import ServerCard
 from asynqio.core.lifecycle import Lease
 from asynqio.errors import BrokerError
-from asynqio.runtime.keeper import KeeperJob
+from asynqio.runtime.keeping import KEEPER, KeeperJob
 from asynqio.runtime.runner import Runner
 from asynqio.runtime.settler import Settler
 from asynqio.runtime.watchdog import Watchdog
@@ -117,7 +117,7 @@ class Heartbeat:
         keeper = self._keeper = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "asynqio.runtime.keeper",
+            KEEPER,
             stdin=asyncio.subprocess.PIPE,
             process_group=0,  # a Ctrl-C of the terminal is not for it, not even before it can ignore one
         )

@@ -20,19 +20,9 @@ import msgspec
 
 from asynqio.brokers import open_broker
 from asynqio.errors import BrokerError
+from asynqio.runtime.keeping import KeeperJob
 
 log = logging.getLogger("asynqio.keeper")
-
-
-class KeeperJob(msgspec.Struct, frozen=True):
-    """What the server tells its keeper in the first line."""
-
-    url: str
-    owner: str
-    #: Seconds a lease lasts.
-    lease: float
-    #: Seconds without a tick after which the server counts as frozen.
-    patience: float
 
 
 async def keep(job: KeeperJob, input: int) -> None:
