@@ -56,9 +56,12 @@ def load(
                 found[name] = Setting(name, _parse(name, value), origin)
             except ValueError as problem:
                 problems.append(f"{source}: {name}={value!r} {problem}")
+    try:
+        config = ServerConfig(**{setting.name: setting.value for setting in found.values()})
+    except ConfigError as error:
+        raise ConfigError([*problems, *error.problems]) from None
     if problems:
         raise ConfigError(problems)
-    config = ServerConfig(**{setting.name: setting.value for setting in found.values()})
     settings = [found.get(name) or Setting(name, getattr(config, name), "default") for name in fields]
     return config, settings
 
@@ -94,7 +97,10 @@ def _from_file(file: Path, problems: list[str]) -> Mapping[str, Any]:
         return {}
     problems.extend(f"{file}: {_unknown(name, {'server': None})}" for name in table if name != "server")
     server = table.get("server", {})
-    return server if isinstance(server, dict) else {}
+    if not isinstance(server, dict):
+        problems.append(f"{file}: server={server!r} must be a table: write [server] over its settings")
+        return {}
+    return server
 
 
 def _from_environment(environ: Mapping[str, str], fields: Mapping[str, Any]) -> dict[str, str]:

@@ -118,7 +118,8 @@ class Server:
     async def run(self, mux: Mux) -> None:
         """Start, work until SIGTERM or SIGINT, shut down. SIGTSTP: take nothing new, finish what runs.
 
-        A second SIGINT or SIGTERM does not wait for the handlers.
+        A SIGINT after that does not wait for the handlers. Another SIGTERM changes nothing: a service
+        manager may well send it to the supervisor and to us, and the supervisor hands it on.
         """
         done = asyncio.Event()
         with self._signals(done):
@@ -202,6 +203,9 @@ class Server:
         stopping: set[asyncio.Task[None]] = set()
 
         def end() -> None:
+            done.set()
+
+        def interrupt() -> None:
             if done.is_set():
                 self._hurry.set()
             done.set()
@@ -209,7 +213,7 @@ class Server:
         def pause() -> None:
             stopping.add(asyncio.ensure_future(self.stop()))
 
-        handlers = {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGTSTP: pause}
+        handlers = {signal.SIGTERM: end, signal.SIGINT: interrupt, signal.SIGTSTP: pause}
         for number, handler in handlers.items():
             loop.add_signal_handler(number, handler)
         try:

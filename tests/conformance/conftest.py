@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from asynqio.brokers.base import Store
 from asynqio.testing import FakeClock
 
 BROKERS = ["memory", "sqlite"]
-BROKERS = [name for name in BROKERS if importlib.util.find_spec(f"asynqio.brokers.{name}")]  # delete at merge
 
 
 def broker_url(kind: str, folder: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from asynqio.brokers.base import Store
 from asynqio.core.message import TaskState
 from asynqio.testing import FakeClock
@@ -35,11 +37,12 @@ async def test_rule_4_a_limit_of_nothing_takes_nothing(broker: Store) -> None:
     assert await ids(broker, TaskState.PENDING) == ["a"]
 
 
-async def test_rule_4_queues_are_looked_at_in_the_order_given(broker: Store) -> None:
-    await put(broker, *(entry(f"{queue}{n}", queue=queue) for queue in ("low", "high") for n in (1, 2)))
-    first = await take(broker, 3, queues=["high", "low"])
-    assert [lease.message.id for lease in first] == ["high1", "high2", "low1"]
-    assert [lease.message.id for lease in await take(broker, 3, queues=["high", "low"])] == ["low2"]
+@pytest.mark.parametrize("order", [("a", "b", "c"), ("c", "b", "a"), ("b", "c", "a")])
+async def test_rule_4_queues_are_looked_at_in_the_order_given(broker: Store, order: tuple[str, ...]) -> None:
+    await put(broker, *(entry(f"{queue}{n}", queue=queue) for queue in "bca" for n in (1, 2)))
+    expected = [f"{queue}{n}" for queue in order for n in (1, 2)]
+    assert [lease.message.id for lease in await take(broker, 3, queues=order)] == expected[:3]
+    assert [lease.message.id for lease in await take(broker, 9, queues=order)] == expected[3:]
 
 
 async def test_rule_4_the_order_of_the_call_counts_not_the_age_of_the_tasks(

@@ -285,3 +285,18 @@ def test_a_function_that_no_other_process_can_find_is_refused_when_it_is_declare
 def test_timeouts_are_timeout_errors() -> None:
     assert issubclass(TaskTimeout, TimeoutError)
     assert not issubclass(TaskFailed, TimeoutError)
+
+
+async def test_a_task_whose_deadline_has_passed_fails_without_calling_its_handler(app: App) -> None:
+    called = []
+
+    @app.task("work")
+    async def work() -> None:
+        called.append(1)
+
+    handle = await work.with_options(deadline=app.broker.clock.now() + 0.05).enqueue()
+    await asyncio.sleep(0.06)  # until then nobody works
+    async with app.server().running(app.mux):
+        info = await state_of(app, handle.info, TaskState.RETRY)
+    assert "its timeout or deadline has passed" in info.last_error
+    assert called == []

@@ -22,6 +22,7 @@ from asynqio import (
 )
 from asynqio.brokers.base import Page, Where
 from asynqio.errors import ServerStateError
+from asynqio.runtime import sweeper
 from asynqio.server import ServerState
 from asynqio.testing import Flaky
 from tests.builders import aborted
@@ -213,7 +214,11 @@ async def test_a_delayed_task_starts_when_it_is_due_and_not_earlier(app: App) ->
         assert (await far.refresh()).state is TaskState.SCHEDULED
 
 
-async def test_completed_tasks_are_swept_when_their_retention_is_over(app: App) -> None:
+async def test_completed_tasks_are_swept_when_their_retention_is_over(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeper, "INTERVAL", 0.2)
+
     @app.task("work", retention=0.5)
     async def work() -> None: ...
 

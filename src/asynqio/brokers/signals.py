@@ -8,6 +8,7 @@ from any thread; a watch belongs to the event loop that opened it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import Counter
 from collections.abc import Iterable
@@ -76,8 +77,11 @@ class Watch:
         if threading.get_ident() == self._thread:
             self._set = True
             self._wake()
-        elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._mark)
+        else:
+            # RuntimeError: the loop is closed, so nobody waits. It may close at any moment, so asking first
+            # would not do; and the publisher, whose work is done, must not get an exception for it.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._mark)
 
     def _mark(self) -> None:
         self._set = True

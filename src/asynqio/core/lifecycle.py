@@ -194,8 +194,9 @@ def _decide_failure(
     crashed = isinstance(error, LeaseExpired | WorkerDied)
     crashes = message.crashes + 1 if crashed else 0
     text = error_text(error)
-    if crashed and crashes >= policy.max_crashes:
-        text = f"crash loop: {crashes} workers in a row died while running it. Last: {text}"
+    poison = crashed and crashes >= policy.max_crashes
+    if poison:
+        text = _cut(f"crash loop: {crashes} workers in a row died while running it. Last: {text}")
 
     def settle(
         to: TaskState | None, at: float, *, counted: bool, retried: int = 0, deferrals: int = 0
@@ -226,7 +227,7 @@ def _decide_failure(
     if (
         isinstance(directive, SkipRetry)
         or isinstance(error, BadPayload)
-        or crashes >= policy.max_crashes
+        or poison
         or message.retried >= message.max_retry
     ):
         return settle(_S.ARCHIVED, now, counted=True)
@@ -266,5 +267,8 @@ def error_text(error: BaseException) -> str:
     name = type(error).__name__
     own = type(error).__module__.partition(".")[0] == "asynqio"
     text = said if own and said else f"{name}: {said}" if said else name
-    text = text.encode("utf-8", "replace").decode("utf-8")
+    return _cut(text.encode("utf-8", "replace").decode("utf-8"))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= MAX_ERROR_TEXT else text[: MAX_ERROR_TEXT - 1] + "…"

@@ -67,9 +67,12 @@ class Binding:
         self.type = type
         self.signature = inspect.signature(function)
         hints = _hints(function)
-        fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
-        keyword_only: list[str] = []
-        for name, parameter in self.signature.parameters.items():
+        fields: list[tuple[str, Any, Any]] = []
+        # The struct's own field names are numbered: an argument may be called `__x` or `__init__`.
+        positional: list[str] = []
+        keyword_only: dict[str, str] = {}
+        for number, (name, parameter) in enumerate(self.signature.parameters.items()):
+            attribute = f"a{number}"
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 raise ConfigError(
                     [f"task {type!r}: *{name} cannot be bound to a JSON object; name the arguments"]
@@ -77,17 +80,20 @@ class Binding:
             hint = hints.get(name, Any)
             _check_hint(type, name, hint)
             if parameter.kind is parameter.KEYWORD_ONLY:
-                keyword_only.append(name)
-            if parameter.default is parameter.empty:
-                fields.append((name, hint))
+                keyword_only[name] = attribute
             else:
-                fields.append((name, hint, msgspec.field(default_factory=_constant(parameter.default))))
+                positional.append(attribute)
+            if parameter.default is parameter.empty:
+                fields.append((attribute, hint, msgspec.field(name=name)))
+            else:
+                default = _constant(parameter.default)
+                fields.append((attribute, hint, msgspec.field(default_factory=default, name=name)))
         arguments = msgspec.defstruct(
             "Arguments", fields, kw_only=True, forbid_unknown_fields=True, omit_defaults=False
         )
         self._decode = msgspec.json.Decoder(arguments, dec_hook=_dec_hook).decode
-        self._positional = tuple(name for name in self.signature.parameters if name not in keyword_only)
-        self._keyword_only = tuple(keyword_only)
+        self._positional = tuple(positional)
+        self._keyword_only = tuple(keyword_only.items())
         self._empty = not fields
 
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
@@ -107,8 +113,8 @@ class Binding:
         except (msgspec.DecodeError, UnicodeDecodeError, ValueError, TypeError, RecursionError) as problem:
             raise BadPayload(self.type, str(problem)) from problem
         return (
-            [getattr(values, name) for name in self._positional],
-            {name: getattr(values, name) for name in self._keyword_only},
+            [getattr(values, attribute) for attribute in self._positional],
+            {name: getattr(values, attribute) for name, attribute in self._keyword_only},
         )
 
     def call(self, function: Callable[..., Any], payload: bytes | None) -> Any:

@@ -64,7 +64,7 @@ class ExponentialRetry(msgspec.Struct, frozen=True, tag="exponential"):
         try:
             full = min(self.first * self.factor**retried, self.cap)
         except OverflowError:
-            full = self.cap
+            full = self.cap if self.first else 0.0
         return full * (1 - self.jitter + self.jitter * chance)
 
 
@@ -115,15 +115,15 @@ def from_header(text: str) -> PortableRetry | None:
     """The policy in a task's header; None when it is not one (somebody else's header of this name)."""
     try:
         return _decoder.decode(text)
-    except (msgspec.DecodeError, ConfigError):
+    except (msgspec.DecodeError, ValueError, RecursionError):  # ValueError: text that is not Unicode
         return None
 
 
-def _check(name: str, **values: float) -> None:
+def _check(name: str, **values: object) -> None:
     problems = [
         f"{name}({field}={value!r}) must be a number from 0 up"
         for field, value in values.items()
-        if not 0 <= value < float("inf")
+        if not isinstance(value, int | float) or not 0 <= value < float("inf")
     ]
     if problems:
         raise ConfigError(problems)

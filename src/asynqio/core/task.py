@@ -28,6 +28,8 @@ DEFAULT_TIMEOUT = 1800.0
 DEFAULT_MAX_PAYLOAD = 1_048_576
 #: Longest queue, type, id and group name, in characters.
 MAX_NAME = 255
+#: Longest duration, in seconds: about 300 years.
+MAX_SECONDS = 1e10
 #: Go keeps retry counts in an int32.
 MAX_RETRY_LIMIT = 2**31 - 1
 
@@ -143,7 +145,7 @@ def merge(*layers: TaskOptions | TaskDefaults) -> TaskOptions:
             merged.pop("process_in", None)
         if "process_in" in layer:
             merged.pop("process_at", None)
-        headers = {**merged.get("headers", {}), **layer["headers"]} if "headers" in layer else None
+        headers = {**merged.get("headers", {}), **_mapping(layer["headers"])} if "headers" in layer else None
         merged.update(layer)
         if headers is not None:
             merged["headers"] = headers
@@ -185,6 +187,12 @@ def make_entry(
             raise InvalidOption("unique", options["unique"], "must be at least 1 second")
         unique_ttl += max(0.0, process_at - now)
     timeout, deadline = _limits(options, now)
+    if deadline and deadline <= process_at:
+        raise ConflictingOptions(
+            "deadline",
+            "process_in" if "process_in" in options else "process_at",
+            "it is over before it is due",
+        )
     message = TaskMessage(
         id=id,
         type=task.type,
@@ -247,8 +255,14 @@ def _max_retry(options: TaskOptions) -> int:
     return value
 
 
+def _mapping(headers: object) -> Mapping[Any, Any]:
+    if not isinstance(headers, Mapping):
+        raise InvalidOption("headers", headers, "must map strings to strings")
+    return headers
+
+
 def _headers(options: TaskOptions) -> dict[str, str]:
-    headers: dict[Any, Any] = dict(options.get("headers", {}))
+    headers: dict[Any, Any] = dict(_mapping(options.get("headers", {})))
     for key, value in headers.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise InvalidOption("headers", {key: value}, "must map strings to strings")
@@ -276,14 +290,16 @@ def _duration(option: str, value: Seconds, *, zero: bool = False) -> float:
     elif isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidOption(option, value, "must be a number of seconds or a timedelta")
     else:
-        seconds = float(value)
-    if not (0 <= seconds < 1e10) or (seconds == 0 and not zero):
+        seconds = value
+    if seconds > MAX_SECONDS:
+        raise InvalidOption(option, value, f"is too long: at most {MAX_SECONDS:.0e} seconds")
+    if not seconds >= 0 or (seconds == 0 and not zero):
         raise InvalidOption(
             option,
             value,
-            "must be from 0 up" if zero else "must be more than 0 (leave it out for none)",
+            "must be from 0 up" if zero else "must be more than 0 (leave it out for the default)",
         )
-    return seconds
+    return float(seconds)
 
 
 def _moment(option: str, value: Moment) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -66,7 +67,8 @@ class Aggregator(Service):
     async def _merge(self, batch: GroupBatch) -> None:
         members = [Task.received(message) for message in batch.messages]
         try:
-            merged = await self._call(batch.group, members)
+            async with asyncio.timeout(batch.expires_at - self._broker.clock.now()):
+                merged = await self._call(batch.group, members)
             if not isinstance(merged, Task):
                 raise TypeError(f"the aggregate function returned {merged!r}, not a Task")
             options = merge(merged.options, {"queue": batch.queue})

@@ -27,6 +27,9 @@ from asynqio.errors import NotSerializable, SkipRetry
 from asynqio.runtime import context
 from asynqio.runtime.notes import Saved
 
+#: The parent's business.
+IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class Target(msgspec.Struct, frozen=True):
     """Where a handler is found: something that can be imported."""
@@ -125,8 +128,10 @@ class Ended(msgspec.Struct, frozen=True):
 
 def main(pipe: Connection) -> None:
     """The child's life. Signals are the parent's business; when the parent is gone, so are we."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in IGNORED_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # blocked by the parent since our birth
     threading.Thread(target=_die_with_parent, daemon=True).start()
     while (job := _receive(pipe)) is not None:
         pipe.send(_perform(job, pipe))

@@ -38,8 +38,11 @@ class Deadlines:
             seconds = DEFAULT_TIMEOUT
         loop = asyncio.get_running_loop()
         attempt.deadline = now + seconds
-        at = attempt.loop_deadline = loop.time() + max(seconds, 0.0)
-        if at < self._timer_at:
+        at = attempt.loop_deadline = loop.time() + seconds
+        if seconds <= 0:
+            attempt.loop_deadline = math.inf
+            attempt.stop(Failed(TaskTimeout(0.0)))  # its handler is not called at all
+        elif at < self._timer_at:
             self._set_timer(loop, at)
 
     def suspend(self, attempt: Attempt) -> None:

@@ -152,12 +152,16 @@ class Engine:
         )
 
     async def start(self) -> None:
-        """Raises BrokerError when the store does not answer."""
-        await self._heartbeat.start()
-        self._settler.start()
-        for loop in self._loops:
-            await loop.start()
-        await self._fetching.start()
+        """Raises BrokerError when the store does not answer; then everything is stopped again."""
+        try:
+            await self._heartbeat.start()
+            self._settler.start()
+            for loop in self._loops:
+                await loop.start()
+            await self._fetching.start()
+        except BaseException:
+            await self.stop(asyncio.Event())
+            raise
 
     async def stop_fetching(self) -> None:
         self._status = "stopped"

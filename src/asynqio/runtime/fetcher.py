@@ -55,10 +55,8 @@ class Fetcher(Service):
             self._watch.close()
 
     async def once(self) -> float:
-        if self._slots.free <= 0:
+        if self._slots.free <= 0 or self._settler.congested:
             return math.inf
-        if self._settler.congested:
-            await self._settler.drain()
         assert self._watch is not None
         self._watch.clear()
         leases = await self._broker.dequeue(
@@ -72,7 +70,9 @@ class Fetcher(Service):
 
     async def rest(self, seconds: float) -> None:
         assert self._watch is not None
-        if math.isinf(seconds):
+        if self._settler.congested:
+            await self._settler.drain()
+        elif math.isinf(seconds):
             await self._slots.wait()
         else:
             await self._watch.wait(seconds)

@@ -7,6 +7,7 @@ the GIL there is keeper.py, which is ticked from here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import sys
@@ -55,6 +56,7 @@ class Heartbeat:
         self._watchdog = watchdog
         self._loop = asyncio.get_running_loop()
         self._tick = min(1.0, lease / 10)
+        self._keeper: asyncio.subprocess.Process | None = None
         self._own_loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._ready = self._loop.create_future()
@@ -68,7 +70,8 @@ class Heartbeat:
     async def stop(self) -> None:
         """Take the server card back and end."""
         if self._own_loop is not None and self._stop is not None:
-            self._own_loop.call_soon_threadsafe(self._stop.set)
+            with contextlib.suppress(RuntimeError):  # it ended by itself and closed its loop
+                self._own_loop.call_soon_threadsafe(self._stop.set)
         while self._thread.is_alive():
             await asyncio.to_thread(self._thread.join, 1.0)
 
@@ -79,9 +82,10 @@ class Heartbeat:
             asyncio.run(self._main())
         except BaseException as error:
             self._announce(error)
-            log.exception("the heartbeat ended")
 
     def _announce(self, error: BaseException | None = None) -> None:
+        """Tell the server's loop that the first beat is out, or why it is not."""
+
         def tell() -> None:
             if not self._ready.done():
                 if error is None:
@@ -97,41 +101,55 @@ class Heartbeat:
         self._stop = asyncio.Event()
         async with self._broker:
             await self._present()
-            keeper = await self._start_keeper() if self._use_keeper else None
+            if self._use_keeper:
+                await self._start_keeper()
             self._announce()
+            await self._beat()
+            if self._keeper is not None and self._keeper.stdin is not None:
+                self._keeper.stdin.close()
+                await self._keeper.wait()
             try:
-                await self._beat(keeper)
-            finally:
-                if keeper is not None and keeper.stdin is not None:
-                    keeper.stdin.close()
-                    await keeper.wait()
                 await self._broker.leave(self._card())
+            except BrokerError as error:
+                log.warning("the server could not sign off: %s", error)
 
-    async def _start_keeper(self) -> asyncio.subprocess.Process:
-        keeper = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "asynqio.runtime.keeper", stdin=asyncio.subprocess.PIPE
+    async def _start_keeper(self) -> None:
+        keeper = self._keeper = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "asynqio.runtime.keeper",
+            stdin=asyncio.subprocess.PIPE,
+            process_group=0,  # a Ctrl-C of the terminal is not for it, not even before it can ignore one
         )
         job = KeeperJob(self._broker.url, self._card().id, self._lease, patience=self._lease / 4)
         assert keeper.stdin is not None
         keeper.stdin.write(msgspec.json.encode(job) + b"\n")
-        return keeper
 
-    async def _beat(self, keeper: asyncio.subprocess.Process | None) -> None:
+    async def _tick_keeper(self) -> None:
+        keeper = self._keeper
+        if keeper is None or keeper.stdin is None:
+            return
+        if keeper.returncode is not None:
+            log.warning("the lease keeper ended with status %d: starting another", keeper.returncode)
+            await self._start_keeper()
+        else:
+            keeper.stdin.write(b".")
+
+    async def _beat(self) -> None:
+        """Until `stop`. Nothing that goes wrong ends it: without a heartbeat the server loses its tasks."""
         assert self._stop is not None
         clock = self._broker.clock
         step = ClockStep(clock)
         renew_at = clock.monotonic() + self._lease / 3
         present_at = clock.monotonic() + CARD_INTERVAL
         while not self._stop.is_set():
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._tick):
                     await self._stop.wait()
-            except TimeoutError:
-                self._watchdog.look()
-            if keeper is not None and keeper.stdin is not None and keeper.returncode is None:
-                keeper.stdin.write(b".")
             jumped = step.jumped()
             try:
+                self._watchdog.look()
+                await self._tick_keeper()
                 if jumped or clock.monotonic() >= renew_at:
                     await self._renew()
                     renew_at = clock.monotonic() + self._lease / 3
@@ -140,6 +158,8 @@ class Heartbeat:
                     present_at = clock.monotonic() + CARD_INTERVAL
             except BrokerError as error:
                 log.warning("heartbeat: %s; trying again in %.1f s", error, self._tick)
+            except Exception:
+                log.exception("heartbeat: trying again in %.1f s", self._tick)
 
     async def _present(self) -> None:
         await self._broker.beat(self._card(), CARD_INTERVAL * (1 + CARDS_MISSED))
@@ -153,16 +173,16 @@ class Heartbeat:
         if not old:
             return
         answers = await self._broker.renew(old, self._lease)
-        lost = {id(lease) for lease, kept in zip(old, answers, strict=True) if not kept}
+        lost = [lease for lease, kept in zip(old, answers, strict=True) if not kept]
         if lost and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._lose, lost)
 
-    def _lose(self, lost: set[int]) -> None:
+    def _lose(self, lost: list[Lease]) -> None:
         """On the server's event loop: stop the attempts whose lease went to somebody else."""
+        ids = {id(lease) for lease in lost}
         for attempt in list(self._runner.running.values()):
-            lease: Lease = attempt.lease
-            if id(lease) in lost:
-                log.warning("task %r lost its lease: its handler is told to stop", lease.message.id)
+            if id(attempt.lease) in ids:
+                log.warning("task %r lost its lease: its handler is told to stop", attempt.lease.message.id)
                 attempt.lose()
 
 

@@ -68,8 +68,13 @@ class Notes:
             batch, self._queue = self._queue, []
             try:
                 answers = await self._broker.note([note for note, _ in batch])
-            except BrokerUnavailable as error:
-                log.warning("%d results or progress reports were not stored: %s", len(batch), error)
+            except Exception as error:
+                log.log(
+                    logging.WARNING if isinstance(error, BrokerUnavailable) else logging.ERROR,
+                    "%d results or progress reports were not stored: %s",
+                    len(batch),
+                    error,
+                )
                 for _, future in batch:
                     if not future.cancelled():
                         future.set_exception(error)

@@ -10,9 +10,11 @@ import asyncio
 import logging
 import multiprocessing
 import queue
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING
@@ -93,6 +95,7 @@ class _Child:
         with self._lock:
             if self._killed:
                 return
+            _shield_from_signals()
             process.start()
             self._process = process
             self.pid = process.pid or 0
@@ -129,6 +132,14 @@ class _Child:
             self._loop.call_soon_threadsafe(receive, reply)
         except RuntimeError:
             log.debug("the event loop closed before a task process had answered")
+
+
+def _shield_from_signals() -> None:
+    """What this thread starts is born deaf to INT and TERM until it can say that it ignores them: they reach
+    whole process groups and would kill a child at its birth, and its task would count as failed."""
+    if hasattr(signal, "pthread_sigmask"):
+        resource_tracker.ensure_running()  # starting it would unblock them again
+        signal.pthread_sigmask(signal.SIG_BLOCK, child.IGNORED_SIGNALS)
 
 
 def _cause(exitcode: int | None) -> str:

@@ -15,6 +15,8 @@ log = logging.getLogger("asynqio.server")
 
 #: Seconds after the first error of a service, doubled with each further one up to the cap.
 FIRST_BACKOFF, BACKOFF_CAP = 0.1, 5.0
+#: Seconds a stopping service may still take for what it has begun.
+PATIENCE = 10.0
 
 
 class Service:
@@ -54,11 +56,16 @@ class Loop:
         self._task = asyncio.create_task(self._run(), name=f"asynqio {self.service.name}")
 
     async def stop(self) -> None:
-        """Let a running `once` finish, then end. Nothing is canceled in the middle of a broker call."""
+        """Let a running `once` finish, then end: nothing is canceled in the middle of a broker call, unless
+        it takes longer than `PATIENCE`."""
         self._stopping = True
         if self._task is None:
             return
         if self._resting:
+            self._task.cancel()
+        _, hanging = await asyncio.wait([self._task], timeout=PATIENCE)
+        if hanging:
+            log.warning("%s does not end by itself: it is canceled", self.service.name)
             self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self._task = None

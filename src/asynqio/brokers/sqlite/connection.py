@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from asynqio.brokers.sqlite.problems import is_busy, translate
+from asynqio.brokers.sqlite.problems import is_busy, translate, unwritable
 from asynqio.brokers.sqlite.settings import Settings
 from asynqio.brokers.sqlite.sql import migrations
 from asynqio.errors import ConfigError, VersionMismatch
@@ -27,23 +27,29 @@ APPLICATION_ID = 0x61736E71
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.005
 
 
-def connect(settings: Settings) -> sqlite3.Connection:
-    """A connection to the file, brought to the newest version. Raises what `problems` says."""
+def connect(settings: Settings, *, reading: bool = False) -> sqlite3.Connection:
+    """A connection to the file, brought to the newest version. Raises what `problems` says.
+
+    Who writes waits for the file with `patiently`; who only reads never has to, but for a moment after a crash.
+    """
     directory = os.path.dirname(settings.path)
     if not os.path.isdir(directory):
         raise ConfigError([f"{settings.path}: there is no directory {directory}; make it, or fix the URL"])
+    if os.path.exists(settings.path) and not os.access(settings.path, os.W_OK):
+        # SQLite would open it for reading, and only the first task would find out.
+        raise unwritable(settings.path)
     try:
         connection = sqlite3.connect(
             settings.path,
-            timeout=settings.busy_timeout,
+            timeout=0,
             isolation_level=None,
             check_same_thread=False,
             cached_statements=256,
         )
         try:
-            _check(connection, settings.path)
-            _tune(connection, settings)
-            _migrate(connection, settings)
+            patiently(lambda: _prepare(connection, settings), settings.busy_timeout)
+            if reading:
+                connection.execute(f"PRAGMA busy_timeout = {int(settings.busy_timeout * 1000)}")
         except BaseException:
             connection.close()
             raise
@@ -64,6 +70,12 @@ def patiently(step: Callable[[], T], seconds: float) -> T:
         time.sleep(pause * random.uniform(0.5, 1.5))
         waited += pause
         pause = min(1.5 * pause, _LONGEST_PAUSE)
+
+
+def _prepare(connection: sqlite3.Connection, settings: Settings) -> None:
+    _check(connection, settings.path)
+    _tune(connection, settings)
+    _migrate(connection, settings.path)
 
 
 def _number(connection: sqlite3.Connection, question: str) -> int:
@@ -88,7 +100,7 @@ def _check(connection: sqlite3.Connection, path: str) -> int:
 
 
 def _tune(connection: sqlite3.Connection, settings: Settings) -> None:
-    patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone(), settings.busy_timeout)
+    connection.execute("PRAGMA journal_mode = WAL").fetchone()
     connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute("PRAGMA cache_size = -16000")
@@ -101,14 +113,14 @@ def _tune(connection: sqlite3.Connection, settings: Settings) -> None:
         connection.execute(f"PRAGMA max_page_count = {pages}")
 
 
-def _migrate(connection: sqlite3.Connection, settings: Settings) -> None:
+def _migrate(connection: sqlite3.Connection, path: str) -> None:
     """Forward, and once, however many processes open the file at the same moment."""
     newest = max(migrations())
-    if _check(connection, settings.path) == newest:
+    if _check(connection, path) == newest:
         return
-    patiently(lambda: connection.execute("BEGIN IMMEDIATE"), settings.busy_timeout)
+    connection.execute("BEGIN IMMEDIATE")
     try:
-        for version in range(_check(connection, settings.path) + 1, newest + 1):
+        for version in range(_check(connection, path) + 1, newest + 1):
             for statement in migrations()[version]:
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

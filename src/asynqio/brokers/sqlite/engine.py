@@ -37,7 +37,6 @@ class Engine:
         self._signals = Signals()
         self._lock = threading.RLock()
         self._users = 0
-        self._mailer: Mailer | None = None
         self._writer: Worker | None = None
         self._reader: Worker | None = None
         self._listener: Listener | None = None
@@ -50,10 +49,8 @@ class Engine:
             self._users += 1
             if self._writer is None:
                 listener = self._listener = Listener(self.settings.path, self._signals, self.post)
-                self._mailer = Mailer(
-                    listener, self._signals, os.path.dirname(self.settings.path), self._forget
-                )
-                self._writer = Worker(self.settings, self.clock, self._mailer)
+                mailer = Mailer(listener, self._signals, os.path.dirname(self.settings.path), self._forget)
+                self._writer = Worker(self.settings, self.clock, mailer)
                 opened = self._submit(Job(listener.remember))
             else:
                 opened = self._submit(Job(_nothing))
@@ -67,18 +64,17 @@ class Engine:
         """Close the file, if we are the last; what was begun is finished first."""
         with self._lock:
             self._users = max(0, self._users - 1)
-            if self._users or self._writer is None or self._listener is None or self._mailer is None:
+            if self._users or self._writer is None or self._listener is None:
                 return
-            listener, writer, reader, mailer = self._listener, self._writer, self._reader, self._mailer
+            listener, writer, reader = self._listener, self._writer, self._reader
             listener.stop()
             self.post(listener.unregister)
-            self._listener = self._writer = self._reader = self._mailer = None
+            self._listener = self._writer = self._reader = None
         stopping = [_stop(worker) for worker in (writer, reader) if worker is not None]
         await asyncio.gather(*stopping)
         # Their last act is behind them: this takes no time, and no loop is blocked by joining.
         while writer.is_alive() or (reader and reader.is_alive()) or listener.is_alive():  # noqa: ASYNC110
             await asyncio.sleep(0)
-        mailer.close()
 
     def watch(self, topics: Iterable[Topic]) -> Watch:
         watch = self._signals.watch(topics)

@@ -46,7 +46,7 @@ def receive(to: Signals, datagram: bytes) -> None:
         topics = _decode(datagram)
     except msgspec.MsgspecError:
         topics = []
-    publish(to, topics or [("",)])
+    publish(to, topics if topics and all(topics) else [("",)])
 
 
 def pack(topics: Sequence[Topic]) -> bytes:

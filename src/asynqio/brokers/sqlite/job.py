@@ -75,7 +75,7 @@ class Job(Generic[T]):
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._arrive)
         elif error is not None:
-            log.warning("%s", error)
+            log.info("left undone, nobody waits for it: %s", error)
 
     def _arrive(self) -> None:
         assert self._future is not None

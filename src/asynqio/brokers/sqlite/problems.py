@@ -29,6 +29,10 @@ def full(path: str) -> StorageFull:
     )
 
 
+def unwritable(path: str) -> ConfigError:
+    return ConfigError([f"{path} cannot be written: check the permissions of the file and its directory"])
+
+
 def translate(error: sqlite3.Error, path: str) -> BrokerError | ConfigError:
     """The error that a caller is to see."""
     match code(error):
@@ -48,9 +52,7 @@ def translate(error: sqlite3.Error, path: str) -> BrokerError | ConfigError:
         case sqlite3.SQLITE_CANTOPEN:
             return ConfigError([f"{path} cannot be opened: check that it is a file and who may write there"])
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
-            return ConfigError(
-                [f"{path} cannot be written: check the permissions of the file and its directory"]
-            )
+            return unwritable(path)
     return BrokerUnavailable(f"{path}: {error}")
 
 

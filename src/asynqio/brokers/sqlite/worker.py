@@ -1,7 +1,8 @@
 """The thread that works with the file, so that no event loop ever waits for a disk or a lock.
 
 Jobs that wait together share one transaction, each in a savepoint of its own. Measured with 50 callers that
-enqueue one task at a time: 1.9 times the throughput; with synchronous=full one fsync serves them all.
+enqueue one task at a time (2 cores, busy): 12,000 instead of 3,500 tasks per second, and with synchronous=full,
+where one fsync then serves them all, 5,000 instead of 350.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Announcer(Protocol):
     """Who is told what a transaction did: asked before the commit, told after it."""
 
     def prepare(self, done: Sequence[Transaction]) -> Callable[[], None]: ...
+    def close(self) -> None: ...
 
 
 class Worker:
@@ -58,7 +60,7 @@ class Worker:
 
     def _run(self) -> None:
         try:
-            connection = connect(self._settings)
+            connection = connect(self._settings, reading=self._announcer is None)
         except Exception as error:
             self._refuse(error)
         else:
@@ -67,6 +69,8 @@ class Worker:
             finally:
                 with contextlib.suppress(sqlite3.Error):
                     connection.close()
+        if self._announcer:
+            self._announcer.close()
         assert self._ended is not None
         self._ended()
 
@@ -108,12 +112,12 @@ class Worker:
             with contextlib.suppress(sqlite3.Error):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-            if len(batch) > 1:
-                # Nothing of the whole was kept: each for itself, so that only the culprit fails.
-                for job in batch:
+            for job in batch:
+                if len(batch) > 1:
+                    # Nothing of the whole was kept: each for itself, so that only the culprit fails.
                     self._carry_out(connection, [job])
-            else:
-                batch[0].deliver(None, self._translated(error))
+                else:
+                    job.deliver(None, self._translated(error))
             return
         for job, (result, failure) in zip(batch, answers, strict=True):
             job.deliver(result, failure)

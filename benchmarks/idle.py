@@ -1,0 +1,53 @@
+"""What a worker costs that has nothing to do. Linux only: elsewhere there are no figures."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from functools import partial
+from pathlib import Path
+
+from benchmarks.case import OURS, Case, Figures, Size
+from benchmarks.place import fresh_url
+from benchmarks.program import started
+
+#: Seconds after the start before it counts as idle.
+SETTLE = 1.5
+
+
+def cases(kind: str) -> list[Case]:
+    return [Case(OURS, "idle", partial(_idle, kind), once=True)] if Path("/proc/self/statm").exists() else []
+
+
+async def _idle(kind: str, size: Size) -> Figures:
+    with fresh_url(kind) as url:
+        async with started(url) as worker:
+            await asyncio.sleep(SETTLE)
+            parts = {"worker": worker}
+            for child in _children(worker):
+                parts["its keeper"] = child  # the only child a worker without task processes has
+            before = {name: _cpu_seconds(pid) for name, pid in parts.items()}
+            await asyncio.sleep(size.idle_seconds)
+            figures = {}
+            for name, pid in parts.items():
+                used = _cpu_seconds(pid) - before[name]
+                figures[f"idle {name}, CPU, %"] = 100 * used / size.idle_seconds
+                figures[f"idle {name}, memory, MB"] = _resident(pid) / 1e6
+    return figures
+
+
+def _children(pid: int) -> list[int]:
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for children in lists for child in children.read_text().split()]
+
+
+def _cpu_seconds(pid: int) -> float:
+    """User and system time, from the scheduler's nanoseconds: clock ticks are too coarse for what is idle."""
+    total = 0
+    for thread in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        total += int(thread.read_text().split()[0])
+    return total / 1e9
+
+
+def _resident(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,1 @@
+"""Others, to compare with in the same run."""

@@ -1,0 +1,40 @@
+# mypy: ignore-errors
+"""Run by huey's own Python: prints tasks per second. Knows nothing of asynqio."""
+
+import logging
+import sys
+import threading
+import time
+
+from huey import SqliteHuey
+
+what, path, count, threads = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+huey = SqliteHuey(filename=path, results=False, fsync=False, journal_mode="wal")
+logging.getLogger("huey").setLevel(logging.ERROR)
+lock = threading.Lock()
+over = threading.Event()
+left = count
+
+
+@huey.task()
+def noop(to, subject, template, customer):
+    global left
+    with lock:
+        left -= 1
+        if not left:
+            over.set()
+
+
+began = time.perf_counter()
+for _ in range(count):
+    noop("ann@example.org", "Welcome", "welcome-2026", 4711)
+if what == "drain":
+    consumer = huey.create_consumer(workers=threads, worker_type="thread", periodic=False, initial_delay=0.01)
+    began = time.perf_counter()
+    consumer.start()
+    over.wait()
+    taken = time.perf_counter() - began
+    consumer.stop()
+else:
+    taken = time.perf_counter() - began
+print(count / taken)

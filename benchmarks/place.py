@@ -1,0 +1,31 @@
+"""Where a case works: a fresh store that is gone afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+
+from asynqio import open_broker
+from asynqio.brokers.base import Store
+
+_numbers = itertools.count(1)
+
+
+@contextlib.contextmanager
+def fresh_url(kind: str) -> Iterator[str]:
+    """The URL of a store of this kind in which nothing is."""
+    if kind == "memory":
+        yield f"memory://bench-{next(_numbers)}"
+        return
+    with tempfile.TemporaryDirectory(prefix="asynqio-bench-") as directory:
+        yield f"sqlite:///{directory}/tasks.db"
+
+
+@contextlib.asynccontextmanager
+async def fresh_store(kind: str) -> AsyncIterator[Store]:
+    """A store of this kind in which nothing is, open."""
+    with fresh_url(kind) as url:
+        async with open_broker(url) as store:
+            yield store

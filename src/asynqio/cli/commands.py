@@ -1,0 +1,141 @@
+"""The commands and their options. What a command does is in a module of its own, loaded when it is called:
+`asynqio --help` has to be there at once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Context, Exit, Option, Typer
+
+# Without rich's markup: loading rich for a page of help takes longer than everything else together.
+commands = Typer(
+    help="asynqio: a distributed task queue.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+config = Typer(help="Look at the configuration.", rich_markup_mode=None)
+commands.add_typer(config, name="config")
+
+
+class Level(StrEnum):
+    """How much is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+ConfigFile = Annotated[
+    Path | None,
+    Option("--config", metavar="FILE", help="Configuration file; asynqio.toml if there is one."),
+]
+Json = Annotated[bool, Option("--json", help="Print JSON, for scripts.")]
+
+
+@commands.callback(invoke_without_command=True)
+def everything(
+    context: Context,
+    version: Annotated[bool, Option("--version", help="Print the version and exit.")] = False,
+    debug: Annotated[bool, Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    if version:
+        from asynqio.cli.version import show_version
+
+        show_version(as_json=False)
+        raise Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@commands.command()
+def worker(
+    target: Annotated[str, Argument(metavar="MODULE:APP", help="Where the App is, such as shop.tasks:app.")],
+    broker: Annotated[
+        str | None, Option(metavar="URL", help="Use this broker instead of the one of the App.")
+    ] = None,
+    processes: Annotated[
+        int, Option("--processes", "-p", min=1, help="Worker servers, each a process of its own.")
+    ] = 1,
+    concurrency: Annotated[
+        int | None, Option("--concurrency", "-c", help="Tasks at the same time, per worker server.")
+    ] = None,
+    queues: Annotated[
+        str | None,
+        Option(
+            "--queues", "-q", metavar="NAMES", help="Queues and their weights, such as critical=6,default=3."
+        ),
+    ] = None,
+    strict: Annotated[
+        bool | None, Option("--strict", help="Empty the queue of the highest weight first, always.")
+    ] = None,
+    task_processes: Annotated[
+        int | None,
+        Option(help='Processes for tasks with run_in="process", per worker server; 0: one per CPU.'),
+    ] = None,
+    shutdown_timeout: Annotated[
+        float | None, Option(metavar="SECONDS", help="How long running tasks may go on when it ends.")
+    ] = None,
+    lease: Annotated[
+        float | None, Option(metavar="SECONDS", help="Without a sign of life, tasks are given to others.")
+    ] = None,
+    unknown_tasks: Annotated[
+        str | None,
+        Option(metavar="POLICY", help="Tasks without a handler here: defer, fail or archive."),
+    ] = None,
+    config: ConfigFile = None,
+    log_level: Annotated[Level, Option(case_sensitive=False, help="How much is logged.")] = Level.INFO,
+    reload: Annotated[bool, Option("--reload", help="Start again whenever a .py file changes.")] = False,
+) -> None:
+    """Run the tasks of an App.
+
+    Other settings come from the configuration file and from ASYNQIO_… variables: see `asynqio config check`.
+
+    INT (Ctrl-C) and TERM end it when its tasks are done, a second INT at once; TSTP takes no new tasks.
+    """
+    from asynqio.cli.worker import Order, run
+
+    settings = {
+        "concurrency": concurrency,
+        "queues": queues,
+        "strict_priority": strict,
+        "processes": task_processes,
+        "shutdown_timeout": shutdown_timeout,
+        "lease": lease,
+        "unknown_tasks": unknown_tasks,
+    }
+    given = {name: value for name, value in settings.items() if value is not None}
+    raise Exit(run(Order(target, broker, given, config, log_level.value), processes=processes, reload=reload))
+
+
+@commands.command()
+def version(json: Json = False) -> None:
+    """Print the versions of asynqio and of what it stands on."""
+    from asynqio.cli.version import show_version
+
+    show_version(as_json=json)
+
+
+@config.command("check")
+def check(file: ConfigFile = None, json: Json = False) -> None:
+    """Print every setting of a worker, where it came from, and everything that is wrong."""
+    from asynqio.cli.settings import show_settings
+
+    raise Exit(show_settings(file, as_json=json))
+
+
+@commands.command()
+def demo(
+    seconds: Annotated[
+        float | None, Option(min=0.5, metavar="N", help="Stop after so many seconds; else at Ctrl-C.")
+    ] = None,
+    broker: Annotated[str, Option(metavar="URL", help="Where the tasks are kept.")] = "memory://",
+) -> None:
+    """See it work: a worker and a stream of realistic tasks, live."""
+    from asynqio.cli.demo.show import run
+
+    raise Exit(run(broker, seconds))

@@ -1,0 +1,46 @@
+"""The entry point: runs a command and turns what goes wrong into one clear line and an exit status.
+
+0: done. 1: it failed. 2: the command line or the configuration is wrong, and trying again cannot help.
+
+Task processes import this module again when they start, so it imports nothing itself.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """What `asynqio` and `python -m asynqio` run. Ends by SystemExit."""
+    arguments = sys.argv[1:]
+    # Taken out here, so that it works before and after the command's name.
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        from asynqio.cli.commands import commands
+    except ModuleNotFoundError as missing:
+        if missing.name not in ("typer", "click"):
+            raise
+        sys.exit("asynqio: the command line needs typer and rich: pip install 'asynqio[cli]'")
+    try:
+        commands(arguments, prog_name="asynqio")
+    except Exception as error:
+        from asynqio import AsynqioError
+
+        if debug or not isinstance(error, AsynqioError):
+            raise
+        sys.exit(_explain(error))
+
+
+def _explain(error: Exception) -> int:
+    """Say what is wrong, each problem on a line of its own; the exit status."""
+    from asynqio import ConfigError
+
+    wrong = isinstance(error, ConfigError)
+    for problem in error.problems if isinstance(error, ConfigError) else [str(error)]:
+        print(f"asynqio: {problem}", file=sys.stderr)
+    return 2 if wrong else 1
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Applications for the command line to run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+#: Enqueues what it reads from standard input: `nap 0.5` makes a task that sleeps so long.
+TALKER = """
+import asyncio, contextlib, os, sys
+from asynqio import App
+
+app = App("memory://")
+
+@app.task
+async def nap(seconds: float, name: str) -> None:
+    print("begins", name, flush=True)
+    await asyncio.sleep(seconds)
+    print("ended", name, flush=True)
+
+@app.lifespan
+@contextlib.asynccontextmanager
+async def listening():
+    async def read():
+        reader = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        while line := (await reader.readline()).decode().split():
+            await nap.enqueue(float(line[0]), line[1])
+            print("took", line[1], flush=True)
+    if "FIRST" in os.environ:
+        await nap.enqueue(float(os.environ["FIRST"]), "first")
+    reading = asyncio.create_task(read())
+    yield {}
+    reading.cancel()
+    print("lifespan over", os.getpid(), flush=True)
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """A directory with the module `talker`."""
+    (tmp_path / "talker.py").write_text(TALKER)
+    return tmp_path

@@ -1,0 +1,68 @@
+"""When a group of tasks is ripe to become one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asynqio.core.groups import GroupRule
+
+NOW = 1000.0
+
+
+@pytest.mark.parametrize(
+    ("rule", "size", "oldest", "newest", "count"),
+    [
+        # nothing to take
+        (GroupRule(), 0, 0, 0, 0),
+        # grace: nobody joined for so long
+        (GroupRule(grace=60), 3, 900, 941, 0),
+        (GroupRule(grace=60), 3, 900, 940, 3),
+        (GroupRule(grace=0), 1, 1000, 1000, 1),
+        # max_delay: the oldest waited for so long, whatever else came
+        (GroupRule(grace=60, max_delay=100), 3, 901, 999, 0),
+        (GroupRule(grace=60, max_delay=100), 3, 900, 999, 3),
+        (GroupRule(grace=60, max_delay=0), 3, 0, 999, 0),
+        # max_size: at once, and never more
+        (GroupRule(grace=60, max_size=5), 4, 999, 999, 0),
+        (GroupRule(grace=60, max_size=5), 5, 999, 999, 5),
+        (GroupRule(grace=60, max_size=5), 12, 999, 999, 5),
+        (GroupRule(grace=60, max_size=5), 4, 900, 940, 4),
+        (GroupRule(grace=60, max_delay=100, max_size=5), 3, 900, 999, 3),
+    ],
+)
+def test_a_group_is_ripe_by_size_delay_or_grace(
+    rule: GroupRule, size: int, oldest: float, newest: float, count: int
+) -> None:
+    assert rule.ripe(size, oldest, newest, NOW) == count
+
+
+rules = st.builds(
+    GroupRule,
+    grace=st.integers(0, 100).map(float),
+    max_delay=st.integers(0, 100).map(float),
+    max_size=st.integers(0, 5),
+)
+
+
+@given(rules, st.integers(1, 9), st.integers(0, 200), st.integers(0, 200))
+def test_a_group_that_is_not_ripe_is_ripe_exactly_when_it_says(
+    rule: GroupRule, size: int, oldest: int, spread: int
+) -> None:
+    newest = oldest + spread
+    at = rule.ripe_at(oldest, newest)
+    if rule.max_size and size >= rule.max_size:
+        assert rule.ripe(size, oldest, newest, oldest) == rule.max_size
+    else:
+        assert rule.ripe(size, oldest, newest, at - 1) == 0
+        assert rule.ripe(size, oldest, newest, at) == size
+
+
+@given(rules, st.integers(0, 9), st.integers(0, 200), st.integers(0, 200), st.integers(0, 500))
+def test_never_more_than_there_are_nor_than_allowed(
+    rule: GroupRule, size: int, oldest: int, spread: int, now: int
+) -> None:
+    count = rule.ripe(size, oldest, oldest + spread, now)
+    assert 0 <= count <= size
+    assert not rule.max_size or count <= rule.max_size
