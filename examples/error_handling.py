@@ -48,7 +48,7 @@ if __name__ == "__main__":
 
 # Output:
 # InvalidName: queue ' ' must not be blank
-# InvalidOption: timeout=-1 must be more than 0 (leave it out for none)
+# InvalidOption: timeout=-1 must be more than 0 (leave it out for the default)
 # ConflictingOptions: process_at and process_in exclude each other: say when, or how long from now, not both
 # ZeroDivisionError: division by zero
 # the payload does not fit the handler of 'divide': Expected `int`, got `str` - at `$.b`

@@ -44,5 +44,5 @@ if __name__ == "__main__":
 # DuplicateTask: a unique task 'resize' with this payload already exists in queue 'default'
 # taken
 # taken
-# InvalidOption: timeout=-1 must be more than 0 (leave it out for none)
+# InvalidOption: timeout=-1 must be more than 0 (leave it out for the default)
 # done: 1002 sum: 500500

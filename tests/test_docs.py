@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from asynqio import ServerConfig, errors
+from asynqio.cli.commands import commands
 from asynqio.core.lifecycle import MOVES
 from asynqio.core.task import OPTION_NAMES, TaskDefaults
 from tests.pages import PAGES, ROOT, Program, blocks_of, programs_of, tables_of
@@ -154,6 +156,13 @@ def test_every_task_option_is_listed() -> None:
     for name, row in rows.items():
         everywhere = name in TaskDefaults.__annotations__
         assert row[4] == ("everywhere" if everywhere else "one task"), name
+
+
+def test_every_option_of_the_worker_command_is_listed() -> None:
+    rows = [row[0] for row in tables_of(DOCS / "reference" / "cli.md")]
+    listed = {match[0] for row in rows if (match := re.match(r"--[a-z-]+", row))}
+    worker = typer.main.get_command(commands).commands["worker"]  # type: ignore[attr-defined]
+    assert listed == {name for option in worker.params for name in option.opts if name.startswith("--")}
 
 
 def tree_of(text: str) -> dict[str, str]:

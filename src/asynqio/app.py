@@ -254,8 +254,8 @@ class App:
         if self._sync is None:
             from asynqio.sync import Client as SyncClient
 
-            self._sync = SyncClient(self.broker, max_payload=self._max_payload, **self._defaults)
-            self._sync.open(own_broker=self._owned)
+            client = SyncClient(self.broker, max_payload=self._max_payload, **self._defaults)
+            self._sync = client.open(own_broker=self._owned)
         return self._sync
 
     # --- consuming --------------------------------------------------------------------------------

@@ -11,6 +11,17 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+def refuse_loop() -> None:
+    """Raises RuntimeError on a thread that runs an event loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        "this thread runs an event loop, and a blocking call would stop it: use the async interface"
+    )
+
+
 class Portal:
     """Runs coroutines on a loop of its own, from any thread, until `close`."""
 
@@ -22,18 +33,14 @@ class Portal:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
+        # Here, not in `close`: the thread that closes may have a running loop of its own.
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
 
     def call(self, function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """What the coroutine function returns. Raises RuntimeError on a thread that runs an event loop: it
         would be blocked; await the async interface there."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            pass
-        else:
-            raise RuntimeError(
-                "this thread runs an event loop, and a blocking call would stop it: use the async interface"
-            )
+        refuse_loop()
         future = asyncio.run_coroutine_threadsafe(function(*args, **kwargs), self._loop)
         try:
             return future.result()
@@ -46,5 +53,3 @@ class Portal:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.close()

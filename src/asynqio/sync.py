@@ -24,7 +24,7 @@ from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskState
 from asynqio.core.task import DEFAULT_MAX_PAYLOAD, Task, TaskOptions
 from asynqio.errors import EnqueueError
-from asynqio.portal import Portal
+from asynqio.portal import Portal, refuse_loop
 
 T = TypeVar("T")
 
@@ -42,9 +42,11 @@ class _Facade:
     def open(self, *, own_broker: bool | None = None) -> Self:
         """What `with` does; for objects that live as long as the process."""
         if self._portal is None:
-            self._portal = Portal()
             if own_broker is not None:
                 self._owned = own_broker
+            if self._owned:
+                refuse_loop()
+            self._portal = Portal()
             if self._owned:
                 try:
                     self._portal.call(self.broker.__aenter__)
