@@ -55,6 +55,8 @@ def name_of(path: Path) -> str:
 
 def package_of(module: str) -> str:
     """The folder below asynqio that a module lives in, brokers by kind: `asynqio.brokers.memory`."""
+    if module == "asynqio.__main__":
+        return "asynqio.cli"  # `python -m asynqio` is the command line
     parts = module.split(".")
     return ".".join(parts[:3] if parts[1:2] == ["brokers"] else parts[:2])
 
