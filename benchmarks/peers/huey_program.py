@@ -7,9 +7,20 @@ import threading
 import time
 
 from huey import SqliteHuey
+from huey.storage import SqliteStorage
+
+
+class Storage(SqliteStorage):
+    """synchronous = NORMAL, as asynqio has it: huey itself knows only OFF and FULL."""
+
+    def _create_connection(self):
+        connection = super()._create_connection()
+        connection.execute("PRAGMA synchronous = 1")
+        return connection
+
 
 what, path, count, threads = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-huey = SqliteHuey(filename=path, results=False, fsync=False, journal_mode="wal")
+huey = SqliteHuey(filename=path, storage_class=Storage, results=False, journal_mode="wal")
 logging.getLogger("huey").setLevel(logging.ERROR)
 lock = threading.Lock()
 over = threading.Event()

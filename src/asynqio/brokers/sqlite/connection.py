@@ -5,11 +5,12 @@ Looked at before anything is changed: somebody else's database stays as it is.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from asynqio.brokers.sqlite.problems import is_busy, translate, unwritable
@@ -82,12 +83,26 @@ def _number(connection: sqlite3.Connection, question: str) -> int:
     return int(connection.execute(question).fetchone()[0])
 
 
+@contextlib.contextmanager
+def _moment(connection: sqlite3.Connection) -> Iterator[None]:
+    """What is read within belongs together."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+
+
 def _check(connection: sqlite3.Connection, path: str) -> int:
     """The version of the database; 0 for a file that is new."""
-    owner = _number(connection, "PRAGMA application_id")
-    version = _number(connection, "PRAGMA user_version")
+    # Of one moment: somebody else may be making the tables right now.
+    moment = contextlib.nullcontext() if connection.in_transaction else _moment(connection)
+    with moment:
+        owner = _number(connection, "PRAGMA application_id")
+        version = _number(connection, "PRAGMA user_version")
+        tables = _number(connection, "SELECT count(*) FROM sqlite_master")
     if owner != APPLICATION_ID:
-        if owner or version or _number(connection, "SELECT count(*) FROM sqlite_master"):
+        if owner or version or tables:
             raise VersionMismatch(f"{path} is the database of another program: name another file")
         return 0
     newest = max(migrations())
