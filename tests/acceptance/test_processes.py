@@ -81,7 +81,6 @@ def test_a_task_that_keeps_killing_its_worker_is_archived_and_the_others_go_on(s
     assert stage.stats().archived == 1
 
 
-@pytest.mark.xfail(reason="whatever is in flight beside a poisoned task is archived with it")
 @pytest.mark.parametrize("seconds", [0.01, 1.0])
 def test_who_runs_beside_a_poisoned_task_is_not_taken_for_poison(stage: Stage, seconds: float) -> None:
     beside = [tasks.in_thread.task(seconds) for _ in range(8)]

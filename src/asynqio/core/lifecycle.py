@@ -114,7 +114,13 @@ class Aborted(msgspec.Struct, frozen=True):
     """The server stops before the handler came back: somebody else runs the task, as if we never had."""
 
 
-Outcome: TypeAlias = Succeeded | Failed | Aborted
+class Postponed(msgspec.Struct, frozen=True):
+    """The server cannot run it now, and says when to try again; as if it never had the task."""
+
+    seconds: float
+
+
+Outcome: TypeAlias = Succeeded | Failed | Aborted | Postponed
 
 #: The outcome of most attempts, made once.
 DONE = Succeeded()
@@ -183,6 +189,8 @@ def decide(lease: Lease, outcome: Outcome, now: float, policy: Policy, chance: f
             return Settlement(lease, None, message, processed=True)
         case Aborted():
             return Settlement(lease, _S.PENDING, message)
+        case Postponed(seconds):
+            return Settlement(lease, _S.RETRY, message, now + seconds)
         case Failed(error):
             return _decide_failure(lease, error, now, policy, chance)
 

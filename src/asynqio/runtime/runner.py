@@ -25,6 +25,7 @@ from asynqio.core.lifecycle import (
     Lease,
     Outcome,
     Policy,
+    Postponed,
     Settlement,
     Succeeded,
     decide,
@@ -43,6 +44,9 @@ from asynqio.runtime.slots import Slots
 from asynqio.runtime.threads import Threads
 
 log = logging.getLogger("asynqio.server")
+
+#: Seconds that a suspect waits while another one runs.
+SUSPECT_DELAY = 1.0
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -95,6 +99,8 @@ class Runner:
         #: What the lifespan hook provided, for handlers.
         self.state: Mapping[str, Any] = state if state is not None else {}
         self.running: dict[tuple[str, str], Attempt] = {}
+        #: The attempt started last at a task that may be poison.
+        self._suspect: Attempt | None = None
         self.processed = 0
         self.failed = 0
         self._router = router
@@ -110,11 +116,27 @@ class Runner:
         now = self.clock.now()
         create_task = asyncio.get_running_loop().create_task
         for lease in leases:
-            attempt = Attempt(self, lease, now)
             message = lease.message
+            suspect = message.crashes and message.crashes >= self._policy.max_crashes - 1
+            if suspect and self._suspect is not None and not self._suspect.finished:
+                self._postpone(lease, now)
+                continue
+            attempt = Attempt(self, lease, now)
+            if suspect:
+                self._suspect = attempt
             self.running[message.queue, message.id] = attempt
             self._deadlines.arm(attempt, now)
             attempt.asyncio_task = create_task(self._run(attempt))
+
+    def _postpone(self, lease: Lease, now: float) -> None:
+        """Do not start this one beside the suspect that runs.
+
+        When a task kills its server, its neighbours are in flight too and look as guilty. So of those whose
+        next crash would archive them only one runs at a time: the poison dies alone, the others get through.
+        """
+        seconds = SUSPECT_DELAY * (0.5 + self._random.random())
+        self._settler.add(decide(lease, Postponed(seconds), now, self._policy))
+        self._slots.release()
 
     def is_running(self, lease: Lease) -> bool:
         """Whether this very lease is being worked on here."""
