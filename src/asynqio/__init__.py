@@ -14,6 +14,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from asynqio.app import App as App
     from asynqio.brokers import open_broker as open_broker
+    from asynqio.brokers.base import Moved as Moved
+    from asynqio.brokers.base import Store as Store
     from asynqio.client import Client as Client
     from asynqio.config import Setting as Setting
     from asynqio.config import load as load_config
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "app": ["App"],
     "brokers": ["open_broker"],
+    "brokers.base": ["Moved", "Store"],
     "client": ["Client"],
     "config": ["Setting", "parse_queues"],
     "core.cards": ["DayStats", "GroupStats", "QueueStats", "ServerCard", "WorkerCard"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from random import Random
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
@@ -16,7 +16,8 @@ from asynqio.core.message import TaskInfo
 from asynqio.core.retry import ExponentialRetry, FixedRetry, GoRetry, RetryLike, as_policy
 from asynqio.core.task import DEFAULT_MAX_PAYLOAD, Task, TaskDefaults, TaskOptions, merge
 from asynqio.errors import BrokerUnavailable, ConfigError, EnqueueError
-from asynqio.function import TaskFunction
+from asynqio.function import TaskFunction, module_name
+from asynqio.inspector import Inspector
 from asynqio.mux import Lane, M, Mux
 from asynqio.runtime.aggregator import Aggregate
 from asynqio.runtime.runner import OnError
@@ -124,7 +125,7 @@ class App:
         run_in: Lane,
         retry: RetryLike | None,
     ) -> TaskFunction[Any, Any, Any]:
-        name = type or f"{function.__module__}.{function.__qualname__}"
+        name = type or f"{module_name(function.__module__)}.{function.__qualname__}"
         if isinstance(retry, GoRetry | FixedRetry | ExponentialRetry):
             options = merge(options, {"retry": retry})
         declared: TaskFunction[Any, Any, Any] = TaskFunction(self, function, name, options, run_in=run_in)
@@ -243,7 +244,7 @@ class App:
         return await (await self.open()).enqueue_many(tasks, **options)
 
     async def result(
-        self, id: str, as_type: Any = Any, *, queue: str = "default", timeout: float | None = None
+        self, id: str | TaskInfo, as_type: Any = Any, *, queue: str = "default", timeout: float | None = None
     ) -> Any:
         """See `Client.result`."""
         return await (await self.open()).result(id, as_type, queue=queue, timeout=timeout)
@@ -257,6 +258,11 @@ class App:
             client = SyncClient(self.broker, max_payload=self._max_payload, **self._defaults)
             self._sync = client.open(own_broker=self._owned)
         return self._sync
+
+    @property
+    def inspector(self) -> Inspector:
+        """Looks at the queues and tasks of the broker; the app must be open."""
+        return Inspector(self.broker)
 
     # --- consuming --------------------------------------------------------------------------------
 
@@ -282,6 +288,14 @@ class App:
             random=random,
             **options,
         )
+
+    @contextlib.asynccontextmanager
+    async def running(self, **options: Unpack[ServerOptions]) -> AsyncIterator[Server]:
+        """A server in this process, until the end of the `async with` block: for tests, scripts and web
+        applications that do their own background work. Signals are left alone."""
+        await self.open()
+        async with self.server(**options).running(self.mux) as server:
+            yield server
 
     async def run_worker(
         self, *, config: ServerConfig | None = None, **options: Unpack[ServerOptions]

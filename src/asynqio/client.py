@@ -123,21 +123,24 @@ class Client:
 
     # --- out --------------------------------------------------------------------------------------
 
-    async def find(self, id: str, *, queue: str = "default") -> TaskInfo:
-        """What is known of a task now. Raises TaskNotFound."""
-        [info] = await self.broker.find([TaskRef(queue, id)])
+    async def find(self, id: str | TaskInfo, *, queue: str = "default") -> TaskInfo:
+        """What is known of a task now, by its id and queue or by what `enqueue` gave. Raises TaskNotFound."""
+        ref = _ref(id, queue)
+        [info] = await self.broker.find([ref])
         if info is None:
-            raise TaskNotFound(queue, id)
+            raise TaskNotFound(*ref)
         return info
 
     @overload
-    async def result(self, id: str, *, queue: str = ..., timeout: float | None = ...) -> Any: ...
+    async def result(
+        self, id: str | TaskInfo, as_type: type[T], *, queue: str = ..., timeout: float | None = ...
+    ) -> T: ...
     @overload
     async def result(
-        self, id: str, as_type: type[T], *, queue: str = ..., timeout: float | None = ...
-    ) -> T: ...
+        self, id: str | TaskInfo, as_type: Any = ..., *, queue: str = ..., timeout: float | None = ...
+    ) -> Any: ...
     async def result(
-        self, id: str, as_type: Any = Any, *, queue: str = "default", timeout: float | None = None
+        self, id: str | TaskInfo, as_type: Any = Any, *, queue: str = "default", timeout: float | None = None
     ) -> Any:
         """What the handler returned, as soon as it has: woken by a signal.
 
@@ -150,31 +153,33 @@ class Client:
             return info.result
         return payloads.decode(info.type, info.result, as_type)
 
-    async def wait(self, id: str, *, queue: str = "default", timeout: float | None = None) -> TaskInfo:
+    async def wait(
+        self, id: str | TaskInfo, *, queue: str = "default", timeout: float | None = None
+    ) -> TaskInfo:
         """Until the task is COMPLETED. Raises as `result` does."""
-        ref = TaskRef(queue, id)
+        ref = _ref(id, queue)
         loop = asyncio.get_running_loop()
         until = None if timeout is None else loop.time() + timeout
         with self.broker.watch([ended(ref)]) as watch:
             while True:
-                info = await self.find(id, queue=queue)
+                info = await self.find(ref.id, queue=ref.queue)
                 if info.state is TaskState.COMPLETED:
                     return info
                 if info.state is TaskState.ARCHIVED:
-                    raise TaskFailed(queue, id, info.last_error)
+                    raise TaskFailed(*ref, info.last_error)
                 if info.retention <= 0:
-                    raise ResultNotKept(queue, id)
+                    raise ResultNotKept(*ref)
                 left = POLL if until is None else until - loop.time()
                 if left <= 0:
-                    raise ResultTimeout(queue, id, timeout or 0.0, info.state)
+                    raise ResultTimeout(*ref, timeout or 0.0, info.state)
                 await watch.wait(min(left, POLL))
 
     # --- control ----------------------------------------------------------------------------------
 
-    async def cancel(self, id: str, *, queue: str = "default") -> None:
+    async def cancel(self, id: str | TaskInfo, *, queue: str = "default") -> None:
         """Tell whoever runs the task to stop. As in Go it then counts as failed and is retried, unless the
         handler decides otherwise. A task that is not running is not touched."""
-        await self.broker.cancel([TaskRef(queue, id)])
+        await self.broker.cancel([_ref(id, queue)])
 
     async def delete(self, ids: Sequence[str], *, queue: str = "default") -> list[Moved]:
         """Remove tasks that are not running; one answer per id."""
@@ -182,3 +187,7 @@ class Client:
 
     def __repr__(self) -> str:
         return f"Client({self.broker.url!r})"
+
+
+def _ref(id: str | TaskInfo, queue: str) -> TaskRef:
+    return id.ref if isinstance(id, TaskInfo) else TaskRef(queue, id)

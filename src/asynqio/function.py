@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack
 
 from asynqio.core.message import TaskInfo, TaskState
 from asynqio.core.payload import Binding, return_type
 from asynqio.core.task import Task, TaskOptions, check_name, merge
+from asynqio.errors import ResultNotKept
 from asynqio.mux import Lane, Next, check_lane, in_lane, in_process, target_of
 
 if TYPE_CHECKING:
     from asynqio.app import App
 
 P = ParamSpec("P")
+
 C = TypeVar("C")  # what calling the function gives: the result, or a coroutine of it
 R = TypeVar("R")  # the result
 
@@ -117,7 +121,10 @@ class TaskHandle(Generic[R]):
         return self.info.state
 
     async def result(self, timeout: float | None = None) -> R:
-        """What the function returned, as soon as it has. Raises as `Client.result` does."""
+        """What the function returned, as soon as it has. Raises as `Client.result` does, and ResultNotKept
+        at once when the task has no retention."""
+        if self.info.retention <= 0:
+            raise ResultNotKept(self.queue, self.id)
         client = await self._app.open()
         result: R = await client.result(self.id, self._result_type, queue=self.queue, timeout=timeout)
         return result
@@ -135,3 +142,14 @@ class TaskHandle(Generic[R]):
 
     def __repr__(self) -> str:
         return f"TaskHandle({self.info.type!r}, queue={self.queue!r}, id={self.id!r})"
+
+
+def module_name(module: str) -> str:
+    """The name under which workers import a module that is being run as a script."""
+    main = sys.modules.get("__main__")
+    if module != "__main__" or main is None:
+        return module
+    if main.__spec__ is not None:  # python -m package.tasks
+        return main.__spec__.name.removesuffix(".__main__")
+    file = getattr(main, "__file__", None)
+    return Path(file).stem if file else module

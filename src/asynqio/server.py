@@ -11,7 +11,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from random import Random
-from typing import Any, TypeAlias, TypedDict, Unpack
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
 from asynqio.brokers import open_broker
 from asynqio.brokers.base import Store
@@ -44,7 +44,7 @@ class ServerOptions(TypedDict, total=False):
     processes: int
     process_max_tasks: int
     process_max_memory: int
-    unknown_tasks: UnknownTask
+    unknown_tasks: UnknownTask | Literal["defer", "fail", "archive"]
     unknown_delay: float
     max_crashes: int
     stuck_after: float

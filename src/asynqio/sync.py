@@ -102,22 +102,26 @@ class Client(_Facade):
     ) -> list[TaskInfo | EnqueueError]:
         return self._through.call(self._client.enqueue_many, tasks, **options)
 
-    def find(self, id: str, *, queue: str = "default") -> TaskInfo:
+    def find(self, id: str | TaskInfo, *, queue: str = "default") -> TaskInfo:
         return self._through.call(self._client.find, id, queue=queue)
 
     @overload
-    def result(self, id: str, *, queue: str = ..., timeout: float | None = ...) -> Any: ...
-    @overload
-    def result(self, id: str, as_type: type[T], *, queue: str = ..., timeout: float | None = ...) -> T: ...
     def result(
-        self, id: str, as_type: Any = Any, *, queue: str = "default", timeout: float | None = None
+        self, id: str | TaskInfo, as_type: type[T], *, queue: str = ..., timeout: float | None = ...
+    ) -> T: ...
+    @overload
+    def result(
+        self, id: str | TaskInfo, as_type: Any = ..., *, queue: str = ..., timeout: float | None = ...
+    ) -> Any: ...
+    def result(
+        self, id: str | TaskInfo, as_type: Any = Any, *, queue: str = "default", timeout: float | None = None
     ) -> Any:
         return self._through.call(self._client.result, id, as_type, queue=queue, timeout=timeout)
 
-    def wait(self, id: str, *, queue: str = "default", timeout: float | None = None) -> TaskInfo:
+    def wait(self, id: str | TaskInfo, *, queue: str = "default", timeout: float | None = None) -> TaskInfo:
         return self._through.call(self._client.wait, id, queue=queue, timeout=timeout)
 
-    def cancel(self, id: str, *, queue: str = "default") -> None:
+    def cancel(self, id: str | TaskInfo, *, queue: str = "default") -> None:
         self._through.call(self._client.cancel, id, queue=queue)
 
     def delete(self, ids: Sequence[str], *, queue: str = "default") -> list[Moved]:

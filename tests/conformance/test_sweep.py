@@ -151,3 +151,19 @@ async def test_rule_15_what_is_too_old_leaves_the_archive(broker: Store, clock: 
     clock.advance(1)
     await bring(broker, clock, TaskState.ARCHIVED, entry("youngest"))
     assert await ids(broker, TaskState.ARCHIVED) == ["youngest", "young"]
+
+
+async def test_rule_15_what_grows_too_old_leaves_the_archive_by_sweeping_and_is_counted(
+    broker: Store, clock: FakeClock
+) -> None:
+    await broker.enqueue([entry("old")])
+    [held] = await broker.dequeue(["default"], 1, 30.0, "server")
+    await broker.settle([archived(held, clock.now())])
+    clock.advance(ARCHIVE_AGE - 1)
+    await broker.sweep(["default"], 10)
+    assert (await broker.stats(["default"]))[0].archived == 1
+    clock.advance(1)
+    await broker.sweep(["default"], 10)
+    [stats] = await broker.stats(["default"])
+    assert (stats.archived, stats.evicted_total) == (0, 1)
+    assert await broker.find([TaskRef("default", "old")]) == [None]

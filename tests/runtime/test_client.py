@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +24,7 @@ from asynqio import (
     TaskNotFound,
     TaskState,
 )
-from asynqio.errors import ConflictingOptions, InvalidName, InvalidOption, PayloadTooLarge
+from asynqio.errors import ConflictingOptions, InvalidName, InvalidOption, PayloadTooLarge, ResultNotKept
 from tests.runtime.waiting import within
 
 
@@ -185,3 +188,41 @@ async def test_deleting_and_canceling_by_id(app: App) -> None:
     assert (await client.find(info.id)).state is TaskState.PENDING
     answers = await client.delete([info.id, "nothing"])
     assert [answer.name for answer in answers] == ["DONE", "NOT_FOUND"]
+
+
+async def test_what_enqueue_gave_names_the_task_in_whatever_queue(app: App) -> None:
+    @app.task("work", queue="special", retention=60)
+    async def work() -> int:
+        return 7
+
+    async with app.running(queues={"special": 1}):
+        info = await app.enqueue(work.task())
+        assert await within(app.result(info, int)) == 7
+        assert (await app.inspector.task("special", info.id)).state is TaskState.COMPLETED
+
+
+async def test_a_handle_of_a_task_without_retention_says_at_once_that_no_result_is_kept(app: App) -> None:
+    @app.task("work")
+    async def work() -> int:
+        return 7
+
+    handle = await work.enqueue()
+    with pytest.raises(ResultNotKept, match="retention"):
+        await handle.result()
+
+
+def test_a_task_declared_in_a_script_is_named_as_workers_will_import_it(tmp_path: Path) -> None:
+    script = tmp_path / "jobs.py"
+    script.write_text(
+        "from asynqio import App\n"
+        "app = App('memory://')\n"
+        "@app.task\n"
+        "async def work() -> None: ...\n"
+        "if __name__ == '__main__':\n"
+        "    print(*app.tasks)\n"
+    )
+    for command in ([str(script)], ["-m", "jobs"]):
+        done = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+        )
+        assert done.stdout == "jobs.work\n"

@@ -18,14 +18,15 @@ Rules every broker keeps; `tests/conformance` is these sentences as tests:
 8.  `forward` moves due SCHEDULED and RETRY tasks to PENDING, earliest first; those that belong to a group go
     (back) to AGGREGATING.
 9.  `expired` only reads. What becomes of an abandoned task is decided by the same `decide`.
-10. `sweep` deletes what has outlived its retention and returns group batches whose time ran out to their
-    group.
+10. `sweep` deletes what has outlived its retention, trims the archive, and returns group batches whose time
+    ran out to their group.
 11. `merge_group` takes the merged task in and removes the members in one step, or neither.
 12. Time is the clock given at construction. Nothing blocks the event loop. `CancelledError` passes through.
 13. What is worth trying again is `BrokerUnavailable`; no driver's exception gets out.
 14. Stored bytes that cannot be decoded never stop anything: such a task is archived as `CORRUPT_TYPE` and
     counted (quarantine), its neighbours go on.
-15. An archive keeps at most `archive_limit` tasks per queue, the youngest, none older than `archive_age`.
+15. An archive keeps at most `ARCHIVE_LIMIT` tasks per queue, the youngest, none older than `ARCHIVE_AGE`;
+    what it drops is counted (`QueueStats.evicted_total`).
 """
 
 from __future__ import annotations

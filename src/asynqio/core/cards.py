@@ -61,6 +61,10 @@ class QueueStats(msgspec.Struct, frozen=True):
     failed: int = 0
     processed_total: int = 0
     failed_total: int = 0
+    #: Since the queue exists: archived tasks dropped because the archive was full or they were too old, and
+    #: stored bytes that were no task and are archived as `asynqio:corrupt`.
+    evicted_total: int = 0
+    quarantined_total: int = 0
 
     @property
     def size(self) -> int:

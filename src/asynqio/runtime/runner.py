@@ -29,12 +29,13 @@ from asynqio.core.lifecycle import (
     Settlement,
     Succeeded,
     decide,
+    error_text,
     every_error,
 )
 from asynqio.core.message import TaskMessage, TaskState
 from asynqio.core.retry import RETRY_HEADER, GoRetry, RetryPolicy, from_header
 from asynqio.core.task import Task
-from asynqio.errors import Directive, HandlerNotFound, NotSerializable, SkipRetry, TaskCanceled
+from asynqio.errors import Directive, HandlerNotFound, NotSerializable, SkipRetry, TaskCanceled, TaskTimeout
 from asynqio.runtime.attempt import Attempt, active_attempt
 from asynqio.runtime.child import Target
 from asynqio.runtime.deadlines import Deadlines
@@ -191,8 +192,8 @@ class Runner:
         try:
             if attempt.noted:
                 await self.notes.drain()
-            if isinstance(outcome, Failed):
-                await self._report(attempt, outcome.error)
+            if isinstance(outcome, Failed) and self._on_error is not None:
+                await self._tell(attempt, outcome.error)
         finally:
             self._finish(attempt, outcome)
 
@@ -205,29 +206,15 @@ class Runner:
             return reason  # a consequence of our own cancellation
         return Failed(error)
 
-    async def _report(self, attempt: Attempt, error: BaseException) -> None:
+    async def _tell(self, attempt: Attempt, error: BaseException) -> None:
+        """Call the application's hook."""
         message = attempt.lease.message
-        if not isinstance(error, Directive):
-            shown = (
-                error if error.__traceback__ is not None and not isinstance(error, HandlerNotFound) else None
-            )
-            log.warning(
-                "task %r (%s, queue %r, retried %d of %d) failed: %s",
-                message.id,
-                message.type,
-                message.queue,
-                message.retried,
-                message.max_retry,
-                error,
-                exc_info=shown,
-            )
-        if self._on_error is not None:
-            try:
-                answer = self._on_error(Task.received(message), error)
-                if inspect.isawaitable(answer):
-                    await answer
-            except Exception:
-                log.exception("the on_error hook failed on task %r", message.id)
+        try:
+            answer = self._on_error(Task.received(message), error) if self._on_error else None
+            if inspect.isawaitable(answer):
+                await answer
+        except Exception:
+            log.exception("the on_error hook failed on task %r", message.id)
 
     def _finish(self, attempt: Attempt, outcome: Outcome) -> None:
         if attempt.finished:
@@ -235,6 +222,8 @@ class Runner:
         attempt.finished = True
         message = attempt.lease.message
         settlement = self._decide(attempt, outcome)
+        if isinstance(outcome, Failed):
+            log_failure(outcome.error, settlement, self.clock.now())
         if settlement.processed:
             self.processed += 1
             self.failed += settlement.failed
@@ -268,3 +257,28 @@ def _encode(attempt: Attempt, value: Any) -> bytes | None:
     except NotSerializable as problem:
         # The work is done; running it again would not change what it returns.
         raise NotSerializable(problem.type, f"its result cannot be kept: {problem.reason}") from SkipRetry()
+
+
+def log_failure(error: BaseException, settlement: Settlement, now: float) -> None:
+    """Say what went wrong with an attempt, and what happens next."""
+    before, after = settlement.lease.message, settlement.message
+    match settlement.to:
+        case TaskState.RETRY if after.retried > before.retried:
+            following = f"retry {after.retried} of {after.max_retry} in {settlement.at - now:.1f} s"
+        case TaskState.RETRY:
+            following = f"put off for {settlement.at - now:.1f} s, not counted"
+        case TaskState.ARCHIVED:
+            following = "archived"
+        case _:
+            following = "dropped"
+    wanted = isinstance(error, Directive)
+    log.log(
+        logging.INFO if wanted else logging.WARNING,
+        "task %r (%s, queue %r): %s; %s",
+        before.id,
+        before.type,
+        before.queue,
+        error_text(error),
+        following,
+        exc_info=None if wanted or isinstance(error, HandlerNotFound | TaskTimeout) else error,
+    )

@@ -248,6 +248,7 @@ class MemoryBroker(MemoryInspection):
                     deleted += 1
                 if completed:
                     next_at.append(completed.next_at())
+                queue.trim(now)
                 for batch in [batch for batch in queue.batches.values() if batch.expires_at <= now]:
                     queue.release(batch)
                     topics.add(signals.grouped(queue.name))

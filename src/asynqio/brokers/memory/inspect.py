@@ -195,4 +195,5 @@ class MemoryInspection:
             failed=day.failed,
             processed_total=queue.total.processed,
             failed_total=queue.total.failed,
+            evicted_total=queue.evicted,
         )

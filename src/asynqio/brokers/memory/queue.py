@@ -102,7 +102,7 @@ class Queue:
         else:
             self.timelines[state].add(id, at)
             if state is TaskState.ARCHIVED:
-                self._trim(at)
+                self.trim(at)
 
     def lift(self, record: Record) -> None:
         """Take a record out of its container; it stays in `records`."""
@@ -143,7 +143,8 @@ class Queue:
         self.active[id] = record
         return Lease(record.message, expires_at, token)
 
-    def _trim(self, now: float) -> None:
+    def trim(self, now: float) -> None:
+        """Keep the archive within its bounds."""
         archived = self.timelines[TaskState.ARCHIVED]
         while len(archived) > ARCHIVE_LIMIT or (archived and archived.next_at() <= now - ARCHIVE_AGE):
             self.forget(self.records[archived.pop()])

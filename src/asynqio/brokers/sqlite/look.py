@@ -32,7 +32,7 @@ def stats(transaction: Transaction, queues: Sequence[str]) -> list[QueueStats]:
 
 
 def _stats(transaction: Transaction, queue: str) -> QueueStats:
-    paused, processed_total, failed_total = existing(transaction, queue)
+    paused, processed_total, failed_total, evicted, quarantined = existing(transaction, queue)
     now = transaction.now
     counts = dict(transaction.all(SQL.state_counts, queue=queue))
     since = transaction.value(SQL.waiting_since, queue=queue)
@@ -46,6 +46,8 @@ def _stats(transaction: Transaction, queue: str) -> QueueStats:
         failed=failed,
         processed_total=processed_total,
         failed_total=failed_total,
+        evicted_total=evicted,
+        quarantined_total=quarantined,
         **{state.value: counts.get(state.value, 0) for state in TaskState},
     )
 

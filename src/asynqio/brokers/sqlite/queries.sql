@@ -269,7 +269,7 @@ SELECT name FROM queues ORDER BY name;
 
 -- name: queue
 -- One queue's own figures.
-SELECT paused, processed, failed FROM queues WHERE name = :queue;
+SELECT paused, processed, failed, evicted, quarantined FROM queues WHERE name = :queue;
 
 -- name: set_paused
 -- Pause or resume; changes nothing when it is so already.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from asynqio.brokers import signals
 from asynqio.brokers.base import Expired, Forwarded, Swept
 from asynqio.brokers.sqlite.gather import dissolve
-from asynqio.brokers.sqlite.rows import Row, forget, place, quarantine, readable, sound
+from asynqio.brokers.sqlite.rows import Row, forget, place, quarantine, readable, sound, trim
 from asynqio.brokers.sqlite.sql import QUERIES as SQL
 from asynqio.brokers.sqlite.transaction import Transaction
 from asynqio.core.lifecycle import Lease
@@ -90,6 +90,7 @@ def sweep(transaction: Transaction, queues: Sequence[str], limit: int) -> Swept:
             dissolve(transaction, batch)
             transaction.topics.add(signals.grouped(queue))
         next_at.append(transaction.value(SQL.next_stale, queue=queue))
+        trim(transaction, queue, now)
         transaction.run(SQL.purge_locks, queue=queue, now=now)
     transaction.run(SQL.purge_cancels, old=now - CANCEL_AGE)
     return Swept(deleted, min((at for at in next_at if at is not None), default=None))
