@@ -19,11 +19,13 @@ class Listener:
     def __init__(self, broker: Store) -> None:
         self.broker = broker
         self.heard: asyncio.Queue[TaskRef] = asyncio.Queue()
+        self.all: list[TaskRef] = []
         self.task = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
         async with aclosing(self.broker.cancellations()) as refs:  # type: ignore[type-var]
             async for ref in refs:
+                self.all.append(ref)
                 self.heard.put_nowait(ref)
 
     async def ready(self) -> None:
@@ -79,8 +81,10 @@ async def test_what_was_canceled_before_somebody_listens_is_not_heard(broker: St
     await broker.cancel([ONE])
     listener = Listener(broker)
     await listener.ready()
-    await broker.cancel([TaskRef("default", "later")])
-    assert await listener.next() == TaskRef("default", "later")
+    later = TaskRef("default", "later")
+    await broker.cancel([later])
+    assert await listener.next() == later
+    assert ONE not in listener.all
     await listener.stop()
 
 
