@@ -8,7 +8,7 @@ from asynqio.brokers import signals
 from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, Store, Where
 from asynqio.core.groups import BATCH_LEASE, GroupRule
 from asynqio.core.lifecycle import Action
-from asynqio.core.message import TaskState
+from asynqio.core.message import TaskRef, TaskState
 from asynqio.testing import FakeClock
 from tests.builders import archived, entry, settlement
 from tests.conformance.looks import bring, entry_for, ids, locked, look, picture, put, state_of, take, woken

@@ -176,10 +176,11 @@ class Engine:
         left = list(self.runner.running.values())
         if left:
             log.info("%d handlers did not finish in time: their tasks are handed back", len(left))
-            for attempt in left:
+            # The last one first: each goes to the front of its queue, so they end up in their old order.
+            for attempt in reversed(left):
                 attempt.stop(Aborted())
             await self._wait_for_handlers(ABORT_GRACE, asyncio.Event())
-            for attempt in list(self.runner.running.values()):
+            for attempt in reversed(list(self.runner.running.values())):
                 self.runner.abandon(attempt)
         for loop in self._loops:
             await loop.stop()

@@ -7,7 +7,7 @@ app = App("memory://")
 Server("memory://", concurency=10)  # E: did you mean "concurrency"?
 Server("memory://", queues=["critical", "default"])  # E: [arg-type]
 Server("memory://", lease="30s")  # E: [arg-type]
-Server("memory://", unknown_tasks="defer")  # E: [arg-type]
+Server("memory://", unknown_tasks="burn")  # E: [arg-type]
 Server("memory://", retry=5)  # E: [arg-type]
 ServerConfig(concurrency="ten")  # E: [arg-type]
 ServerConfig(10)  # E: Too many positional arguments

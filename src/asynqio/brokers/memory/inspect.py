@@ -110,9 +110,10 @@ class MemoryInspection:
 
     async def pause(self, queue: str, paused: bool) -> bool:
         with self._store.lock:
-            state = self._store.queue(queue)
-            changed = state.paused is not paused
-            state.paused = paused
+            state = self._store.queue(queue) if paused else self._store.queues.get(queue)
+            changed = state is not None and state.paused is not paused
+            if state is not None:
+                state.paused = paused
         if not paused:
             self._store.signals.publish([signals.pending(queue)])
         return changed

@@ -106,8 +106,9 @@ def _rewrite(transaction: Transaction, row: Row, payload: bytes) -> None:
 
 
 def pause(transaction: Transaction, queue: str, paused: bool) -> bool:
-    transaction.run(SQL.ensure_queue, queue=queue)
-    if not paused:
+    if paused:
+        transaction.run(SQL.ensure_queue, queue=queue)
+    else:
         transaction.topics.add(signals.pending(queue))
     return bool(transaction.run(SQL.set_paused, queue=queue, paused=paused).rowcount)
 
