@@ -25,7 +25,7 @@ async def _idle(kind: str, size: Size) -> Figures:
             await asyncio.sleep(SETTLE)
             parts = {"worker": worker}
             for child in _children(worker):
-                parts["its keeper"] = child  # the only child a worker without task processes has
+                parts["worker's keeper"] = child  # the only child a worker without task processes has
             before = {name: _cpu_seconds(pid) for name, pid in parts.items()}
             await asyncio.sleep(size.idle_seconds)
             figures = {}
