@@ -19,7 +19,7 @@ POLICY = Policy(retry=FixedRetry(60.0))
 
 def message(id: str = "", type: str = "email:send", **fields: Any) -> TaskMessage:
     """A task message; a fresh id unless one is given."""
-    return TaskMessage(id or new_id(), type, **fields)
+    return TaskMessage(id or new_id(START), type, **fields)
 
 
 def entry(

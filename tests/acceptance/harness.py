@@ -39,6 +39,19 @@ def until(what: str, true: Callable[[], Any], timeout: float = 30.0, every: floa
     return found
 
 
+def children(pid: int) -> list[int]:
+    """The processes that a process has started and that still run."""
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    found = [int(child) for children in lists for child in children.read_text().split()]
+    return [child for child in found if Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process has started, and theirs."""
+    found = children(pid)
+    return [*found, *(further for child in found for further in descendants(child))]
+
+
 class Process:
     """One of our programs, in a process group of its own, and what it has said so far."""
 
@@ -82,11 +95,10 @@ class Process:
 
     def signal(self, number: signal.Signals, *, group: bool = False) -> None:
         """Send a signal to the process, or to its helpers (keeper, task processes) too."""
-        with contextlib.suppress(ProcessLookupError):
-            if group:
-                os.killpg(self.pid, number)
-            else:
-                os.kill(self.pid, number)
+        helpers = descendants(self.pid) if group else []
+        for pid in (self.pid, *helpers):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def wait(self, timeout: float = 30.0) -> int:
         """Until it has ended: its exit status."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
 from asynqio import TaskState
 from tests.acceptance import tasks
-from tests.acceptance.harness import BUSY, LEASE, Process, Stage, until
+from tests.acceptance.harness import BUSY, LEASE, Process, Stage, children, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + 2 * BUSY)]
 
@@ -101,7 +100,6 @@ def test_a_worker_that_is_stopped_with_its_keeper_loses_its_task_and_is_refused(
     assert stage.stats().failed_total == 1, "the lapse of the lease, and nothing else"
 
 
-@pytest.mark.xfail(reason="a keeper that dies is not missed, and P3 does not hold from then on")
 def test_a_keeper_that_dies_is_replaced(stage: Stage) -> None:
     worker = stage.worker(lease=LEASE)
     [first] = until("there is a keeper", lambda: children(worker.pid))
@@ -111,10 +109,3 @@ def test_a_keeper_that_dies_is_replaced(stage: Stage) -> None:
         return any(pid != first for pid in children(worker.pid))
 
     until("there is another one", replaced, timeout=LEASE + 3)
-
-
-def children(pid: int) -> list[int]:
-    """The processes that a process has started and that still run."""
-    lists = Path(f"/proc/{pid}/task").glob("*/children")
-    found = [int(child) for children in lists for child in children.read_text().split()]
-    return [child for child in found if Path(f"/proc/{child}/cmdline").read_bytes()]

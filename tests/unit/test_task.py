@@ -61,7 +61,7 @@ def test_a_task_without_options_gets_gos_defaults() -> None:
     assert (message.type, message.queue, message.payload) == ("email:send", "default", b"x")
     assert (message.max_retry, message.timeout, message.deadline) == (25, DEFAULT_TIMEOUT, 0.0)
     assert (message.unique_key, message.group, message.retention, message.headers) == ("", "", 0.0, {})
-    assert uuid.UUID(message.id).version == 4
+    assert uuid.UUID(message.id).version == 7
 
 
 def test_no_options_and_defaults_spelled_out_make_the_same_task() -> None:

@@ -8,6 +8,7 @@ and durations seconds, 0 meaning "none".
 from __future__ import annotations
 
 import enum
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -89,5 +90,7 @@ class TaskInfo(TaskMessage, frozen=True, omit_defaults=True, gc=False, kw_only=T
     @classmethod
     def of(cls, message: TaskMessage, state: TaskState, **facts: Any) -> TaskInfo:
         """The snapshot of `message` in `state`."""
-        shared = {name: getattr(message, name) for name in TaskMessage.__struct_fields__}
-        return cls(**shared, state=state, **facts)
+        return cls(*_fields_of(message), state=state, **facts)
+
+
+_fields_of = attrgetter(*TaskMessage.__struct_fields__)

@@ -27,8 +27,8 @@ class Deadlines:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
 
-    def arm(self, attempt: Attempt, now: float) -> None:
-        """Give the attempt its time, from `now` (wall clock) on (section 4.6)."""
+    def arm(self, attempt: Attempt, now: float, loop_now: float) -> None:
+        """Give the attempt its time, from now (by the wall clock and by the loop's) on (section 4.6)."""
         message = attempt.lease.message
         seconds = message.timeout
         if message.deadline:
@@ -36,14 +36,13 @@ class Deadlines:
             seconds = min(seconds, left) if seconds else left
         elif not seconds:
             seconds = DEFAULT_TIMEOUT
-        loop = asyncio.get_running_loop()
         attempt.deadline = now + seconds
-        at = attempt.loop_deadline = loop.time() + seconds
+        at = attempt.loop_deadline = loop_now + seconds
         if seconds <= 0:
             attempt.loop_deadline = math.inf
             attempt.stop(Failed(TaskTimeout(0.0)))  # its handler is not called at all
         elif at < self._timer_at:
-            self._set_timer(loop, at)
+            self._set_timer(asyncio.get_running_loop(), at)
 
     def suspend(self, attempt: Attempt) -> None:
         """Until it is armed again, only the task's absolute deadline ends the attempt."""

@@ -115,7 +115,8 @@ class Runner:
     def start(self, leases: Sequence[Lease]) -> None:
         """Start an attempt for each lease. The slots were taken before."""
         now = self.clock.now()
-        create_task = asyncio.get_running_loop().create_task
+        loop = asyncio.get_running_loop()
+        loop_now, create_task, arm = loop.time(), loop.create_task, self._deadlines.arm
         for lease in leases:
             message = lease.message
             suspect = message.crashes and message.crashes >= self._policy.max_crashes - 1
@@ -126,7 +127,7 @@ class Runner:
             if suspect:
                 self._suspect = attempt
             self.running[message.queue, message.id] = attempt
-            self._deadlines.arm(attempt, now)
+            arm(attempt, now, loop_now)
             attempt.asyncio_task = create_task(self._run(attempt))
 
     def _postpone(self, lease: Lease, now: float) -> None:
@@ -160,7 +161,7 @@ class Runner:
     def wait_ends(self, attempt: Attempt) -> None:
         """Its handler starts now, and so does its time."""
         attempt.started_at = self.clock.now()
-        self._deadlines.arm(attempt, self.clock.now())
+        self._deadlines.arm(attempt, self.clock.now(), asyncio.get_running_loop().time())
 
     def close(self) -> None:
         self._deadlines.close()

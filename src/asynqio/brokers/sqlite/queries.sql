@@ -64,9 +64,13 @@ UPDATE tasks SET at = :expires_at WHERE key = :key AND token = :token AND queue 
 UPDATE tasks SET at = :expires_at
 WHERE queue IN (SELECT name FROM queues) AND state = 'active' AND owner = :owner;
 
+-- name: held
+-- Tasks of one dequeue that are still leased.
+SELECT key, queue, id FROM tasks WHERE key IN (SELECT value FROM json_each(:keys)) AND token = :token;
+
 -- name: finish
--- A leased task is gone.
-DELETE FROM tasks WHERE key = :key AND token = :token AND queue = :queue AND id = :id;
+-- Leased tasks are gone.
+DELETE FROM tasks WHERE key IN (SELECT value FROM json_each(:keys)) AND token = :token;
 
 -- name: settle
 -- A leased task goes on in another state, changed.
