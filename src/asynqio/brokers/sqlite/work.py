@@ -65,6 +65,9 @@ def renew_owner(transaction: Transaction, owner: str, lease: float) -> int:
 
 
 def settle(transaction: Transaction, settlements: Sequence[Settlement]) -> list[bool]:
+    if len({settlement.lease.token for settlement in settlements}) < len(settlements):
+        # Whoever settles one lease twice is refused the second time: one after the other then.
+        return [settle(transaction, [settlement])[0] for settlement in settlements]
     counts: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
     archived: dict[str, float] = {}
     answers: list[bool] = []
@@ -76,7 +79,6 @@ def settle(transaction: Transaction, settlements: Sequence[Settlement]) -> list[
         queue, to = message.queue, settlement.to
         if to is None:
             held = settlement.lease.token in finished
-            finished.discard(settlement.lease.token)  # whoever settles twice in one batch is refused
         else:
             held = bool(_restate(transaction, settlement, next(numbers)))
         answers.append(held)
