@@ -25,9 +25,10 @@ from asynqio.runtime.keeping import KeeperJob
 log = logging.getLogger("asynqio.keeper")
 
 
-async def keep(job: KeeperJob, input: int) -> None:
+async def keep(job: KeeperJob, input: int, output: int) -> None:
     """Until the input ends."""
     async with open_broker(job.url) as broker:
+        os.write(output, b".")  # the server waits for this before it takes its first task
         silent_since = time.monotonic()
         reported = False
         while True:
@@ -62,7 +63,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as input:
         if line := input.readline():
-            asyncio.run(keep(msgspec.json.decode(line, type=KeeperJob), input.fileno()))
+            asyncio.run(keep(msgspec.json.decode(line, type=KeeperJob), input.fileno(), sys.stdout.fileno()))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ log = logging.getLogger("asynqio.server")
 #: Seconds between two presentations of the server card, and how often it may be missed.
 CARD_INTERVAL = 5.0
 CARDS_MISSED = 2
+#: Seconds the lease keeper may take to start.
+KEEPER_START = 30.0
 
 
 class Heartbeat:
@@ -103,6 +105,7 @@ class Heartbeat:
             await self._present()
             if self._use_keeper:
                 await self._start_keeper()
+                await self._wait_for_keeper()
             self._announce()
             await self._beat()
             if self._keeper is not None and self._keeper.stdin is not None:
@@ -119,11 +122,24 @@ class Heartbeat:
             "-m",
             KEEPER,
             stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
             process_group=0,  # a Ctrl-C of the terminal is not for it, not even before it can ignore one
         )
         job = KeeperJob(self._broker.url, self._card().id, self._lease, patience=self._lease / 4)
         assert keeper.stdin is not None
         keeper.stdin.write(msgspec.json.encode(job) + b"\n")
+
+    async def _wait_for_keeper(self) -> None:
+        """Until it watches: the very first task may hold the GIL."""
+        assert self._keeper is not None
+        assert self._keeper.stdout is not None
+        try:
+            async with asyncio.timeout(KEEPER_START):
+                ready = await self._keeper.stdout.read(1)
+        except TimeoutError:
+            ready = b""
+        if not ready:
+            log.warning("the lease keeper does not start: a handler that holds the GIL may lose its lease")
 
     async def _tick_keeper(self) -> None:
         keeper = self._keeper
