@@ -15,7 +15,7 @@ import typer
 from asynqio import ServerConfig, errors
 from asynqio.cli.commands import commands
 from asynqio.core.lifecycle import MOVES
-from asynqio.core.task import OPTION_NAMES, TaskDefaults
+from asynqio.core.options import OPTION_NAMES, TaskDefaults
 from tests.pages import PAGES, ROOT, Program, blocks_of, programs_of, tables_of
 
 DOCS = ROOT / "docs"

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from asynqio.core.message import TaskInfo as TaskInfo
     from asynqio.core.message import TaskMessage as TaskMessage
     from asynqio.core.message import TaskState as TaskState
+    from asynqio.core.options import TaskOptions as TaskOptions
     from asynqio.core.retry import ExponentialRetry as ExponentialRetry
     from asynqio.core.retry import FixedRetry as FixedRetry
     from asynqio.core.retry import GoRetry as GoRetry
     from asynqio.core.retry import RetryByException as RetryByException
     from asynqio.core.task import Task as Task
-    from asynqio.core.task import TaskOptions as TaskOptions
     from asynqio.errors import AsynqioError as AsynqioError
     from asynqio.errors import BadPayload as BadPayload
     from asynqio.errors import BrokerError as BrokerError
@@ -79,7 +79,8 @@ _HOMES = {
     "core.lifecycle": ["Action", "UnknownTask"],
     "core.message": ["TaskInfo", "TaskMessage", "TaskState"],
     "core.retry": ["ExponentialRetry", "FixedRetry", "GoRetry", "RetryByException"],
-    "core.task": ["Task", "TaskOptions"],
+    "core.options": ["TaskOptions"],
+    "core.task": ["Task"],
     "errors": [
         "AsynqioError",
         "BadPayload",

@@ -13,8 +13,9 @@ from asynqio.brokers.base import Store
 from asynqio.client import Client
 from asynqio.config import broker_url
 from asynqio.core.message import TaskInfo
+from asynqio.core.options import TaskDefaults, TaskOptions, merge
 from asynqio.core.retry import ExponentialRetry, FixedRetry, GoRetry, RetryLike, as_policy
-from asynqio.core.task import DEFAULT_MAX_PAYLOAD, Task, TaskDefaults, TaskOptions, merge
+from asynqio.core.task import DEFAULT_MAX_PAYLOAD, Task
 from asynqio.errors import BrokerUnavailable, ConfigError, EnqueueError
 from asynqio.function import TaskFunction, module_name
 from asynqio.inspector import Inspector

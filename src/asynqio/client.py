@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, Self, TypeVar, Unpack, overload
 
-from asynqio.brokers import open_broker
 from asynqio.brokers.base import Admission, Moved, Store
 from asynqio.brokers.signals import ended
-from asynqio.config import broker_url
+from asynqio.config import store_of
 from asynqio.core import payload as payloads
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
-from asynqio.core.task import DEFAULT_MAX_PAYLOAD, Entry, Task, TaskOptions, make_entry, merge
+from asynqio.core.options import TaskOptions, merge
+from asynqio.core.task import DEFAULT_MAX_PAYLOAD, Entry, Task, make_entry
 from asynqio.errors import (
     DuplicateTask,
     EnqueueError,
@@ -50,10 +50,7 @@ class Client:
         max_payload: int = DEFAULT_MAX_PAYLOAD,
         **defaults: Unpack[TaskOptions],
     ) -> None:
-        self._owned = broker is None or isinstance(broker, str)
-        self.broker: Store = (
-            open_broker(broker_url(broker)) if broker is None or isinstance(broker, str) else broker
-        )
+        self.broker, self._owned = store_of(broker)
         self._defaults = merge(defaults)
         self._max_payload = max_payload
         self._batcher: Batcher[Entry, Admission] = Batcher(self.broker.enqueue, CHUNK)

@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from asynqio.brokers import open_broker
+from asynqio.brokers.base import Store
 from asynqio.core.lifecycle import UnknownTask
 from asynqio.errors import ConfigError
 from asynqio.runtime.settings import ServerConfig
@@ -74,6 +76,14 @@ def broker_url(argument: str | None, environ: Mapping[str, str] | None = None) -
             [f"no broker: give a URL such as sqlite:///tasks.db or memory://, or set {BROKER_VARIABLE}"]
         )
     return url
+
+
+def store_of(broker: str | Store | None) -> tuple[Store, bool]:
+    """The broker that an argument means (None: that of the environment), and whether it is ours to open and
+    close. Raises ConfigError."""
+    if broker is None or isinstance(broker, str):
+        return open_broker(broker_url(broker)), True
+    return broker, False
 
 
 def parse_queues(text: str) -> dict[str, int]:

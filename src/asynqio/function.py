@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack
 
 from asynqio.core.message import TaskInfo, TaskState
+from asynqio.core.options import TaskOptions, check_name, merge
 from asynqio.core.payload import Binding, return_type
-from asynqio.core.task import Task, TaskOptions, check_name, merge
+from asynqio.core.task import Task
 from asynqio.errors import ResultNotKept
 from asynqio.mux import Lane, Next, check_lane, in_lane, in_process, target_of
 

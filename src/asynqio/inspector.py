@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Self
 
-from asynqio.brokers import open_broker
 from asynqio.brokers.base import Moved, Page, Store, Where
-from asynqio.config import broker_url
+from asynqio.config import store_of
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
@@ -18,10 +17,7 @@ class Inspector:
     """For people and for tools. Raises QueueNotFound where a queue is named that does not exist."""
 
     def __init__(self, broker: str | Store | None = None) -> None:
-        self._owned = broker is None or isinstance(broker, str)
-        self.broker: Store = (
-            open_broker(broker_url(broker)) if broker is None or isinstance(broker, str) else broker
-        )
+        self.broker, self._owned = store_of(broker)
 
     async def __aenter__(self) -> Self:
         if self._owned:

@@ -7,8 +7,9 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, TypeAlias, TypeVar, overload
 
+from asynqio.core.options import check_name
 from asynqio.core.retry import RetryLike, RetryPolicy, as_policy
-from asynqio.core.task import Task, check_name
+from asynqio.core.task import Task
 from asynqio.errors import ConfigError, HandlerNotFound
 from asynqio.runtime.attempt import active_attempt
 from asynqio.runtime.child import Target

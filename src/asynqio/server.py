@@ -13,9 +13,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from random import Random
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
-from asynqio.brokers import open_broker
 from asynqio.brokers.base import Store
-from asynqio.config import broker_url, load
+from asynqio.config import load, store_of
 from asynqio.core.cards import ServerCard
 from asynqio.core.lifecycle import Policy, UnknownTask, every_error
 from asynqio.core.retry import GoRetry, RetryLike, as_policy
@@ -91,10 +90,7 @@ class Server:
         if config is not None and options:
             raise ConfigError([f"give either config or {sorted(options)[0]}, not both"])
         self.config = config or load(options)[0]
-        self._owned = broker is None or isinstance(broker, str)
-        self.broker: Store = (
-            open_broker(broker_url(broker)) if broker is None or isinstance(broker, str) else broker
-        )
+        self.broker, self._owned = store_of(broker)
         self._retry = as_policy(retry) if retry is not None else GoRetry()
         self._is_failure = is_failure or every_error
         self._hooks = Hooks(on_error, aggregate, health_check)

@@ -16,13 +16,13 @@ from typing import Any, Self, TypeVar, Unpack, overload
 
 from asynqio import client as _client
 from asynqio import inspector as _inspector
-from asynqio.brokers import open_broker
 from asynqio.brokers.base import Moved, Store
-from asynqio.config import broker_url
+from asynqio.config import store_of
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskState
-from asynqio.core.task import DEFAULT_MAX_PAYLOAD, Task, TaskOptions
+from asynqio.core.options import TaskOptions
+from asynqio.core.task import DEFAULT_MAX_PAYLOAD, Task
 from asynqio.errors import EnqueueError
 from asynqio.portal import Portal, refuse_loop
 
@@ -33,10 +33,7 @@ class _Facade:
     """Opening and closing, for both."""
 
     def __init__(self, broker: str | Store | None) -> None:
-        self._owned = broker is None or isinstance(broker, str)
-        self.broker: Store = (
-            open_broker(broker_url(broker)) if broker is None or isinstance(broker, str) else broker
-        )
+        self.broker, self._owned = store_of(broker)
         self._portal: Portal | None = None
 
     def open(self, *, own_broker: bool | None = None) -> Self:

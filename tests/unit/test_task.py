@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynqio.core.message import TaskState
+from asynqio.core.options import DEFAULT_TIMEOUT, MAX_NAME, MAX_RETRY_LIMIT, TaskOptions, check_name, merge
 from asynqio.core.retry import (
     RETRY_HEADER,
     ExponentialRetry,
@@ -21,18 +22,7 @@ from asynqio.core.retry import (
     RetryFunction,
     from_header,
 )
-from asynqio.core.task import (
-    DEFAULT_MAX_PAYLOAD,
-    DEFAULT_TIMEOUT,
-    MAX_NAME,
-    MAX_RETRY_LIMIT,
-    Entry,
-    Task,
-    TaskOptions,
-    check_name,
-    make_entry,
-    merge,
-)
+from asynqio.core.task import DEFAULT_MAX_PAYLOAD, Entry, Task, make_entry
 from asynqio.core.unique import unique_key
 from asynqio.errors import (
     ConflictingOptions,

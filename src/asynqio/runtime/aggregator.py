@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 from asynqio.brokers.base import Admission, Broker
-from asynqio.brokers.signals import Watch, grouped
+from asynqio.brokers.signals import grouped
 from asynqio.core.groups import GroupBatch, GroupRule
-from asynqio.core.task import Task, make_entry, merge
-from asynqio.runtime.service import Service
+from asynqio.core.options import merge
+from asynqio.core.task import Task, make_entry
+from asynqio.runtime.service import WatchingService
 from asynqio.runtime.threads import Threads
 
 log = logging.getLogger("asynqio.server")
@@ -22,11 +23,9 @@ Aggregate: TypeAlias = Callable[[str, Sequence[Task]], Task | Awaitable[Task]]
 
 #: Batches claimed per call.
 BATCH = 10
-#: Look again after so many seconds at the latest.
-POLL = 7.0
 
 
-class Aggregator(Service):
+class Aggregator(WatchingService):
     """Claims ripe groups when they are ripe; a batch whose aggregation fails goes back to its group later."""
 
     name = "aggregator"
@@ -34,35 +33,18 @@ class Aggregator(Service):
     def __init__(
         self, broker: Broker, queues: Sequence[str], rule: GroupRule, aggregate: Aggregate, threads: Threads
     ) -> None:
-        self._broker = broker
+        super().__init__(broker, [grouped(queue) for queue in queues])
         self._queues = queues
         self._rule = rule
         self._aggregate = aggregate
         self._threads = threads
-        self._watch: Watch | None = None
-
-    async def open(self) -> None:
-        self._watch = self._broker.watch([grouped(queue) for queue in self._queues])
-
-    async def close(self) -> None:
-        if self._watch is not None:
-            self._watch.close()
 
     async def once(self) -> float:
-        assert self._watch is not None
-        self._watch.clear()
+        self.watch.clear()
         batches, next_at = await self._broker.claim_groups(self._queues, self._rule, BATCH)
         for batch in batches:
             await self._merge(batch)
-        if len(batches) == BATCH:
-            return 0.0
-        if next_at is None:
-            return POLL
-        return min(max(next_at - self._broker.clock.now(), 0.0) + 0.001, POLL)
-
-    async def rest(self, seconds: float) -> None:
-        assert self._watch is not None
-        await self._watch.wait(seconds)
+        return 0.0 if len(batches) == BATCH else self.until(next_at)
 
     async def _merge(self, batch: GroupBatch) -> None:
         members = [Task.received(message) for message in batch.messages]

@@ -12,7 +12,7 @@ import math
 from typing import TYPE_CHECKING
 
 from asynqio.core.lifecycle import Failed
-from asynqio.core.task import DEFAULT_TIMEOUT
+from asynqio.core.options import DEFAULT_TIMEOUT
 from asynqio.errors import TaskTimeout
 
 if TYPE_CHECKING:

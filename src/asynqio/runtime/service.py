@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Coroutine
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine, Iterable
 from random import Random
 from typing import Any
 
+from asynqio.brokers.base import Broker
+from asynqio.brokers.signals import Topic, Watch
 from asynqio.errors import BrokerUnavailable
 
 log = logging.getLogger("asynqio.server")
@@ -19,13 +22,13 @@ FIRST_BACKOFF, BACKOFF_CAP = 0.1, 5.0
 PATIENCE = 10.0
 
 
-class Service:
+class Service(ABC):
     """One duty. `once` does it and says in how many seconds it wants to run again (`math.inf`: when woken)."""
 
     name = "service"
 
-    async def once(self) -> float:
-        raise NotImplementedError
+    @abstractmethod
+    async def once(self) -> float: ...
 
     async def rest(self, seconds: float) -> None:
         """Wait; may be cut short by whatever wakes this service. Canceled at the stop, unlike `once`."""
@@ -33,11 +36,45 @@ class Service:
             await asyncio.get_running_loop().create_future()
         await asyncio.sleep(seconds)
 
-    async def open(self) -> None:
+    async def open(self) -> None:  # noqa: B027 - most need nothing
         """Before the first `once`."""
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027
         """After the last."""
+
+
+class WatchingService(Service):
+    """A duty that signals wake. `once` begins with `self.watch.clear()`: what comes after it is not missed."""
+
+    #: Look again after so many seconds even if no signal came: a lost one, or a clock that was set, costs no
+    #: more than this.
+    poll = 5.0
+
+    def __init__(self, broker: Broker, topics: Iterable[Topic]) -> None:
+        self._broker = broker
+        self._topics = tuple(topics)
+        self._watch: Watch | None = None
+
+    @property
+    def watch(self) -> Watch:
+        assert self._watch is not None, "open() comes first"
+        return self._watch
+
+    async def open(self) -> None:
+        self._watch = self._broker.watch(self._topics)
+
+    async def close(self) -> None:
+        self.watch.close()
+
+    async def rest(self, seconds: float) -> None:
+        await self.watch.wait(seconds)
+
+    def until(self, moment: float | None) -> float:
+        """The seconds to rest until then (None: nothing is known to come)."""
+        if moment is None:
+            return self.poll
+        # A timer may fire a hair early by this clock: a millisecond on top saves a useless look.
+        return min(max(moment - self._broker.clock.now(), 0.0) + 0.001, self.poll)
 
 
 class Loop:
