@@ -34,7 +34,7 @@ def thread() -> None:
 
 
 async def main() -> None:
-    async with app, app.server().running(app.mux):
+    async with app, app.running():
         first = await coroutine.enqueue()
         await asyncio.wait_for(coroutine_runs.wait(), 5)
         second = await thread.enqueue()

@@ -21,7 +21,7 @@ def hang() -> None:
 
 
 async def main() -> None:
-    async with app, app.server(processes=2).running(app.mux):
+    async with app, app.running(processes=2):
         handle, stuck = await count_primes.enqueue(10_000), await hang.enqueue()
         primes, pid = await handle.result(timeout=20)
         print("primes:", primes, "- in another process:", pid != os.getpid())

@@ -15,7 +15,7 @@ async def remind(due: float) -> bool:
 
 
 async def main() -> None:
-    async with app, app.server().running(app.mux):
+    async with app, app.running():
         in_a_while = remind.with_options(process_in=0.3)
         first = await in_a_while.enqueue(time.time() + 0.3)
         print("state:", first.state)

@@ -20,7 +20,7 @@ async def divide(a: int, b: int) -> float:
 
 
 async def main() -> None:
-    async with app, app.server().running(app.mux):
+    async with app, app.running():
         # Refused before anything is stored.
         for options in mistakes:
             try:

@@ -29,7 +29,7 @@ async def send_digest(user: str, texts: list[str]) -> None:
 
 async def main() -> None:
     # Ripe at three members; else after 60 s without a new one.
-    async with app, app.server(group_grace=60, group_max_size=3).running(app.mux):
+    async with app, app.running(group_grace=60, group_max_size=3):
         for text in ("a like", "a comment", "a follower"):
             handle = await notify.enqueue(text)
             print("enqueued, now", handle.state)

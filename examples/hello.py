@@ -13,7 +13,7 @@ async def greet(name: str, greeting: str = "Hello") -> str:
 
 
 async def main() -> None:
-    async with app, app.server().running(app.mux):
+    async with app, app.running():
         handle = await greet.enqueue("Ann")
         print("enqueued:", handle.info.type)
         print("result:", await handle.result(timeout=5))

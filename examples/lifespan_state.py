@@ -40,7 +40,7 @@ async def save(row: str) -> int:
 
 
 async def main() -> None:
-    async with app, app.server(concurrency=1).running(app.mux):
+    async with app, app.running(concurrency=1):
         for row in ("first", "second"):
             print("row", await (await save.enqueue(row)).result(timeout=5))
 

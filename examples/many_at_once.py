@@ -31,7 +31,7 @@ async def main() -> None:
         for answer in await app.enqueue_many(tasks):
             print("taken" if isinstance(answer, TaskInfo) else f"{type(answer).__name__}: {answer}")
 
-        async with app.server(concurrency=100, queues={"default": 3, "low": 1}).running(app.mux):
+        async with app.running(concurrency=100, queues={"default": 3, "low": 1}):
             await asyncio.wait_for(done.wait(), 5)
         print("done:", len(sizes), "sum:", sum(sizes))
 

@@ -33,7 +33,7 @@ async def invoice(number: int) -> str:
 
 
 async def main() -> None:
-    async with app, app.server().running(app.mux):
+    async with app, app.running():
         handle = await invoice.with_options(headers={"tenant": "acme"}).enqueue(1)
         print(await handle.result(timeout=5))
         handle = await invoice.with_options(headers={"tenant": "who?"}).enqueue(2)

@@ -23,7 +23,7 @@ async def import_rows(rows: int) -> int:
 
 
 async def main() -> None:
-    async with app, app.server().running(app.mux):
+    async with app, app.running():
         handle = await import_rows.enqueue(1000)
         await halfway.wait()
         info = await handle.refresh()

@@ -42,7 +42,7 @@ async def main() -> None:
         except ResultNotKept as error:
             print("not kept:", type(error).__name__)
 
-        async with app.server(shutdown_timeout=0).running(app.mux):
+        async with app.running(shutdown_timeout=0):
             size = await (await measure.enqueue("a.png")).result(timeout=5)
             print(size, "width:", size.width)  # a Size again, not a dict
             try:

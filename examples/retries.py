@@ -30,7 +30,7 @@ async def refund(order: str) -> None:
 
 
 async def main() -> None:
-    async with app, app.server().running(app.mux):
+    async with app, app.running():
         print(await (await pay.enqueue(30)).result(timeout=5))
         print(await (await ask.enqueue()).result(timeout=5))
         handle = await refund.enqueue("A-7")

@@ -22,7 +22,7 @@ async def main() -> None:
         await build_report.enqueue("2024-06")
         print("another payload is another task")
 
-        async with app.server().running(app.mux):
+        async with app.running():
             print(await first.result(timeout=5))
             await build_report.enqueue("2024-05")
             print("done, so the lock is free again")
