@@ -13,11 +13,14 @@ from asynqio import App
 
 app = App("memory://")
 
+def say(*words):  # one write each: several processes share the pipe, whatever PYTHONUNBUFFERED says
+    os.write(1, f"{' '.join(map(str, words))}\\n".encode())
+
 @app.task
 async def nap(seconds: float, name: str) -> None:
-    print("begins", name, flush=True)
+    say("begins", name)
     await asyncio.sleep(seconds)
-    print("ended", name, flush=True)
+    say("ended", name)
 
 @app.lifespan
 @contextlib.asynccontextmanager
@@ -28,13 +31,13 @@ async def listening():
             lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         while line := (await reader.readline()).decode().split():
             await nap.enqueue(float(line[0]), line[1])
-            print("took", line[1], flush=True)
+            say("took", line[1])
     if "FIRST" in os.environ:
         await nap.enqueue(float(os.environ["FIRST"]), "first")
     reading = asyncio.create_task(read())
     yield {}
     reading.cancel()
-    print("lifespan over", os.getpid(), flush=True)
+    say("lifespan over", os.getpid())
 """
 
 
