@@ -25,7 +25,7 @@ from asynqio.errors import ServerStateError
 from asynqio.runtime import sweeper
 from asynqio.server import ServerState
 from asynqio.testing import Flaky
-from tests.builders import aborted
+from tests.builders import aborted, entry
 from tests.runtime.waiting import gone, state_of, within
 
 
@@ -431,3 +431,35 @@ async def test_tasks_of_every_state_survive_a_server_coming_and_going(app: App) 
         await state_of(app, retried.info, TaskState.RETRY)
     for state, count in ((TaskState.RETRY, 1), (TaskState.ACTIVE, 0), (TaskState.PENDING, 0)):
         assert len(await app.broker.tasks(Where("default", state), Page())) == count
+
+
+async def test_of_those_that_one_more_crash_would_archive_one_runs_at_a_time_and_alone(app: App) -> None:
+    running: set[str] = set()
+    company: list[int] = []
+    ended = asyncio.Semaphore(0)
+
+    @app.task("suspect")
+    async def suspect() -> None:
+        running.add(current().id)
+        await asyncio.sleep(0.05)  # time for others to start beside it, if they could
+        company.append(len(running))
+        running.discard(current().id)
+        ended.release()
+
+    @app.task("innocent")
+    async def innocent() -> None:
+        running.add(current().id)
+        company.append(len(running))
+        running.discard(current().id)
+        ended.release()
+
+    await app.broker.enqueue(
+        [entry(f"suspect {n}", type="suspect", payload=b"{}", crashes=2) for n in range(4)]
+    )
+    async with app.running(concurrency=10, max_crashes=3):
+        await app.enqueue_many([innocent.task() for _ in range(20)])
+        for _ in range(24):
+            await within(ended.acquire())
+    assert set(company) == {1}
+    [stats] = await app.broker.stats(["default"])
+    assert (stats.size, stats.processed, stats.failed) == (0, 24, 0)

@@ -44,7 +44,7 @@ class Fetcher(WatchingService):
         self._random = random
 
     async def once(self) -> float:
-        if self._slots.free <= 0 or self._settler.congested:
+        if self._slots.free <= 0 or self._settler.congested or self._runner.isolating:
             return math.inf
         self.watch.clear()
         leases = await self._broker.dequeue(
@@ -57,7 +57,9 @@ class Fetcher(WatchingService):
         return 0.0 if self._slots.free > 0 else math.inf
 
     async def rest(self, seconds: float) -> None:
-        if self._settler.congested:
+        if self._runner.isolating:
+            await self._runner.isolation()
+        elif self._settler.congested:
             await self._settler.drain()
         elif math.isinf(seconds):
             await self._slots.wait()

@@ -48,6 +48,8 @@ log = logging.getLogger("asynqio.server")
 
 #: Seconds that a suspect waits while another one runs.
 SUSPECT_DELAY = 1.0
+#: Seconds that a suspect has the server for itself: nothing new is fetched that would die with it.
+SUSPECT_ALONE = 10.0
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -130,6 +132,21 @@ class Runner:
             arm(attempt, now, loop_now)
             attempt.asyncio_task = create_task(self._run(attempt))
 
+    @property
+    def isolating(self) -> bool:
+        """Whether nothing new should be fetched, because a suspect has just started."""
+        suspect = self._suspect
+        return suspect is not None and not suspect.finished and self._left_alone(suspect) > 0
+
+    async def isolation(self) -> None:
+        """Until it is over."""
+        suspect = self._suspect
+        if suspect is not None and suspect.asyncio_task is not None and self.isolating:
+            await asyncio.wait([suspect.asyncio_task], timeout=self._left_alone(suspect))
+
+    def _left_alone(self, suspect: Attempt) -> float:
+        return suspect.started_at + SUSPECT_ALONE - self.clock.now()
+
     def _postpone(self, lease: Lease, now: float) -> None:
         """Do not start this one beside the suspect that runs.
 
@@ -179,6 +196,8 @@ class Runner:
         try:
             if attempt._stopped_by is not None:
                 raise asyncio.CancelledError
+            if attempt is self._suspect:
+                await self._settler.drain()  # what has ended, or was put off for it, must not die with it
             route = self._router.route(message.type)
             if route is None:
                 raise HandlerNotFound(message.type)
