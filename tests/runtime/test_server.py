@@ -463,3 +463,34 @@ async def test_of_those_that_one_more_crash_would_archive_one_runs_at_a_time_and
     assert set(company) == {1}
     [stats] = await app.broker.stats(["default"])
     assert (stats.size, stats.processed, stats.failed) == (0, 24, 0)
+
+
+async def test_a_late_end_of_a_lost_attempt_does_not_disturb_the_next_one_on_the_same_server(
+    app: App,
+) -> None:
+    starts = threading.Semaphore(0)
+    gates = [threading.Event(), threading.Event()]
+    runs: list[int] = []
+
+    @app.task("work", retention=60)
+    def work() -> int:
+        number = len(runs)
+        runs.append(number)
+        starts.release()
+        gates[number].wait(30)
+        return number
+
+    async with app.running(lease=1, concurrency=2) as server:
+        handle = await work.enqueue()
+        await within(asyncio.to_thread(starts.acquire))
+        # Somebody takes the task away, and this very server gets it again.
+        [held] = [attempt.lease for attempt in server._engine.runner.running.values()]  # type: ignore[union-attr]
+        assert await app.broker.settle([aborted(held, app.broker.clock.now())]) == [True]
+        await within(asyncio.to_thread(starts.acquire))
+        gates[0].set()
+        await asyncio.sleep(2.5)  # longer than a lease that nobody renews, and its confirmation
+        assert [worker.id for worker in server.card().workers] == [handle.id]
+        assert server.card().refused == 1
+        gates[1].set()
+        assert await within(handle.result()) == 1
+    assert runs == [0, 1]

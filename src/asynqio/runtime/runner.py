@@ -249,7 +249,8 @@ class Runner:
             self.failed += settlement.failed
         if not (attempt.lost and settlement.to is TaskState.PENDING):
             self._settler.add(settlement)
-        del self.running[message.queue, message.id]
+        if self.running.get((message.queue, message.id)) is attempt:  # not so when it lost the task to itself
+            del self.running[message.queue, message.id]
         self._slots.release()
 
     def _decide(self, attempt: Attempt, outcome: Outcome) -> Settlement:
