@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import sqlite3
 import sys
+import tempfile
 from asyncio import to_thread
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -210,11 +213,32 @@ async def test_a_directory_that_takes_no_files_is_refused() -> None:
         await opened("sqlite:////proc/tasks.db")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-async def test_a_file_that_may_not_be_written_is_refused(path: Path) -> None:
+@contextlib.contextmanager
+def as_somebody_else() -> Iterator[None]:
+    """Root may write anywhere, so it has to be somebody else for a moment."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A directory that everybody may enter, which those of pytest are not."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+async def test_a_file_that_may_not_be_written_is_refused(public: Path) -> None:
+    path = public / "tasks.db"
     await opened(url(path))
     await to_thread(path.chmod, 0o444)
-    with pytest.raises(ConfigError, match="permissions"):
+    with as_somebody_else(), pytest.raises(ConfigError, match="permissions"):
         await opened(url(path))
 
 
