@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import threading
 from random import Random
@@ -494,3 +495,19 @@ async def test_a_late_end_of_a_lost_attempt_does_not_disturb_the_next_one_on_the
         gates[1].set()
         assert await within(handle.result()) == 1
     assert runs == [0, 1]
+
+
+async def test_a_task_that_froze_everybody_together_is_not_taken_from_its_server(app: App) -> None:
+    runs: list[str] = []
+
+    @app.task("freeze", retention=60)
+    def freeze() -> None:
+        runs.append(current().id)
+        ctypes.PyDLL(None).usleep(2_500_000)  # holds the GIL: nobody in this process renews or recovers
+
+    async with app.running(lease=1), app.running(lease=1):
+        handle = await freeze.enqueue()
+        await within(handle.result())
+    assert runs == [handle.id]
+    [stats] = await app.broker.stats(["default"])
+    assert (stats.processed, stats.failed) == (1, 0)

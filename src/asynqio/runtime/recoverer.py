@@ -20,7 +20,7 @@ log = logging.getLogger("asynqio.server")
 
 #: A lease must be seen lapsed twice, so many seconds apart: time for a holder that was merely frozen together
 #: with us (a suspended machine, a stopped process group, a held GIL) to renew it. P1 allows lease + 2 s.
-CONFIRMATION = 1.0
+CONFIRMATION = 0.5
 #: Leases looked at per call.
 BATCH = 1_000
 
