@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from asynqio.brokers import open_broker
 from asynqio.brokers.base import Store
 from asynqio.core.groups import BATCH_LEASE, GroupRule
 from asynqio.core.message import TaskState
 from asynqio.testing import FakeClock
 from tests.builders import card, entry, settlement
-from tests.conformance.conftest import broker_url
+from tests.conformance.conftest import make_store
 from tests.conformance.looks import locked, put, recover, see, state_of, take
 
 
@@ -25,7 +24,7 @@ def clock(request: pytest.FixtureRequest) -> FakeClock:
 
 @pytest.fixture
 async def broker(kind: str, clock: FakeClock, tmp_path: Path) -> AsyncIterator[Store]:
-    async with open_broker(broker_url(kind, tmp_path), clock=clock) as store:
+    async with make_store(kind, tmp_path, clock) as store:
         yield store
 
 

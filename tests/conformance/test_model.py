@@ -26,7 +26,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from asynqio.brokers import open_broker
 from asynqio.brokers.base import Admission, Moved, Note, Page, Where
 from asynqio.core.cards import ServerCard
 from asynqio.core.groups import GroupBatch, GroupRule
@@ -47,7 +46,7 @@ from asynqio.errors import (
 )
 from asynqio.testing import FakeClock
 from tests.builders import card, entry
-from tests.conformance.conftest import broker_url
+from tests.conformance.conftest import make_store
 from tests.conformance.model import DAY, WAITING, Held, Model, Queue, Stored
 
 T = TypeVar("T")
@@ -130,7 +129,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory(dir=MEMORY_DISK)
         self.loop = asyncio.new_event_loop()
         self.clock = FakeClock()
-        self.broker = open_broker(broker_url(self.kind, Path(self.folder.name)), clock=self.clock)
+        self.broker = make_store(self.kind, Path(self.folder.name), self.clock)
         self.run(self.broker.__aenter__())
         self.model = Model(self.clock.now())
         self.held: list[Held] = []
