@@ -17,11 +17,14 @@ import asyncio, os
 from asynqio import App
 app = App("sqlite:///shop.db")
 
+def say(line: str) -> None:  # one write each: the workers share the pipe, and print() may write in pieces
+    os.write(1, f"{line}\\n".encode())
+
 @app.task
 async def pack(order: int) -> None:
-    print("packing", order, "in", os.getpid(), flush=True)
+    say(f"packing {order} in {os.getpid()}")
     await asyncio.sleep(0.5)
-    print("packed", order, flush=True)
+    say(f"packed {order}")
 
 async def produce() -> None:
     async with app:
