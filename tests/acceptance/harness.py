@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ import msgspec
 from asynqio import ServerCard
 from asynqio.sync import Client, Inspector
 from tests.acceptance import journal
+from tests.acceptance.places import Place
 from tests.until import until as until
 
 ROOT = Path(__file__).parents[2]
@@ -110,14 +110,14 @@ class Process:
 
 
 class Stage:
-    """One database, one journal, and everything that runs on them."""
+    """One store, one journal, and everything that runs on them."""
 
-    def __init__(self, directory: Path) -> None:
-        self.path = directory / "tasks.db"
-        self.url = f"sqlite:///{self.path}"
+    def __init__(self, place: Place, directory: Path) -> None:
+        self.place = place
+        self.url = place.url
         self.journal = journal.Journal(directory / "journal")
         self.client = Client(self.url).open()
-        self.inspector = Inspector(self.client.broker)
+        self.inspector = Inspector(self.url)
         self.inspector.open()
         self._processes: list[Process] = []
 
@@ -139,15 +139,8 @@ class Stage:
         return self.inspector.queue("default")
 
     def leased_by(self, pid: int) -> int:
-        """How many tasks a process holds, alive or not. Nobody else can tell so exactly as the file."""
-        question = "SELECT count(*) FROM tasks WHERE state = 'active' AND owner LIKE ?"
-        with contextlib.closing(sqlite3.connect(self.path, timeout=10)) as file:
-            return int(file.execute(question, (f"%:{pid}:%",)).fetchone()[0])
-
-    def locks(self) -> int:
-        """How many uniqueness locks are held."""
-        with contextlib.closing(sqlite3.connect(self.path, timeout=10)) as file:
-            return int(file.execute("SELECT count(*) FROM locks").fetchone()[0])
+        """How many tasks a process holds, alive or not."""
+        return sum(f":{pid}:" in owner for owner in self.place.owners())
 
     def last_card(self, worker: Process) -> ServerCard:
         """What a worker that was terminated said at the end."""

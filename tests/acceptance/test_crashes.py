@@ -49,9 +49,10 @@ def check_nothing_is_left(stage: Stage) -> None:
     stats = stage.stats()
     assert stats.size == 0, stats
     assert stats.archived == 0
-    assert stage.locks() == 0
+    assert stage.place.locks() == 0
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "redis", "redis-cluster"])
 def test_no_accepted_task_is_lost_when_workers_are_killed(stage: Stage) -> None:
     killed: dict[int, int] = {}
     killed_at: dict[int, float] = {}
@@ -79,8 +80,9 @@ def test_no_accepted_task_is_lost_when_workers_are_killed(stage: Stage) -> None:
     repeated = {line.pid for line in order if starts[line.id] > 1 and last[line.id] != line.pid}
     assert repeated <= killed.keys()
     waits = [after.at - killed_at[before.pid] for before, after in successive(order)]
-    print(f"run again {max(waits, default=0):.1f} s after the kill at the latest, lease {CRASH_LEASE:.0f} s")
-    assert max(waits, default=0) < CRASH_LEASE + 6  # P1 says 2; machines that run tests are slow
+    lease = CRASH_LEASE + stage.place.grain
+    print(f"run again {max(waits, default=0):.1f} s after the kill at the latest, lease {lease:.0f} s")
+    assert max(waits, default=0) < lease + 6  # P1 says 2; machines that run tests are slow
 
 
 def successive(order: list[Line]) -> Iterator[tuple[Line, Line]]:
@@ -118,7 +120,7 @@ def test_what_was_acknowledged_to_a_killed_producer_is_there(stage: Stage) -> No
     missing = [id for id in accepted if stage.client.find(id).id != id]
     assert not missing
     assert len(accepted) <= stored <= len(accepted) + 1_000
-    assert stored % 1_000 == 0, "a call is taken wholly or not at all"
+    assert stored % stage.place.together == 0, "taken wholly or not at all"
 
     worker = stage.worker(concurrency=50)
     until("all of them are done", lambda: stage.stats().size == 0, timeout=60)
@@ -129,10 +131,10 @@ def test_what_was_acknowledged_to_a_killed_producer_is_there(stage: Stage) -> No
 
 def test_a_huge_enqueue_many_that_is_killed_leaves_whole_tasks(stage: Stage) -> None:
     producer = stage.start("producer", tasks=200_000, chunk=200_000)
-    until("some are stored", lambda: stage.path.exists() and stage.inspector.queues(), timeout=60)
+    until("some are stored", lambda: any(queue.pending for queue in stage.inspector.queues()), timeout=60)
     producer.kill()
 
     assert not stage.journal.ids("accepted")
     stored = stage.stats().pending
     assert 0 < stored < 200_000
-    assert stored % 1_000 == 0
+    assert stored % stage.place.together == 0
