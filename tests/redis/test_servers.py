@@ -44,6 +44,13 @@ def test_a_server_with_aof_remembers(folder: Path, end: str) -> None:
         assert caller.get("key") == "value"
 
 
+def test_another_server_can_go_on_with_the_data(folder: Path) -> None:
+    with RedisServer(folder, aof="always") as server:
+        server.cli("SET", "key", "value")
+    with RedisServer(folder, aof="everysec") as server, client(server.url) as caller:
+        assert caller.get("key") == "value"
+
+
 def test_a_frozen_server_answers_later(folder: Path) -> None:
     with RedisServer(folder) as server, client(server.url, socket_timeout=0.05, retry=None) as caller:
         caller.set("key", "value")
