@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from benchmarks.proxy import DelayingProxy
 
 from asynqio.brokers import open_broker
 from asynqio.brokers.base import Admission, Store
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.core.groups import GroupRule
 from asynqio.core.message import TaskState
-from benchmarks.proxy import DelayingProxy
 from tests.builders import aborted, archived, entry, failed, settlement
 from tests.conformance.looks import ids, locked, look, put, see, state_of, take
 from tests.redis.fixtures import fresh_server
