@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import redis
 
 from tests.redis.certificates import Certificates
+from tests.redis.fixtures import redis_url
 from tests.redis.servers import MissingProgram, RedisServer
 
 
@@ -116,3 +118,17 @@ def test_the_shared_server_is_empty(redis_server: RedisServer) -> None:
     redis_server.cli("SET", "key", "value")
     redis_server.flush()
     assert redis_server.cli("DBSIZE") == 0
+
+
+async def test_an_event_loop_can_ask_for_a_shared_server() -> None:
+    assert redis_url().startswith("redis://127.0.0.1:")
+
+
+@pytest.mark.skipif(shutil.which("valkey-server") is None, reason="valkey-server is not on the PATH")
+def test_valkey_will_do_too(folder: Path) -> None:
+    with RedisServer(folder, program="valkey-server", aof="always") as server, client(server.url) as caller:
+        caller.set("key", "value")
+        server.kill()
+        server.start()
+        assert caller.get("key") == "value"
+        assert "valkey_version" in server.cli("INFO", "server")
