@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import pickle
 import time
 from asyncio import to_thread
 from collections.abc import AsyncIterator, Awaitable, Iterator
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.proxy import DelayingProxy
 
 from asynqio.brokers.redis.link import Link, RedisError, ReplyLost
+from asynqio.brokers.redis.problems import translate
 from asynqio.brokers.redis.settings import Address, parse
 from asynqio.errors import BrokerError, BrokerUnavailable, ConfigError, StorageFull
 from tests.redis.certificates import Certificates
@@ -193,6 +196,41 @@ async def test_a_busy_server_is_unavailable(server: RedisServer) -> None:
         assert "SCRIPT KILL" in str(error)
         await other.call("SCRIPT", "KILL")
         assert isinstance(await loop, RedisError)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        # As versions before 7 wrap what goes wrong inside a script.
+        (
+            "ERR Error running script (call to f_94): @user_script:1: @user_script: 1: -OOM command not allowed",
+            StorageFull,
+        ),
+        (
+            "ERR Error running script (call to f_94): @user_script:1: @user_script: 1: -READONLY You can't write",
+            BrokerUnavailable,
+        ),
+        ("ERR Error running script (call to f_94): @user_script:1: attempt to call a nil value", RedisError),
+        ("LOADING Redis is loading the dataset in memory", BrokerUnavailable),
+        ("MASTERDOWN Link with MASTER is down", BrokerUnavailable),
+        ("MISCONF Redis is configured to save RDB snapshots", BrokerUnavailable),
+        ("NOREPLICAS Not enough good replicas to write.", BrokerUnavailable),
+        ("CLUSTERDOWN The cluster is down", BrokerUnavailable),
+        ("BUSYKEY Target key name already exists.", RedisError),
+        ("NOT FOUND", RedisError),
+        ("", RedisError),
+    ],
+)
+def test_what_an_error_means(text: str, kind: type[BrokerError]) -> None:
+    error = translate(text)
+    assert isinstance(error, kind)
+    assert isinstance(error, RedisError) == (kind is RedisError)
+
+
+def test_errors_travel_between_processes() -> None:
+    error = pickle.loads(pickle.dumps(translate("WRONGTYPE Operation against a key")))
+    assert isinstance(error, RedisError)
+    assert (error.code, error.text) == ("WRONGTYPE", "WRONGTYPE Operation against a key")
 
 
 # --- getting in -----------------------------------------------------------------------------------
@@ -417,6 +455,43 @@ async def test_a_frozen_server_is_given_up(server: RedisServer) -> None:
         await asyncio.sleep(0)
         await to_thread(server.unpause)
         assert await waiting == 1
+
+
+@pytest.fixture
+def proxy(redis_server: RedisServer) -> Iterator[DelayingProxy]:
+    """A network before the shared server."""
+    with DelayingProxy(redis_server.port) as made:
+        yield made
+
+
+async def test_what_was_done_without_an_answer_is_not_done_again(
+    proxy: DelayingProxy, redis_server: RedisServer
+) -> None:
+    async with opened(f"redis://127.0.0.1:{proxy.port}?patience=20") as link:
+        await to_thread(proxy.drop_replies, after="INCR")
+        first, second = await asyncio.gather(outcome(link.call("INCR", "n")), outcome(link.call("ECHO", "a")))
+        assert isinstance(first, ReplyLost)
+        assert isinstance(second, ReplyLost)
+        assert await link.call("GET", "n") == b"1"
+
+
+async def test_a_long_way_costs_once_for_all(proxy: DelayingProxy) -> None:
+    async with opened(f"redis://127.0.0.1:{proxy.port}") as link:
+        await to_thread(proxy.set_delay, 0.05)
+        began = time.monotonic()
+        await asyncio.gather(*(link.call("ECHO", number) for number in range(100)))
+        assert 0.1 <= time.monotonic() - began < 1
+
+
+async def test_a_network_that_swallows_everything(proxy: DelayingProxy) -> None:
+    url = f"redis://127.0.0.1:{proxy.port}?timeout=0.2&connect_timeout=0.2&patience=20"
+    async with opened(url) as link:
+        await to_thread(proxy.stall)
+        assert isinstance(await outcome(link.call("ECHO", "a")), ReplyLost)
+        waiting = asyncio.ensure_future(link.call("ECHO", "b"))
+        await asyncio.sleep(0)
+        await to_thread(proxy.resume)
+        assert await waiting == b"b"
 
 
 async def test_a_slow_answer_is_not_given_up_while_it_comes(redis_server: RedisServer) -> None:

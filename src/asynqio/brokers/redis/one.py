@@ -92,11 +92,11 @@ class One:
                 host, port = await sentinel.discover_master(given.master)
             except MasterNotFoundError as error:
                 raise BrokerUnavailable(
-                    f"no sentinel of {given.place} knows a master {given.master!r} that is up: check the "
-                    "sentinels, the name, and sentinel_password="
+                    f"no sentinel knows a master {given.master!r} that is up: check the sentinels, the name, and "
+                    "sentinel_password="
                 ) from error
             except DriverError as error:
-                raise BrokerUnavailable(f"a sentinel of {given.place} answered: {error}") from error
+                raise BrokerUnavailable(f"a sentinel answered: {error}") from error
             # It has put the one that knew in front: next time begin there, for one that is dead costs time.
             first = sentinel.sentinels[0].connection_pool.connection_kwargs
         known = (first["host"], first["port"])

@@ -58,6 +58,14 @@ def translate(text: str) -> BrokerError:
             return BrokerUnavailable("Redis is still loading its data from disk: try again")
         case "MASTERDOWN":
             return BrokerUnavailable("this Redis server is a replica that has lost its master: try again")
+        case "MISCONF":
+            return BrokerUnavailable(
+                "Redis cannot save its data and refuses to write (look into its log; is its disk full?)"
+            )
+        case "NOREPLICAS":
+            return BrokerUnavailable(
+                "Redis has fewer replicas than min-replicas-to-write, and refuses to write"
+            )
         case "BUSY":
             return BrokerUnavailable(
                 "Redis is busy with a script that runs for too long (SCRIPT KILL ends it)"
