@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from asynqio import Client, Inspector, Mux, Server, SkipRetry, Task, TaskState
-from asynqio.brokers import open_broker
-from asynqio.brokers.base import ARCHIVE_LIMIT, CORRUPT_TYPE, Page, Where
+from asynqio import Client, Mux, Server, SkipRetry, Task, TaskState
+from asynqio.brokers import open_broker, signals
+from asynqio.brokers.base import ARCHIVE_LIMIT, CORRUPT_TYPE, Page, Store, Where
 from asynqio.brokers.redis.codec import decode_task, encode_task
 from asynqio.brokers.redis.damage import Repair
 from asynqio.runtime import sweeper
@@ -27,8 +27,8 @@ def key(suffix: str) -> str:
 
 
 @pytest.fixture
-def server() -> Iterator[RedisServer]:
-    yield fresh_server()
+def server() -> RedisServer:
+    return fresh_server()
 
 
 def damage(server: RedisServer, now: float) -> None:
@@ -53,10 +53,8 @@ def damage(server: RedisServer, now: float) -> None:
     client.hset(key("t:half"), "state", "active")
     client.zadd(key("lease"), {"half": now - 100})
     # active, but nobody has a lease
-    client.hset(
-        key("t:leaseless"),
-        mapping={"msg": encode_task(message("leaseless", "work", payload=b'"leaseless"')), "state": "active"},
-    )
+    leaseless = encode_task(message("leaseless", "work", payload=b'"leaseless"'))
+    client.hset(key("t:leaseless"), mapping={"msg": leaseless, "state": "active"})
     client.lpush(key("active"), "leaseless")
     # an archive that is too full and too old
     pipe = client.pipeline(transaction=False)
@@ -99,7 +97,6 @@ async def test_workers_go_on_in_a_damaged_store(
     broker = open_broker(server.url)
     await asyncio.to_thread(damage, server, broker.clock.now())
     async with broker, Client(broker) as client:
-        inspector = Inspector(broker)
         # Given good tasks before, between and behind the damage
         for number in range(20):
             await client.enqueue(Task.json("work", f"task-{number}"))
@@ -111,9 +108,10 @@ async def test_workers_go_on_in_a_damaged_store(
             # Then everything good is done, also what had no lease and what joins later
             await within(archived_by_handler.wait())
             wanted = {f"task-{number}" for number in range(20)} | {"later", "leaseless"}
-            await eventually(lambda: wanted <= done)
-            await eventually_async(lambda: counts(inspector), lambda c: c["pending"] == c["active"] == 0)
-            await eventually_async(lambda: counts(inspector), lambda c: c["scheduled"] == c["retry"] == 0)
+            await eventually(broker, lambda found: wanted <= done)
+            await eventually(broker, lambda found: found["pending"] == found["active"] == 0)
+            await eventually(broker, lambda found: found["scheduled"] == found["retry"] == 0)
+            await eventually(broker, lambda found: found["archived"] < ARCHIVE_LIMIT)
         # and what was damaged is in the archive, to be seen, and counted
         archived = await broker.tasks(Where("default", TaskState.ARCHIVED), Page(20_000))
         corrupt = {info.id: info for info in archived if info.type == CORRUPT_TYPE}
@@ -156,18 +154,15 @@ def raw_hget(server: RedisServer, name: str, field: str) -> bytes:
         return bytes(client.hget(name, field))
 
 
-async def counts(inspector: Inspector) -> dict[str, int]:
-    [stats] = await inspector.broker.stats(["default"])
+async def counts(broker: Store) -> dict[str, int]:
+    [stats] = await broker.stats(["default"])
     return {state.value: getattr(stats, state.value) for state in TaskState}
 
 
-async def eventually(condition: Any) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.05)  # handlers say nothing of the damage around them
-
-
-async def eventually_async(look: Any, condition: Any) -> None:
+async def eventually(broker: Store, condition: Callable[[dict[str, int]], bool]) -> None:
+    """Until it is so, looked at each time that something moves in the queue."""
+    topics = [signals.pending("default"), signals.due("default")]
     async with asyncio.timeout(60):
-        while not condition(await look()):
-            await asyncio.sleep(0.05)  # there is no signal for "nothing is left"
+        with broker.watch(topics) as watch:
+            while not condition(await counts(broker)):
+                await watch.wait(0.2)

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+import redis
 
 from asynqio.brokers import open_broker, signals
 from asynqio.brokers.base import Store
@@ -46,10 +47,16 @@ async def calm(watch: signals.Watch) -> None:
 
 
 def go_enqueues(server: RedisServer, id: str) -> None:
-    server.cli(
-        "EVAL", GO_ENQUEUE, 2, f"asynq:{{default}}:t:{id}", "asynq:{default}:pending",
-        encode_task(message(id)), id, 1,
-    )  # fmt: skip
+    with redis.Redis(port=server.port) as go:
+        go.eval(
+            GO_ENQUEUE,
+            2,
+            f"asynq:{{default}}:t:{id}",
+            "asynq:{default}:pending",
+            encode_task(message(id)),
+            id,
+            1,
+        )
 
 
 async def test_a_producer_in_go_wakes_who_waits_for_work(broker: Store, server: RedisServer) -> None:
@@ -171,11 +178,10 @@ async def test_go_is_told_the_bare_id(broker: Store, server: RedisServer) -> Non
     heard: asyncio.Queue[str] = asyncio.Queue()
 
     def listen() -> None:
-        import redis
-
-        with redis.Redis(port=server.port, decode_responses=True).pubsub() as go:
-            go.subscribe("asynq:cancel")  # type: ignore[no-untyped-call]
-            for said in go.listen():  # type: ignore[no-untyped-call]
+        client = redis.Redis(port=server.port, decode_responses=True)
+        with client.pubsub() as go:  # type: ignore[no-untyped-call]
+            go.subscribe("asynq:cancel")
+            for said in go.listen():
                 loop.call_soon_threadsafe(heard.put_nowait, str(said["data"]))
                 if said["type"] == "message":
                     return
