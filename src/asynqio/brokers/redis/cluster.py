@@ -22,7 +22,7 @@ from asynqio.brokers.redis.routing import Call, Locate, unknown_script
 from asynqio.brokers.redis.settings import Address, RedisSettings, written
 from asynqio.brokers.redis.slots import SLOTS, Range, ranges, redirection, slot_of
 from asynqio.brokers.redis.wire import Answer, Unsent, Word, pack
-from asynqio.errors import BrokerError, BrokerUnavailable
+from asynqio.errors import BrokerError, BrokerUnavailable, ConfigError
 
 log = logging.getLogger("asynqio.redis")
 
@@ -179,7 +179,7 @@ class Cluster:
             try:
                 self._adopt(await self._discover())
                 self._why = ""
-            except BrokerError as error:
+            except (BrokerError, ConfigError) as error:
                 if str(error) != self._why:
                     self._why = str(error)
                     log.warning("the Redis cluster at %s: %s", self._settings.place, error)

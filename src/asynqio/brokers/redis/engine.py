@@ -152,8 +152,13 @@ class Engine:
         """Let this go on by itself; `settled` waits for it."""
         task = asyncio.ensure_future(work)
         self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        task.add_done_callback(self._over)
         return task
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("something in the background failed: %s", error, exc_info=error)
 
     async def settled(self) -> None:
         """Until nothing goes on in the background."""
