@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -13,6 +14,7 @@ from asynqio.brokers.base import Admission, Store
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.core.groups import GroupRule
 from asynqio.core.message import TaskState
+from asynqio.errors import BrokerUnavailable
 from tests.builders import aborted, archived, entry, failed, settlement
 from tests.conformance.looks import ids, locked, look, put, see, state_of, take
 from tests.redis.fixtures import fresh_server
@@ -30,13 +32,17 @@ async def broker(proxy: DelayingProxy) -> AsyncIterator[Store]:
         yield broker
 
 
-async def lose_the_reply(proxy: DelayingProxy, script: str) -> None:
+async def lose_the_reply(proxy: DelayingProxy, script: str, times: int = 1) -> None:
     """The next call of a script is carried out, and its connection breaks before the reply is back."""
-    await asyncio.to_thread(proxy.drop_replies, getattr(LUA, script).sha)
+    await asyncio.to_thread(proxy.drop_replies, getattr(LUA, script).sha, times)
+
+
+async def lost(proxy: DelayingProxy, replies: int) -> bool:
+    return await asyncio.to_thread(proxy.dropped) == replies
 
 
 async def lost_one(proxy: DelayingProxy) -> bool:
-    return await asyncio.to_thread(proxy.dropped) == 1
+    return await lost(proxy, 1)
 
 
 async def known(broker: Store) -> None:
@@ -131,3 +137,72 @@ async def test_a_merge_that_happened_is_no_conflict_with_itself(broker: Store, p
     assert await lost_one(proxy)
     assert await look(broker, "a") is None
     assert (await see(broker, "merged")).state is TaskState.PENDING
+
+
+@pytest.mark.parametrize("retention", [0.0, 60.0])
+async def test_who_settles_again_after_an_outage_is_not_refused(
+    broker: Store, proxy: DelayingProxy, retention: float
+) -> None:
+    await known(broker)
+    await put(broker, entry("a", retention=retention))
+    [lease] = await take(broker)
+    end = settlement(lease, now=broker.clock.now())
+    await lose_the_reply(proxy, "settle", times=2)
+    with pytest.raises(BrokerUnavailable, match="may or may not"):
+        await broker.settle([end])
+    assert await lost(proxy, 2)
+    assert await broker.settle([end]) == [True]
+    [stats] = await broker.stats(["default"])
+    assert stats.processed_total == 2  # counted once, beside the first one
+
+
+async def test_one_queue_that_does_not_answer_has_nobody_else_refused(
+    broker: Store, proxy: DelayingProxy
+) -> None:
+    await known(broker)
+    await put(broker, entry("a"), entry("b", queue="other"))
+    leases = await take(broker, 2, queues=["default", "other"])
+    ends = [settlement(lease) for lease in leases]
+    await lose_the_reply(proxy, "settle", times=2)
+    with pytest.raises(BrokerUnavailable):
+        await broker.settle(ends)
+    assert await broker.settle(ends) == [True, True]
+
+
+async def test_tasks_that_nobody_knows_he_has_are_handed_back(broker: Store, proxy: DelayingProxy) -> None:
+    """The reply to dequeue is lost, and then those to the question what it had taken."""
+    await known(broker)
+    await put(broker, *map(entry, "abc"))
+    await asyncio.to_thread(proxy.drop_replies, "asynq:{default}:active", 3)  # which both of them name
+    with pytest.raises(BrokerUnavailable):
+        await take(broker, 2)
+    assert await lost(proxy, 3)
+    assert await ids(broker, TaskState.ACTIVE) == ["a", "b"]
+
+    leases = await take(broker, 3)
+
+    assert [lease.message.id for lease in leases] == ["a", "b", "c"]
+    assert [lease.message.crashes for lease in leases] == [0, 0, 0]
+    assert await broker.settle([settlement(lease) for lease in leases]) == [True] * 3
+
+
+async def test_an_enqueue_that_may_have_happened_does_not_say_that_it_was_not_sent(
+    proxy: DelayingProxy,
+) -> None:
+    async with open_broker(f"redis://127.0.0.1:{proxy.port}?patience=0.5") as broker:
+        await put(broker, entry("a"))
+        await asyncio.to_thread(proxy.stall)
+        sent = asyncio.create_task(broker.enqueue([entry("b")]))
+        for _ in range(5):
+            await asyncio.sleep(0)  # it is on its way
+        await asyncio.to_thread(proxy.stop)
+        with pytest.raises(BrokerUnavailable, match="may or may not"):
+            await sent
+
+
+async def test_an_enqueue_that_cannot_be_begun_leaves_nothing_behind(proxy: DelayingProxy) -> None:
+    async with open_broker(f"redis://127.0.0.1:{proxy.port}?patience=0.1") as broker:
+        await asyncio.to_thread(proxy.stop)
+        with pytest.raises(BrokerUnavailable):
+            await broker.enqueue([entry("a")])
+        gc.collect()  # a coroutine that was never awaited is a warning now, and warnings are errors

@@ -45,6 +45,8 @@ class Engine:
         self._listed: dict[str, float] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self._reported: dict[str, float] = {}
+        #: Dequeues that may have taken tasks which nobody knows: their queues and their token.
+        self.strays: list[tuple[list[QueueKeys], bytes]] = []
 
     def token(self, owner: str) -> str:
         """A fresh fencing token for one dequeue: `<owner>/<number>@<when>`."""
@@ -72,12 +74,20 @@ class Engine:
         except ReplyLost:
             return await self.redis.run(script, keys, args)
 
-    async def certain(self, script: Script, keys: Sequence[str], args: list[Word]) -> Any:
-        """Run a script that can tell whether it ran before: its first argument says that it is sent again (T14)."""
+    async def certain(
+        self, script: Script, keys: Sequence[str], args: list[Word], *, again: bool = False
+    ) -> Any:
+        """Run a script that can tell whether it ran before: its first argument says that it is sent again (T14).
+
+        Raises ReplyLost when even then nobody can tell; `again`: that is how an earlier call ended.
+        """
         try:
-            return await self.redis.run(script, keys, ["0", *args])
-        except ReplyLost:
-            return await self.redis.run(script, keys, ["1", *args])
+            return await self.redis.run(script, keys, ["1" if again else "0", *args])
+        except ReplyLost as lost:
+            try:
+                return await self.redis.run(script, keys, ["1", *args])
+            except BrokerUnavailable as error:
+                raise lost from error  # it was sent, whatever became of the second try
 
     def keys(self, queue: str) -> QueueKeys:
         """The keys of a queue. Raises InvalidName for one that cannot live in a cluster (spec 1.5)."""

@@ -32,13 +32,13 @@ async def enqueue(engine: Engine, entries: Sequence[Entry]) -> list[Admission]:
         for at, entry in enumerate(entries):
             by_queue.setdefault(entry.message.queue, []).append(at)
     messages = [encode_task(entry.message) for entry in entries]
+    await engine.listed(by_queue)
     calls: list[Coroutine[Any, Any, bytes]] = []
     places: list[int] = []
     for name, all_of_it in by_queue.items():
         for some in chunks(all_of_it, [len(messages[at]) for at in all_of_it]):
             places += some
             calls.append(_enqueue(engine, engine.keys(name), entries, messages, some))
-    await engine.listed(by_queue)
     replies = await together(calls)
     answers = [Admission.ACCEPTED] * len(entries)
     for at, char in zip(places, (char for reply in replies for char in reply), strict=True):

@@ -13,7 +13,7 @@ from asynqio.brokers.redis.damage import GO_GRACE, Repair
 from asynqio.brokers.redis.engine import TOGETHER, Engine, Word
 from asynqio.brokers.redis.keys import QueueKeys, queue_keys
 from asynqio.brokers.redis.scripts import LUA
-from asynqio.brokers.redis.work import lease_of
+from asynqio.brokers.redis.work import is_ours, lease_of
 from asynqio.core.lifecycle import Lease
 from asynqio.errors import CorruptMessage
 
@@ -94,23 +94,11 @@ async def _judge(
             damaged.append((id.decode(), msg))
             continue
         expires_at = float(score)
-        if _is_ours(token, message.last_failed_at, engine) or expires_at + GO_GRACE <= now:
+        if is_ours(token, message.last_failed_at) or expires_at + GO_GRACE <= now:
             found.append(lease_of(message, msg, token or b"", expires_at))
         else:
             next_at.append(expires_at + GO_GRACE)
     await damage.quarantine(engine, queue, damaged)
-
-
-def _is_ours(token: bytes | None, last_failed_at: float, engine: Engine) -> bool:
-    """Whether one of our servers holds this lease.
-
-    Go knows nothing of tokens and leaves them where they are. But it comes by a task of ours only through
-    its recoverer, which notes the failure: then the task failed after it was leased to us.
-    """
-    if not token:
-        return False
-    leased_at = token.rpartition(b"@")[2]
-    return not (leased_at.isdigit() and last_failed_at > int(leased_at))
 
 
 # --- what is over ---------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, STATS_AGE, Note
 from asynqio.brokers.redis import damage
@@ -21,7 +21,7 @@ from asynqio.brokers.redis.pack import maybe, pack
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.message import TaskMessage, TaskState
-from asynqio.errors import CorruptMessage
+from asynqio.errors import BrokerUnavailable, CorruptMessage
 
 #: Messages up to so many bytes are compared whole.
 WHOLE_WITNESS = 512
@@ -34,6 +34,8 @@ class Token(NamedTuple):
 
     owner: bytes
     witness: bytes
+    #: It was to be settled, and nobody can tell whether it was: the next try says so.
+    doubtful: bool = False
 
 
 def witness(message: TaskMessage, stored: bytes) -> bytes:
@@ -45,6 +47,18 @@ def witness(message: TaskMessage, stored: bytes) -> bytes:
 
 def lease_of(message: TaskMessage, stored: bytes, owner: bytes, expires_at: float) -> Lease:
     return Lease(message, expires_at, Token(owner, witness(message, stored)))
+
+
+def is_ours(token: bytes | None, last_failed_at: float) -> bool:
+    """Whether one of our servers holds this lease.
+
+    Go knows nothing of tokens and leaves them where they are. But it comes by a task of ours only through
+    its recoverer, which notes the failure: then the task failed after it was leased to us.
+    """
+    if not token:
+        return False
+    leased_at = token.rpartition(b"@")[2]
+    return not (leased_at.isdigit() and last_failed_at > int(leased_at))
 
 
 # --- taking ---------------------------------------------------------------------------------------
@@ -84,6 +98,7 @@ TOGETHER_OUT = 500
 
 async def _take(engine: Engine, queues: list[QueueKeys], limit: int, lease: float, owner: str) -> list[Lease]:
     expires_at = float(math.ceil(engine.clock.now() + lease))
+    await _bring_back(engine, queues)
     token = engine.token(owner).encode()
     keys: list[str] = []
     args: list[Word] = [limit, int(expires_at), token]
@@ -93,9 +108,21 @@ async def _take(engine: Engine, queues: list[QueueKeys], limit: int, lease: floa
     try:
         taken = await engine.run(LUA.dequeue, keys, args)
     except ReplyLost:
-        taken = [
-            [msg, strikes] for found in await _recall(engine, queues, token) for _, msg, strikes in found
-        ]
+        try:
+            recalled = await _recall(engine, queues, token)
+        except BrokerUnavailable:
+            engine.strays.append((queues, token))
+            raise
+        taken = [[msg, strikes] for found in recalled for _, msg, strikes in found]
+    leases, unread = _read(taken, token, expires_at)
+    if unread:
+        for queue, found in zip(queues, await _recall(engine, queues, token), strict=True):
+            await damage.quarantine(engine, queue, ((id.decode(), msg) for id, msg, _ in found))
+    return leases
+
+
+def _read(taken: Iterable[Any], token: bytes, expires_at: float) -> tuple[list[Lease], int]:
+    """Leases of what a script has taken, and how many of it cannot be read."""
     leases, unread = [], 0
     for item in taken:
         msg, strikes = item if isinstance(item, list) else (item, None)
@@ -105,10 +132,22 @@ async def _take(engine: Engine, queues: list[QueueKeys], limit: int, lease: floa
             unread += 1
         else:
             leases.append(lease_of(message, msg, token, expires_at))
-    if unread:
-        for queue, found in zip(queues, await _recall(engine, queues, token), strict=True):
-            await damage.quarantine(engine, queue, ((id.decode(), msg) for id, msg, _ in found))
-    return leases
+    return leases, unread
+
+
+async def _bring_back(engine: Engine, queues: list[QueueKeys]) -> None:
+    """Hand back what an earlier dequeue took whose reply never came, rather than let it wait for its lease to lapse
+    and count as a crash."""
+    names = {queue.name for queue in queues}
+    for stray in [stray for stray in engine.strays if not names.isdisjoint(queue.name for queue in stray[0])]:
+        taken_from, token = stray
+        recalled = await _recall(engine, taken_from, token)
+        found = [[msg, strikes] for some in recalled for _, msg, strikes in some]
+        leases, _ = _read(found, token, 0.0)
+        ours = [lease for lease in reversed(leases) if is_ours(token, lease.message.last_failed_at)]
+        await settle(engine, [Settlement(lease, TaskState.PENDING, lease.message) for lease in ours])
+        if stray in engine.strays:
+            engine.strays.remove(stray)
 
 
 async def _recall(
@@ -132,7 +171,7 @@ async def renew(engine: Engine, leases: Sequence[Lease], lease: float) -> list[b
         for at in places:
             id, token = leases[at].message.id, token_of(leases[at])
             keys.append(queue.task(id))
-            args += (id, *token)  # type: ignore[arg-type]
+            args += (id, token.owner, token.witness)  # type: ignore[arg-type]
         reply = await engine.repeat(LUA.renew, keys, args)
         for at, kept in zip(places, reply, strict=True):
             if kept == KEPT:
@@ -164,7 +203,8 @@ async def note(engine: Engine, notes: Sequence[Note]) -> list[bool]:
         for at in places:
             one = notes[at]
             keys.append(queue.task(one.lease.message.id))
-            args += (*token_of(one.lease), pack(maybe(one.result), maybe(one.progress)))
+            token = token_of(one.lease)
+            args += (token.owner, token.witness, pack(maybe(one.result), maybe(one.progress)))
         reply = await engine.repeat(LUA.note, keys, args)
         for at, kept in zip(places, reply, strict=True):
             answers[at] = kept == KEPT
@@ -204,17 +244,26 @@ async def settle(engine: Engine, settlements: Sequence[Settlement]) -> list[bool
             int(engine.clock.now() - ARCHIVE_AGE),
         ]
         prefix = queue.task_prefix
+        again = False
         for at in places:
             settlement = settlements[at]
             id = settlement.lease.message.id
             keys.append(prefix + id)
-            owner, seen = token_of(settlement.lease)
+            owner, seen, doubtful = token_of(settlement.lease)
+            again |= doubtful
             args += (id, owner, seen, _spec(settlement))
-        reply = await engine.certain(LUA.settle, keys, args)
+        reply = await engine.certain(LUA.settle, keys, args, again=again)
         for at, kept in zip(places, reply, strict=True):
             answers[at] = kept == KEPT
 
-    await together_by_queue([settlement.lease for settlement in settlements], call)
+    leases = [settlement.lease for settlement in settlements]
+    try:
+        await together_by_queue(leases, call)
+    except BrokerUnavailable:
+        # Whoever settles them again does not want to hear that they are settled already, by themselves.
+        for lease in leases:
+            lease.token = token_of(lease)._replace(doubtful=True)
+        raise
     return answers
 
 
