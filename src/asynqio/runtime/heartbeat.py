@@ -107,7 +107,7 @@ class Heartbeat:
                 await self._start_keeper()
                 await self._wait_for_keeper()
             self._announce()
-            await self._beat()
+            await asyncio.gather(self._beat(), self._show_life())
             if self._keeper is not None and self._keeper.stdin is not None:
                 self._keeper.stdin.close()
                 await self._keeper.wait()
@@ -151,21 +151,31 @@ class Heartbeat:
         else:
             keeper.stdin.write(b".")
 
+    async def _show_life(self) -> None:
+        """Until `stop`: Python runs here, whether the broker answers or not."""
+        while not await self._stopped_within(self._tick):
+            try:
+                self._watchdog.look()
+                await self._tick_keeper()
+            except Exception:
+                log.exception("watching over handlers: trying again in %.1f s", self._tick)
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        assert self._stop is not None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+        return self._stop.is_set()
+
     async def _beat(self) -> None:
         """Until `stop`. Nothing that goes wrong ends it: without a heartbeat the server loses its tasks."""
-        assert self._stop is not None
         clock = self._broker.clock
         step = ClockStep(clock)
         renew_at = clock.monotonic() + self._lease / 3
         present_at = clock.monotonic() + CARD_INTERVAL
-        while not self._stop.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._tick):
-                    await self._stop.wait()
+        while not await self._stopped_within(self._tick):
             jumped = step.jumped()
             try:
-                self._watchdog.look()
-                await self._tick_keeper()
                 if jumped or clock.monotonic() >= renew_at:
                     await self._renew()
                     renew_at = clock.monotonic() + self._lease / 3
