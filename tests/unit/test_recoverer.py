@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
-from typing import cast
+from typing import Any, cast
+
+import pytest
 
 from asynqio.brokers import open_broker
-from asynqio.brokers.base import Store
+from asynqio.brokers.base import Expired, Store
 from asynqio.core.lifecycle import Lease, Policy
 from asynqio.core.message import TaskMessage, TaskRef, TaskState
-from asynqio.runtime.recoverer import CONFIRMATION, Recoverer
+from asynqio.errors import BrokerUnavailable
+from asynqio.runtime.recoverer import CONFIRMATION, RETURN_GRACE, Recoverer
 from asynqio.runtime.runner import Runner
-from asynqio.testing import FakeClock
+from asynqio.testing import FakeClock, Flaky
 from tests.builders import entry
 
 
@@ -25,9 +29,32 @@ class Bystander:
         return Policy()
 
 
+class Slow:
+    """A store that takes a second to tell which leases have lapsed."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._store = open_broker("memory://", clock=clock)
+        self._clock = clock
+
+    @property
+    def broker(self) -> Store:
+        return cast("Store", self)
+
+    async def expired(self, queues: Sequence[str], limit: int) -> Expired:
+        self._clock.advance(1.0)
+        return await self._store.expired(queues, limit)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
 async def abandoned(clock: FakeClock) -> tuple[Store, Recoverer, Lease]:
     """A task whose lease of 30 s has just lapsed, and somebody who looks."""
     broker = open_broker("memory://", clock=clock)
+    return await leased(broker, clock)
+
+
+async def leased(broker: Store, clock: FakeClock) -> tuple[Store, Recoverer, Lease]:
     await broker.enqueue([entry("a")])
     [lease] = await broker.dequeue(["default"], 1, 30.0, "another server")
     recoverer = Recoverer(broker, ["default"], cast("Runner", Bystander()), lease=30.0, random=Random(0))
@@ -75,4 +102,35 @@ async def test_after_the_clock_was_set_no_lease_is_judged_for_its_length(clock: 
     await recoverer.once()
     clock.advance(CONFIRMATION)
     await recoverer.once()
+    assert await state(broker) is TaskState.PENDING
+
+
+async def test_after_an_outage_everybody_gets_time_to_come_back(clock: FakeClock) -> None:
+    flaky = Flaky(open_broker("memory://", clock=clock))
+    broker, recoverer, _ = await leased(flaky.broker, clock)
+    flaky.fail(1, "expired")
+    with pytest.raises(BrokerUnavailable):
+        await recoverer.once()
+    for _ in range(10):
+        await recoverer.once()
+        clock.advance(RETURN_GRACE / 10)
+    assert await state(broker) is TaskState.ACTIVE
+    await recoverer.once()
+    clock.advance(CONFIRMATION)
+    await recoverer.once()
+    assert await state(broker) is TaskState.PENDING
+
+
+async def test_so_they_do_when_the_call_waited_for_the_end_of_the_outage(clock: FakeClock) -> None:
+    broker, recoverer, _ = await leased(Slow(clock).broker, clock)
+    await recoverer.once()
+    clock.advance(CONFIRMATION)
+    await recoverer.once()
+    assert await state(broker) is TaskState.ACTIVE
+
+
+async def test_a_store_that_is_always_slow_is_not_away(clock: FakeClock) -> None:
+    broker, recoverer, _ = await leased(Slow(clock).broker, clock)
+    for _ in range(12):
+        await recoverer.once()
     assert await state(broker) is TaskState.PENDING

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 from random import Random
 from typing import TYPE_CHECKING
 
-from asynqio.brokers.base import Broker
+from asynqio.brokers.base import Broker, Expired
 from asynqio.clock import ClockStep
 from asynqio.core.lifecycle import Failed, Lease, decide
 from asynqio.errors import LeaseExpired
@@ -21,6 +21,9 @@ log = logging.getLogger("asynqio.server")
 #: A lease must be seen lapsed twice, so many seconds apart: time for a holder that was merely frozen together
 #: with us (a suspended machine, a stopped process group, a held GIL) to renew it. P1 allows lease + 2 s.
 CONFIRMATION = 0.5
+#: Seconds after the return of a store that was away in which nobody is declared dead. The leases of the living
+#: may have lapsed with it, and each needs a moment to find back: within 5 s, as is promised, everybody has.
+RETURN_GRACE = 5.0
 #: Leases looked at per call.
 BATCH = 1_000
 
@@ -41,13 +44,15 @@ class Recoverer(Service):
         self._suspects: dict[tuple[str, str, Hashable], float] = {}
         self._step = ClockStep(broker.clock)
         self._trust_after = 0.0
+        #: When the store was asked last, did it fail to answer, or take its time?
+        self._failed = self._slow = False
 
     async def once(self) -> float:
         steady = self._broker.clock.monotonic()
         if self._step.jumped():
             log.warning("the clock was set: no lease is judged for the next %.0f s", self._lease)
             self._trust_after = steady + self._lease
-        leases, next_at = await self._broker.expired(self._queues, BATCH)
+        leases, next_at = await self._look(steady)
         lapsed = {
             (lease.message.queue, lease.message.id, lease.token): lease
             for lease in leases
@@ -69,6 +74,18 @@ class Recoverer(Service):
         if next_at is None:
             return self._lease
         return min(max(next_at - self._broker.clock.now(), 0.0) + 0.01, self._lease)
+
+    async def _look(self, steady: float) -> Expired:
+        """What `expired` says; after an absence of the store everybody gets time to come back."""
+        failed, self._failed = self._failed, True
+        found = await self._broker.expired(self._queues, BATCH)
+        self._failed = False
+        now = self._broker.clock.monotonic()
+        was_slow, self._slow = self._slow, now - steady >= CONFIRMATION
+        # An answer that took long may have waited for the store's return; one that is always slow was never away.
+        if failed or (self._slow and not was_slow):
+            self._trust_after = max(self._trust_after, now + RETURN_GRACE)
+        return found
 
     async def _recover(self, leases: list[Lease]) -> None:
         now = self._broker.clock.now()
