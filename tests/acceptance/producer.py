@@ -9,7 +9,7 @@ import time
 
 import msgspec
 
-from asynqio import EnqueueError
+from asynqio import BrokerUnavailable, EnqueueError
 from tests.acceptance import journal
 from tests.acceptance.tasks import app, brief
 
@@ -32,12 +32,17 @@ async def main(plan: Plan) -> None:
         for done in range(0, plan.tasks, plan.chunk):
             count = min(plan.chunk, plan.tasks - done)
             tasks = [brief.task(random.uniform(0, plan.longest)) for _ in range(count)]
-            answers = await app.enqueue_many(tasks)
-            # Only from here on does the broker answer for them.
-            journal.write(
-                "accepted", *[answer.id for answer in answers if not isinstance(answer, EnqueueError)]
-            )
-            print(f"acknowledged {done + count}", file=sys.stderr, flush=True)
+            try:
+                answers = await app.enqueue_many(tasks)
+            except BrokerUnavailable as error:
+                # Nobody answers for these; some of them may be stored all the same.
+                print(f"refused {count}: {error}", file=sys.stderr, flush=True)
+            else:
+                # Only from here on does the broker answer for them.
+                journal.write(
+                    "accepted", *[answer.id for answer in answers if not isinstance(answer, EnqueueError)]
+                )
+                print(f"acknowledged {done + count}", file=sys.stderr, flush=True)
             if plan.rate:
                 await asyncio.sleep(max(0.0, began + (done + count) / plan.rate - time.monotonic()))
 

@@ -1,0 +1,200 @@
+"""Redis goes away under load, in each of the ways it can, and comes back: workers go on by themselves within 5 s,
+nothing is lost, and nothing runs again that was settled.
+
+`ASYNQIO_OUTAGE=60` is the full size.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance import tasks
+from tests.acceptance.harness import Stage, children, until
+from tests.acceptance.places import Place, RedisPlace
+from tests.redis.servers import RedisServer
+
+#: How long Redis is away, in seconds.
+OUTAGE = float(os.environ.get("ASYNQIO_OUTAGE", "4"))
+#: How soon after its return everybody works again, in seconds.
+RESUME = 5.0
+#: Tasks per second.
+RATE = 300
+#: Shorter than the outage: all leases have lapsed when it is over, and yet nobody is to be taken for dead.
+LEASE = 2.0
+#: Seconds that an answer, a connection and a call may take where Redis is frozen for longer than all of them.
+HASTE = 0.5
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + 2 * OUTAGE)]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    """One that forgets nothing that it has answered for."""
+    with RedisServer(tmp_path / "redis", aof="always") as made:
+        yield made
+
+
+@pytest.fixture
+def options() -> str:
+    """What the URL says beside the place."""
+    return ""
+
+
+@pytest.fixture
+def place(server: RedisServer, options: str) -> Place:
+    return RedisPlace(server.url + options, [server])
+
+
+class Load:
+    """Two workers and a producer in full swing, and what must have become of it all."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.workers = [stage.worker(concurrency=20, lease=LEASE) for _ in range(2)]
+        self.producer = stage.start("producer", tasks=10_000_000, rate=RATE, chunk=20, longest=0.05)
+        self.producer.wait_to_say(f"acknowledged {RATE}")
+
+    def wait_until_all_work(self, since: float) -> float:
+        """Until each worker has begun a task after this moment: how long the last one took."""
+        return max(until("every worker works again", lambda: self._first_starts(since), timeout=60)) - since
+
+    def _first_starts(self, since: float) -> list[float]:
+        first: dict[int, float] = {}
+        for line in self.stage.journal.lines("start"):
+            if line.at > since:
+                first.setdefault(line.pid, line.at)
+        return list(first.values()) if len(first) == len(self.workers) else []
+
+    def finish(self, *, timeout: float = 60) -> None:
+        """Until the producer has been heard again, and everything is done that it brought in."""
+        journal, now = self.stage.journal, time.time()
+        until("the producer goes on", lambda: journal.lines("accepted")[-1].at > now)
+        self.producer.kill()
+        until("everything is done", lambda: self.stage.stats().size == 0, timeout=timeout)
+        for worker in self.workers:
+            worker.terminate()
+
+    def check_nobody_noticed(self) -> None:
+        """Everything that was accepted ran, and nothing was refused, stolen, failed, or run twice."""
+        stage = self.stage
+        assert stage.journal.ids("accepted") <= stage.journal.ids("end")
+        assert set(stage.journal.starts().values()) == {1}
+        said = stage.everything_said()
+        assert "left by a dead server" not in said
+        assert "lost its lease" not in said
+        assert "has not run Python" not in said
+        cards = [stage.last_card(worker) for worker in self.workers]
+        assert [(card.refused, card.failed) for card in cards] == [(0, 0)] * len(cards)
+        stats = stage.stats()
+        assert (stats.size, stats.processed_total, stats.failed_total) == (0, len(stage.journal.starts()), 0)
+
+
+def stored(server: RedisServer, folder: Path) -> set[str]:
+    """The tasks that a server which is away will still have when it is back."""
+    shutil.copytree(server.folder / "appendonlydir", folder / "appendonlydir")
+    with RedisServer(folder, aof="always") as copy:
+        return {key.rpartition(":t:")[2] for key in copy.cli("KEYS", "asynq:{default}:t:*")}
+
+
+def seconds_of_cpu(pids: list[int]) -> float:
+    """What these processes have used so far."""
+    stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return sum(int(stat[11]) + int(stat[12]) for stat in stats) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_workers_resume_and_nothing_runs_twice(
+    stage: Stage, server: RedisServer, tmp_path: Path, end: str
+) -> None:
+    load = Load(stage)
+    getattr(server, end)()
+    gone_at = time.time()
+    settled = stage.journal.ids("accepted") - stored(server, tmp_path / "copy")
+    pids = [pid for worker in load.workers for pid in (worker.pid, *children(worker.pid))]
+    used = -seconds_of_cpu(pids)
+    time.sleep(OUTAGE)  # nothing happens in it: that is the point
+    used += seconds_of_cpu(pids)
+
+    server.start()
+    took = load.wait_until_all_work(time.time())
+    load.finish()
+
+    print(
+        f"\n{end}: away for {time.time() - gone_at:.0f} s, all work again after {took:.1f} s; "
+        f"{len(stage.journal.ids('accepted'))} tasks, {len(settled)} of them settled before; "
+        f"{used / OUTAGE:.1%} of a core used for waiting"
+    )
+    assert len(settled) > 100
+    again = {line.id for line in stage.journal.lines("start") if line.at > gone_at}
+    assert not again & settled
+    assert took < RESUME
+    assert used < 0.1 * OUTAGE, "waiting costs next to nothing"
+    load.check_nobody_noticed()
+
+
+@pytest.mark.parametrize("options", [f"?timeout={HASTE}&connect_timeout={HASTE}&patience={HASTE}"])
+def test_a_server_that_is_frozen_for_longer_than_anybody_waits(stage: Stage, server: RedisServer) -> None:
+    """It will do what it was sent before, when nobody expects that any more."""
+    load = Load(stage)
+    stage.client.enqueue_many(tasks.brief.task(0.5) for _ in range(10))  # they end while it is frozen
+    server.pause()
+    time.sleep(OUTAGE)  # longer than the time-outs, the lease, and the patience of everybody
+    server.unpause()
+
+    took = load.wait_until_all_work(time.time())
+    load.finish()
+
+    print(f"\nfrozen for {OUTAGE:.0f} s, all work again after {took:.1f} s")
+    assert took < RESUME
+    load.check_nobody_noticed()
+
+
+class Door:
+    """Stands in for a server that is away: it lets everybody in, throws him out, and counts."""
+
+    def __init__(self, port: int) -> None:
+        self.knocks = 0
+        self._socket = socket.create_server(("127.0.0.1", port))
+        self._thread = threading.Thread(target=self._turn_away, name="door")
+        self._thread.start()
+
+    def _turn_away(self) -> None:
+        while True:
+            try:
+                guest, _ = self._socket.accept()
+            except OSError:
+                return
+            self.knocks += 1
+            guest.close()
+
+    def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._socket.close()
+
+
+def test_who_waits_for_a_server_knocks_once_a_second(stage: Stage, server: RedisServer) -> None:
+    worker = stage.worker(lease=LEASE)
+    server.stop()
+    door = Door(server.port)
+    pids = [worker.pid, *children(worker.pid)]
+    used = -seconds_of_cpu(pids)
+    time.sleep(OUTAGE)  # nothing is to happen in it
+    used += seconds_of_cpu(pids)
+    door.close()
+    server.start()
+    print(f"\n{door.knocks} knocks and {used:.2f} s of CPU in {OUTAGE:.0f} s")
+    # Three connections: the server's, its ear's, its heartbeat's. Each begins with short pauses, some six in the
+    # first second, and ends with pauses of half a second to a second.
+    assert 3 <= door.knocks <= 3 * (6 + 2 * OUTAGE)
+    assert used < 0.1 * OUTAGE
+    stage.client.enqueue(tasks.brief.task())
+    until("the task is done", lambda: stage.journal.lines("end"))
