@@ -72,10 +72,18 @@ class Engine:
         except ReplyLost:
             return await self.redis.run(script, keys, args)
 
-    async def certain(self, script: Script, keys: Sequence[str], args: list[Word]) -> Any:
-        """Run a script that can tell whether it ran before: its first argument says that it is sent again (T14)."""
+    def certain(self, script: Script, keys: Sequence[str], args: list[Word]) -> Awaitable[Any]:
+        """Run a script that can tell whether it ran before: its first argument says that it is sent again (T14).
+
+        It is under way when this returns.
+        """
+        return self._certain(script, keys, args, self.redis.run(script, keys, ["0", *args]))
+
+    async def _certain(
+        self, script: Script, keys: Sequence[str], args: list[Word], sent: Awaitable[Any]
+    ) -> Any:
         try:
-            return await self.redis.run(script, keys, ["0", *args])
+            return await sent
         except ReplyLost:
             return await self.redis.run(script, keys, ["1", *args])
 
