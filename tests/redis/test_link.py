@@ -378,6 +378,26 @@ async def test_a_server_of_another_kind(tmp_path: Path) -> None:
             await link_to(f"redis://127.0.0.1:{port}?patience=0.2").open()
 
 
+async def test_a_server_that_lets_nobody_stay() -> None:
+    visits = 0
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal visits
+        visits += 1
+        await reader.readuntil(b"PING\r\n")
+        writer.write(b"+OK\r\n+PONG\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1") as inn:
+        port = inn.sockets[0].getsockname()[1]
+        link = link_to(f"redis://127.0.0.1:{port}?patience=1")
+        link.start()
+        errors = [await outcome(link.call("ECHO", number)) for number in range(3)]
+        await link.close()
+    assert all(isinstance(error, BrokerUnavailable) for error in errors)
+    assert visits <= 15
+
+
 async def test_nobody_there(server: RedisServer) -> None:
     await to_thread(server.kill)
     with pytest.raises(BrokerUnavailable, match=r"Connection refused.*check that it runs") as caught:
@@ -428,6 +448,17 @@ async def link_idle(server: RedisServer) -> None:
     """Return when the server has the BLPOP of this test."""
     while " cmd=blpop " not in str(await to_thread(server.cli, "CLIENT", "LIST")):
         pass
+
+
+async def test_who_clings_to_a_broken_connection_is_told(server: RedisServer) -> None:
+    async with opened(server.url) as link:
+        clinging = link.call
+        await to_thread(server.restart)
+        assert await link.call("ECHO", "a") == b"a"
+        for _ in range(2):
+            error = await outcome(clinging("ECHO", "a"))
+            assert isinstance(error, BrokerUnavailable)
+            assert "this call was not sent" in str(error)
 
 
 async def test_a_call_waits_no_longer_than_it_is_patient(server: RedisServer) -> None:
