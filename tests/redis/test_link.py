@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import pickle
+import random
 import time
 from asyncio import to_thread
 from collections.abc import AsyncIterator, Awaitable, Iterator
@@ -390,12 +391,12 @@ async def test_a_server_that_lets_nobody_stay() -> None:
 
     async with await asyncio.start_server(greet, "127.0.0.1") as inn:
         port = inn.sockets[0].getsockname()[1]
-        link = link_to(f"redis://127.0.0.1:{port}?patience=1")
+        link = link_to(f"redis://127.0.0.1:{port}?patience=0.4")
         link.start()
         errors = [await outcome(link.call("ECHO", number)) for number in range(3)]
         await link.close()
     assert all(isinstance(error, BrokerUnavailable) for error in errors)
-    assert visits <= 15
+    assert visits <= 12
 
 
 async def test_nobody_there(server: RedisServer) -> None:
@@ -512,6 +513,45 @@ async def test_a_long_way_costs_once_for_all(proxy: DelayingProxy) -> None:
         began = time.monotonic()
         await asyncio.gather(*(link.call("ECHO", number) for number in range(100)))
         assert 0.1 <= time.monotonic() - began < 1
+
+
+async def test_nobody_gets_the_answer_of_another(proxy: DelayingProxy) -> None:
+    chance = random.Random(7)
+    asked = lost = left = 0
+    answered: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def caller(link: Link, name: int) -> None:
+        nonlocal asked, lost, left
+        while True:
+            asked += 1
+            question = f"{name} {asked} {'x' * chance.choice([0, 10, 100_000])}".encode()
+            answer = asyncio.ensure_future(outcome(link.call("ECHO", question)))
+            if chance.random() < 0.2:
+                await asyncio.sleep(chance.choice([0, 0.001]))
+                answer.cancel()
+            await asyncio.wait([answer])
+            if answer.cancelled():
+                left += 1
+            elif isinstance(answer.result(), ReplyLost):
+                lost += 1
+            else:
+                assert answer.result() == question
+                answered.put_nowait(question)
+
+    async with opened(f"redis://127.0.0.1:{proxy.port}?patience=20") as link:
+        callers = [asyncio.create_task(caller(link, name)) for name in range(50)]
+        async with asyncio.timeout(SOON):
+            for _ in range(10):
+                for _ in range(500):
+                    await answered.get()
+                await to_thread(proxy.cut)
+        for task in callers:
+            task.cancel()
+        ends = await asyncio.gather(*callers, return_exceptions=True)
+        assert {type(end) for end in ends} == {asyncio.CancelledError}, ends
+    print(f"{asked} asked, {lost} lost, {left} left")
+    assert lost
+    assert left
 
 
 async def test_a_network_that_swallows_everything(proxy: DelayingProxy) -> None:
