@@ -64,7 +64,8 @@ class Load:
 
     def wait_until_all_work(self, since: float) -> float:
         """Until each worker has begun a task after this moment: how long the last one took."""
-        return max(until("every worker works again", lambda: self._first_starts(since), timeout=60)) - since
+        starts: list[float] = until("every worker works", lambda: self._first_starts(since), timeout=60)
+        return max(starts) - since
 
     def _first_starts(self, since: float) -> list[float]:
         first: dict[int, float] = {}

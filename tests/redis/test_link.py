@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import pickle
+import random
 import time
 from asyncio import to_thread
 from collections.abc import AsyncIterator, Awaitable, Iterator
@@ -378,6 +379,26 @@ async def test_a_server_of_another_kind(tmp_path: Path) -> None:
             await link_to(f"redis://127.0.0.1:{port}?patience=0.2").open()
 
 
+async def test_a_server_that_lets_nobody_stay() -> None:
+    visits = 0
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal visits
+        visits += 1
+        await reader.readuntil(b"PING\r\n")
+        writer.write(b"+OK\r\n+PONG\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1") as inn:
+        port = inn.sockets[0].getsockname()[1]
+        link = link_to(f"redis://127.0.0.1:{port}?patience=0.4")
+        link.start()
+        errors = [await outcome(link.call("ECHO", number)) for number in range(3)]
+        await link.close()
+    assert all(isinstance(error, BrokerUnavailable) for error in errors)
+    assert visits <= 12
+
+
 async def test_nobody_there(server: RedisServer) -> None:
     await to_thread(server.kill)
     with pytest.raises(BrokerUnavailable, match=r"Connection refused.*check that it runs") as caught:
@@ -428,6 +449,17 @@ async def link_idle(server: RedisServer) -> None:
     """Return when the server has the BLPOP of this test."""
     while " cmd=blpop " not in str(await to_thread(server.cli, "CLIENT", "LIST")):
         pass
+
+
+async def test_who_clings_to_a_broken_connection_is_told(server: RedisServer) -> None:
+    async with opened(server.url) as link:
+        clinging = link.call
+        await to_thread(server.restart)
+        assert await link.call("ECHO", "a") == b"a"
+        for _ in range(2):
+            error = await outcome(clinging("ECHO", "a"))
+            assert isinstance(error, BrokerUnavailable)
+            assert "this call was not sent" in str(error)
 
 
 async def test_a_call_waits_no_longer_than_it_is_patient(server: RedisServer) -> None:
@@ -481,6 +513,45 @@ async def test_a_long_way_costs_once_for_all(proxy: DelayingProxy) -> None:
         began = time.monotonic()
         await asyncio.gather(*(link.call("ECHO", number) for number in range(100)))
         assert 0.1 <= time.monotonic() - began < 1
+
+
+async def test_nobody_gets_the_answer_of_another(proxy: DelayingProxy) -> None:
+    chance = random.Random(7)
+    asked = lost = left = 0
+    answered: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def caller(link: Link, name: int) -> None:
+        nonlocal asked, lost, left
+        while True:
+            asked += 1
+            question = f"{name} {asked} {'x' * chance.choice([0, 10, 100_000])}".encode()
+            answer = asyncio.ensure_future(outcome(link.call("ECHO", question)))
+            if chance.random() < 0.2:
+                await asyncio.sleep(chance.choice([0, 0.001]))
+                answer.cancel()
+            await asyncio.wait([answer])
+            if answer.cancelled():
+                left += 1
+            elif isinstance(answer.result(), ReplyLost):
+                lost += 1
+            else:
+                assert answer.result() == question
+                answered.put_nowait(question)
+
+    async with opened(f"redis://127.0.0.1:{proxy.port}?patience=20") as link:
+        callers = [asyncio.create_task(caller(link, name)) for name in range(50)]
+        async with asyncio.timeout(SOON):
+            for _ in range(10):
+                for _ in range(500):
+                    await answered.get()
+                await to_thread(proxy.cut)
+        for task in callers:
+            task.cancel()
+        ends = await asyncio.gather(*callers, return_exceptions=True)
+        assert {type(end) for end in ends} == {asyncio.CancelledError}, ends
+    print(f"{asked} asked, {lost} lost, {left} left")
+    assert lost
+    assert left
 
 
 async def test_a_network_that_swallows_everything(proxy: DelayingProxy) -> None:

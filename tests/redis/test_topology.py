@@ -18,6 +18,7 @@ from asynqio.brokers.redis.settings import parse
 from asynqio.brokers.redis.slots import SLOTS, redirection, slot_of
 from asynqio.brokers.redis.topology import Redis
 from asynqio.errors import BrokerError, BrokerUnavailable, VersionMismatch
+from tests.redis.certificates import Certificates
 from tests.redis.cluster import Node, RedisCluster
 from tests.redis.sentinels import RedisSentinels
 from tests.redis.servers import RedisServer
@@ -335,3 +336,22 @@ async def test_a_replica_takes_over(replicated_cluster: RedisCluster) -> None:
         print(f"{time.monotonic() - began:.2f} s after the master died")
         assert answer in (1, 2)  # the first may not have reached the replica
         assert len(await redis.everywhere("PING")) == 3
+
+
+@pytest.fixture
+def guarded_cluster(tmp_path: Path) -> Iterator[RedisCluster]:
+    """A cluster that is encrypted, and has a user."""
+    tls = Certificates(tmp_path / "tls")
+    with RedisCluster(tmp_path, "tls-cluster yes", users={"me": "~* &* +@all"}, tls=tls) as cluster:
+        yield cluster
+
+
+async def test_a_cluster_that_is_encrypted_and_asks_who_we_are(guarded_cluster: RedisCluster) -> None:
+    node = guarded_cluster.nodes[1]
+    assert node.tls
+    url = node.url.replace("rediss:", "rediss+cluster:").removesuffix("/0")
+    async with opened(f"{url}?ca={node.tls.ca}") as redis:
+        names = [f"{{{number}}}" for number in range(30)]
+        assert await asyncio.gather(*(redis.run(APPEND, [name], ["a"]) for name in names)) == [1] * 30
+    with pytest.raises(BrokerError, match="does not take this user name and password"):
+        await Redis(parse(f"{url.replace('me:', 'me:x')}?ca={node.tls.ca}")).open()

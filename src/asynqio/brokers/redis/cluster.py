@@ -128,7 +128,7 @@ class Cluster:
     # --- when a node says no ----------------------------------------------------------------------
 
     def _on_error(self, asked: tuple[str, int], answer: Answer, error: BrokerError) -> bool:
-        if type(answer) is not Call:
+        if type(answer) is not Call or self._keeper is None:
             return False
         if unknown_script(answer, error):
             self.send(answer)
@@ -183,6 +183,9 @@ class Cluster:
                 if str(error) != self._why:
                     self._why = str(error)
                     log.warning("the Redis cluster at %s: %s", self._settings.place, error)
+            except Exception:
+                self._why = "a mistake of ours"
+                log.exception("reading the map of the Redis cluster at %s went wrong", self._settings.place)
             if not self._why and all(link.is_up for link in self._links.values()):
                 backoff.reset()
             else:

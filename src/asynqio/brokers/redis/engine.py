@@ -74,15 +74,22 @@ class Engine:
         except ReplyLost:
             return await self.redis.run(script, keys, args)
 
-    async def certain(
+    def certain(
         self, script: Script, keys: Sequence[str], args: list[Word], *, again: bool = False
-    ) -> Any:
+    ) -> Awaitable[Any]:
         """Run a script that can tell whether it ran before: its first argument says that it is sent again (T14).
 
-        Raises ReplyLost when even then nobody can tell; `again`: that is how an earlier call ended.
+        It is under way when this returns. Raises ReplyLost when even then nobody can tell; `again`: that is how an
+        earlier call ended.
         """
+        sent = self.redis.run(script, keys, ["1" if again else "0", *args])
+        return self._certain(script, keys, args, sent)
+
+    async def _certain(
+        self, script: Script, keys: Sequence[str], args: list[Word], sent: Awaitable[Any]
+    ) -> Any:
         try:
-            return await self.redis.run(script, keys, ["1" if again else "0", *args])
+            return await sent
         except ReplyLost as lost:
             try:
                 return await self.redis.run(script, keys, ["1", *args])

@@ -119,6 +119,7 @@ class Wire(asyncio.Protocol):
     def _flush(self) -> None:
         transport = self._transport
         if self.down:
+            self._held = False
             self._fail_unsent()
             return
         if transport is None or transport.is_closing():
