@@ -6,6 +6,7 @@ nothing is lost, and nothing runs again that was settled.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -19,6 +20,8 @@ import pytest
 from tests.acceptance import tasks
 from tests.acceptance.harness import Stage, children, until
 from tests.acceptance.places import Place, RedisPlace
+from tests.redis.cluster import RedisCluster
+from tests.redis.sentinels import NAME, RedisSentinels
 from tests.redis.servers import RedisServer
 
 #: How long Redis is away, in seconds.
@@ -31,6 +34,8 @@ RATE = 300
 LEASE = 2.0
 #: Seconds that an answer, a connection and a call may take where Redis is frozen for longer than all of them.
 HASTE = 0.5
+#: The node of three that the queue "default" is on.
+DEFAULT = 1
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + 2 * OUTAGE)]
 
@@ -156,6 +161,56 @@ def test_a_server_that_is_frozen_for_longer_than_anybody_waits(stage: Stage, ser
     print(f"\nfrozen for {OUTAGE:.0f} s, all work again after {took:.1f} s")
     assert took < RESUME
     load.check_nobody_noticed()
+
+
+@pytest.mark.parametrize("how", ["kill", "switch"])
+def test_sentinels_promote_another_master(tmp_path: Path, how: str) -> None:
+    """A replica may lack the last moments of a master that died, so it is only asked for what came later."""
+    with RedisSentinels(tmp_path / "redis", aof="always") as group:
+        replica = group.servers[1]
+        stage = Stage(RedisPlace(group.url, [replica]), tmp_path)
+        with contextlib.closing(stage):
+            load = Load(stage)
+            if how == "kill":
+                group.kill_master()
+            else:
+                group.sentinels[0].cli("SENTINEL", "FAILOVER", NAME)
+            until("the other one is the master", lambda: replica.cli("ROLE")[0] == "master")
+            promoted_at = time.time()
+
+            took = load.wait_until_all_work(promoted_at)
+            back_at = time.time()
+            load.finish()
+
+            journal = stage.journal
+            accepted = {line.id: line.at for line in journal.lines("accepted")}
+            lost = accepted.keys() - journal.ids("end")
+            twice = sum(count > 1 for count in journal.starts().values())
+            print(
+                f"\n{how}: all work again {took:.1f} s after the promotion; {len(accepted)} tasks, {len(lost)} "
+                f"lost with the old master, {twice} run twice"
+            )
+            assert took < RESUME
+            assert not {id for id in lost if accepted[id] > back_at}
+            assert stage.place.owners() == []
+
+
+def test_a_master_of_a_cluster_comes_back(tmp_path: Path) -> None:
+    with RedisCluster(tmp_path / "redis", aof="always") as cluster:
+        stage = Stage(RedisPlace(cluster.url, cluster.nodes), tmp_path)
+        with contextlib.closing(stage):
+            load = Load(stage)
+            cluster.kill(DEFAULT)
+            time.sleep(OUTAGE)  # the others notice, and stop as well: not every slot is served
+            cluster.restart(DEFAULT)
+            cluster.wait_until_whole()
+
+            took = load.wait_until_all_work(time.time())
+            load.finish()
+
+            print(f"\na master was away for {OUTAGE:.0f} s, all work again {took:.1f} s after its return")
+            assert took < RESUME
+            load.check_nobody_noticed()
 
 
 class Door:
