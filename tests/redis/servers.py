@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import quote
 
 import redis
@@ -23,6 +23,9 @@ from redis.retry import Retry
 
 from tests.redis.leash import Leash
 from tests.redis.ports import free_port
+
+if TYPE_CHECKING:
+    from tests.redis.certificates import Certificates
 
 #: How long a server may take to start or to stop, in seconds.
 PATIENCE = 15.0
@@ -47,10 +50,8 @@ class RedisServer:
     """One server with its data in `folder`. Nothing is kept when it stops, unless `aof` is set.
 
     `options` are lines of a redis.conf. `users` maps names to what they may do ("~asynq:* +@all"); with it the
-    default user is off and `url` speaks for the first of them.
+    default user is off and `url` speaks for the first of them. With `tls` its port speaks nothing else.
     """
-
-    scheme = "redis"
 
     def __init__(
         self,
@@ -60,10 +61,12 @@ class RedisServer:
         port: int | None = None,
         aof: Literal["always", "everysec"] | None = None,
         users: Mapping[str, str] | None = None,
+        tls: Certificates | None = None,
     ) -> None:
         self.folder = folder
         self.port = port or free_port()
         self.users = dict(users or {})
+        self.tls = tls
         self.log = folder / "server.log"
         self.socket = self._place_of_socket()
         self._options = options
@@ -76,12 +79,18 @@ class RedisServer:
             unix_socket_path=str(self.socket),
             username=KEEPER if users else None,
             password=password(KEEPER) if users else None,
+            protocol=3,
             decode_responses=True,
             socket_timeout=PATIENCE,
-            retry=Retry(NoBackoff(), 0),
+            # Sentinels cut all connections of a server whose role they change.
+            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
         )
 
     # What it is
+
+    @property
+    def running(self) -> bool:
+        return self._popen is not None
 
     @property
     def pid(self) -> int:
@@ -167,7 +176,7 @@ class RedisServer:
     # How
 
     def _url(self, user: str) -> str:
-        return f"{self.scheme}://{user}127.0.0.1:{self.port}/0"
+        return f"{'rediss' if self.tls else 'redis'}://{user}127.0.0.1:{self.port}/0"
 
     def _command(self, program: str) -> list[str]:
         return [program, str(self._config)]
@@ -187,6 +196,7 @@ class RedisServer:
             f"appendfsync {self._aof or 'no'}",
             "shutdown-timeout 1",
             "repl-diskless-sync-delay 0",
+            "repl-ping-replica-period 1",
         ]
         if self.users:
             lines += ["user default off", f"user {KEEPER} on >{password(KEEPER)} ~* &* +@all"]
@@ -194,7 +204,16 @@ class RedisServer:
         return [*lines, *self._options]
 
     def _ports(self) -> list[str]:
-        return [f"port {self.port}"]
+        if self.tls is None:
+            return [f"port {self.port}"]
+        return [
+            "port 0",
+            f"tls-port {self.port}",
+            f"tls-ca-cert-file {self.tls.ca}",
+            f"tls-cert-file {self.tls.server_cert}",
+            f"tls-key-file {self.tls.server_key}",
+            "tls-auth-clients optional",
+        ]
 
     def _move(self) -> None:
         self.port = free_port()

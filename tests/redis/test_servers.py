@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import redis
 
+from tests.redis.certificates import Certificates
 from tests.redis.servers import MissingProgram, RedisServer
 
 
@@ -78,6 +79,26 @@ def test_without_a_name_nobody_comes_in(folder: Path) -> None:
         pytest.raises(redis.AuthenticationError),
     ):
         nobody.ping()
+
+
+def test_an_encrypted_server_needs_its_authority(folder: Path) -> None:
+    paths = Certificates(folder / "tls")
+    with RedisServer(folder, tls=paths) as server:
+        with client(server.url) as stranger, pytest.raises(redis.ConnectionError, match="CERTIFICATE_VERIFY"):
+            stranger.ping()
+        with client(server.url, ssl_ca_certs=str(paths.ca)) as caller:
+            assert caller.ping()
+
+
+def test_an_encrypted_server_can_ask_for_a_certificate(folder: Path) -> None:
+    paths = Certificates(folder / "tls")
+    authority = str(paths.ca)
+    shown = {"ssl_certfile": str(paths.cert), "ssl_keyfile": str(paths.key)}
+    with RedisServer(folder, "tls-auth-clients yes", tls=paths) as server:
+        with client(server.url, ssl_ca_certs=authority) as nobody, pytest.raises(redis.ConnectionError):
+            nobody.ping()
+        with client(server.url, ssl_ca_certs=authority, **shown) as caller:
+            assert caller.ping()
 
 
 def test_a_server_that_cannot_start_says_why(folder: Path) -> None:
