@@ -1,14 +1,15 @@
-"""A Go peer as a process: asked by lines of JSON, and listened to."""
+"""A peer as a process: asked by lines of JSON, and listened to."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import itertools
-import signal
+import os
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from signal import SIGKILL, SIGTERM, Signals
 from typing import Any, ClassVar, Self, TypeVar
 
 import msgspec
@@ -17,6 +18,7 @@ from tests.interop.views import Event, GoProblem
 
 T = TypeVar("T")
 
+ROOT = Path(__file__).parents[2]
 #: Seconds after which an answer, an event or an end that does not come is a failure.
 PATIENCE = 30.0
 #: The longest line that a peer may say, in bytes: a page of large tasks.
@@ -46,8 +48,9 @@ class Peer:
 
     role: ClassVar[str]
 
-    def __init__(self, program: Path, url: str, **settings: Any) -> None:
-        self._command = [str(program), self.role, url, msgspec.json.encode(settings).decode()]
+    def __init__(self, program: Path | Sequence[str], url: str, **settings: Any) -> None:
+        words = [str(program)] if isinstance(program, Path) else program
+        self._command = [*words, self.role, url, msgspec.json.encode(settings).decode()]
         self._answers: dict[int, asyncio.Future[_Line]] = {}
         self._ids = itertools.count(1)
         self._events: list[Event] = []
@@ -59,7 +62,13 @@ class Peer:
 
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=LONGEST
+            *self._command,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            limit=LONGEST,
+            cwd=ROOT,
+            start_new_session=True,
         )
         self._listening = [
             asyncio.create_task(self._read_output()),
@@ -73,8 +82,7 @@ class Peer:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self._running.kill()
+        self.signal_all(SIGKILL)
         await self.ended()
 
     @property
@@ -124,17 +132,22 @@ class Peer:
 
     # --- ending -----------------------------------------------------------------------------------
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: Signals) -> None:
         self._running.send_signal(number)
+
+    def signal_all(self, number: Signals) -> None:
+        """Also to the processes that it has started, such as the keeper of our leases."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
 
     async def terminate(self) -> int:
         """The polite way; the exit status."""
-        self.signal(signal.SIGTERM)
+        self.signal(SIGTERM)
         return await self.ended()
 
     async def kill(self) -> None:
-        """kill -9."""
-        self.signal(signal.SIGKILL)
+        """kill -9, as when the machine goes away."""
+        self.signal_all(SIGKILL)
         await self.ended()
 
     async def ended(self) -> int:
@@ -164,7 +177,7 @@ class Peer:
     def _report(self, problem: str) -> str:
         events = "\n".join(str(event) for event in self._events[-20:])
         log = "\n".join(self._log[-40:])
-        return f"Go {self.role}: {problem}\n--- its last events\n{events}\n--- its log\n{log}"
+        return f"{type(self).__name__}: {problem}\n--- its last events\n{events}\n--- its log\n{log}"
 
     async def _read_output(self) -> None:
         assert self._running.stdout is not None

@@ -62,7 +62,7 @@ class GoDay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     queue: str
     processed: int
     failed: int
-    date: float
+    day: str
 
 
 class GoGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/hibiken/asynq"
 )
@@ -32,7 +33,7 @@ type dailyStats struct {
 	Queue     string `json:"queue"`
 	Processed int    `json:"processed"`
 	Failed    int    `json:"failed"`
-	Date      Moment `json:"date"`
+	Day       string `json:"day"` // UTC
 }
 
 type groupInfo struct {
@@ -133,7 +134,7 @@ func inspector(connection asynq.RedisConnOpt, settings json.RawMessage) (verbs, 
 		"history": on(func(w where) (any, error) {
 			days, err := i.History(w.Queue, w.Days)
 			return listed(days, err, func(day *asynq.DailyStats) dailyStats {
-				return dailyStats{day.Queue, day.Processed, day.Failed, Moment{day.Date}}
+				return dailyStats{day.Queue, day.Processed, day.Failed, day.Date.UTC().Format(time.DateOnly)}
 			})
 		}),
 		"groups": on(func(w where) (any, error) {

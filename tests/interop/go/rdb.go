@@ -264,7 +264,7 @@ func lookAt(r *rdb.RDB) map[string]func(call) (any, error) {
 		"history": func(c call) (any, error) {
 			days, err := r.HistoricalStats(c.Queue, c.Days)
 			return listed(days, err, func(day *rdb.DailyStats) dailyStats {
-				return dailyStats{day.Queue, day.Processed, day.Failed, Moment{day.Time}}
+				return dailyStats{day.Queue, day.Processed, day.Failed, day.Time.UTC().Format(time.DateOnly)}
 			})
 		},
 		"groups": func(c call) (any, error) {
