@@ -212,7 +212,8 @@ class Broker(Protocol):
 
     async def cancel(self, refs: Sequence[TaskRef]) -> None: ...
     def cancellations(self) -> AsyncIterator[TaskRef]:
-        """The tasks that somebody wants canceled, from the first `anext` on, until closed."""
+        """The tasks that somebody wants canceled, from the first `anext` on, until closed. An empty queue means
+        whatever task has the id: Go asynq says no more."""
         ...
 
 
