@@ -18,6 +18,7 @@ class Plan(msgspec.Struct):
     """What to produce."""
 
     tasks: int
+    queue: str = "default"
     #: Tasks per second; 0: as fast as it goes.
     rate: float = 0.0
     #: Tasks of one call.
@@ -33,7 +34,7 @@ async def main(plan: Plan) -> None:
             count = min(plan.chunk, plan.tasks - done)
             tasks = [brief.task(random.uniform(0, plan.longest)) for _ in range(count)]
             try:
-                answers = await app.enqueue_many(tasks)
+                answers = await app.enqueue_many(tasks, queue=plan.queue)
             except BrokerUnavailable as error:
                 # Nobody answers for these; some of them may be stored all the same.
                 print(f"refused {count}: {error}", file=sys.stderr, flush=True)

@@ -121,6 +121,10 @@ class Cluster:
         link = self._any() if key is None else self._slots[slot_of(key)]
         return written(self._addresses[link]) if link is not None else ""
 
+    def is_away(self, key: str) -> bool:
+        link = self._slots[slot_of(key)]
+        return link is None or link.is_away
+
     def on_change(self, tell: Callable[[], None]) -> Callable[[], None]:
         self._listeners.append(tell)
         return lambda: self._listeners.remove(tell)

@@ -45,6 +45,8 @@ class Engine:
         self._listed: dict[str, float] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self._reported: dict[str, float] = {}
+        #: When a queue was last left out because its master was away (monotonic time).
+        self.missed: dict[str, float] = {}
         #: Dequeues that may have taken tasks which nobody knows: their queues and their token.
         self.strays: list[tuple[list[QueueKeys], bytes]] = []
 
@@ -109,11 +111,16 @@ class Engine:
             return []
         return [[one] for one in keys] if self.redis.clustered else [keys]
 
+    def there(self, slots: list[list[QueueKeys]]) -> list[list[QueueKeys]]:
+        """Those whose master is not known to be away; all, when they all are: then one waits for them."""
+        return [some for some in slots if not self.redis.is_away(some[0].pending)] or slots
+
     async def each(self, queues: Iterable[str], call: Any, default: T) -> list[tuple[list[QueueKeys], T]]:
         """`await call(queues)` for every slot; if that fails because of what is stored in one queue (a key of a wrong
-        type), for each queue by itself, so that its neighbours do not suffer."""
+        type), for each queue by itself, so that its neighbours do not suffer. Nor do they when its master is away:
+        it is left out, and whoever watches is woken when it is back."""
         answers: list[tuple[list[QueueKeys], T]] = []
-        for some in self.by_slot(queues):
+        for some in self.there(self.by_slot(queues)):
             try:
                 answers.append((some, await call(some)))
             except RedisError as error:
@@ -136,10 +143,13 @@ class Engine:
         """See to it that inspectors find these queues (T15)."""
         now = self.clock.monotonic()
         new = [name for name in queues if now - self._listed.get(name, -LISTED_FOR) >= LISTED_FOR]
-        if new:
-            await self.redis.command(QUEUES, "SADD", QUEUES, *new)
-            for name in new:
-                self._listed[name] = now
+        if not new:
+            return
+        if self.redis.is_away(QUEUES) and all(name in self._listed for name in new):
+            return  # they were, and will be looked after when it is back: nobody waits for that
+        await self.redis.command(QUEUES, "SADD", QUEUES, *new)
+        for name in new:
+            self._listed[name] = now
 
     def unlist(self, queue: str) -> None:
         self._listed.pop(queue, None)

@@ -60,12 +60,18 @@ class Link:
         self._waited: WeakKeyDictionary[Answer, float] = WeakKeyDictionary()
         self._timer: asyncio.TimerHandle | None = None
         self._why = "not connected yet"
+        self._tried = False
         self.call = self._closed
 
     @property
     def is_up(self) -> bool:
         """Whether a command would be sent at once."""
         return self._wire is not None
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the server could not be reached when that was last tried, or has just gone away."""
+        return self._tried and self._wire is None
 
     # --- opening and closing ----------------------------------------------------------------------
 
@@ -191,6 +197,7 @@ class Link:
                 if self._loop.time() - since > LONGEST:
                     backoff.reset()
                     warned = relieved = False
+            self._tried = True
             if not warned:
                 # Once per outage; a connection that does not last does not end it.
                 log.warning("no connection to Redis at %s: %s", self.where, self._why)

@@ -46,6 +46,9 @@ class One:
     def master_of(self, key: str | None) -> str:
         return self._settings.place
 
+    def is_away(self, key: str) -> bool:
+        return False  # there is no other: whoever calls waits for it
+
     def on_change(self, tell: Callable[[], None]) -> Callable[[], None]:
         return lambda: None
 

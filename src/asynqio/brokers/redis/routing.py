@@ -80,6 +80,10 @@ class Way(Protocol):
         """The name of the master that holds a key; empty while it is not known."""
         ...
 
+    def is_away(self, key: str) -> bool:
+        """Whether it is known that the master of this key is not there just now, though others may be."""
+        ...
+
     def on_change(self, tell: Callable[[], None]) -> Callable[[], None]:
         """Be told when `masters` changes. What it returns ends that."""
         ...

@@ -11,11 +11,15 @@ from asynqio.brokers.redis import damage
 from asynqio.brokers.redis.codec import decode_task
 from asynqio.brokers.redis.damage import GO_GRACE, Repair
 from asynqio.brokers.redis.engine import TOGETHER, Engine, Word
-from asynqio.brokers.redis.keys import QueueKeys, queue_keys
+from asynqio.brokers.redis.keys import QueueKeys
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.brokers.redis.work import is_ours, lease_of
 from asynqio.core.lifecycle import Lease
 from asynqio.errors import CorruptMessage
+
+#: Seconds until the next look for lapsed leases while the master of a queue is away, and how long after its return
+#: none of them is judged: the living need a moment to renew theirs.
+LOOK_AGAIN, BACK_FOR = 1.0, 5.0
 
 
 def earliest(moments: Sequence[float | None]) -> float | None:
@@ -65,12 +69,20 @@ async def expired(engine: Engine, queues: Sequence[str], limit: int) -> Expired:
 
     async def call(some: list[QueueKeys]) -> None:
         now = engine.clock.now()
+        if engine.clock.monotonic() - engine.missed.get(some[0].name, -BACK_FOR) < BACK_FOR:
+            next_at.append(now + LOOK_AGAIN)
+            return
         args: list[Word] = [math.floor(now), 0, limit, *(queue.task_prefix for queue in some)]
         reply = await engine.repeat(LUA.expired, [queue.lease for queue in some], args)
         for queue, (coming, *items) in zip(some, reply, strict=True):
             next_at.append(None if coming is None else float(coming))
             await _judge(engine, queue, items, now, found, next_at)
 
+    slots = engine.by_slot(queues)
+    there = engine.there(slots)
+    for [queue] in [some for some in slots if some not in there]:
+        engine.missed[queue.name] = engine.clock.monotonic()
+        next_at.append(engine.clock.now() + LOOK_AGAIN)
     await engine.each(queues, call, None)
     found.sort(key=lambda lease: lease.expires_at)
     return Expired(found[:limit], earliest(next_at))
@@ -126,5 +138,5 @@ async def sweep(engine: Engine, repair: Repair, queues: Sequence[str], limit: in
 
     await engine.each(queues, call, None)
     if repair.due(engine):
-        await repair.look(engine, [queue_keys(name) for name in queues])
+        await repair.look(engine, [queue for some in engine.there(engine.by_slot(queues)) for queue in some])
     return Swept(deleted, earliest(next_at))

@@ -47,6 +47,10 @@ class Redis:
         """Disconnect; calls that are still out fail."""
         await self._way.close()
 
+    def is_away(self, key: str) -> bool:
+        """Whether it is known that the master of this key is not there just now, though others may be."""
+        return self._way.is_away(key)
+
     async def everywhere(self, *words: Word) -> list[Any]:
         """Send a command to each master."""
         return await self._way.everywhere(*words)

@@ -86,7 +86,12 @@ async def _dequeue(
         return taken
 
     while True:
-        answers = await engine.each(queues, take, list[Lease]())
+        try:
+            answers = await engine.each(queues, take, list[Lease]())
+        except BrokerUnavailable:
+            if not leases:
+                raise
+            return leases  # what the others gave is ours
         found = sum(len(taken) for _, taken in answers)
         if len(leases) >= limit or found < TOGETHER_OUT:
             return leases
