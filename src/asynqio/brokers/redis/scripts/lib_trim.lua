@@ -9,7 +9,7 @@ local function trim(prefix, archived, limit, cutoff, budget)
   end
   for _, id in ipairs(over) do
     local key = prefix .. 't:' .. id
-    unlock(redis.pcall('HGET', key, 'unique_key'), id)
+    release(prefix, key, id)
     redis.call('DEL', key)
     redis.call('ZREM', archived, id)
   end

@@ -32,7 +32,7 @@ end
 
 for item = 1, #KEYS - 4 do
   local key, id = KEYS[4 + item], ARGV[6 + item]
-  local task = redis.pcall('HMGET', key, 'state', 'group', 'unique_key')
+  local task = redis.pcall('HMGET', key, 'state', 'group')
   local state, group = task[1], task[2] or ''
   if not state then
     answers[item] = '0'
@@ -41,7 +41,7 @@ for item = 1, #KEYS - 4 do
   else
     leave(state, id, group)
     if target == '' then
-      unlock(task[3], id)
+      release(prefix, key, id)
       redis.call('DEL', key)
     elseif target == 'pending' then
       redis.call('LPUSH', KEYS[1], id)
