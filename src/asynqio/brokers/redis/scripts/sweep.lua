@@ -25,7 +25,9 @@ for queue = 0, #KEYS / 5 - 1 do
     end
   end
   soon(redis.call('ZRANGE', completed, 0, 0, 'WITHSCORES')[2])
-  trim(prefix, archived, tonumber(ARGV[3]), ARGV[4], 500)
+  for _ = 1, 5 do
+    if trim(prefix, archived, tonumber(ARGV[3]), ARGV[4], {}) < 100 then break end
+  end
   -- Whoever gives a batch back, we know then which group that was.
   for _, batch in ipairs(redis.call('ZRANGE', batches, 0, 99)) do
     redis.call('ZADD', known, now, batch:match('^(.*):[^:]*$'):sub(#prefix + 3))
