@@ -207,7 +207,8 @@ class Broker(Protocol):
 
     async def cancel(self, refs: Sequence[TaskRef]) -> None: ...
     def cancellations(self) -> AsyncIterator[TaskRef]:
-        """The tasks that somebody wants canceled, from the first `anext` on, until closed."""
+        """The tasks that somebody wants canceled, from the first `anext` on, until closed. An empty queue means any:
+        Go does not say which."""
         ...
 
 

@@ -12,6 +12,7 @@ from asynqio.errors import TaskCanceled
 from asynqio.runtime.service import Service
 
 if TYPE_CHECKING:
+    from asynqio.runtime.attempt import Attempt
     from asynqio.runtime.runner import Runner
 
 
@@ -31,6 +32,13 @@ class Canceller(Service):
     async def rest(self, seconds: float) -> None:
         signals = self._broker.cancellations()
         async for ref in signals:
-            attempt = self._runner.running.get((ref.queue, ref.id))
-            if attempt is not None:
+            for attempt in self._called(ref):
                 attempt.stop(Failed(TaskCanceled()))
+
+    def _called(self, ref: TaskRef) -> list[Attempt]:
+        """The attempts that are meant; without a queue, as Go calls, in whichever queue it is."""
+        running = self._runner.running
+        if ref.queue:
+            attempt = running.get((ref.queue, ref.id))
+            return [] if attempt is None else [attempt]
+        return [attempt for (_, id), attempt in running.items() if id == ref.id]
