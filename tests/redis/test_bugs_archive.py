@@ -210,7 +210,7 @@ async def test_b29_a_queue_that_is_not_there_is_named_by_every_operation(
         broker.drop("nowhere"),
     ):
         with pytest.raises(QueueNotFound, match="'nowhere'"):
-            await call  # type: ignore[misc]
+            await call
 
 
 async def test_b29_lists_have_the_order_that_they_say_and_no_page_is_odd(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from asynqio.brokers.base import Admission, Moved, Where
@@ -18,7 +20,7 @@ from tests.redis.aside import Aside, key
 RIPE = GroupRule(grace=0.0)
 
 
-def unique(id: str, payload: bytes = b"p", **fields: object) -> TaskMessage:
+def unique(id: str, payload: bytes = b"p", **fields: Any) -> TaskMessage:
     """A message with a lock, as Go writes it."""
     lock = unique_key("default", "email:send", payload)
     return message(id, payload=payload, unique_key=lock, **fields)
@@ -131,7 +133,7 @@ async def test_b31_a_set_that_go_claimed_is_left_to_go(broker: RedisBroker, asid
 
 @pytest.mark.parametrize("how", [{}, {"at": 1_700_000_060.0}, {"group": "g"}], ids=["now", "later", "group"])
 async def test_b04_a_refused_id_leaves_no_lock(
-    broker: RedisBroker, aside: Aside, how: dict[str, object]
+    broker: RedisBroker, aside: Aside, how: dict[str, Any]
 ) -> None:
     await put(broker, entry("a"))
     assert await broker.enqueue([entry("a", payload=b"p", unique=60.0, **how)]) == [Admission.ID_CONFLICT]
