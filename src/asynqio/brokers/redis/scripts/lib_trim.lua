@@ -1,8 +1,8 @@
--- Keep an archive within its bounds, in pieces: at most 100 tasks more than are `fresh`, the ids that were put into it
--- just now (B10, B11, B12). Scores have whole seconds, so by order alone a fresh one could be the first to go.
+-- Keep an archive within its bounds, at most `budget` tasks at a time (B10, B11, B12), without `fresh`, the ids that were
+-- put into it just now: scores have whole seconds, so by order alone one of them could be the first to go.
 -- include: lib_lock
-local function trim(prefix, archived, limit, cutoff, fresh)
-  local budget, spared = #fresh + 100, {}
+local function trim(prefix, archived, limit, cutoff, budget, fresh)
+  local spared = {}
   for _, id in ipairs(fresh) do spared[id] = true end
   local over = redis.call('ZRANGEBYSCORE', archived, '-inf', cutoff, 'LIMIT', 0, budget)
   local excess = redis.call('ZCARD', archived) - #over - limit

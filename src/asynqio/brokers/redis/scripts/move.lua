@@ -55,5 +55,5 @@ for item = 1, #KEYS - 4 do
     answers[item] = '1'
   end
 end
-if #fresh > 0 then trim(prefix, KEYS[2], tonumber(ARGV[5]), ARGV[6], fresh) end
+if #fresh > 0 then trim(prefix, KEYS[2], tonumber(ARGV[5]), ARGV[6], #fresh + 100, fresh) end
 return table.concat(answers)

@@ -101,5 +101,5 @@ end
 
 if processed > 0 then count(KEYS[7], KEYS[9], processed) end
 if failed > 0 then count(KEYS[8], KEYS[10], failed) end
-if #fresh > 0 then trim(prefix, archived, tonumber(ARGV[5]), ARGV[6], fresh) end
+if #fresh > 0 then trim(prefix, archived, tonumber(ARGV[5]), ARGV[6], #fresh + 100, fresh) end
 return table.concat(answers)
