@@ -88,8 +88,9 @@ async def test_b01_an_end_that_could_not_be_recorded_at_first_is_recorded_later_
                 await within(failed.wait())
             await asyncio.to_thread(end)
             # Then the end is recorded when Redis is back, and the task does not run again
-            await gone(app, handle.info)
-            [stats] = await app.broker.stats(["default"])
+            async with App(own.url) as witness:  # who is more patient
+                await gone(witness, handle.info)
+                [stats] = await witness.broker.stats(["default"])
             assert (runs, stats.processed, stats.failed, stats.active) == ([1], 1, 0, 0)
 
 
