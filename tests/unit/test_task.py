@@ -22,7 +22,7 @@ from asynqio.core.retry import (
     RetryFunction,
     from_header,
 )
-from asynqio.core.task import DEFAULT_MAX_PAYLOAD, Entry, Task, make_entry
+from asynqio.core.task import DEFAULT_MAX_PAYLOAD, Entry, Task, make_entry, new_id
 from asynqio.core.unique import unique_key
 from asynqio.errors import (
     ConflictingOptions,
@@ -396,3 +396,14 @@ def test_merging_changes_no_layer() -> None:
     layers: list[TaskOptions] = [{"process_at": NOW, "headers": {"a": "1"}}, {"process_in": 5}]
     merge(*layers)
     assert layers == [{"process_at": NOW, "headers": {"a": "1"}}, {"process_in": 5}]
+
+
+def test_ids_are_uuids_of_version_7_that_sort_by_time_to_the_microsecond() -> None:
+    start = 1_763_797_076.123_456
+    ids = [new_id(start + step * 1e-6) for step in range(0, 5_000, 3)]
+    assert ids == sorted(ids)
+    assert len(set(ids)) == len(ids)
+    first = uuid.UUID(ids[0])
+    assert (first.version, first.variant) == (7, uuid.RFC_4122)
+    assert first.int >> 80 == 1_763_797_076_123
+    assert new_id(start) != new_id(start)

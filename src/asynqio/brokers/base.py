@@ -146,6 +146,11 @@ class Broker(Protocol):
         """Whether other processes work on the same store (then leases need keeping from outside)."""
         ...
 
+    @property
+    def remote(self) -> bool:
+        """Whether a network is between us and the store: then calls are better made ahead, and several at once."""
+        ...
+
     def twin(self) -> Broker:
         """Another handle on the same store, for use from another thread's event loop."""
         ...
@@ -207,8 +212,8 @@ class Broker(Protocol):
 
     async def cancel(self, refs: Sequence[TaskRef]) -> None: ...
     def cancellations(self) -> AsyncIterator[TaskRef]:
-        """The tasks that somebody wants canceled, from the first `anext` on, until closed. An empty queue means any:
-        Go does not say which."""
+        """The tasks that somebody wants canceled, from the first `anext` on, until closed. An empty queue means
+        whatever task has the id: Go asynq says no more."""
         ...
 
 

@@ -126,9 +126,12 @@ def new_id(now: float) -> str:
     """A fresh task id: a UUID of version 7 (RFC 9562) in its usual text form; Go makes version 4.
 
     It begins with the time, so that the ids of one hour lie side by side in a store's index. Measured on
-    SQLite: draining 50,000 tasks with random ids took 2.5 times as long.
+    SQLite: draining 50,000 tasks with random ids took 2.5 times as long. The time is exact to a quarter of a
+    microsecond, so that ids tell what came first where a store keeps whole seconds (RFC 9562, section 6.2,
+    method 3).
     """
-    time = int(now * 1_000) & 0xFFFF_FFFF_FFFF
-    random = int.from_bytes(token_bytes(10)) & 0x0FFF_3FFF_FFFF_FFFF_FFFF | 0x7000_8000_0000_0000_0000
-    text = f"{time << 80 | random:032x}"
+    ticks = int(now * 4_096_000)  # milliseconds, and 12 bits of their fraction
+    time = (ticks >> 12 & 0xFFFF_FFFF_FFFF) << 16 | 0x7000 | ticks & 0xFFF
+    random = int.from_bytes(token_bytes(8)) & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
+    text = f"{time << 64 | random:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

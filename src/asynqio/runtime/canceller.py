@@ -32,13 +32,13 @@ class Canceller(Service):
     async def rest(self, seconds: float) -> None:
         signals = self._broker.cancellations()
         async for ref in signals:
-            for attempt in self._called(ref):
+            for attempt in self._meant(ref):
                 attempt.stop(Failed(TaskCanceled()))
 
-    def _called(self, ref: TaskRef) -> list[Attempt]:
-        """The attempts that are meant; without a queue, as Go calls, in whichever queue it is."""
+    def _meant(self, ref: TaskRef) -> list[Attempt]:
+        """The attempts that a call is about: Go's do not say the queue, and mean whatever has the id."""
         running = self._runner.running
         if ref.queue:
             attempt = running.get((ref.queue, ref.id))
-            return [] if attempt is None else [attempt]
-        return [attempt for (_, id), attempt in running.items() if id == ref.id]
+            return [attempt] if attempt is not None else []
+        return [attempt for (_, id), attempt in list(running.items()) if id == ref.id]

@@ -16,6 +16,12 @@ class Slots:
     def take(self, count: int) -> None:
         self.free -= count
 
+    def give_back(self, count: int) -> None:
+        """Slots that were taken and are not needed."""
+        self.free += count
+        if self._waiter is not None and count:
+            self.wake()
+
     def release(self) -> None:
         self.free += 1
         if self._waiter is not None:

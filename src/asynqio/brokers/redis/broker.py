@@ -35,6 +35,7 @@ class RedisBroker(RedisInspection):
     use a twin."""
 
     shared = True
+    remote = True
 
     def __init__(self, settings: RedisSettings, clock: Clock | None = None) -> None:
         self.clock: Clock = clock or SystemClock()

@@ -194,13 +194,18 @@ def decode_strikes(field: bytes) -> tuple[int, int]:
     return (int(crashes), int(deferrals)) if crashes.isdigit() and deferrals.isdigit() else (0, 0)
 
 
+def plain_id(card: ServerCard) -> str:
+    """What Go calls the id of a server: ours without the `<host>:<pid>:` that Go puts before it in the key."""
+    return card.id.removeprefix(f"{card.host}:{card.pid}:")
+
+
 def encode_server(card: ServerCard) -> bytes:
     """Go's `ServerInfo`."""
     return bytes(
         _Server(
             host=card.host,
             pid=card.pid,
-            server_id=card.id,
+            server_id=plain_id(card),
             concurrency=min(card.concurrency, _INT32_MAX),
             queues=card.queues,
             strict_priority=card.strict_priority,
@@ -217,7 +222,7 @@ def encode_worker(card: ServerCard, worker: WorkerCard) -> bytes:
         _Worker(
             host=card.host,
             pid=card.pid,
-            server_id=card.id,
+            server_id=plain_id(card),
             task_id=worker.id,
             task_type=worker.type,
             queue=worker.queue,
@@ -235,7 +240,7 @@ def decode_server(data: bytes, workers: list[bytes]) -> ServerCard:
     except DecodeError as problem:
         raise CorruptMessage(f"{len(data)} bytes that are no server card: {problem}") from None
     return ServerCard(
-        id=read.server_id,
+        id=f"{read.host}:{read.pid}:{read.server_id}",
         host=read.host,
         pid=read.pid,
         started_at=_seconds(read.start_time),

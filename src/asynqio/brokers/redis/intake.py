@@ -41,9 +41,9 @@ async def enqueue(engine: Engine, entries: Sequence[Entry]) -> list[Admission]:
             calls.append((some, _send(engine, queues[name], [entries[at] for at in some])))
     answers = [Admission.ACCEPTED] * len(entries)
     replies = await asyncio.gather(*(call for _, call in calls)) if len(calls) > 1 else [await calls[0][1]]
-    for (places, _), reply in zip(calls, replies, strict=True):
+    for (some, _), reply in zip(calls, replies, strict=True):
         if reply.count(b"1") < len(reply):
-            for at, char in zip(places, reply, strict=True):
+            for at, char in zip(some, reply, strict=True):
                 answers[at] = _ANSWERS[char]
     return answers
 

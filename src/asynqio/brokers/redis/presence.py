@@ -7,7 +7,7 @@ import math
 
 import msgspec
 
-from asynqio.brokers.redis.codec import decode_server, encode_server, encode_worker
+from asynqio.brokers.redis.codec import decode_server, encode_server, encode_worker, plain_id
 from asynqio.brokers.redis.engine import Engine, Word
 from asynqio.brokers.redis.keys import SERVERS, WORKERS, card_key, server_key, workers_key
 from asynqio.brokers.redis.scripts import LUA
@@ -22,8 +22,8 @@ _decode = msgspec.json.Decoder(ServerCard).decode
 
 async def beat(engine: Engine, card: ServerCard, ttl: float) -> None:
     """Show a card for `ttl` seconds."""
-    server = server_key(card.host, card.pid, card.id)
-    workers = workers_key(card.host, card.pid, card.id)
+    server = server_key(card.host, card.pid, plain_id(card))
+    workers = workers_key(card.host, card.pid, plain_id(card))
     until = math.ceil(engine.clock.now() + ttl)
     args: list[Word] = [max(1, math.ceil(ttl)), encode_server(card), _encode(card)]
     for worker in card.workers:
@@ -35,8 +35,8 @@ async def beat(engine: Engine, card: ServerCard, ttl: float) -> None:
 
 async def leave(engine: Engine, card: ServerCard) -> None:
     """Take a card back."""
-    server = server_key(card.host, card.pid, card.id)
-    workers = workers_key(card.host, card.pid, card.id)
+    server = server_key(card.host, card.pid, plain_id(card))
+    workers = workers_key(card.host, card.pid, plain_id(card))
     await engine.redis.command(SERVERS, "ZREM", SERVERS, server)
     await engine.redis.command(WORKERS, "ZREM", WORKERS, workers)
     await engine.redis.command(server, "DEL", server, workers, card_key(server))

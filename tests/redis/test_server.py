@@ -1,0 +1,88 @@
+"""Whole servers on Redis, where other brokers have no like: what Go's tools do to them, and a restart."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from asynqio import App, TaskState
+from tests.redis.fixtures import fresh_server
+from tests.redis.servers import RedisServer
+from tests.runtime.waiting import state_of, within
+
+
+@pytest.fixture
+def server() -> RedisServer:
+    return fresh_server()
+
+
+async def test_go_cancels_a_running_task_by_its_id_alone(server: RedisServer) -> None:
+    async with App(server.url) as app:
+        running = asyncio.Event()
+
+        @app.task("long")
+        async def long() -> None:
+            running.set()
+            await asyncio.sleep(60)
+
+        async with app.server(queues={"low": 1}).running(app.mux):
+            handle = await long.with_options(queue="low", max_retry=3).enqueue()
+            await within(running.wait())
+            await asyncio.to_thread(server.cli, "PUBLISH", "asynq:cancel", handle.id)
+            info = await state_of(app, handle.info, TaskState.RETRY)
+        assert "canceled" in info.last_error
+
+
+async def test_an_idle_server_asks_for_next_to_nothing(server: RedisServer) -> None:
+    """P4: fewer than one command a second beside heartbeats."""
+    async with App(server.url) as app:
+
+        @app.task("work")
+        async def work() -> None: ...
+
+        async with app.server(concurrency=5, lease_keeper=False).running(app.mux):
+            handle = await work.with_options(retention=60).enqueue()
+            await within(handle.result())
+            before = await asyncio.to_thread(scripts_run, server)
+            await asyncio.sleep(6)  # idleness has no end to wait for
+            asked = await asyncio.to_thread(scripts_run, server) - before
+    # two looks of the fetcher, two of the forwarder, one of the sweeper, two heartbeats; polling would show
+    assert asked <= 9
+
+
+def scripts_run(server: RedisServer) -> int:
+    stats = server._client.info("commandstats")
+    assert isinstance(stats, dict)
+    return int(stats.get("cmdstat_evalsha", {}).get("calls", 0))
+
+
+@pytest.fixture
+def lasting(tmp_path: Path) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path / "redis", aof="always") as server:
+        yield server
+
+
+async def test_a_server_works_on_when_redis_is_back(lasting: RedisServer) -> None:
+    async with App(lasting.url) as app:
+        done: list[int] = []
+        first, last = asyncio.Event(), asyncio.Event()
+
+        @app.task("work")
+        async def work(number: int) -> None:
+            done.append(number)
+            (first if number < 10 else last).set()
+
+        async with app.server(concurrency=2).running(app.mux):
+            await app.enqueue_many([work.task(number) for number in range(10)])
+            await within(first.wait())
+            await asyncio.to_thread(lasting.kill)
+            await asyncio.to_thread(lasting.start)
+            await work.enqueue(10)
+            await within(last.wait())
+            while (stats := (await app.broker.stats(["default"]))[0]).size:
+                assert stats.size < 10
+                await asyncio.sleep(0.02)  # the last settlements tell nobody
+        assert sorted(set(done)) == list(range(11))
