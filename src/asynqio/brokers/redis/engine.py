@@ -43,6 +43,7 @@ class Engine:
         self.nonce = secrets.token_hex(5)
         self._number = 0
         self._listed: dict[str, float] = {}
+        self._filled: set[str] = set()
         self._background: set[asyncio.Task[Any]] = set()
         self._reported: dict[str, float] = {}
 
@@ -131,6 +132,13 @@ class Engine:
             await self.redis.command(QUEUES, "SADD", QUEUES, *new)
             for name in new:
                 self._listed[name] = now
+
+    def first_of(self, queue: str) -> bool:
+        """Whether this is the first time that much goes into this queue."""
+        if queue in self._filled:
+            return False
+        self._filled.add(queue)
+        return True
 
     def unlist(self, queue: str) -> None:
         self._listed.pop(queue, None)
