@@ -226,7 +226,12 @@ def test_strikes_that_nobody_of_us_wrote_count_as_none(field: bytes) -> None:
 def test_a_card_comes_back_as_go_shows_it() -> None:
     worker = WorkerCard("default", "a", "work", START + 0.25, START + 30.5)
     shown = card(
-        concurrency=7, queues={"a": 3, "b": 1}, strict_priority=True, status="stopped", workers=[worker]
+        "host:1:server-1",
+        concurrency=7,
+        queues={"a": 3, "b": 1},
+        strict_priority=True,
+        status="stopped",
+        workers=[worker],
     )
     read = decode_server(encode_server(shown), [encode_worker(shown, worker)])
     fields = (
