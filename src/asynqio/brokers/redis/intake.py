@@ -33,17 +33,9 @@ async def enqueue(engine: Engine, entries: Sequence[Entry]) -> list[Admission]:
             by_queue.setdefault(entry.message.queue, []).append(at)
     queues = {name: engine.keys(name) for name in by_queue}
     await engine.listed(by_queue)
-    pieces = {
-        name: list(chunks(places, [len(entries[at].message.payload or b"") for at in places]))
-        for name, places in by_queue.items()
-    }
-    for name, several in pieces.items():
-        if len(several) > 1 and engine.first_of(name):
-            # A server that does not know the script has to be asked again, for some pieces, and so out of order.
-            await _enqueue_nothing(engine, queues[name])
     calls: list[tuple[Sequence[int], Awaitable[bytes]]] = []
-    for name, several in pieces.items():
-        for some in several:
+    for name, places in by_queue.items():
+        for some in chunks(places, [len(entries[at].message.payload or b"") for at in places]):
             if calls:
                 await asyncio.sleep(0)  # what was written goes out
             calls.append((some, _send(engine, queues[name], [entries[at] for at in some])))
@@ -54,11 +46,6 @@ async def enqueue(engine: Engine, entries: Sequence[Entry]) -> list[Admission]:
             for at, char in zip(some, reply, strict=True):
                 answers[at] = _ANSWERS[char]
     return answers
-
-
-async def _enqueue_nothing(engine: Engine, queue: QueueKeys) -> None:
-    args: list[Word] = ["0", queue.prefix, repr(engine.clock.now()), engine.nanoseconds()]
-    await engine.repeat(LUA.enqueue, [queue.pending], args)
 
 
 def _send(engine: Engine, queue: QueueKeys, entries: Sequence[Entry]) -> Awaitable[bytes]:
