@@ -1,35 +1,33 @@
-"""Tasks out, by two worker processes on one SQLite file."""
+"""Tasks out, by two worker processes on one store."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 
-from asynqio import Client, Inspector, TaskNotFound, open_broker
+from asynqio import Client, TaskNotFound, open_broker
+from benchmarks import rows
 from benchmarks.case import OURS, Case, Figures, Size
-from benchmarks.drain import fill, until_empty
+from benchmarks.drain import fill, until_settled
 from benchmarks.place import fresh_url
-from benchmarks.program import started
-
-SLOTS = 50
+from benchmarks.program import gathered
 
 
 def cases(kind: str) -> list[Case]:
-    return [Case(OURS, "drain, 2 processes", _two_processes)] if kind == "sqlite" else []
+    return [] if kind == "memory" else [Case(OURS, "drain, 2 processes", partial(_two_processes, kind))]
 
 
-async def _two_processes(size: Size) -> Figures:
-    with fresh_url("sqlite") as url:
+async def _two_processes(kind: str, size: Size) -> Figures:
+    with fresh_url(kind) as url:
         async with open_broker(url) as store:
             last = await fill(store, size.drained)
-            async with started(url, concurrency=SLOTS), started(url, concurrency=SLOTS):
-                began = time.perf_counter()
-                await Inspector(store).resume("default")
+            async with gathered(url, 2, concurrency=rows.COMMON_SLOTS) as starts:
                 # Looking at one task costs nothing, counting all of them would.
                 await _until_gone(Client(store), last)
-                await until_empty(store)
-                taken = time.perf_counter() - began
-    return {f"drain, 2 processes, {SLOTS} slots each, tasks/s": size.drained / taken}
+                await until_settled(store)
+                ended = time.time()
+    return {rows.TWO_PROCESSES: size.drained / (ended - min(starts))}
 
 
 async def _until_gone(client: Client, id: str) -> None:

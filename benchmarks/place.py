@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from asynqio import open_broker
 from asynqio.brokers.base import Store
+from benchmarks import redis_server
 
 _numbers = itertools.count(1)
 
@@ -18,6 +19,10 @@ def fresh_url(kind: str) -> Iterator[str]:
     """The URL of a store of this kind in which nothing is."""
     if kind == "memory":
         yield f"memory://bench-{next(_numbers)}"
+        return
+    if kind == "redis":
+        with redis_server.running() as port:
+            yield f"redis://127.0.0.1:{port}/0"
         return
     with tempfile.TemporaryDirectory(prefix="asynqio-bench-") as directory:
         yield f"sqlite:///{directory}/tasks.db"
@@ -29,3 +34,11 @@ async def fresh_store(kind: str) -> AsyncIterator[Store]:
     with fresh_url(kind) as url:
         async with open_broker(url) as store:
             yield store
+
+
+@contextlib.asynccontextmanager
+async def delayed(url: str, seconds: float) -> AsyncIterator[str]:
+    """The same Redis, further away: every round trip takes so much longer."""
+    if seconds:
+        raise NotImplementedError("there is no delaying proxy yet")
+    yield url

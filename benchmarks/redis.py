@@ -1,0 +1,132 @@
+"""`python -m benchmarks.redis [--quick] [--only TEXT] [--json] [--write docs/benchmarks.md] [--profile]`.
+
+The Redis broker beside Go's asynq, beside seven Python task queues, and beside the least that can be done on
+the same keys, all in one run, in turns; each case on a Redis server of its own, which is started for it
+without persistence. Medians of five rounds. Peers are installed once under `.cache/bench-peers/`; one that
+cannot be is named with the reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from benchmarks import (
+    crowd,
+    drain,
+    enqueue,
+    idle,
+    latency,
+    machine,
+    memory,
+    profiling,
+    redis_server,
+    report,
+    rounds,
+    rows,
+)
+from benchmarks.case import FULL, OURS, QUICK, Case, Size
+from benchmarks.peers import asynq_go, bare_redis, redis_others
+from benchmarks.peers.process import Broken
+from benchmarks.standings import target_table, targets, wide_table, with_best
+
+ROUNDS = 5
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.redis", description="How fast the Redis broker is, beside others."
+    )
+    parser.add_argument("--quick", action="store_true", help="smaller and once: for a look, not for a claim")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only cases with this in their name")
+    parser.add_argument("--system", default="", metavar="NAME", help="only this system: asynqio, Celery, …")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the figures into this document")
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="only say where the time of our drain goes, function by function",
+    )
+    return parser.parse_args()
+
+
+async def all_cases(only: str, system: str, problems: list[str]) -> list[Case]:
+    """Cases of the same name next to each other, ours first. Peers that cannot be had go to `problems`."""
+    ours = [
+        case for module in (enqueue, drain, crowd, latency, idle, memory) for case in module.cases("redis")
+    ]
+    order = {case.name: place for place, case in reversed(list(enumerate(ours)))}
+    order["pick-up, Go client"] = order["pick-up, Python client"]
+    order[rows.drain(1).removesuffix(", tasks/s")] = order["drain, 10 slots"]
+    found = [*ours, *bare_redis.cases()]
+    peers: dict[str, Callable[[], Awaitable[list[Case]]]] = {asynq_go.SYSTEM: asynq_go.cases}
+    for other in redis_others.OTHERS:
+        peers[other.name] = lambda other=other: redis_others.cases(other)  # type: ignore[misc]
+    for name, cases in peers.items():
+        if system not in ("", name, OURS) or (system == OURS and name != asynq_go.SYSTEM):
+            continue
+        try:
+            found += await cases()
+        except Broken as problem:
+            problems.append(f"without {name}: {problem}")
+    found = [case for case in found if only in case.name and system in ("", case.system)]
+    return sorted(found, key=lambda case: order[case.name])
+
+
+async def measure(size: Size, only: str, system: str, problems: list[str]) -> rounds.Results:
+    cases = await all_cases(only, system, problems)
+    return with_best(await rounds.run("redis", cases, size, problems))
+
+
+def facts() -> dict[str, str]:
+    found = machine.facts()
+    del found["SQLite"]
+    return {
+        **found,
+        "Redis": redis_server.version(),
+        "load average": " ".join(f"{load:.1f}" for load in os.getloadavg()),
+        asynq_go.SYSTEM: asynq_go.version(),
+        **{other.name: other.version for other in redis_others.OTHERS},
+    }
+
+
+def main() -> None:
+    options = arguments()
+    size = QUICK if options.quick else msgspec.structs.replace(FULL, rounds=ROUNDS)
+    try:
+        redis_server.program()
+    except redis_server.NoServer as problem:
+        sys.exit(str(problem))
+    if options.profile:
+        print(asyncio.run(profiling.of_drain("redis", size)))
+        return
+    before = facts()
+    problems: list[str] = []
+    results = asyncio.run(measure(size, options.only, options.system, problems))
+    goals = targets(results, size)
+    text = "\n\n".join(
+        [
+            report.headline(before),
+            wide_table(results),
+            "### Targets",
+            target_table(goals),
+            *(["Not measured:", "\n".join(f"* {problem}" for problem in problems)] if problems else []),
+        ]
+    )
+    if options.json:
+        said = {"facts": before, "results": results, "targets": goals, "problems": problems}
+        print(msgspec.json.encode(said).decode())
+    else:
+        print(text)
+    if options.write:
+        report.write_into(options.write, text, "redis figures")
+
+
+if __name__ == "__main__":
+    main()
