@@ -23,7 +23,8 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## see it work: queues, retries, results, live (DEMO_SECONDS=20 stops by itself)
 	@$(BIN)/asynqio demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
 
-test: $(READY) ## all tests
+test: $(READY) ## all tests; installs the servers they need, where it may
+	@tests/services/install
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 check: $(READY) ## format, lint, types, layers

@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, settings
 from asynqio.testing import FakeClock
 from tests.guards import leftovers
 
+pytest_plugins = ["tests.redis.fixtures"]
+
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", parent=settings.get_profile("default"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")

@@ -9,8 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ import msgspec
 from asynqio import ServerCard
 from asynqio.sync import Client, Inspector
 from tests.acceptance import journal
+from tests.until import until as until
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,16 +26,6 @@ TASKS = int(os.environ.get("ASYNQIO_CRASH_TASKS", "4000"))
 #: How long handlers block, under which lease; 60 and 5 are what the project promises.
 BUSY = int(os.environ.get("ASYNQIO_CRASH_BUSY", "8"))
 LEASE = float(os.environ.get("ASYNQIO_CRASH_LEASE", "2"))
-
-
-def until(what: str, true: Callable[[], Any], timeout: float = 30.0, every: float = 0.02) -> Any:
-    """Wait for something that sends no signal, and give what it is."""
-    end = time.monotonic() + timeout
-    while not (found := true()):
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {timeout:.0f} s: {what}")
-        time.sleep(every)
-    return found
 
 
 def children(pid: int) -> list[int]:
