@@ -216,5 +216,6 @@ async def _far(size: Size) -> Figures:
     with fresh_url("redis") as url:
         async with open_broker(url) as store:
             await fill(store, size.drained)
-        async with delayed(url, ROUND_TRIP) as far, open_broker(far) as store:
-            return {rows.FAR: await drained(store, size.drained, max(SLOTS), _on_loop)}
+        with delayed(url, ROUND_TRIP) as far:
+            async with open_broker(far) as store:
+                return {rows.FAR: await drained(store, size.drained, max(SLOTS), _on_loop)}

@@ -6,10 +6,12 @@ import contextlib
 import itertools
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from urllib.parse import urlsplit
 
 from asynqio import open_broker
 from asynqio.brokers.base import Store
 from benchmarks import redis_server
+from benchmarks.proxy import DelayingProxy
 
 _numbers = itertools.count(1)
 
@@ -36,9 +38,10 @@ async def fresh_store(kind: str) -> AsyncIterator[Store]:
             yield store
 
 
-@contextlib.asynccontextmanager
-async def delayed(url: str, seconds: float) -> AsyncIterator[str]:
+@contextlib.contextmanager
+def delayed(url: str, seconds: float) -> Iterator[str]:
     """The same Redis, further away: every round trip takes so much longer."""
-    if seconds:
-        raise NotImplementedError("there is no delaying proxy yet")
-    yield url
+    parts = urlsplit(url)
+    assert parts.port is not None
+    with DelayingProxy(parts.port, seconds / 2) as proxy:
+        yield parts._replace(netloc=f"127.0.0.1:{proxy.port}").geturl()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -89,8 +88,7 @@ def facts() -> dict[str, str]:
     del found["SQLite"]
     return {
         **found,
-        "Redis": redis_server.version(),
-        "load average": " ".join(f"{load:.1f}" for load in os.getloadavg()),
+        **redis_server.facts(),
         asynq_go.SYSTEM: asynq_go.version(),
         **{other.name: other.version for other in redis_others.OTHERS},
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -37,6 +38,12 @@ def version() -> str:
     """As in "7.0.15"."""
     said = subprocess.run([program(), "--version"], capture_output=True, text=True, check=True).stdout
     return next((word[2:] for word in said.split() if word.startswith("v=")), said.strip())
+
+
+def facts() -> dict[str, str]:
+    """As machine.facts: what else one must know of a run with Redis."""
+    load = " ".join(f"{load:.1f}" for load in os.getloadavg())
+    return {"Redis": version(), "load average": load}
 
 
 @contextlib.contextmanager

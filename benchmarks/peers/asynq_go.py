@@ -138,7 +138,7 @@ async def _far(system: foreign.System, size: Size) -> Figures:
     slots = max(rows.SLOTS)
     with fresh_url("redis") as url:
         await put(system, url, size.slow)
-        async with delayed(url, ROUND_TRIP) as far:
+        with delayed(url, ROUND_TRIP) as far:
             return {rows.FAR: await foreign.drained(system.command, far, size.slow, slots)}
 
 

@@ -11,7 +11,7 @@ import contextlib
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ import hiredis
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import Message
 
+from asynqio import Task
 from benchmarks import rows
 from benchmarks.case import RAW, Case, Figures, Size
 from benchmarks.drain import ROUND_TRIP
@@ -124,6 +125,8 @@ class Pipe(asyncio.Protocol):
         self._out: list[bytes] = []
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        #: What to do with what the server says unasked (RESP3).
+        self.pushed: Callable[[Any], None] = lambda message: None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -137,6 +140,10 @@ class Pipe(asyncio.Protocol):
         self._out.append(hiredis.pack_command(words))
         return answer
 
+    def forget(self, unanswered: asyncio.Future[Any]) -> None:
+        """SUBSCRIBE is answered by something that looks unasked: do not wait for an answer."""
+        self._answers.remove(unanswered)
+
     def _flush(self) -> None:
         assert self._transport is not None
         self._transport.write(b"".join(self._out))
@@ -145,6 +152,9 @@ class Pipe(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
         while (answer := self._reader.gets()) is not False:
+            if isinstance(answer, hiredis.PushNotification):
+                self.pushed(answer)
+                continue
             future = self._answers.popleft()
             if isinstance(answer, Exception):
                 future.set_exception(answer)
@@ -169,9 +179,12 @@ class Wall:
         self._day = f"{PREFIX}processed:{datetime.now(UTC):%Y-%m-%d}"
 
     def enqueue(self, count: int) -> asyncio.Future[int]:
+        return self.put([noop_task() for _ in range(count)])
+
+    def put(self, tasks: Sequence[Task]) -> asyncio.Future[int]:
         words: list[Any] = []
-        for _ in range(count):
-            task, id = noop_task(), str(uuid.uuid4())
+        for task in tasks:
+            id = str(uuid.uuid4())
             message = TaskMessage(
                 type=task.type, payload=task.payload, id=id, queue="default", retry=RETRY, timeout=TIMEOUT
             )
@@ -191,11 +204,16 @@ class Wall:
         )
 
 
-@contextlib.asynccontextmanager
-async def wall(url: str) -> AsyncIterator[Wall]:
+async def connected(url: str) -> Pipe:
     parts = urlsplit(url)
     loop = asyncio.get_running_loop()
     _, pipe = await loop.create_connection(Pipe, parts.hostname or "", parts.port or 0)
+    return pipe
+
+
+@contextlib.asynccontextmanager
+async def wall(url: str) -> AsyncIterator[Wall]:
+    pipe = await connected(url)
     try:
         await pipe.say("SADD", "asynq:queues", "default")
         scripts = [await pipe.say("SCRIPT", "LOAD", script) for script in (ENQUEUE, CLAIM, DONE)]
@@ -256,7 +274,7 @@ async def _drain(slots: int, size: Size) -> Figures:
 async def _far(size: Size) -> Figures:
     with fresh_url("redis") as url:
         await fill(url, size.drained)
-        async with delayed(url, ROUND_TRIP) as far:
+        with delayed(url, ROUND_TRIP) as far:
             return {rows.FAR: await _drained(far, max(rows.SLOTS), size.drained)}
 
 
