@@ -10,20 +10,29 @@ import pytest
 from asynqio.brokers import open_broker
 from asynqio.brokers.base import Store
 from asynqio.testing import FakeClock, Flaky
+from tests.redis.fixtures import fresh_cluster, fresh_server
 
-BROKERS = ["memory", "sqlite"]
+BROKERS = ["memory", "sqlite", "redis", "redis-cluster"]
 #: Wrappers around a broker keep the contract too.
 WRAPPERS = ["flaky"]
 
 
 def broker_url(kind: str, folder: Path) -> str:
     """Where a fresh store of this kind is."""
-    return {"memory": "memory://", "flaky": "memory://", "sqlite": f"sqlite:///{folder}/tasks.db"}[kind]
+    match kind:
+        case "sqlite":
+            return f"sqlite:///{folder}/tasks.db"
+        case "redis":
+            return fresh_server().url
+        case "redis-cluster":
+            return fresh_cluster().url
+        case _:
+            return "memory://"
 
 
-def make_store(kind: str, folder: Path, clock: FakeClock) -> Store:
-    """A fresh store of this kind, or wrapped in this way, to be opened."""
-    store = open_broker(broker_url(kind, folder), clock=clock)
+def make_store(kind: str, url: str, clock: FakeClock) -> Store:
+    """The store of this kind, or wrapped in this way, to be opened."""
+    store = open_broker(url, clock=clock)
     return Flaky(store).broker if kind == "flaky" else store
 
 
@@ -34,7 +43,13 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def broker(kind: str, clock: FakeClock, tmp_path: Path) -> AsyncIterator[Store]:
+def url(kind: str, tmp_path: Path) -> str:
+    """Where a fresh store is."""
+    return broker_url(kind, tmp_path)
+
+
+@pytest.fixture
+async def broker(kind: str, url: str, clock: FakeClock) -> AsyncIterator[Store]:
     """A fresh, open store whose time is `clock`."""
-    async with make_store(kind, tmp_path, clock) as store:
+    async with make_store(kind, url, clock) as store:
         yield store

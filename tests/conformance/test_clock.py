@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -23,8 +22,8 @@ def clock(request: pytest.FixtureRequest) -> FakeClock:
 
 
 @pytest.fixture
-async def broker(kind: str, clock: FakeClock, tmp_path: Path) -> AsyncIterator[Store]:
-    async with make_store(kind, tmp_path, clock) as store:
+async def broker(kind: str, url: str, clock: FakeClock) -> AsyncIterator[Store]:
+    async with make_store(kind, url, clock) as store:
         yield store
 
 

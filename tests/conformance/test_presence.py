@@ -71,7 +71,7 @@ async def test_closing_a_twin_does_not_close_the_broker(broker: Store) -> None:
 
 
 async def test_a_store_says_where_it_is(broker: Store, kind: str) -> None:
-    scheme = {"memory": "memory", "flaky": "memory", "sqlite": "sqlite"}[kind]
+    scheme = {"flaky": "memory", "redis-cluster": "redis+cluster"}.get(kind, kind)
     assert broker.url.startswith(f"{scheme}://")
     assert broker.twin().url == broker.url
     assert broker.shared is (scheme != "memory")

@@ -12,7 +12,13 @@ from tests.conformance.conftest import BROKERS, broker_url
 
 
 @pytest.fixture(params=BROKERS)
-async def app(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[App]:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a fresh store is."""
+    return broker_url(request.param, tmp_path)
+
+
+@pytest.fixture
+async def app(url: str) -> AsyncIterator[App]:
     """An open app on a fresh store, on real time."""
-    async with App(broker_url(request.param, tmp_path)) as app:
+    async with App(url) as app:
         yield app

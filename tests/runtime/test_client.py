@@ -121,6 +121,10 @@ async def test_refusals_are_typed(app: App) -> None:
 )
 async def test_odd_but_readable_names_work_everywhere(app: App, name: str) -> None:
     app.mux.handle(name, _echo)
+    if name == "}" and app.broker.url.startswith("redis+cluster:"):
+        with pytest.raises(InvalidName, match="cluster"):  # its keys would be all over the place
+            await app.enqueue(Task(name), queue=name)
+        return
     async with app.server(queues={name: 1}).running(app.mux):
         info = await app.enqueue(Task(name, b"{}"), queue=name, task_id=name, retention=60)
         assert await within(app.result(info.id, bytes, queue=name)) == b"{}"

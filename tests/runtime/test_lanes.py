@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import threading
 import time
@@ -294,8 +295,9 @@ async def test_a_task_whose_deadline_has_passed_fails_without_calling_its_handle
     async def work() -> None:
         called.append(1)
 
-    handle = await work.with_options(deadline=app.broker.clock.now() + 0.05).enqueue()
-    await asyncio.sleep(0.06)  # until then nobody works
+    deadline = math.floor(time.time() + 0.05) + 1.0  # a whole second: Redis keeps no others
+    handle = await work.with_options(deadline=deadline).enqueue()
+    await asyncio.sleep(deadline - time.time() + 0.01)  # until then nobody works
     async with app.server().running(app.mux):
         info = await state_of(app, handle.info, TaskState.RETRY)
     assert "its timeout or deadline has passed" in info.last_error

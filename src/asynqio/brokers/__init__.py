@@ -14,7 +14,7 @@ def open_broker(url: str, *, clock: Clock | None = None) -> Store:
     """The broker that a URL names; enter it with `async with` before use. Raises ConfigError.
 
     `memory://` (this process only), `memory://name` (shared by name within this process),
-    `sqlite:///relative.db`, `sqlite:////absolute.db`.
+    `sqlite:///relative.db`, `sqlite:////absolute.db`, `redis://host:6379/0` and its relatives.
     """
     parts = urlsplit(url)
     opener = _OPENERS.get(parts.scheme)
@@ -37,7 +37,35 @@ def _sqlite(parts: SplitResult, clock: Clock | None) -> Store:
     return open_sqlite(parts, clock)
 
 
-_OPENERS: dict[str, Callable[[SplitResult, Clock | None], Store]] = {"memory": _memory, "sqlite": _sqlite}
+def _redis(parts: SplitResult, clock: Clock | None) -> Store:
+    try:
+        from asynqio.brokers.redis import open_redis
+    except ModuleNotFoundError as missing:
+        raise ConfigError(
+            [f"{parts.scheme}:// needs the package {missing.name!r}: pip install 'asynqio[redis]'"]
+        ) from None
+    return open_redis(parts.geturl(), clock)
+
+
+#: Every form of a Redis URL, Go's included.
+_REDIS = (
+    "redis",
+    "rediss",
+    "redis+unix",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "redis+cluster",
+    "rediss+cluster",
+    "redis-socket",
+    "redis-sentinel",
+    "valkey",
+    "valkeys",
+)
+_OPENERS: dict[str, Callable[[SplitResult, Clock | None], Store]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    **dict.fromkeys(_REDIS, _redis),
+}
 
 
 def _without_secrets(parts: SplitResult) -> str:

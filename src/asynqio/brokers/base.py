@@ -133,7 +133,12 @@ class Broker(Protocol):
 
     @property
     def url(self) -> str:
-        """Where it is, without secrets: for messages, and to open it again in another process."""
+        """Where it is, without secrets: for messages."""
+        ...
+
+    @property
+    def private_url(self) -> str:
+        """The same with all its secrets, to open it again in another process. Never to be shown."""
         ...
 
     @property

@@ -127,6 +127,10 @@ class Signals:
             if not kind or topic[0] == kind:
                 self.publish([topic])
 
+    def wanted(self, topic: Topic) -> bool:
+        """Whether anybody watches this very topic."""
+        return topic in self._watches
+
     def watched(self, kind: str) -> bool:
         """Whether anybody watches a topic of this kind."""
         return self._kinds[kind] > 0

@@ -125,7 +125,7 @@ class Heartbeat:
             stdout=asyncio.subprocess.PIPE,
             process_group=0,  # a Ctrl-C of the terminal is not for it, not even before it can ignore one
         )
-        job = KeeperJob(self._broker.url, self._card().id, self._lease, patience=self._lease / 4)
+        job = KeeperJob(self._broker.private_url, self._card().id, self._lease, patience=self._lease / 4)
         assert keeper.stdin is not None
         keeper.stdin.write(msgspec.json.encode(job) + b"\n")
 

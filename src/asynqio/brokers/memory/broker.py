@@ -45,6 +45,10 @@ class MemoryBroker(MemoryInspection):
     def url(self) -> str:
         return f"memory://{self._store.name}"
 
+    @property
+    def private_url(self) -> str:
+        return self.url
+
     def twin(self) -> MemoryBroker:
         return MemoryBroker(self._store, clock=self.clock)
 

@@ -44,6 +44,10 @@ class SqliteBroker(SqliteInspection):
     def url(self) -> str:
         return self._engine.settings.url
 
+    @property
+    def private_url(self) -> str:
+        return self.url
+
     def twin(self) -> SqliteBroker:
         return SqliteBroker(self._engine)
 

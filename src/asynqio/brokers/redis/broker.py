@@ -1,0 +1,148 @@
+"""`redis://`: the whole contract on Redis, in the layout of Go asynq. Each method is one idea, done by the module
+that bears its name."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Self
+
+from asynqio.brokers.base import Admission, Claimed, Expired, Forwarded, Note, Swept
+from asynqio.brokers.redis import gather, intake, presence, times, work
+from asynqio.brokers.redis.damage import Repair
+from asynqio.brokers.redis.engine import Engine
+from asynqio.brokers.redis.inspect import RedisInspection
+from asynqio.brokers.redis.listener import Listener
+from asynqio.brokers.redis.scripts import LUA
+from asynqio.brokers.redis.settings import RedisSettings, parse
+from asynqio.brokers.signals import Topic, Watch
+from asynqio.clock import Clock, SystemClock
+from asynqio.core.cards import ServerCard
+from asynqio.core.groups import GroupBatch, GroupRule
+from asynqio.core.lifecycle import Lease, Settlement
+from asynqio.core.message import TaskRef
+from asynqio.core.task import Entry
+from asynqio.errors import BrokerUnavailable, ServerStateError
+
+
+def open_redis(url: str, clock: Clock | None = None) -> RedisBroker:
+    """The broker of a Redis URL. Raises ConfigError."""
+    return RedisBroker(parse(url), clock)
+
+
+class RedisBroker(RedisInspection):
+    """A `Store` on Redis, shared with Go asynq. It belongs to the event loop that entered it first; other loops
+    use a twin."""
+
+    shared = True
+
+    def __init__(self, settings: RedisSettings, clock: Clock | None = None) -> None:
+        self.clock: Clock = clock or SystemClock()
+        self._settings = settings
+        self._users = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._opening = asyncio.Lock()
+        self._renew_parts()
+
+    def _renew_parts(self) -> None:
+        self._engine = Engine(self._settings, self.clock)
+        self._listener = Listener(self._engine)
+        self._repair = Repair()
+
+    @property
+    def url(self) -> str:
+        return self._settings.url
+
+    @property
+    def private_url(self) -> str:
+        return self._settings.private_url
+
+    def twin(self) -> RedisBroker:
+        return RedisBroker(self._settings, self.clock)
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        if self._users and self._loop is not loop:
+            raise ServerStateError("this broker is open in another event loop: use broker.twin() here")
+        async with self._opening:
+            if not self._users:
+                self._loop = loop
+                await asyncio.to_thread(LUA.read)
+                await self._engine.redis.open()
+            self._users += 1
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        async with self._opening:
+            self._users -= 1
+            if self._users:
+                return
+            await self._listener.close()
+            await self._engine.settled()
+            await self._engine.redis.close()
+            self._renew_parts()
+
+    async def ping(self) -> None:
+        await self._engine.redis.command(None, "PING")
+
+    def watch(self, topics: Iterable[Topic]) -> Watch:
+        if not self._users:
+            raise BrokerUnavailable(f"{self.url} is not open: use the broker in `async with broker: ...`")
+        return self._listener.watch(topics)
+
+    # --- tasks in ---------------------------------------------------------------------------------
+
+    async def enqueue(self, entries: Sequence[Entry]) -> list[Admission]:
+        return await intake.enqueue(self._engine, entries)
+
+    # --- tasks out --------------------------------------------------------------------------------
+
+    async def dequeue(self, queues: Sequence[str], limit: int, lease: float, owner: str) -> list[Lease]:
+        return await work.dequeue(self._engine, queues, limit, lease, owner)
+
+    async def renew(self, leases: Sequence[Lease], lease: float) -> list[bool]:
+        return await work.renew(self._engine, leases, lease)
+
+    async def renew_owner(self, owner: str, lease: float) -> int:
+        return await work.renew_owner(self._engine, owner, lease)
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        return await work.settle(self._engine, settlements)
+
+    async def note(self, notes: Sequence[Note]) -> list[bool]:
+        return await work.note(self._engine, notes)
+
+    # --- what time does to tasks ------------------------------------------------------------------
+
+    async def forward(self, queues: Sequence[str], limit: int) -> Forwarded:
+        return await times.forward(self._engine, queues, limit)
+
+    async def expired(self, queues: Sequence[str], limit: int) -> Expired:
+        return await times.expired(self._engine, queues, limit)
+
+    async def sweep(self, queues: Sequence[str], limit: int) -> Swept:
+        return await times.sweep(self._engine, self._repair, queues, limit)
+
+    # --- groups -----------------------------------------------------------------------------------
+
+    async def claim_groups(self, queues: Sequence[str], rule: GroupRule, limit: int) -> Claimed:
+        return await gather.claim_groups(self._engine, queues, rule, limit)
+
+    async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | None:
+        return await gather.merge_group(self._engine, batch, merged)
+
+    # --- who is there -----------------------------------------------------------------------------
+
+    async def beat(self, card: ServerCard, ttl: float) -> None:
+        await presence.beat(self._engine, card, ttl)
+
+    async def leave(self, card: ServerCard) -> None:
+        await presence.leave(self._engine, card)
+
+    # --- cancellation -----------------------------------------------------------------------------
+
+    async def cancel(self, refs: Sequence[TaskRef]) -> None:
+        await self._listener.cancel(refs)
+
+    def cancellations(self) -> AsyncIterator[TaskRef]:
+        return self._listener.cancellations()

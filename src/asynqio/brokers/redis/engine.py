@@ -1,0 +1,182 @@
+"""What all parts of a Redis broker work with: the connection, the clock, and how calls that may be lost are made
+certain."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Coroutine, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from asynqio.brokers.redis.keys import QUEUES, QueueKeys, day_of, queue_keys
+from asynqio.brokers.redis.link import RedisError, ReplyLost
+from asynqio.brokers.redis.script import Script
+from asynqio.brokers.redis.settings import RedisSettings
+from asynqio.brokers.redis.topology import Redis
+from asynqio.clock import Clock
+from asynqio.errors import BrokerError, BrokerUnavailable, InvalidName
+
+log = logging.getLogger("asynqio.redis")
+
+T = TypeVar("T")
+Word = bytes | str | int | float
+
+#: Seconds for which we remember that a queue is listed: if somebody removes it, it comes back this soon (B15).
+LISTED_FOR = 5.0
+#: Items per script call. Several calls in flight beat bigger ones, and nobody else waits long: about 1 ms.
+TOGETHER = 200
+#: Bytes per script call, roughly.
+BYTES_TOGETHER = 4_000_000
+#: Seconds between two reports of the same broken queue.
+REPORT_EVERY = 30.0
+
+
+class Engine:
+    """One connection to Redis, as one event loop uses it."""
+
+    def __init__(self, settings: RedisSettings, clock: Clock) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.redis = Redis(settings)
+        #: Makes the tokens of this engine differ from those of any other.
+        self.nonce = secrets.token_hex(5)
+        self._number = 0
+        self._listed: dict[str, float] = {}
+        self._background: set[asyncio.Task[Any]] = set()
+        self._reported: dict[str, float] = {}
+
+    def token(self, owner: str) -> str:
+        """A fresh fencing token for one dequeue: `<owner>/<number>@<when>`."""
+        self._number += 1
+        return f"{owner}/{self.nonce}{self._number:x}@{int(self.clock.now())}"
+
+    # --- time -------------------------------------------------------------------------------------
+
+    def nanoseconds(self) -> str:
+        return str(round(self.clock.now() * 1e6) * 1_000)
+
+    def today(self) -> str:
+        return day_of(int(self.clock.now() // 86_400))
+
+    # --- calls ------------------------------------------------------------------------------------
+
+    async def run(self, script: Script, keys: Sequence[str], args: Sequence[Word]) -> Any:
+        """Run a script. Raises ReplyLost when it may have run or not."""
+        return await self.redis.run(script, keys, args)
+
+    async def repeat(self, script: Script, keys: Sequence[str], args: Sequence[Word]) -> Any:
+        """Run a script that may as well run twice."""
+        try:
+            return await self.redis.run(script, keys, args)
+        except ReplyLost:
+            return await self.redis.run(script, keys, args)
+
+    async def certain(self, script: Script, keys: Sequence[str], args: list[Word]) -> Any:
+        """Run a script that can tell whether it ran before: its first argument says that it is sent again (T14)."""
+        try:
+            return await self.redis.run(script, keys, ["0", *args])
+        except ReplyLost:
+            return await self.redis.run(script, keys, ["1", *args])
+
+    def keys(self, queue: str) -> QueueKeys:
+        """The keys of a queue. Raises InvalidName for one that cannot live in a cluster (spec 1.5)."""
+        if self.redis.clustered and queue.startswith("}"):
+            raise InvalidName("queue", queue, "cannot begin with '}' on a Redis cluster: choose another name")
+        return queue_keys(queue)
+
+    def by_slot(self, queues: Iterable[str]) -> list[list[QueueKeys]]:
+        """The queues that one script call may touch together: all, or in a cluster each by itself."""
+        keys = [self.keys(name) for name in dict.fromkeys(queues)]
+        if not keys:
+            return []
+        return [[one] for one in keys] if self.redis.clustered else [keys]
+
+    async def each(self, queues: Iterable[str], call: Any, default: T) -> list[tuple[list[QueueKeys], T]]:
+        """`await call(queues)` for every slot; if that fails because of what is stored in one queue (a key of a wrong
+        type), for each queue by itself, so that its neighbours do not suffer."""
+        answers: list[tuple[list[QueueKeys], T]] = []
+        for some in self.by_slot(queues):
+            try:
+                answers.append((some, await call(some)))
+            except RedisError as error:
+                if len(some) == 1:
+                    self.report(some[0].name, error)
+                    answers.append((some, default))
+                    continue
+                for one in some:
+                    answers += await self.each([one.name], call, default)
+        return answers
+
+    def report(self, queue: str, error: BrokerError) -> None:
+        """A queue cannot be worked on; say so now and then."""
+        now = self.clock.monotonic()
+        if now - self._reported.get(queue, -REPORT_EVERY) >= REPORT_EVERY:
+            self._reported[queue] = now
+            log.error("queue %r is damaged and skipped: %s", queue, error)
+
+    async def listed(self, queues: Iterable[str]) -> None:
+        """See to it that inspectors find these queues (T15)."""
+        now = self.clock.monotonic()
+        new = [name for name in queues if now - self._listed.get(name, -LISTED_FOR) >= LISTED_FOR]
+        if new:
+            await self.redis.command(QUEUES, "SADD", QUEUES, *new)
+            for name in new:
+                self._listed[name] = now
+
+    def unlist(self, queue: str) -> None:
+        self._listed.pop(queue, None)
+
+    async def exists(self, queue: str) -> bool:
+        return bool(await self.redis.command(QUEUES, "SISMEMBER", QUEUES, queue))
+
+    # --- in the background ------------------------------------------------------------------------
+
+    async def finish(self, work: Coroutine[Any, Any, T], undo: Any) -> T:
+        """`await work`; if the caller is canceled meanwhile, its answer is undone before the caller goes on."""
+        task = asyncio.ensure_future(work)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.shield(self.spawn(self._undo(task, undo)))
+            raise
+
+    async def _undo(self, task: asyncio.Future[T], undo: Any) -> None:
+        try:
+            answer = await task
+            await undo(answer)
+        except BrokerUnavailable as error:
+            log.warning("what a canceled call took could not be given back, its lease will lapse: %s", error)
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Let this go on by itself; `settled` waits for it."""
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    async def settled(self) -> None:
+        """Until nothing goes on in the background."""
+        while self._background:
+            await asyncio.gather(*self._background, return_exceptions=True)
+
+
+def chunks(items: Sequence[T], sizes: Sequence[int] | None = None) -> Iterator[Sequence[T]]:
+    """`items` in pieces for one call each, bounded by number and, if `sizes` tells them, by bytes."""
+    if len(items) <= TOGETHER and (sizes is None or sum(sizes) <= BYTES_TOGETHER):
+        if items:
+            yield items
+        return
+    start, weight = 0, 0
+    for at in range(len(items)):
+        size = sizes[at] if sizes else 0
+        if at > start and (at - start == TOGETHER or weight + size > BYTES_TOGETHER):
+            yield items[start:at]
+            start, weight = at, 0
+        weight += size
+    yield items[start:]
+
+
+async def together(calls: Sequence[Awaitable[T]]) -> list[T]:
+    """The answers of calls that are under way at the same time."""
+    return [await calls[0]] if len(calls) == 1 else list(await asyncio.gather(*calls))

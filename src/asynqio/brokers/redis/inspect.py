@@ -1,0 +1,54 @@
+"""Looking at a Redis broker, and tidying it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from asynqio.brokers.base import Moved, Page, Where
+from asynqio.brokers.redis import look, presence, tidy
+from asynqio.brokers.redis.engine import Engine
+from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
+from asynqio.core.lifecycle import Action
+from asynqio.core.message import TaskInfo, TaskRef
+
+
+class RedisInspection:
+    """The `Inspection` half of `RedisBroker`."""
+
+    _engine: Engine
+
+    async def queues(self) -> list[str]:
+        return await look.queues(self._engine)
+
+    async def stats(self, queues: Sequence[str]) -> list[QueueStats]:
+        return await look.stats(self._engine, queues)
+
+    async def history(self, queue: str, days: int) -> list[DayStats]:
+        return await look.history(self._engine, queue, days)
+
+    async def groups(self, queue: str) -> list[GroupStats]:
+        return await look.groups(self._engine, queue)
+
+    async def tasks(self, where: Where, page: Page) -> list[TaskInfo]:
+        return await look.tasks(self._engine, where, page)
+
+    async def find(self, refs: Sequence[TaskRef]) -> list[TaskInfo | None]:
+        return await look.find(self._engine, refs)
+
+    async def move(self, action: Action, refs: Sequence[TaskRef]) -> list[Moved]:
+        return await tidy.move(self._engine, action, refs)
+
+    async def move_all(self, action: Action, where: Where) -> int:
+        return await tidy.move_all(self._engine, action, where)
+
+    async def rewrite(self, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
+        return await tidy.rewrite(self._engine, payloads)
+
+    async def pause(self, queue: str, paused: bool) -> bool:
+        return await tidy.pause(self._engine, queue, paused)
+
+    async def drop(self, queue: str, *, force: bool = False) -> None:
+        await tidy.drop(self._engine, queue, force=force)
+
+    async def servers(self) -> list[ServerCard]:
+        return await presence.servers(self._engine)

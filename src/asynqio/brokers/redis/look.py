@@ -1,0 +1,185 @@
+"""Looking at what is stored; changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from asynqio.brokers.base import Page, Where
+from asynqio.brokers.redis.codec import decode_task
+from asynqio.brokers.redis.damage import corrupt
+from asynqio.brokers.redis.engine import TOGETHER, Engine, Word, chunks, together
+from asynqio.brokers.redis.gather import group_names
+from asynqio.brokers.redis.keys import QUEUES, QueueKeys, day_of, queue_keys
+from asynqio.brokers.redis.scripts import LUA
+from asynqio.core.cards import DayStats, GroupStats, QueueStats
+from asynqio.core.message import TaskInfo, TaskRef, TaskState
+from asynqio.errors import CorruptMessage, QueueNotFound
+
+
+async def queues(engine: Engine) -> list[str]:
+    """All known queues by name."""
+    names = await engine.redis.command(QUEUES, "SMEMBERS", QUEUES)
+    return sorted(name.decode("utf-8", "replace") for name in names)
+
+
+async def known(engine: Engine, name: str) -> QueueKeys:
+    """The keys of a queue. Raises QueueNotFound."""
+    if not await engine.exists(name):
+        raise QueueNotFound(name)
+    return queue_keys(name)
+
+
+# --- figures --------------------------------------------------------------------------------------
+
+
+async def stats(engine: Engine, names: Sequence[str]) -> list[QueueStats]:
+    return await together([_stats(engine, name) for name in names]) if names else []
+
+
+async def _stats(engine: Engine, name: str) -> QueueStats:
+    queue = await known(engine, name)
+    today = engine.today()
+    keys = [
+        queue.pending,
+        queue.active,
+        queue.scheduled,
+        queue.retry,
+        queue.archived,
+        queue.completed,
+        queue.paused,
+        queue.processed_on(today),
+        queue.failed_on(today),
+        queue.processed,
+        queue.failed,
+        queue.groups,
+        queue.batches,
+        queue.counts,
+    ]
+    *figures, since = await engine.run(LUA.stats, keys, [queue.prefix])
+    pending, active, scheduled, retry, archived, completed, paused = figures[:7]
+    processed, failed, processed_total, failed_total = figures[7:11]
+    aggregating, groups, evicted, quarantined = figures[11:]
+    return QueueStats(
+        queue=name,
+        paused=bool(paused),
+        pending=pending,
+        active=active,
+        scheduled=scheduled,
+        retry=retry,
+        archived=archived,
+        completed=completed,
+        aggregating=aggregating,
+        groups=groups,
+        latency=max(0.0, engine.clock.now() - float(since) / 1e9) if since else 0.0,
+        processed=processed,
+        failed=failed,
+        processed_total=processed_total,
+        failed_total=failed_total,
+        evicted_total=evicted,
+        quarantined_total=quarantined,
+    )
+
+
+async def history(engine: Engine, name: str, days: int) -> list[DayStats]:
+    queue = await known(engine, name)
+    today = int(engine.clock.now() // 86_400)
+    names = [day_of(today - back) for back in range(days)]
+    keys = [key for day in names for key in (queue.processed_on(day), queue.failed_on(day))]
+    found = await engine.redis.command(queue.processed, "MGET", *keys) if keys else []
+    figures = [int(value) if value and value.isdigit() else 0 for value in found]
+    return [
+        DayStats(name, day, processed, failed)
+        for day, processed, failed in zip(names, figures[::2], figures[1::2], strict=True)
+    ]
+
+
+async def groups(engine: Engine, name: str) -> list[GroupStats]:
+    queue = await known(engine, name)
+    found = []
+    async for names in group_names(engine, queue):
+        sizes = await engine.run(LUA.groups, [queue.group(group) for group in names], []) if names else []
+        found += [
+            GroupStats(group, size[0], float(size[1]), float(size[2]))
+            for group, size in zip(names, sizes, strict=True)
+            if size is not None
+        ]
+    return sorted(found, key=lambda group: group.group)
+
+
+# --- tasks ----------------------------------------------------------------------------------------
+
+
+async def tasks(engine: Engine, where: Where, page: Page) -> list[TaskInfo]:
+    queue = await known(engine, where.queue)
+    if where.state is TaskState.AGGREGATING:
+        ids = [id for _, id in await members(engine, queue, where.group)]
+        refs = [TaskRef(queue.name, id) for id in ids[page.offset : page.offset + page.size]]
+        return [info for info in await find(engine, refs) if info is not None]
+    container = f"{queue.prefix}{where.state.value}"
+    found: list[TaskInfo] = []
+    for first in range(page.offset, page.offset + page.size, TOGETHER):
+        last = min(first + TOGETHER, page.offset + page.size) - 1
+        args: list[Word] = [where.state.value, first, last, queue.task_prefix]
+        rows = await engine.run(LUA.list, [container, queue.lease], args)
+        found += [info_of(engine, queue, row) for row in rows]
+        if len(rows) < TOGETHER:
+            break
+    return found
+
+
+async def members(engine: Engine, queue: QueueKeys, group: str) -> list[tuple[float, str]]:
+    """The tasks that wait in a group (or in all), claimed or not, oldest first: since when, and id."""
+    names = [group] if group else [name async for some in group_names(engine, queue) for name in some]
+    batches = [
+        batch.decode() for batch in await engine.redis.command(queue.batches, "ZRANGE", queue.batches, 0, -1)
+    ]
+    keys = [queue.group(name) for name in names]
+    keys += [batch for batch in batches if not group or batch.rpartition(":")[0] == queue.group(group)]
+    found = []
+    for some in chunks(keys):
+        for flat in await engine.run(LUA.members, some, []):
+            pairs = zip(flat[1::2], flat[::2], strict=True)
+            found += [(float(since), id.decode()) for since, id in pairs]
+    return sorted(found)
+
+
+async def find(engine: Engine, refs: Sequence[TaskRef]) -> list[TaskInfo | None]:
+    answers: list[TaskInfo | None] = [None] * len(refs)
+    by_queue: dict[str, list[int]] = {}
+    for at, ref in enumerate(refs):
+        by_queue.setdefault(ref.queue, []).append(at)
+
+    async def call(queue: QueueKeys, places: Sequence[int]) -> None:
+        ids = [refs[at].id for at in places]
+        keys = [queue.lease, queue.scheduled, queue.retry, *(queue.task(id) for id in ids)]
+        for at, row in zip(places, await engine.run(LUA.find, keys, ids), strict=True):
+            answers[at] = info_of(engine, queue, row) if row is not None else None
+
+    calls = [call(queue_keys(name), some) for name, places in by_queue.items() for some in chunks(places)]
+    if calls:
+        await together(calls)
+    return answers
+
+
+def info_of(engine: Engine, queue: QueueKeys, row: Sequence[Any]) -> TaskInfo:
+    """The snapshot of a row that scripts/list.lua or find.lua read."""
+    id, name, msg, since, result, progress, strikes, score = row
+    try:
+        message = decode_task(msg, strikes) if msg is not None else corrupt(queue.name, id.decode(), None)
+    except CorruptMessage:
+        message = corrupt(queue.name, id.decode(), msg)
+    now = engine.clock.now()
+    facts: dict[str, Any] = {"result": result, "progress": progress}
+    try:
+        state = TaskState(name.decode())
+    except ValueError:
+        state = TaskState.ARCHIVED  # a state that nobody knows: the task is as good as dead
+    if state in (TaskState.SCHEDULED, TaskState.RETRY):
+        facts["next_process_at"] = float(score or 0.0)
+    elif state is TaskState.PENDING:
+        facts["next_process_at"] = now
+        facts["pending_since"] = float(since) / 1e9 if since else 0.0
+    elif state is TaskState.ACTIVE:
+        facts["is_orphaned"] = score is None or float(score) <= now
+    return TaskInfo.of(message, state, **facts)

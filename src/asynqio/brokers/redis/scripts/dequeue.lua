@@ -1,0 +1,48 @@
+-- Take the oldest pending tasks of some queues, in the order of the queues (spec 3.3; corrects B7).
+--
+-- KEYS  per queue: 1 pending · 2 paused · 3 active · 4 lease
+-- ARGV  1 limit · 2 lease expiry, seconds · 3 token · 4… task prefix per queue
+-- Gives the messages; {msg, strikes} for a task that has strikes.
+-- Ids without a message are dropped and counted, so that they do not come again and again.
+-- Cost  O(tasks taken + queues)
+local limit, expires, token = tonumber(ARGV[1]), ARGV[2], ARGV[3]
+local taken = {}
+for queue = 0, #KEYS / 4 - 1 do
+  local pending, paused, active, lease = unpack(KEYS, queue * 4 + 1, queue * 4 + 4)
+  local prefix = ARGV[4 + queue]
+  local wanted = limit - #taken
+  if wanted <= 0 then break end
+  local ids = redis.call('EXISTS', paused) == 0 and redis.call('LRANGE', pending, -wanted, -1) or {}
+  while #ids > 0 do
+    -- These fail, if a key is of the wrong type, before anything is changed.
+    redis.call('LLEN', active)
+    redis.call('ZCARD', lease)
+    redis.call('LTRIM', pending, 0, -#ids - 1)
+    local started, leases, ghosts = {}, {}, 0
+    for at = #ids, 1, -1 do
+      local id = ids[at]
+      local key = prefix .. id
+      local task = redis.pcall('HMGET', key, 'msg', 'asynqio:strikes')
+      if task[1] then
+        redis.call('HSET', key, 'state', 'active', 'asynqio:lease', token)
+        redis.call('HDEL', key, 'pending_since')
+        started[#started + 1] = id
+        leases[#leases + 1] = expires
+        leases[#leases + 1] = id
+        taken[#taken + 1] = task[2] and task or task[1]
+      else
+        if not task.err then redis.call('DEL', key) end
+        ghosts = ghosts + 1
+      end
+    end
+    if #started > 0 then
+      redis.call('LPUSH', active, unpack(started))
+      redis.call('ZADD', lease, unpack(leases))
+    end
+    if ghosts == 0 then break end
+    redis.call('HINCRBY', prefix:sub(1, -3) .. 'asynqio:counts', 'quarantined', ghosts)
+    wanted = limit - #taken
+    ids = wanted > 0 and redis.call('LRANGE', pending, -wanted, -1) or {}
+  end
+end
+return taken

@@ -1,0 +1,51 @@
+-- Taking one entry in. include: lib_fields lib_lock
+--
+-- `spec` is '' for an ordinary pending task, else the fields
+-- state, score, group, lock or '', its whole seconds, its exact end, strikes or ''.
+-- Answers '1' accepted, '2' the lock is held, '0' the id is taken. Both are looked at before anything is
+-- changed, so that a refused entry leaves no lock (B4).
+-- `again`: this was sent before and the reply got lost; what is there with our very message is our own (T14).
+local function admit(prefix, key, id, msg, spec, now, now_ns, again, pending)
+  local state, score, group, lock, ttl, ends, strikes = 'pending', nil, '', '', nil, nil, ''
+  if spec ~= '' then
+    state, score, group, lock, ttl, ends, strikes = unpack(fields(spec))
+  end
+  if lock ~= '' then
+    local holder = locked(lock, prefix, now)
+    if holder and not (again and holder == id and redis.call('HGET', key, 'msg') == msg) then return '2' end
+  end
+  if redis.call('EXISTS', key) == 1 then
+    if again and redis.call('HGET', key, 'msg') == msg then return '1' end
+    return '0'
+  end
+  local task = {'msg', msg, 'state', state}
+  if state == 'pending' then
+    task[5], task[6] = 'pending_since', now_ns
+    pending[#pending + 1] = id
+  end
+  if lock ~= '' then
+    redis.call('SET', lock, id, 'EX', ttl)
+    task[#task + 1] = 'unique_key'
+    task[#task + 1] = lock
+    task[#task + 1] = 'asynqio:unique'
+    task[#task + 1] = ends
+  end
+  if group ~= '' then
+    -- Also for a scheduled task: so both forwarders will put it into its group (B2).
+    task[#task + 1] = 'group'
+    task[#task + 1] = group
+    redis.call('SADD', prefix .. 'groups', group)
+    redis.call('ZADD', prefix .. 'asynqio:groups', now, group)
+  end
+  if strikes ~= '' then
+    task[#task + 1] = 'asynqio:strikes'
+    task[#task + 1] = strikes
+  end
+  redis.call('HSET', key, unpack(task))
+  if state == 'scheduled' then
+    redis.call('ZADD', prefix .. 'scheduled', score, id)
+  elseif state == 'aggregating' then
+    redis.call('ZADD', prefix .. 'g:' .. group, score, id)
+  end
+  return '1'
+end

@@ -1,0 +1,106 @@
+-- Carry out what was decided about leased tasks of one queue (spec 3.4; corrects B5, B10, B12, B27, B28, B41).
+--
+-- KEYS  1 pending · 2 active · 3 lease · 4 retry · 5 archived · 6 completed · 7 processed today · 8 failed today
+--       9 processed · 10 failed · 11… one task hash per settlement
+-- ARGV  1 again (1: the reply to the same call got lost) · 2 queue prefix · 3 now, nanoseconds
+--       4 seconds that daily counters live · 5 archive limit · 6 archive cutoff, seconds
+--       then per settlement: id, token, witness, spec. spec begins with '-' for a task that is gone and counts as
+--       processed, followed by the key of its lock or nothing; else it is the fields
+--       to ('' gone), msg, at, processed ('1'), failed ('1'), lock or '', '=' and result or '', strikes or ''
+-- Gives one character per settlement: 1 done, 0 the lease was lost.
+-- Cost  O(settlements), if tasks end in about the order in which they started: LREM looks from the old end.
+-- include: lib_fields lib_held lib_trim
+local pending, active, lease, retry, archived, completed = unpack(KEYS, 1, 6)
+local again, prefix, now_ns = ARGV[1] == '1', ARGV[2], ARGV[3]
+-- These fail, if a key is of the wrong type, before anything is changed.
+redis.call('LLEN', pending)
+redis.call('LLEN', active)
+redis.call('ZCARD', lease)
+local answers, processed, failed, archivings = {}, 0, 0, 0
+
+local function leave(id)
+  redis.call('LREM', active, -1, id)
+  redis.call('ZREM', lease, id)
+end
+
+local function place(key, id, spec)
+  local to, msg, at, counted, was_failure, lock, result, strikes = unpack(fields(spec))
+  if counted == '1' then processed = processed + 1 end
+  if was_failure == '1' then failed = failed + 1 end
+  leave(id)
+  if to == '' then
+    redis.call('DEL', key)
+    unlock(lock, id)
+    return
+  end
+  local task = {'msg', msg, 'state', to}
+  if to == 'pending' then
+    redis.call('RPUSH', pending, id)
+    task[5], task[6] = 'pending_since', now_ns
+  elseif to == 'retry' then
+    redis.call('ZADD', retry, at, id)
+  elseif to == 'completed' then
+    redis.call('ZADD', completed, at, id)
+    unlock(lock, id)
+  else
+    redis.call('ZADD', archived, at, id)
+    archivings = archivings + 1
+  end
+  if result ~= '' then
+    task[#task + 1] = 'result'
+    task[#task + 1] = result:sub(2)
+  end
+  if strikes ~= '' then
+    task[#task + 1] = 'asynqio:strikes'
+    task[#task + 1] = strikes
+    redis.call('HDEL', key, 'asynqio:lease')
+  else
+    redis.call('HDEL', key, 'asynqio:lease', 'asynqio:strikes')
+  end
+  redis.call('HSET', key, unpack(task))
+end
+
+-- Whether the same settlement was carried out before its reply got lost.
+local function happened(key, spec)
+  if spec:sub(1, 1) == '-' then return redis.call('EXISTS', key) == 0 end
+  local to, msg = unpack(fields(spec))
+  if to == '' then return redis.call('EXISTS', key) == 0 end
+  local task = redis.pcall('HMGET', key, 'state', 'msg', 'asynqio:lease')
+  return task[1] == to and task[2] == msg and not task[3]
+end
+
+for item = 1, #KEYS - 10 do
+  local key, at = KEYS[10 + item], 4 * item + 3
+  local id, spec = ARGV[at], ARGV[at + 3]
+  if held(key, ARGV[at + 1], ARGV[at + 2]) then
+    if spec:sub(1, 1) == '-' then
+      leave(id)
+      redis.call('DEL', key)
+      if #spec > 1 then unlock(spec:sub(2), id) end
+      processed = processed + 1
+    else
+      place(key, id, spec)
+    end
+    answers[item] = '1'
+  else
+    answers[item] = again and happened(key, spec) and '1' or '0'
+  end
+end
+
+local function count(today, total, by)
+  if redis.call('INCRBY', today, by) == by then redis.call('EXPIRE', today, ARGV[4]) end
+  local before = redis.call('GET', total)
+  -- As Go does it: a counter that is full begins again.
+  if before and tonumber(before) + by > 9223372036854774784 then
+    redis.call('SET', total, by)
+  else
+    redis.call('INCRBY', total, by)
+  end
+end
+
+if processed > 0 then count(KEYS[7], KEYS[9], processed) end
+if failed > 0 then count(KEYS[8], KEYS[10], failed) end
+if archivings > 0 then
+  trim(prefix, archived, tonumber(ARGV[5]), ARGV[6], archivings + 100)
+end
+return table.concat(answers)

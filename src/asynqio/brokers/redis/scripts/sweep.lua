@@ -1,0 +1,48 @@
+-- Delete what outlived its retention, trim the archive, give stale batches back (spec 3.7, 3.8; B3, B10, B12).
+--
+-- KEYS  per queue: 1 completed · 2 archived · 3 aggregation_sets · 4 groups · 5 known groups (ours)
+-- ARGV  1 now, seconds · 2 limit · 3 archive limit · 4 archive cutoff, seconds · 5… queue prefix per queue
+-- Gives {how many were deleted, when there will be more to do or false, how many batches were given back}.
+-- Cost  O(tasks deleted · log n + members given back + groups known)
+-- include: lib_trim
+local now, left = ARGV[1], tonumber(ARGV[2])
+local deleted, coming, released = 0, false, 0
+
+local function soon(moment)
+  if moment and (not coming or tonumber(moment) < tonumber(coming)) then coming = moment end
+end
+
+for queue = 0, #KEYS / 5 - 1 do
+  local completed, archived, batches, groups, known = unpack(KEYS, queue * 5 + 1, queue * 5 + 5)
+  local prefix = ARGV[5 + queue]
+  if left > 0 then
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', completed, '-inf', now, 'LIMIT', 0, left)) do
+      local key = prefix .. 't:' .. id
+      unlock(redis.pcall('HGET', key, 'unique_key'), id)
+      redis.call('DEL', key)
+      redis.call('ZREM', completed, id)
+      deleted, left = deleted + 1, left - 1
+    end
+  end
+  soon(redis.call('ZRANGE', completed, 0, 0, 'WITHSCORES')[2])
+  trim(prefix, archived, tonumber(ARGV[3]), ARGV[4], 500)
+  for _, batch in ipairs(redis.call('ZRANGEBYSCORE', batches, '-inf', now, 'LIMIT', 0, 20)) do
+    local members = batch:match('^(.*):[^:]*$')
+    redis.call('ZUNIONSTORE', members, 2, members, batch, 'AGGREGATE', 'MIN')
+    redis.call('DEL', batch)
+    redis.call('ZREM', batches, batch)
+    redis.call('SADD', groups, members:sub(#prefix + 3))
+    released = released + 1
+  end
+  soon(redis.call('ZRANGE', batches, 0, 0, 'WITHSCORES')[2])
+  -- Go's forwarder puts a task into its group without listing the group: nobody would ever look there (B3).
+  -- A group that had no new member for a week is forgotten.
+  redis.call('ZREMRANGEBYSCORE', known, '-inf', now - 604800)
+  for _, group in ipairs(redis.call('ZDIFF', 2, known, groups)) do
+    if redis.call('EXISTS', prefix .. 'g:' .. group) == 1 then
+      redis.call('SADD', groups, group)
+      released = released + 1
+    end
+  end
+end
+return {deleted, coming, released}

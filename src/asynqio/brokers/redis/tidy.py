@@ -1,0 +1,161 @@
+"""What operators do: run, archive, delete, rewrite, pause, drop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, STATS_AGE, Moved, Where
+from asynqio.brokers.redis import look
+from asynqio.brokers.redis.codec import decode_task, encode_task
+from asynqio.brokers.redis.engine import TOGETHER, Engine, Word, chunks, together
+from asynqio.brokers.redis.keys import QUEUES, QueueKeys, day_of, queue_keys
+from asynqio.brokers.redis.scripts import LUA
+from asynqio.core.lifecycle import Action
+from asynqio.core.message import TaskRef, TaskState
+from asynqio.core.unique import unique_key
+from asynqio.errors import CorruptMessage, QueueNotFound, WrongState
+
+#: How scripts answer for one task.
+_ANSWERS = {ord("1"): Moved.DONE, ord("0"): Moved.NOT_FOUND, ord("2"): Moved.WRONG_STATE}
+#: Tasks removed per call when a queue is dropped.
+REMOVED_TOGETHER = 500
+
+
+async def move(engine: Engine, action: Action, refs: Sequence[TaskRef]) -> list[Moved]:
+    answers = [Moved.NOT_FOUND] * len(refs)
+    by_queue: dict[str, list[int]] = {}
+    for at, ref in enumerate(refs):
+        by_queue.setdefault(ref.queue, []).append(at)
+
+    async def call(queue: QueueKeys, places: Sequence[int]) -> None:
+        reply = await _move(engine, queue, action, [refs[at].id for at in places])
+        for at, char in zip(places, reply, strict=True):
+            answers[at] = _ANSWERS[char]
+
+    calls = [call(queue_keys(name), some) for name, places in by_queue.items() for some in chunks(places)]
+    if calls:
+        await together(calls)
+    return answers
+
+
+async def _move(engine: Engine, queue: QueueKeys, action: Action, ids: Sequence[str]) -> bytes:
+    now = engine.clock.now()
+    keys = [queue.pending, queue.archived, queue.groups, queue.batches, *(queue.task(id) for id in ids)]
+    target = action.target.value if action.target is not None else ""
+    args: list[Word] = [target, queue.prefix, math.floor(now), engine.nanoseconds()]
+    args += (ARCHIVE_LIMIT, math.floor(now - ARCHIVE_AGE), *ids)
+    reply = await engine.run(LUA.move, keys, args)
+    assert isinstance(reply, bytes)
+    return reply
+
+
+async def move_all(engine: Engine, action: Action, where: Where) -> int:
+    """In steps, each of which leaves every task whole; who joins meanwhile may or may not be moved."""
+    queue = await look.known(engine, where.queue)
+    if where.state not in action.origins:
+        return 0
+    if where.state is TaskState.AGGREGATING:
+        ids = [id for _, id in await look.members(engine, queue, where.group)]
+        replies = [await _move(engine, queue, action, some) for some in chunks(ids)]
+        return sum(reply.count(b"1") for reply in replies)
+    moved = skipped = 0
+    left = await _size(engine, queue, where.state)
+    while left > 0:
+        ids = await _first_ids(engine, queue, where.state, skipped, min(left, TOGETHER))
+        if not ids:
+            break
+        left -= len(ids)
+        done = (await _move(engine, queue, action, ids)).count(b"1")
+        moved += done
+        skipped += len(ids) - done
+    return moved
+
+
+async def _size(engine: Engine, queue: QueueKeys, state: TaskState) -> int:
+    key = f"{queue.prefix}{state.value}"
+    return int(await engine.redis.command(key, "LLEN" if state is TaskState.PENDING else "ZCARD", key))
+
+
+async def _first_ids(
+    engine: Engine, queue: QueueKeys, state: TaskState, skipped: int, count: int
+) -> list[str]:
+    """The oldest tasks of a state behind those that were skipped: there a list is quickly changed."""
+    key = f"{queue.prefix}{state.value}"
+    if state is TaskState.PENDING:
+        found = await engine.redis.command(key, "LRANGE", key, -skipped - count, -skipped - 1)
+        found.reverse()
+    else:
+        found = await engine.redis.command(key, "ZRANGE", key, skipped, skipped + count - 1)
+    return [id.decode() for id in found]
+
+
+async def rewrite(engine: Engine, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
+    if not payloads:
+        return []
+    return await together([_rewrite(engine, ref, payload) for ref, payload in payloads.items()])
+
+
+async def _rewrite(engine: Engine, ref: TaskRef, payload: bytes) -> Moved:
+    queue = queue_keys(ref.queue)
+    key = queue.task(ref.id)
+    while True:
+        stored = await engine.redis.command(key, "HGET", key, "msg")
+        if stored is None:
+            return Moved.NOT_FOUND
+        try:
+            message = decode_task(stored)
+        except CorruptMessage:
+            return Moved.WRONG_STATE
+        old = message.unique_key
+        new = unique_key(ref.queue, message.type, payload) if old else ""
+        after = msgspec.structs.replace(message, payload=payload, unique_key=new)
+        args: list[Word] = [stored, encode_task(after), ref.id, old, new, queue.prefix]
+        answer = await engine.run(LUA.rewrite, [key], [*args, repr(engine.clock.now())])
+        if answer != b"3":  # somebody was quicker: look again
+            return _ANSWERS[answer[0]]
+
+
+async def pause(engine: Engine, name: str, paused: bool) -> bool:
+    queue = queue_keys(name)
+    if not paused:
+        return bool(await engine.redis.command(queue.paused, "DEL", queue.paused))
+    await engine.listed([name])
+    now = math.floor(engine.clock.now())
+    return bool(await engine.redis.command(queue.paused, "SETNX", queue.paused, now))
+
+
+async def drop(engine: Engine, name: str, *, force: bool) -> None:
+    queue = await look.known(engine, name)
+    today = int(engine.clock.now() // 86_400)
+    days = [day_of(today - back) for back in range(int(STATS_AGE // 86_400) + 1)]
+    keys = [
+        queue.pending,
+        queue.active,
+        queue.lease,
+        queue.scheduled,
+        queue.retry,
+        queue.archived,
+        queue.completed,
+        queue.groups,
+        queue.batches,
+        queue.paused,
+        queue.processed,
+        queue.failed,
+        queue.counts,
+        queue.known_groups,
+        *(key for day in days for key in (queue.processed_on(day), queue.failed_on(day))),
+    ]
+    while True:
+        state, count = await engine.run(LUA.drop, keys, [queue.prefix, int(force), REMOVED_TOGETHER])
+        if state == -1:
+            raise WrongState(f"queue {name!r} has {count} active tasks: wait, or cancel them")
+        if state == -2:
+            raise WrongState(f"queue {name!r} holds {count} tasks: drop it with force=True")
+        if state == 1:
+            break
+    engine.unlist(name)
+    if not await engine.redis.command(QUEUES, "SREM", QUEUES, name):
+        raise QueueNotFound(name)

@@ -1,0 +1,142 @@
+"""What time does to tasks: due ones become pending, lapsed leases are found, old tasks go."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, Expired, Forwarded, Swept
+from asynqio.brokers.redis import damage
+from asynqio.brokers.redis.codec import decode_task
+from asynqio.brokers.redis.damage import GO_GRACE, Repair
+from asynqio.brokers.redis.engine import TOGETHER, Engine, Word
+from asynqio.brokers.redis.keys import QueueKeys, queue_keys
+from asynqio.brokers.redis.scripts import LUA
+from asynqio.brokers.redis.work import lease_of
+from asynqio.core.lifecycle import Lease
+from asynqio.errors import CorruptMessage
+
+
+def earliest(moments: Sequence[float | None]) -> float | None:
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+async def forward(engine: Engine, queues: Sequence[str], limit: int) -> Forwarded:
+    moved = 0
+    next_at: list[float | None] = []
+
+    async def call(some: list[QueueKeys]) -> None:
+        nonlocal moved
+        keys: list[str] = []
+        now = engine.clock.now()
+        args: list[Word] = [
+            math.floor(now),
+            engine.nanoseconds(),
+            min(limit - moved, TOGETHER),
+            math.ceil(now),
+        ]
+        for queue in some:
+            keys += (queue.scheduled, queue.retry, queue.pending, queue.groups)
+            args.append(queue.prefix)
+        while True:
+            args[2] = min(limit - moved, TOGETHER)
+            step, coming = await engine.repeat(LUA.forward, keys, args)
+            moved += step
+            if step < TOGETHER or moved >= limit:
+                break
+        next_at.append(None if coming is None else float(coming))
+
+    await engine.each(queues, call, None)
+    return Forwarded(moved, earliest(next_at))
+
+
+# --- lapsed leases --------------------------------------------------------------------------------
+
+
+async def expired(engine: Engine, queues: Sequence[str], limit: int) -> Expired:
+    """Leases of our own servers that lapsed, and those of Go's servers that Go would recover too.
+
+    Whoever leases from us writes a token, and is fenced by it: its lease ends when it says so. A server of
+    Go's may work on for a while, so it gets the half minute that Go's own recoverer gives it (4.8).
+    """
+    found: list[Lease] = []
+    next_at: list[float | None] = []
+
+    async def call(some: list[QueueKeys]) -> None:
+        now = engine.clock.now()
+        args: list[Word] = [math.floor(now), 0, limit, *(queue.task_prefix for queue in some)]
+        reply = await engine.repeat(LUA.expired, [queue.lease for queue in some], args)
+        for queue, (coming, *items) in zip(some, reply, strict=True):
+            next_at.append(None if coming is None else float(coming))
+            await _judge(engine, queue, items, now, found, next_at)
+
+    await engine.each(queues, call, None)
+    found.sort(key=lambda lease: lease.expires_at)
+    return Expired(found[:limit], earliest(next_at))
+
+
+async def _judge(
+    engine: Engine,
+    queue: QueueKeys,
+    items: list[Any],
+    now: float,
+    found: list[Lease],
+    next_at: list[float | None],
+) -> None:
+    damaged: list[tuple[str, bytes | None]] = []
+    for id, score, msg, token, strikes in items:
+        try:
+            message = decode_task(msg, strikes) if msg is not None else None
+        except CorruptMessage:
+            message = None
+        if message is None or message.id.encode() != id:
+            damaged.append((id.decode(), msg))
+            continue
+        expires_at = float(score)
+        if _is_ours(token, message.last_failed_at, engine) or expires_at + GO_GRACE <= now:
+            found.append(lease_of(message, msg, token or b"", expires_at))
+        else:
+            next_at.append(expires_at + GO_GRACE)
+    await damage.quarantine(engine, queue, damaged)
+
+
+def _is_ours(token: bytes | None, last_failed_at: float, engine: Engine) -> bool:
+    """Whether one of our servers holds this lease.
+
+    Go knows nothing of tokens and leaves them where they are. But it comes by a task of ours only through
+    its recoverer, which notes the failure: then the task failed after it was leased to us.
+    """
+    if not token:
+        return False
+    leased_at = token.rpartition(b"@")[2]
+    return not (leased_at.isdigit() and last_failed_at > int(leased_at))
+
+
+# --- what is over ---------------------------------------------------------------------------------
+
+
+async def sweep(engine: Engine, repair: Repair, queues: Sequence[str], limit: int) -> Swept:
+    deleted = 0
+    next_at: list[float | None] = []
+
+    async def call(some: list[QueueKeys]) -> None:
+        nonlocal deleted
+        now = engine.clock.now()
+        keys: list[str] = []
+        args: list[Word] = [math.floor(now), 0, ARCHIVE_LIMIT, math.floor(now - ARCHIVE_AGE)]
+        for queue in some:
+            keys += (queue.completed, queue.archived, queue.batches, queue.groups, queue.known_groups)
+            args.append(queue.prefix)
+        while True:
+            args[1] = min(limit - deleted, TOGETHER)
+            step, coming, _ = await engine.repeat(LUA.sweep, keys, args)
+            deleted += step
+            if step < TOGETHER or deleted >= limit:
+                break
+        next_at.append(None if coming is None else float(coming))
+
+    await engine.each(queues, call, None)
+    if repair.due(engine):
+        await repair.look(engine, [queue_keys(name) for name in queues])
+    return Swept(deleted, earliest(next_at))
