@@ -12,8 +12,11 @@ tasks behind those that are counted it ends with the last handler that counts he
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Unpack
 
@@ -45,6 +48,7 @@ def cases(kind: str) -> list[Case]:
     ]
     if kind == "redis":
         found += [
+            Case(OURS, rows.drain(1).removesuffix(", tasks/s"), partial(_one_slot, kind)),
             *[Case(OURS, f"drain, {size} KB", partial(_large, kind, size)) for size in LARGE],
             Case(OURS, f"drain, {FEW_BEHIND:,} behind", partial(_behind, kind, False)),
             Case(OURS, "drain, most behind", partial(_behind, kind, True)),
@@ -156,12 +160,32 @@ async def drained(
     countdown = Countdown(count)
     mux = Mux()
     mux.handle("bench:noop", choose(countdown))
+    with log_into_nothing():
+        return await _drained(store, mux, countdown, slots, behind=behind, policy=policy)
+
+
+async def _drained(
+    store: Store, mux: Mux, countdown: Countdown, slots: int, *, behind: bool, policy: FixedRetry | None
+) -> float:
     async with Server(store, concurrency=slots, retry=policy).running(mux):
         await countdown.over.wait()
         if behind:
-            return count / (countdown.ended - countdown.began)
+            return countdown.count / (countdown.ended - countdown.began)
         await until_settled(store)
-        return count / (time.perf_counter() - countdown.began)
+        return countdown.count / (time.perf_counter() - countdown.began)
+
+
+@contextlib.contextmanager
+def log_into_nothing() -> Iterator[None]:
+    """Every failure is a line in the log and a traceback; they are written, but not to the screen."""
+    log = logging.getLogger("asynqio")
+    with open(os.devnull, "w") as nothing:
+        handler = logging.StreamHandler(nothing)
+        log.addHandler(handler)
+        try:
+            yield
+        finally:
+            log.removeHandler(handler)
 
 
 def _on_loop(countdown: Countdown) -> Callable[[Task], Any]:
@@ -170,6 +194,10 @@ def _on_loop(countdown: Countdown) -> Callable[[Task], Any]:
 
 async def _no_op(kind: str, slots: int, size: Size) -> Figures:
     return {rows.drain(slots): await _drain(kind, size.drained, slots, _on_loop)}
+
+
+async def _one_slot(kind: str, size: Size) -> Figures:
+    return {rows.drain(1): await _drain(kind, size.slow, 1, _on_loop)}
 
 
 async def _threads(kind: str, slots: int, size: Size) -> Figures:

@@ -103,6 +103,8 @@ async def _launched(*arguments: str) -> Process:
 
 
 async def _ended(process: Process) -> bytes:
+    assert process.stdin is not None
+    process.stdin.close()
     said, _ = await process.communicate()
     return said
 
