@@ -48,7 +48,7 @@ def cases(kind: str) -> list[Case]:
     ]
     if kind == "redis":
         found += [
-            Case(OURS, rows.drain(1).removesuffix(", tasks/s"), partial(_one_slot, kind)),
+            Case(OURS, rows.case_of(rows.drain(1)), partial(_one_slot, kind)),
             *[Case(OURS, f"drain, {size} KB", partial(_large, kind, size)) for size in LARGE],
             Case(OURS, f"drain, {FEW_BEHIND:,} behind", partial(_behind, kind, False)),
             Case(OURS, "drain, most behind", partial(_behind, kind, True)),

@@ -13,6 +13,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -37,6 +38,10 @@ from benchmarks.peers.process import Broken
 from benchmarks.standings import target_table, targets, wide_table, with_best
 
 ROUNDS = 5
+PEERS: dict[str, Callable[[], Awaitable[list[Case]]]] = {
+    asynq_go.SYSTEM: asynq_go.cases,
+    **{other.name: partial(redis_others.cases, other) for other in redis_others.OTHERS},
+}
 
 
 def arguments() -> argparse.Namespace:
@@ -57,26 +62,30 @@ def arguments() -> argparse.Namespace:
 
 
 async def all_cases(only: str, system: str, problems: list[str]) -> list[Case]:
-    """Cases of the same name next to each other, ours first. Peers that cannot be had go to `problems`."""
+    """Cases of the same name next to each other, ours first. Peers that cannot be had go to `problems`.
+
+    Exits when there is no such case, with the names of those that there are.
+    """
     ours = [
         case for module in (enqueue, drain, crowd, latency, idle, memory) for case in module.cases("redis")
     ]
-    order = {case.name: place for place, case in reversed(list(enumerate(ours)))}
-    order["pick-up, Go client"] = order["pick-up, Python client"]
-    order[rows.drain(1).removesuffix(", tasks/s")] = order["drain, 10 slots"] - 0.5
     found = [*ours, *bare_redis.cases()]
-    peers: dict[str, Callable[[], Awaitable[list[Case]]]] = {asynq_go.SYSTEM: asynq_go.cases}
-    for other in redis_others.OTHERS:
-        peers[other.name] = lambda other=other: redis_others.cases(other)  # type: ignore[misc]
-    for name, cases in peers.items():
-        if system not in ("", name, OURS) or (system == OURS and name != asynq_go.SYSTEM):
-            continue
-        try:
-            found += await cases()
-        except Broken as problem:
-            problems.append(f"without {name}: {problem}")
-    found = [case for case in found if only in case.name and system in ("", case.system)]
-    return sorted(found, key=lambda case: order[case.name])
+    for name, cases in PEERS.items():
+        if system in ("", name) or (
+            system == OURS and name == asynq_go.SYSTEM
+        ):  # a Go client sends to us too
+            try:
+                found += await cases()
+            except Broken as problem:
+                problems.append(f"without {name}: {problem}")
+    places = {case.name: place for place, case in reversed(list(enumerate(ours)))}
+    places[rows.case_of(rows.drain(1))] = places[rows.case_of(rows.drain(rows.SLOTS[0]))] - 1
+    places["pick-up, Go client"] = places["pick-up, Python client"]
+    found.sort(key=lambda case: places[case.name])
+    chosen = [case for case in found if only in case.name and system in ("", case.system)]
+    if not chosen:
+        sys.exit("no such case; there are:\n" + "\n".join(dict.fromkeys(case.name for case in found)))
+    return chosen
 
 
 async def measure(size: Size, only: str, system: str, problems: list[str]) -> rounds.Results:
@@ -126,6 +135,8 @@ def main() -> None:
         print(text)
     if options.write:
         report.write_into(options.write, text, "redis figures")
+    if any(f"({OURS})" in problem for problem in problems):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

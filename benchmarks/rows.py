@@ -27,6 +27,11 @@ def drain(slots: int) -> str:
     return f"drain, {slots} slot{'s' if slots > 1 else ''}, tasks/s"
 
 
+def case_of(drain: str) -> str:
+    """The name of the case that gives such a row."""
+    return drain.removesuffix(", tasks/s")
+
+
 def large(kilobytes: int) -> str:
     return f"drain, {COMMON_SLOTS} slots, {kilobytes} KB payloads, tasks/s"
 

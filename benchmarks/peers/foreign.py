@@ -67,7 +67,7 @@ def drains(system: System) -> list[Case]:
         *[
             _case(
                 system,
-                rows.drain(slots).removesuffix(", tasks/s"),
+                rows.case_of(rows.drain(slots)),
                 partial(_drain_row, rows.drain(slots), 1, slots),
             )
             for slots in system.slots
