@@ -26,6 +26,9 @@ _BEFORE = pytest.StashKey[list[threading.Thread]]()
 def no_blocking() -> Iterator[BlockBuster]:
     """Whatever blocks the event loop raises BlockingError where it does so."""
     with blockbuster_ctx() as guard:
+        for function in guard.functions.values():
+            # So that an async fixture can ask for a shared server: that is before the test itself.
+            function.can_block_in("tests/redis/fixtures.py", ["fresh_server", "fresh_cluster"])
         yield guard
 
 

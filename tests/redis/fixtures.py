@@ -1,6 +1,7 @@
 """The Redis servers that tests share: one of each kind per process of pytest, started when first asked for.
 
 They are for tests that only need an empty store. A test that kills, freezes or configures a server starts its own.
+Here alone a test may block its event loop, for half a millisecond.
 """
 
 from __future__ import annotations

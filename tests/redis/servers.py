@@ -73,6 +73,7 @@ class RedisServer:
         self._program = program
         self._aof = aof
         self._may_move = port is None
+        self._configured = False
         self._popen: subprocess.Popen[bytes] | None = None
         self._leash: Leash | None = None
         self._client = redis.Redis(
@@ -217,12 +218,13 @@ class RedisServer:
 
     def _move(self) -> None:
         self.port = free_port()
-        self._config.unlink()
+        self._configured = False
 
     def _launched(self, program: str) -> bool:
         """Whether it answers; it does not when somebody was faster at the port that we chose."""
-        if not self._config.exists():
+        if not self._configured:  # later it may hold what the server has noted there
             self._config.write_text("\n".join(self._lines()) + "\n")
+            self._configured = True
         with self.log.open("ab") as log:
             seen = log.tell()
             self._popen = subprocess.Popen(

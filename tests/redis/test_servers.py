@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import redis
 
 from tests.redis.certificates import Certificates
+from tests.redis.fixtures import redis_url
 from tests.redis.servers import MissingProgram, RedisServer
 
 
@@ -39,6 +41,13 @@ def test_a_server_with_aof_remembers(folder: Path, end: str) -> None:
         caller.set("key", "value")
         getattr(server, end)()
         server.start()
+        assert caller.get("key") == "value"
+
+
+def test_another_server_can_go_on_with_the_data(folder: Path) -> None:
+    with RedisServer(folder, aof="always") as server:
+        server.cli("SET", "key", "value")
+    with RedisServer(folder, aof="everysec") as server, client(server.url) as caller:
         assert caller.get("key") == "value"
 
 
@@ -116,3 +125,17 @@ def test_the_shared_server_is_empty(redis_server: RedisServer) -> None:
     redis_server.cli("SET", "key", "value")
     redis_server.flush()
     assert redis_server.cli("DBSIZE") == 0
+
+
+async def test_an_event_loop_can_ask_for_a_shared_server() -> None:
+    assert redis_url().startswith("redis://127.0.0.1:")
+
+
+@pytest.mark.skipif(shutil.which("valkey-server") is None, reason="valkey-server is not on the PATH")
+def test_valkey_will_do_too(folder: Path) -> None:
+    with RedisServer(folder, program="valkey-server", aof="always") as server, client(server.url) as caller:
+        caller.set("key", "value")
+        server.kill()
+        server.start()
+        assert caller.get("key") == "value"
+        assert "valkey_version" in server.cli("INFO", "server")

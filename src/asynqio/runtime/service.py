@@ -16,8 +16,9 @@ from asynqio.errors import BrokerUnavailable
 
 log = logging.getLogger("asynqio.server")
 
-#: Seconds after the first error of a service, doubled with each further one up to the cap.
-FIRST_BACKOFF, BACKOFF_CAP = 0.1, 5.0
+#: Seconds after the first error of a service, doubled with each further one up to the cap: work goes on within
+#: 5 s of the return of a store.
+FIRST_BACKOFF, BACKOFF_CAP = 0.1, 2.0
 #: Seconds a stopping service may still take for what it has begun.
 PATIENCE = 10.0
 

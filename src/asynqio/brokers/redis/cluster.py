@@ -22,7 +22,7 @@ from asynqio.brokers.redis.routing import Call, Locate, unknown_script
 from asynqio.brokers.redis.settings import Address, RedisSettings, written
 from asynqio.brokers.redis.slots import SLOTS, Range, ranges, redirection, slot_of
 from asynqio.brokers.redis.wire import Answer, Unsent, Word, pack
-from asynqio.errors import BrokerError, BrokerUnavailable
+from asynqio.errors import BrokerError, BrokerUnavailable, ConfigError
 
 log = logging.getLogger("asynqio.redis")
 
@@ -128,7 +128,7 @@ class Cluster:
     # --- when a node says no ----------------------------------------------------------------------
 
     def _on_error(self, asked: tuple[str, int], answer: Answer, error: BrokerError) -> bool:
-        if type(answer) is not Call:
+        if type(answer) is not Call or self._keeper is None:
             return False
         if unknown_script(answer, error):
             self.send(answer)
@@ -179,10 +179,13 @@ class Cluster:
             try:
                 self._adopt(await self._discover())
                 self._why = ""
-            except BrokerError as error:
+            except (BrokerError, ConfigError) as error:
                 if str(error) != self._why:
                     self._why = str(error)
                     log.warning("the Redis cluster at %s: %s", self._settings.place, error)
+            except Exception:
+                self._why = "a mistake of ours"
+                log.exception("reading the map of the Redis cluster at %s went wrong", self._settings.place)
             if not self._why and all(link.is_up for link in self._links.values()):
                 backoff.reset()
             else:

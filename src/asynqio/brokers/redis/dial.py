@@ -43,10 +43,13 @@ async def dial(
             if only_master:
                 await _check_role(wire)
     except BaseException as error:
+        why, farewell = wire.down, wire.farewell
         await hang_up(wire, at_once=True)
         match error:
-            case problems.ReplyLost():
-                raise BrokerUnavailable(wire.gone.result()) from error
+            case BrokerUnavailable() if isinstance(farewell, RedisError):
+                raise problems.refused(where, farewell, "the door") from error
+            case BrokerUnavailable() if why:
+                raise BrokerUnavailable(why) from error
             case UnicodeError():
                 raise ConfigError([f"{where} is no host name"]) from error
             case ssl.SSLCertVerificationError():
@@ -57,7 +60,8 @@ async def dial(
             case ssl.SSLError():
                 raise BrokerUnavailable(f"no TLS: {error.reason or error}") from error
             case TimeoutError():
-                raise BrokerUnavailable(f"no answer within {settings.connect_timeout:g} s") from error
+                hint = "; does this port speak TLS?" if settings.tls and not wire.connected else ""
+                raise BrokerUnavailable(f"no answer within {settings.connect_timeout:g} s{hint}") from error
             case OSError():
                 raise BrokerUnavailable(problems.reason(error)) from error
         raise

@@ -68,6 +68,8 @@ class Ears:
         self._on_up = on_up
         self._ping_every = ping_every
         self._ears: dict[str, EarLink] = {}
+        #: Those of them that `on_up` is done with.
+        self._hearing: set[str] = set()
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._forget: Callable[[], None] | None = None
@@ -89,8 +91,8 @@ class Ears:
             await asyncio.wait([*self._ending])
 
     def hears(self, key: str | None) -> bool:
-        """Whether the ear at this key's master is connected, and `on_up` was done with it or is about to be."""
-        return self._way.master_of(key) in self._ears
+        """Whether the ear at this key's master is connected, and `on_up` is done with it."""
+        return self._way.master_of(key) in self._hearing
 
     def holds(self, ear: EarLink, key: str | None) -> bool:
         """Whether this is the ear at this key's master."""
@@ -130,7 +132,7 @@ class Ears:
         """Connect, and again whenever the connection is gone, until cancelled."""
         loop = asyncio.get_running_loop()
         backoff = Backoff()
-        told = ""
+        told = False
         while True:
             hopeless, since = False, loop.time()
             try:
@@ -141,13 +143,14 @@ class Ears:
                 why, hopeless = str(error), True
             except Exception:
                 log.exception("an ear at Redis at %s could not be set up", name)
-                why = told = "see above"
+                why, hopeless, told = "", True, True
             if loop.time() - since > LONGEST:
                 backoff.reset()
-                told = ""
-            if why != told:
+                told = False
+            if not told:
+                # Once per outage.
                 log.warning("nothing is heard from Redis at %s: %s", name, why)
-                told = why
+                told = True
             await asyncio.sleep(backoff.pause(longest=hopeless))
 
     async def _listen(self, name: str, locate: Locate) -> str:
@@ -160,22 +163,24 @@ class Ears:
             only_master=self._settings.kind == "sentinel",
         )
         ear = self._ears[name] = EarLink(wire)
-        serving = asyncio.create_task(self._serve(ear))
+        serving = asyncio.create_task(self._serve(name, ear))
         try:
             ends: list[asyncio.Future[Any]] = [serving, wire.gone]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            if self._ears.get(name) is ear:
-                del self._ears[name]
+            why = wire.down
+            del self._ears[name]
+            self._hearing.discard(name)
             serving.cancel()
             await asyncio.wait([serving])
             await hang_up(wire)
-        if not serving.cancelled() and (error := serving.exception()):
+        if not why and not serving.cancelled() and (error := serving.exception()):
             raise error
-        return wire.gone.result()
+        return why
 
-    async def _serve(self, ear: EarLink) -> None:
+    async def _serve(self, name: str, ear: EarLink) -> None:
         await self._on_up(ear)
+        self._hearing.add(name)
         while True:
             await asyncio.sleep(self._ping_every)
             await ear.call("PING")

@@ -72,10 +72,18 @@ class Engine:
         except ReplyLost:
             return await self.redis.run(script, keys, args)
 
-    async def certain(self, script: Script, keys: Sequence[str], args: list[Word]) -> Any:
-        """Run a script that can tell whether it ran before: its first argument says that it is sent again (T14)."""
+    def certain(self, script: Script, keys: Sequence[str], args: list[Word]) -> Awaitable[Any]:
+        """Run a script that can tell whether it ran before: its first argument says that it is sent again (T14).
+
+        It is under way when this returns.
+        """
+        return self._certain(script, keys, args, self.redis.run(script, keys, ["0", *args]))
+
+    async def _certain(
+        self, script: Script, keys: Sequence[str], args: list[Word], sent: Awaitable[Any]
+    ) -> Any:
         try:
-            return await self.redis.run(script, keys, ["0", *args])
+            return await sent
         except ReplyLost:
             return await self.redis.run(script, keys, ["1", *args])
 
@@ -152,8 +160,13 @@ class Engine:
         """Let this go on by itself; `settled` waits for it."""
         task = asyncio.ensure_future(work)
         self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        task.add_done_callback(self._over)
         return task
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("something in the background failed: %s", error, exc_info=error)
 
     async def settled(self) -> None:
         """Until nothing goes on in the background."""

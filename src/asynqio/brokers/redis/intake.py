@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Awaitable, Sequence
 
 from asynqio.brokers.base import Admission
 from asynqio.brokers.redis.codec import encode_strikes, encode_task
-from asynqio.brokers.redis.engine import Engine, Word, chunks, together
+from asynqio.brokers.redis.engine import Engine, Word, chunks
 from asynqio.brokers.redis.keys import QueueKeys
 from asynqio.brokers.redis.pack import pack
 from asynqio.brokers.redis.scripts import LUA
@@ -21,52 +21,46 @@ _ANSWERS = {ord(char): answer for char, answer in ANSWERS.items()}
 
 
 async def enqueue(engine: Engine, entries: Sequence[Entry]) -> list[Admission]:
-    """One answer per entry, in their order."""
+    """One answer per entry, in their order. Redis works on one chunk while we write the next."""
     if not entries:
         return []
-    first = entries[0].message.queue
     by_queue: dict[str, list[int]] = {}
+    first = entries[0].message.queue
     if all(entry.message.queue == first for entry in entries):
         by_queue[first] = list(range(len(entries)))
     else:
         for at, entry in enumerate(entries):
             by_queue.setdefault(entry.message.queue, []).append(at)
-    messages = [encode_task(entry.message) for entry in entries]
-    calls: list[Coroutine[Any, Any, bytes]] = []
-    places: list[int] = []
-    for name, all_of_it in by_queue.items():
-        for some in chunks(all_of_it, [len(messages[at]) for at in all_of_it]):
-            places += some
-            calls.append(_enqueue(engine, engine.keys(name), entries, messages, some))
+    queues = {name: engine.keys(name) for name in by_queue}
     await engine.listed(by_queue)
-    replies = await together(calls)
+    calls: list[tuple[Sequence[int], Awaitable[bytes]]] = []
+    for name, places in by_queue.items():
+        for some in chunks(places, [len(entries[at].message.payload or b"") for at in places]):
+            if calls:
+                await asyncio.sleep(0)  # what was written goes out
+            calls.append((some, _send(engine, queues[name], [entries[at] for at in some])))
     answers = [Admission.ACCEPTED] * len(entries)
-    for at, char in zip(places, (char for reply in replies for char in reply), strict=True):
-        answers[at] = _ANSWERS[char]
+    replies = await asyncio.gather(*(call for _, call in calls)) if len(calls) > 1 else [await calls[0][1]]
+    for (places, _), reply in zip(calls, replies, strict=True):
+        if reply.count(b"1") < len(reply):
+            for at, char in zip(places, reply, strict=True):
+                answers[at] = _ANSWERS[char]
     return answers
 
 
-async def _enqueue(
-    engine: Engine,
-    queue: QueueKeys,
-    entries: Sequence[Entry],
-    messages: Sequence[bytes],
-    places: Sequence[int],
-) -> bytes:
+def _send(engine: Engine, queue: QueueKeys, entries: Sequence[Entry]) -> Awaitable[bytes]:
+    """Send entries of one queue; the reply has a character for each."""
     now = engine.clock.now()
     keys = [queue.pending]
     args: list[Word] = [queue.prefix, repr(now), engine.nanoseconds()]
     prefix = queue.task_prefix
-    for at in places:
-        entry = entries[at]
-        id = entry.message.id
-        keys.append(prefix + id)
-        args.append(id)
-        args.append(messages[at])
+    for entry in entries:
+        message = entry.message
+        keys.append(prefix + message.id)
+        args.append(message.id)
+        args.append(encode_task(message))
         args.append(spec(entry, now))
-    reply = await engine.certain(LUA.enqueue, keys, args)
-    assert isinstance(reply, bytes)
-    return reply
+    return engine.certain(LUA.enqueue, keys, args)
 
 
 def spec(entry: Entry, now: float) -> bytes:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from asynqio.brokers.redis import problems
 from asynqio.brokers.redis.backoff import LONGEST, Backoff
@@ -55,6 +56,8 @@ class Link:
         self._keeper: asyncio.Task[None] | None = None
         #: Calls that wait for the connection, oldest first, with the loop's time at which they give up.
         self._waiting: deque[tuple[float, bytes, Answer]] = deque()
+        #: Until when those would have waited that were sent at last: the connection may not last.
+        self._waited: WeakKeyDictionary[Answer, float] = WeakKeyDictionary()
         self._timer: asyncio.TimerHandle | None = None
         self._why = "not connected yet"
         self.call = self._closed
@@ -131,7 +134,7 @@ class Link:
         return answer
 
     def _hold(self, data: bytes, answer: Answer) -> None:
-        until = self._loop.time() + self._settings.patience
+        until = self._waited.pop(answer, None) or self._loop.time() + self._settings.patience
         self._waiting.append((until, data, answer))
         if self._timer is None:
             self._timer = self._loop.call_at(until, self._give_up)
@@ -160,7 +163,7 @@ class Link:
     async def _keep(self) -> None:
         """Connect, and again whenever the connection is gone, until cancelled."""
         backoff = Backoff()
-        told = False
+        warned = relieved = False
         while True:
             hopeless = False
             try:
@@ -171,11 +174,15 @@ class Link:
                 # Nobody gains by waiting, and by asking often.
                 self._why, hopeless = str(error), True
                 self._fail_waiting(partial(copy.copy, error))
+            except Exception as error:
+                # A mistake of ours; whoever calls must not wait for a connection that nobody makes.
+                log.exception("connecting to Redis at %s went wrong", self.where)
+                self._why, hopeless = problems.reason(error), True
             else:
                 since = self._loop.time()
-                if told:
+                if warned and not relieved:
                     log.info("Redis at %s is back", self.where)
-                    told = False
+                    relieved = True
                 try:
                     self._up(wire)
                     self._why = await asyncio.shield(wire.gone)
@@ -183,19 +190,24 @@ class Link:
                     await hang_up(wire)
                 if self._loop.time() - since > LONGEST:
                     backoff.reset()
-            if not told:
-                # Once per outage.
+                    warned = relieved = False
+            if not warned:
+                # Once per outage; a connection that does not last does not end it.
                 log.warning("no connection to Redis at %s: %s", self.where, self._why)
-                told = True
+                warned = True
             await asyncio.sleep(backoff.pause(longest=hopeless))
 
     def _up(self, wire: Wire) -> None:
+        if wire.down:
+            return  # it was gone again before we came to look
         wire.on_down, wire.on_error = self._down, self._on_error
         self._wire = self._last = wire
         self.call = wire.call
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        for until, _, answer in self._waiting:
+            self._waited[answer] = until
         for data, answer in self.take_waiting():
             if not answer.done():
                 wire.send(data, answer)

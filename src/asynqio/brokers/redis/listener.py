@@ -49,7 +49,8 @@ class Listener:
         self._said_twice: dict[str, int] = {}
         self._broadcast: Ears | None = None
         self._single: Ears | None = None
-        self._up: set[EarLink] = set()
+        #: The ears that are connected, and the prefixes each was asked for.
+        self._up: dict[EarLink, set[str]] = {}
         self._looking: asyncio.Task[None] | None = None
 
     def watch(self, topics: Iterable[Topic]) -> Watch:
@@ -58,7 +59,7 @@ class Listener:
         new = {prefix for topic in watch.topics for prefix in self._learn(topic)} - self._prefixes
         if new:
             self._prefixes |= new
-            self._engine.spawn(self._track(sorted(new)))
+            self._engine.spawn(self._track())
         for topic in watch.topics:
             if topic[0] == "ended":
                 self._await(TaskRef(*topic[1:]))
@@ -83,30 +84,35 @@ class Listener:
 
     # --- the ear for queues -----------------------------------------------------------------------
 
-    async def _track(self, prefixes: list[str]) -> None:
+    async def _track(self) -> None:
         if self._broadcast is None:
             self._broadcast = self._engine.redis.ears(self._heard, self._listen)
             await self._broadcast.open()
             return
         for ear in list(self._up):
-            await self._ask_for(ear, prefixes)
+            await self._ask_for_prefixes(ear)
         self._signals.publish_all()
 
     async def _listen(self, ear: EarLink) -> None:
         """The ear has just been (re)connected."""
-        self._up.add(ear)
-        if self._prefixes:
-            await self._ask_for(ear, sorted(self._prefixes))
+        for gone in [other for other in self._up if other.where == ear.where]:
+            del self._up[gone]
+        self._up[ear] = set()
+        await self._ask_for_prefixes(ear)
         if self._cancels:
             await self._subscribe(ear)
         self._signals.publish_all()
 
-    async def _ask_for(self, ear: EarLink, prefixes: list[str]) -> None:
-        words = [word for prefix in prefixes for word in ("PREFIX", prefix)]
+    async def _ask_for_prefixes(self, ear: EarLink) -> None:
+        asked = self._up.get(ear)
+        if asked is None or not (new := self._prefixes - asked):
+            return
+        asked |= new  # before anything else runs: Redis refuses to be asked for a prefix twice
+        words = [word for prefix in sorted(new) for word in ("PREFIX", prefix)]
         try:
             await ear.call("CLIENT", "TRACKING", "ON", "BCAST", *words)
         except BrokerUnavailable:
-            self._up.discard(ear)  # it is asked again when it is up again
+            self._up.pop(ear, None)  # another one is asked when it is up again
         except BrokerError as problem:
             self._look_instead(problem)
 
@@ -200,7 +206,7 @@ class Listener:
         self._cancels.append(heard)
         try:
             if self._broadcast is None:
-                await self._track([])
+                await self._track()
             elif len(self._cancels) == 1:
                 for ear in list(self._up):
                     await self._subscribe(ear)
@@ -214,7 +220,7 @@ class Listener:
             try:
                 await ear.subscribe(OWN_CANCEL, CANCEL)
             except BrokerUnavailable:
-                self._up.discard(ear)
+                self._up.pop(ear, None)
 
     def _canceled(self, channel: bytes, said: bytes) -> None:
         """Ours say queue and id, and then the id again for Go's servers; Go says the id only."""

@@ -20,6 +20,7 @@ class One:
     def __init__(self, settings: RedisSettings) -> None:
         self._settings = settings
         self._locate: Locate = self._by_sentinels if settings.kind == "sentinel" else self._as_given
+        self._sentinels = [*settings.nodes]
         self._link = Link(
             settings, self._locate, only_master=settings.kind == "sentinel", on_error=self._on_error
         )
@@ -85,14 +86,19 @@ class One:
                 "ssl_cert_reqs": "none" if given.verify == "none" else "required",
                 "ssl_check_hostname": given.verify == "full",
             }
-        async with Sentinel(given.nodes, sentinel_kwargs=options) as sentinel:  # type: ignore[no-untyped-call]
+        # Made on a thread too: it looks up its own version among the installed packages.
+        async with await asyncio.to_thread(Sentinel, self._sentinels, sentinel_kwargs=options) as sentinel:
             try:
                 host, port = await sentinel.discover_master(given.master)
             except MasterNotFoundError as error:
                 raise BrokerUnavailable(
-                    f"no sentinel of {given.place} knows a master {given.master!r} that is up: check the "
-                    "sentinels, the name, and sentinel_password="
+                    f"no sentinel knows a master {given.master!r} that is up: check the sentinels, the name, and "
+                    "sentinel_password="
                 ) from error
             except DriverError as error:
-                raise BrokerUnavailable(f"a sentinel of {given.place} answered: {error}") from error
+                raise BrokerUnavailable(f"a sentinel answered: {error}") from error
+            # It has put the one that knew in front: next time begin there, for one that is dead costs time.
+            first = sentinel.sentinels[0].connection_pool.connection_kwargs
+        known = (first["host"], first["port"])
+        self._sentinels = [known, *(node for node in self._sentinels if node != known)]
         return str(host), int(port)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import ssl
 
 from asynqio.errors import BrokerError, BrokerUnavailable, StorageFull
 
@@ -56,6 +58,14 @@ def translate(text: str) -> BrokerError:
             return BrokerUnavailable("Redis is still loading its data from disk: try again")
         case "MASTERDOWN":
             return BrokerUnavailable("this Redis server is a replica that has lost its master: try again")
+        case "MISCONF":
+            return BrokerUnavailable(
+                "Redis cannot save its data and refuses to write (look into its log; is its disk full?)"
+            )
+        case "NOREPLICAS":
+            return BrokerUnavailable(
+                "Redis has fewer replicas than min-replicas-to-write, and refuses to write"
+            )
         case "BUSY":
             return BrokerUnavailable(
                 "Redis is busy with a script that runs for too long (SCRIPT KILL ends it)"
@@ -74,8 +84,10 @@ def reason(error: BaseException | None) -> str:
     if isinstance(error, TimeoutError) and not error.args:
         return "no answer"
     if isinstance(error, OSError) and error.strerror:
-        # asyncio puts "Connect call failed" and the address in front, which is said already.
-        return error.strerror.removeprefix("Multiple exceptions: ")
+        if (error.errno or 0) > 0 and not isinstance(error, ssl.SSLError):
+            # asyncio writes "Connect call failed" and the address instead of why.
+            return os.strerror(error.errno or 0)
+        return error.strerror
     return str(error) or type(error).__name__
 
 
@@ -85,6 +97,11 @@ def unreachable(where: str, why: str, patience: float) -> BrokerUnavailable:
         f"Redis at {where} cannot be reached ({why}), for {patience:g} s now: check that it runs and that the "
         "URL is right; this call was not sent"
     )
+
+
+def gone(where: str, why: str) -> BrokerUnavailable:
+    """Somebody still used a connection that has ended."""
+    return BrokerUnavailable(f"the connection to Redis at {where} is gone ({why}): this call was not sent")
 
 
 def lost(where: str, why: str) -> ReplyLost:

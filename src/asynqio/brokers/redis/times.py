@@ -124,15 +124,15 @@ async def sweep(engine: Engine, repair: Repair, queues: Sequence[str], limit: in
         nonlocal deleted
         now = engine.clock.now()
         keys: list[str] = []
-        args: list[Word] = [math.floor(now), 0, ARCHIVE_LIMIT, math.floor(now - ARCHIVE_AGE)]
+        args: list[Word] = [math.floor(now), 0, ARCHIVE_LIMIT, math.floor(now - ARCHIVE_AGE), TOGETHER]
         for queue in some:
             keys += (queue.completed, queue.archived, queue.batches, queue.groups, queue.known_groups)
             args.append(queue.prefix)
         while True:
             args[1] = min(limit - deleted, TOGETHER)
-            step, coming, _ = await engine.repeat(LUA.sweep, keys, args)
+            step, coming, _, trimmed = await engine.repeat(LUA.sweep, keys, args)
             deleted += step
-            if step < TOGETHER or deleted >= limit:
+            if trimmed < TOGETHER and (step < TOGETHER or deleted >= limit):
                 break
         next_at.append(None if coming is None else float(coming))
 

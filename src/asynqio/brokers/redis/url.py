@@ -117,10 +117,11 @@ class _Reading:
         port = (found and found["port"]) or str(SENTINEL_PORT if self.kind == "sentinel" else PORT)
         if not host or re.search(r"\s", host):
             self.wrong(f"give the host name{which}, IPv6 addresses in brackets: {self.scheme}://[::1]:6379")
-        if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+        elif not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
             self.wrong(f"the port{which} must be a number from 1 to 65535")
-            return host, PORT
-        return host, int(port)
+        else:
+            return host, int(port)
+        return host, PORT
 
     def _path(self, path: str) -> None:
         parts = [part for part in path.split("/") if part]

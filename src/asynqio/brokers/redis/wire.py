@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import hiredis
 
@@ -67,9 +67,11 @@ class Wire(asyncio.Protocol):
         # Whether a flush is due or pointless: then a call leaves it alone.
         self._held = False
         #: Why nothing more can be sent; empty while it can.
-        self._down = ""
+        self.down = ""
         #: Done when the connection is gone; its result is the reason.
         self.gone: asyncio.Future[str] = self._loop.create_future()
+        #: The error that it sent before it was asked anything.
+        self.farewell: BrokerError | None = None
         # When something was last sent to a silent server, or heard from it.
         self._quiet_since = 0.0
         self._suspect = False
@@ -116,7 +118,8 @@ class Wire(asyncio.Protocol):
 
     def _flush(self) -> None:
         transport = self._transport
-        if self._down:
+        if self.down:
+            self._held = False
             self._fail_unsent()
             return
         if transport is None or transport.is_closing():
@@ -135,7 +138,7 @@ class Wire(asyncio.Protocol):
     def _fail_unsent(self) -> None:
         for _, answer in self._take_unsent():
             if not answer.done():
-                answer.set_exception(problems.unreachable(self.where, self._down, 0))
+                answer.set_exception(problems.gone(self.where, self.down))
 
     def _take_unsent(self) -> list[Unsent]:
         unsent = [pair for pair in zip(self._data, self._calls, strict=True) if not pair[1].done()]
@@ -155,6 +158,10 @@ class Wire(asyncio.Protocol):
             while (reply := gets()) is not _NOTHING:
                 if type(reply) is hiredis.PushNotification:
                     self._push(reply)
+                elif not expecting and isinstance(reply, BrokerError):
+                    # How a server turns clients away at the door.
+                    self.farewell = reply
+                    self.break_off(str(reply))
                 elif not expecting:
                     raise hiredis.ProtocolError(f"an answer without a question: {reply!r:.60}")
                 elif isinstance(reply, BrokerError):
@@ -165,7 +172,7 @@ class Wire(asyncio.Protocol):
                         answer.set_result(reply)
         except hiredis.ProtocolError as error:
             self.break_off(f"it does not speak the Redis protocol: {error}")
-        if self._down and not expecting:
+        if self.down and not expecting:
             self.close()
 
     def _fail(self, answer: Answer, error: BrokerError) -> None:
@@ -206,8 +213,7 @@ class Wire(asyncio.Protocol):
         return self._transport is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
 
     def pause_writing(self) -> None:
         """The server does not keep up: callers wait until it does."""
@@ -227,15 +233,15 @@ class Wire(asyncio.Protocol):
         while self._expecting:
             answer = self._expecting.popleft()
             if not answer.done():
-                answer.set_exception(problems.lost(self.where, self._down))
+                answer.set_exception(problems.lost(self.where, self.down))
         if not self.gone.done():
-            self.gone.set_result(self._down)
+            self.gone.set_result(self.down)
 
     def retire(self, why: str) -> None:
         """Send nothing more; answers may still come. What was not sent goes to `on_down`, or fails."""
-        if self._down:
+        if self.down:
             return
-        self._down = why
+        self.down = why
         # From now on a call, by somebody who still holds this wire, ends in `_flush`, and fails.
         self._held = False
         if self.on_down is not None:

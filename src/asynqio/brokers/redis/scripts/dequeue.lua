@@ -7,6 +7,12 @@
 -- Cost  O(tasks taken + queues)
 local limit, expires, token = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local taken = {}
+-- These fail, if a key is of a wrong type, before anything is taken from any queue.
+for at = 1, #KEYS, 4 do
+  redis.call('LLEN', KEYS[at])
+  redis.call('LLEN', KEYS[at + 2])
+  redis.call('ZCARD', KEYS[at + 3])
+end
 for queue = 0, #KEYS / 4 - 1 do
   local pending, paused, active, lease = unpack(KEYS, queue * 4 + 1, queue * 4 + 4)
   local prefix = ARGV[4 + queue]
@@ -14,9 +20,6 @@ for queue = 0, #KEYS / 4 - 1 do
   if wanted <= 0 then break end
   local ids = redis.call('EXISTS', paused) == 0 and redis.call('LRANGE', pending, -wanted, -1) or {}
   while #ids > 0 do
-    -- These fail, if a key is of the wrong type, before anything is changed.
-    redis.call('LLEN', active)
-    redis.call('ZCARD', lease)
     redis.call('LTRIM', pending, 0, -#ids - 1)
     local started, leases, ghosts = {}, {}, 0
     for at = #ids, 1, -1 do

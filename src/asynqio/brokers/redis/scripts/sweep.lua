@@ -1,12 +1,14 @@
 -- Delete what outlived its retention, trim the archive, give stale batches back (spec 3.7, 3.8; B3, B10, B12).
 --
 -- KEYS  per queue: 1 completed · 2 archived · 3 aggregation_sets · 4 groups · 5 known groups (ours)
--- ARGV  1 now, seconds · 2 limit · 3 archive limit · 4 archive cutoff, seconds · 5… queue prefix per queue
--- Gives {how many were deleted, when there will be more to do or false, how many batches were given back}.
+-- ARGV  1 now, seconds · 2 limit · 3 archive limit · 4 archive cutoff, seconds
+--       5 most that is trimmed of one archive · 6… queue prefix per queue
+-- Gives {how many were deleted, when there will be more to do or false, how many batches were given back, how many were
+-- trimmed of the archive that lost most}.
 -- Cost  O(tasks deleted · log n + members given back + groups known)
 -- include: lib_trim
 local now, left = ARGV[1], tonumber(ARGV[2])
-local deleted, coming, released = 0, false, 0
+local deleted, coming, released, trimmed = 0, false, 0, 0
 
 local function soon(moment)
   if moment and (not coming or tonumber(moment) < tonumber(coming)) then coming = moment end
@@ -14,7 +16,7 @@ end
 
 for queue = 0, #KEYS / 5 - 1 do
   local completed, archived, batches, groups, known = unpack(KEYS, queue * 5 + 1, queue * 5 + 5)
-  local prefix = ARGV[5 + queue]
+  local prefix = ARGV[6 + queue]
   if left > 0 then
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', completed, '-inf', now, 'LIMIT', 0, left)) do
       local key = prefix .. 't:' .. id
@@ -25,7 +27,7 @@ for queue = 0, #KEYS / 5 - 1 do
     end
   end
   soon(redis.call('ZRANGE', completed, 0, 0, 'WITHSCORES')[2])
-  trim(prefix, archived, tonumber(ARGV[3]), ARGV[4], 500)
+  trimmed = math.max(trimmed, trim(prefix, archived, tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])))
   for _, batch in ipairs(redis.call('ZRANGEBYSCORE', batches, '-inf', now, 'LIMIT', 0, 20)) do
     local members = batch:match('^(.*):[^:]*$')
     redis.call('ZUNIONSTORE', members, 2, members, batch, 'AGGREGATE', 'MIN')
@@ -45,4 +47,4 @@ for queue = 0, #KEYS / 5 - 1 do
     end
   end
 end
-return {deleted, coming, released}
+return {deleted, coming, released, trimmed}

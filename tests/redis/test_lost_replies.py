@@ -1,0 +1,133 @@
+"""A reply that gets lost leaves open whether the call was carried out (trap T14). It is found out, not guessed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from benchmarks.proxy import DelayingProxy
+
+from asynqio.brokers import open_broker
+from asynqio.brokers.base import Admission, Store
+from asynqio.brokers.redis.scripts import LUA
+from asynqio.core.groups import GroupRule
+from asynqio.core.message import TaskState
+from tests.builders import aborted, archived, entry, failed, settlement
+from tests.conformance.looks import ids, locked, look, put, see, state_of, take
+from tests.redis.fixtures import fresh_server
+
+
+@pytest.fixture
+def proxy() -> Iterator[DelayingProxy]:
+    with DelayingProxy(fresh_server().port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def broker(proxy: DelayingProxy) -> AsyncIterator[Store]:
+    async with open_broker(f"redis://127.0.0.1:{proxy.port}") as broker:
+        yield broker
+
+
+async def lose_the_reply(proxy: DelayingProxy, script: str) -> None:
+    """The next call of a script is carried out, and its connection breaks before the reply is back."""
+    await asyncio.to_thread(proxy.drop_replies, getattr(LUA, script).sha)
+
+
+async def lost_one(proxy: DelayingProxy) -> bool:
+    return await asyncio.to_thread(proxy.dropped) == 1
+
+
+async def known(broker: Store) -> None:
+    """Let the server know the scripts, so that the first call of each is the one that counts."""
+    await put(broker, entry("known", retention=60.0))
+    [lease] = await take(broker)
+    await broker.settle([settlement(lease)])
+
+
+async def test_an_enqueue_that_happened_is_no_conflict_with_itself(
+    broker: Store, proxy: DelayingProxy
+) -> None:
+    await known(broker)
+    await lose_the_reply(proxy, "enqueue")
+    assert await broker.enqueue([entry("a"), entry("b", unique=60)]) == [Admission.ACCEPTED] * 2
+    assert await lost_one(proxy)
+    assert await ids(broker, TaskState.PENDING) == ["a", "b"]
+
+
+async def test_a_real_conflict_is_still_one_after_a_lost_reply(broker: Store, proxy: DelayingProxy) -> None:
+    await known(broker)
+    await put(broker, entry("a", payload=b"first"), entry("holder", payload=b"u", unique=60))
+    await lose_the_reply(proxy, "enqueue")
+    answers = await broker.enqueue(
+        [entry("a", payload=b"second"), entry("c", payload=b"u", unique=60), entry("d")]
+    )
+    assert await lost_one(proxy)
+    assert answers == [Admission.ID_CONFLICT, Admission.DUPLICATE, Admission.ACCEPTED]
+
+
+async def test_tasks_whose_lease_got_lost_on_the_way_are_found_again(
+    broker: Store, proxy: DelayingProxy
+) -> None:
+    await known(broker)
+    await put(broker, *map(entry, "abc"))
+    await lose_the_reply(proxy, "dequeue")
+    leases = await take(broker, 2)
+    assert await lost_one(proxy)
+    assert [lease.message.id for lease in leases] == ["a", "b"]
+    assert await broker.settle([settlement(lease) for lease in leases]) == [True, True]
+    assert await ids(broker, TaskState.PENDING) == ["c"]
+
+
+@pytest.mark.parametrize("retention", [0.0, 60.0])
+async def test_a_settlement_that_happened_is_not_refused(
+    broker: Store, proxy: DelayingProxy, retention: float
+) -> None:
+    await known(broker)
+    one = entry("a", retention=retention, unique=60)
+    await put(broker, one)
+    [lease] = await take(broker)
+    await lose_the_reply(proxy, "settle")
+    assert await broker.settle([settlement(lease, now=broker.clock.now())]) == [True]
+    assert await lost_one(proxy)
+    assert await state_of(broker, "a") is (TaskState.COMPLETED if retention else None)
+    assert not await locked(broker, one)
+    [stats] = await broker.stats(["default"])
+    assert stats.processed_total == 2  # counted once, beside the first one
+
+
+@pytest.mark.parametrize("end", [failed, archived, aborted])
+async def test_whatever_it_was_settled_to(broker: Store, proxy: DelayingProxy, end: object) -> None:
+    await known(broker)
+    await put(broker, entry("a"))
+    [lease] = await take(broker)
+    await lose_the_reply(proxy, "settle")
+    assert await broker.settle([end(lease, broker.clock.now())]) == [True]  # type: ignore[operator]
+    assert await lost_one(proxy)
+    [stats] = await broker.stats(["default"])
+    assert stats.failed_total == (0 if end is aborted else 1)
+    assert stats.size == 2
+
+
+async def test_a_lease_that_was_lost_before_is_still_refused(broker: Store, proxy: DelayingProxy) -> None:
+    await known(broker)
+    await put(broker, entry("a"))
+    [lease] = await take(broker)
+    await broker.settle([aborted(lease, broker.clock.now())])
+    [other] = await take(broker, owner="another")
+    await lose_the_reply(proxy, "settle")
+    assert await broker.settle([failed(lease, broker.clock.now())]) == [False]
+    assert await lost_one(proxy)
+    assert await broker.settle([settlement(other)]) == [True]
+
+
+async def test_a_merge_that_happened_is_no_conflict_with_itself(broker: Store, proxy: DelayingProxy) -> None:
+    await put(broker, *(entry(id, group="g") for id in "ab"))
+    [batch] = (await broker.claim_groups(["default"], GroupRule(grace=-5.0), 9)).batches
+    await broker.merge_group(batch, entry("a"))  # refused, but now the script is known
+    await lose_the_reply(proxy, "merge")
+    assert await broker.merge_group(batch, entry("merged")) is Admission.ACCEPTED
+    assert await lost_one(proxy)
+    assert await look(broker, "a") is None
+    assert (await see(broker, "merged")).state is TaskState.PENDING
