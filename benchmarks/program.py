@@ -1,7 +1,8 @@
 """A worker in a process of its own: `python -m benchmarks.program URL '{"concurrency": 50}' [JOURNAL]`.
 
 Says "ready" when it works, and works until its standard input ends. With `--gate` before the URL it says so
-when everything is imported, starts on a line of input, and at the end says when its first handler ran.
+when everything is imported, and starts on a line of input. With a journal, handlers write into it as those of
+other systems do.
 """
 
 from __future__ import annotations
@@ -13,28 +14,30 @@ import struct
 import sys
 import time
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from asynqio import Mux, Server, ServerConfig, Task
+from benchmarks.journal import Journal
 
 mux = Mux()
 
 
 class _Notes:
-    """What the handlers remember."""
+    journal: int | None = None
 
-    began = 0.0
-    journal = -1
+    @classmethod
+    def write(cls, value: float) -> None:
+        if cls.journal is not None:
+            os.write(cls.journal, struct.pack("<d", value))
 
 
 @mux.handle("bench:noop")
 async def noop(task: Task) -> None:
     """What is drained."""
-    if not _Notes.began:
-        _Notes.began = time.time()
+    _Notes.write(time.time())
 
 
 @mux.handle("bench:when")
@@ -47,7 +50,7 @@ async def when(task: Task) -> float:
 async def age(task: Task) -> None:
     """How long after it was sent the handler started, into the journal."""
     at = time.time()
-    os.write(_Notes.journal, struct.pack("<d", at - task.load(float)))
+    _Notes.write(at - task.load(float))
 
 
 async def main(url: str, config: ServerConfig, *, gate: bool) -> None:
@@ -58,16 +61,12 @@ async def main(url: str, config: ServerConfig, *, gate: bool) -> None:
         if not gate:
             print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.read)
-        if gate:
-            print(_Notes.began, flush=True)
 
 
 @contextlib.asynccontextmanager
 async def started(url: str, *, journal: Path | None = None, **options: object) -> AsyncIterator[int]:
     """The pid of such a process, from its being ready until the end of the block."""
-    process = await _launched(
-        url, msgspec.json.encode(options).decode(), *([str(journal)] if journal else [])
-    )
+    process = await _launched(url, options, journal)
     try:
         yield process.pid
     finally:
@@ -75,24 +74,24 @@ async def started(url: str, *, journal: Path | None = None, **options: object) -
 
 
 @contextlib.asynccontextmanager
-async def gathered(url: str, count: int, **options: object) -> AsyncIterator[list[float]]:
-    """So many of them, started at once. After the block: when the first handler of each ran."""
-    starts: list[float] = []
-    arguments = ("--gate", url, msgspec.json.encode(options).decode())
-    processes = [await _launched(*arguments) for _ in range(count)]
+async def gathered(url: str, journals: Sequence[Journal], **options: object) -> AsyncIterator[None]:
+    """A process for each journal, started at once."""
+    processes = [await _launched(url, options, journal.path, "--gate") for journal in journals]
     try:
         for process in processes:
             assert process.stdin is not None
             process.stdin.write(b"go\n")
-        yield starts
+        yield
     finally:
-        said = [await _ended(process) for process in processes]
-    starts += [began for began in map(float, said) if began]
+        for process in processes:
+            await _ended(process)
 
 
-async def _launched(*arguments: str) -> Process:
+async def _launched(url: str, options: object, journal: Path | None, *before: str) -> Process:
+    after = [str(journal)] if journal else []
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.program", *arguments),
+        *(sys.executable, "-m", "benchmarks.program", *before, url),
+        *(msgspec.json.encode(options).decode(), *after),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -102,11 +101,10 @@ async def _launched(*arguments: str) -> Process:
     return process
 
 
-async def _ended(process: Process) -> bytes:
+async def _ended(process: Process) -> None:
     assert process.stdin is not None
     process.stdin.close()
-    said, _ = await process.communicate()
-    return said
+    await process.wait()
 
 
 if __name__ == "__main__":

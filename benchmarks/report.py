@@ -62,10 +62,16 @@ def ratio(ours: float | None, theirs: float | None) -> str:
 
 def write_into(document: Path, text: str, what: str = "figures") -> None:
     """Replace the figures of a document. Raises ValueError when there is no place for them."""
+    before, after = place_for(document, what)
+    document.write_text(f"{before}\n\n{text}\n\n{after}", "utf-8")
+
+
+def place_for(document: Path, what: str = "figures") -> tuple[str, str]:
+    """What stands before and after the figures. Raises ValueError when there is no place for them."""
     opening, closing = f"<!-- {what} -->", f"<!-- end of {what} -->"
     old = document.read_text("utf-8")
     before, begin, rest = old.partition(opening)
     _, end, after = rest.partition(closing)
     if not begin or not end:
         raise ValueError(f"{document} has no lines {opening!r} and {closing!r} to put the figures between")
-    document.write_text(f"{before}{opening}\n\n{text}\n\n{closing}{after}", "utf-8")
+    return before + begin, end + after

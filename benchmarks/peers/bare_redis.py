@@ -156,6 +156,8 @@ class Pipe(asyncio.Protocol):
                 self.pushed(answer)
                 continue
             future = self._answers.popleft()
+            if future.done():
+                continue  # nobody waits for it any more
             if isinstance(answer, Exception):
                 future.set_exception(answer)
             else:

@@ -12,7 +12,7 @@ from benchmarks import rows
 from benchmarks.case import Case, Figures, Size
 from benchmarks.enqueue import noop_task
 from benchmarks.idle import SETTLE, children, cpu_seconds, resident
-from benchmarks.journal import fresh_journal
+from benchmarks.journal import fresh_journal, fresh_journals, rate, until
 from benchmarks.latency import LONGEST, SHORTEST, WARM_UP, figures
 from benchmarks.peers import process
 from benchmarks.place import fresh_url
@@ -111,23 +111,22 @@ async def drained(
     command: Sequence[str], url: str, count: int, slots: int, processes: int = 1, handler: str = "mark"
 ) -> float:
     """Tasks per second from the first to the `count`th run of a handler."""
-    with fresh_journal() as journal:
+    with fresh_journals(processes) as journals:
         async with process.workers(
-            command, processes, url=url, slots=slots, journal=str(journal.path), eager=True, handler=handler
+            command, journals, url=url, slots=slots, eager=True, handler=handler
         ) as crew:
-            await journal.until(count, crew.check)
-        return journal.rate(count)
+            await until(journals, count, crew.check)
+        return rate(journals, count)
 
 
 async def _pick_up(system: System, size: Size) -> Figures:
     with fresh_url("redis") as url, fresh_journal() as journal:
-        path = str(journal.path)
         async with process.workers(
-            system.command, 1, url=url, slots=10, journal=path, eager=False, handler="age"
+            system.command, [journal], url=url, slots=10, eager=False, handler="age"
         ) as crew:
             await asyncio.sleep(WARM_UP_SECONDS)
             count = (size.late_samples if system.late else size.samples) + WARM_UP
-            await sent(system.command, url, count, path)
+            await sent(system.command, url, count, str(journal.path))
             await journal.until(count, crew.check)
         return figures(rows.pick_up(system.language), journal.values()[WARM_UP:])
 
@@ -139,7 +138,7 @@ async def sent(command: Sequence[str], url: str, count: int, journal: str) -> No
 async def _idle(system: System, size: Size) -> Figures:
     with fresh_url("redis") as url, fresh_journal() as journal:
         async with process.workers(
-            system.command, 1, url=url, slots=10, journal=str(journal.path), eager=False, handler="mark"
+            system.command, [journal], url=url, slots=10, eager=False, handler="mark"
         ) as crew:
             await asyncio.sleep(2 * SETTLE)
             pids = [pid for parent in crew.pids for pid in (parent, *children(parent))]

@@ -13,6 +13,8 @@ from typing import IO, NamedTuple
 
 import msgspec
 
+from benchmarks.journal import Journal
+
 #: Seconds until a worker has imported what it needs.
 START_TIMEOUT = 60.0
 #: Seconds that anything may take that ends by itself.
@@ -57,10 +59,11 @@ async def run(command: Sequence[str], what: str, **arguments: object) -> str:
 
 
 @contextlib.asynccontextmanager
-async def workers(command: Sequence[str], count: int, **arguments: object) -> AsyncIterator[Crew]:
-    """`count` worker processes, started together once all are ready, and killed at the end of the block."""
+async def workers(
+    command: Sequence[str], journals: Sequence[Journal], **arguments: object
+) -> AsyncIterator[Crew]:
+    """A process for each journal, started together once all are ready, and killed at the end of the block."""
     crew: list[tuple[Process, IO[bytes]]] = []
-    text = msgspec.json.encode(arguments).decode()
 
     def check() -> None:
         for process, complaints in crew:
@@ -70,7 +73,8 @@ async def workers(command: Sequence[str], count: int, **arguments: object) -> As
                 raise Broken(said or f"a worker ended with status {process.returncode}")
 
     try:
-        for _ in range(count):
+        for journal in journals:
+            text = msgspec.json.encode({**arguments, "journal": str(journal.path)}).decode()
             complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
             process = await asyncio.create_subprocess_exec(
                 *(*command, "work", text),
