@@ -23,8 +23,6 @@ from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.message import TaskMessage, TaskState
 from asynqio.errors import CorruptMessage
 
-#: Messages up to so many bytes are compared whole.
-WHOLE_WITNESS = 512
 #: Active tasks looked at per call when the leases of one server are renewed.
 ACTIVE_TOGETHER = 1_000
 
@@ -37,10 +35,8 @@ class Token(NamedTuple):
 
 
 def witness(message: TaskMessage, stored: bytes) -> bytes:
-    """The end of the stored bytes, from behind the payload on."""
-    if len(stored) <= WHOLE_WITNESS or not message.payload:
-        return stored
-    return stored[len(message.payload) :]
+    """The end of the stored bytes: what is behind the payload, and a little of it."""
+    return stored[len(message.payload or b"") :]
 
 
 def lease_of(message: TaskMessage, stored: bytes, owner: bytes, expires_at: float) -> Lease:
