@@ -107,7 +107,7 @@ async def _take(engine: Engine, queues: list[QueueKeys], limit: int, lease: floa
             leases.append(lease_of(message, msg, token, expires_at))
     if unread:
         for queue, found in zip(queues, await _recall(engine, queues, token), strict=True):
-            await damage.quarantine(engine, queue, ((id.decode(), msg) for id, msg, _ in found))
+            await damage.quarantine(engine, queue, ((id, msg) for id, msg, _ in found))
     return leases
 
 
@@ -147,7 +147,7 @@ async def renew_owner(engine: Engine, owner: str, lease: float) -> int:
     expires_at = math.ceil(engine.clock.now() + lease)
     renewed = 0
     for name in await engine.redis.command(QUEUES, "SMEMBERS", QUEUES):
-        queue = queue_keys(name.decode())
+        queue = queue_keys(damage.shown(name))
         active = await engine.redis.command(queue.active, "LLEN", queue.active)
         for start in range(0, active, ACTIVE_TOGETHER):
             args: list[Word] = [expires_at, owner, queue.task_prefix, start, start + ACTIVE_TOGETHER - 1]
