@@ -1,0 +1,109 @@
+"""Peers on the shared Redis server, and the directions in which tests are run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Unpack
+
+import pytest
+
+from tests.interop.build import Programs, programs
+from tests.interop.ours import OurClient, OurInspector, OurServer
+from tests.interop.peers import GoCli, GoClient, GoInspector, GoRdb, GoScheduler, GoServer
+from tests.interop.views import GoServerOptions
+from tests.redis.servers import RedisServer
+
+#: Who enqueues, and who works. Go alone shows that a test says of Go what is true; it runs on demand.
+DIRECTIONS = ["go-ours", "ours-go", *(["go-go"] if os.environ.get("ASYNQIO_INTEROP_GO") else [])]
+
+
+class Ours:
+    """Makes asynqio's own on one Redis."""
+
+    name = "ours"
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def client(self) -> OurClient:
+        return OurClient(self.url)
+
+    def server(self, **settings: Unpack[GoServerOptions]) -> OurServer:
+        return OurServer(self.url, **settings)
+
+    def inspector(self) -> OurInspector:
+        return OurInspector(self.url)
+
+
+class Go:
+    """Makes peers on one Redis."""
+
+    name = "go"
+
+    def __init__(self, built: Programs, url: str) -> None:
+        self._built = built
+        self.url = url
+        self.cli = GoCli(built.cli, url)
+
+    def client(self) -> GoClient:
+        return GoClient(self._built.peer, self.url)
+
+    def server(self, **settings: Unpack[GoServerOptions]) -> GoServer:
+        return GoServer(self._built.peer, self.url, **settings)
+
+    def scheduler(self, *, location: str = "UTC", heartbeat: int = 1) -> GoScheduler:
+        return GoScheduler(self._built.peer, self.url, location=location, heartbeat=heartbeat)
+
+    def inspector(self) -> GoInspector:
+        return GoInspector(self._built.peer, self.url)
+
+    def rdb(self, url: str | None = None) -> GoRdb:
+        return GoRdb(self._built.peer, url or self.url)
+
+
+@pytest.fixture(scope="session")
+def built(pytestconfig: pytest.Config) -> Programs:
+    """The Go programs. A first build takes a minute or two, so it shows what it does."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+
+    def say(text: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n{text}", end="", file=sys.stderr, flush=True)
+
+    return programs(say)
+
+
+@pytest.fixture
+def go(built: Programs, redis_server: RedisServer) -> Go:
+    """Peers on the shared Redis server, which is empty."""
+    return Go(built, redis_server.url)
+
+
+#: One of the two: what both can do, they do by the same names.
+Side = Ours | Go
+
+
+@pytest.fixture
+def ours(redis_server: RedisServer) -> Ours:
+    """asynqio on the shared Redis server, which is empty."""
+    return Ours(redis_server.url)
+
+
+@pytest.fixture(params=DIRECTIONS)
+def direction(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """Who enqueues, and who works."""
+    producer, _, worker = str(request.param).partition("-")
+    return producer, worker
+
+
+@pytest.fixture
+def producer(direction: tuple[str, str], go: Go, ours: Ours) -> Side:
+    """The side that enqueues."""
+    return go if direction[0] == "go" else ours
+
+
+@pytest.fixture
+def worker(direction: tuple[str, str], go: Go, ours: Ours) -> Side:
+    """The side that works."""
+    return go if direction[1] == "go" else ours

@@ -1,0 +1,127 @@
+"""Two databases: ours is written by our broker, the other by Go's own code; each step is taken on both."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any, NamedTuple
+
+import msgspec
+from redis.asyncio import Redis
+
+from asynqio.brokers.base import Admission, Moved, Store
+from asynqio.core.groups import GroupBatch
+from asynqio.core.lifecycle import Lease
+from asynqio.core.message import TaskMessage, TaskRef
+from asynqio.testing import FakeClock
+from tests.interop.differential.snapshot import Snapshot, differences, snapshot
+from tests.interop.peers import GoRdb
+from tests.interop.process import GoError
+
+#: Go's names for our answers. Go tells a task that is in the wrong state by a failed precondition.
+ADMISSIONS = {Admission.DUPLICATE: "duplicate", Admission.ID_CONFLICT: "id_conflict"}
+MOVES = {Moved.NOT_FOUND: "task_not_found", Moved.WRONG_STATE: "failed_precondition"}
+
+
+class Held(NamedTuple):
+    """A task that is active on both sides: our lease, and the message that Go's dequeue gave."""
+
+    lease: Lease
+    message: dict[str, Any]
+
+
+class Step(NamedTuple):
+    """What was just done, and what corrections need to know of it."""
+
+    name: str
+    facts: dict[str, Any]
+
+
+def go_message(message: TaskMessage) -> dict[str, Any]:
+    """A message as Go's client would write it."""
+    return {
+        "type": message.type,
+        "payload": message.payload,
+        "headers": message.headers or None,
+        "id": message.id,
+        "queue": message.queue,
+        "retry": message.max_retry,
+        "retried": message.retried,
+        "error_msg": message.last_error,
+        "last_failed_at": int(message.last_failed_at),
+        "timeout": int(message.timeout),
+        "deadline": int(message.deadline),
+        "unique_key": message.unique_key,
+        "group_key": message.group,
+        "retention": int(message.retention),
+        "completed_at": int(message.completed_at),
+    }
+
+
+class Pair:
+    """The two sides, what is going on in them, and one clock for both."""
+
+    def __init__(
+        self, ours: Store, rdb: GoRdb, mine: Redis, other: Redis, clock: FakeClock, seed: int
+    ) -> None:
+        self.ours = ours
+        self.rdb = rdb
+        #: The databases themselves.
+        self.mine, self.other = mine, other
+        self.clock = clock
+        self.random = Random(seed)
+        self.log: list[str] = []
+        self.known: list[TaskRef] = []
+        self.held: dict[TaskRef, Held] = {}
+        #: Leases that were taken away.
+        self.lost: list[Held] = []
+        self.batches: list[tuple[GroupBatch, str]] = []
+        #: Names that Go made up, by those that we made up for the same thing.
+        self.renamed: dict[str, str] = {}
+
+    @property
+    def now(self) -> float:
+        return self.clock.now()
+
+    def note(self, text: str) -> None:
+        self.log.append(text)
+
+    async def go(self, verb: str, **arguments: Any) -> Any:
+        """What Go answers; an error by its kind."""
+        try:
+            return await self.rdb.do(verb, now=self.now, **arguments)
+        except GoError as error:
+            return error.kind
+
+    def same(self, what: str, mine: object, other: object) -> None:
+        """Both have to answer alike."""
+        assert mine == other, self.report(f"{what}: we answered {mine!r}, Go {other!r}")
+
+    async def snapshots(self) -> tuple[Snapshot, Snapshot]:
+        """Both databases, with our names for what Go has named."""
+        mine, other = await snapshot(self.mine), await snapshot(self.other)
+        for theirs, ours in self.renamed.items():
+            for key in [key for key in other if theirs in key]:
+                other[key.replace(theirs, ours)] = other.pop(key)
+            for key, value in other.items():
+                if key.endswith(":aggregation_sets"):
+                    content = {
+                        name.replace(theirs.encode(), ours.encode()): score
+                        for name, score in value.content.items()
+                    }
+                    other[key] = value._replace(content=content)
+        return mine, other
+
+    def report(self, problem: str) -> str:
+        steps = "\n".join(f"  {number:4} {text}" for number, text in list(enumerate(self.log))[-25:])
+        return f"{problem}\nafter these steps:\n{steps}"
+
+    def check(self, mine: Snapshot, other: Snapshot) -> None:
+        """Nothing may be left that differs."""
+        if found := differences(mine, other):
+            raise AssertionError(self.report("\n".join(found)))
+
+
+def message_as_go(data: dict[str, Any]) -> dict[str, Any]:
+    """Go's message with bytes for base64, and without the difference between nothing and nothing."""
+    payload = msgspec.convert(data["payload"], bytes | None)
+    return {**data, "payload": payload or None, "headers": data["headers"] or None}

@@ -1,0 +1,368 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/hibiken/asynq/internal/base"
+	"github.com/hibiken/asynq/internal/errors"
+	"github.com/hibiken/asynq/internal/rdb"
+	"github.com/hibiken/asynq/internal/timeutil"
+	"github.com/redis/go-redis/v9"
+)
+
+// message has the fields of base.TaskMessage in their order: Go converts one into the other only as long as it does.
+type message struct {
+	Type         string            `json:"type"`
+	Payload      []byte            `json:"payload"`
+	Headers      map[string]string `json:"headers"`
+	ID           string            `json:"id"`
+	Queue        string            `json:"queue"`
+	Retry        int               `json:"retry"`
+	Retried      int               `json:"retried"`
+	ErrorMsg     string            `json:"error_msg"`
+	LastFailedAt int64             `json:"last_failed_at"`
+	Timeout      int64             `json:"timeout"`
+	Deadline     int64             `json:"deadline"`
+	UniqueKey    string            `json:"unique_key"`
+	GroupKey     string            `json:"group_key"`
+	Retention    int64             `json:"retention"`
+	CompletedAt  int64             `json:"completed_at"`
+}
+
+func messageOf(stored *base.TaskMessage) message { return message(*stored) }
+
+type storedTask struct {
+	Message       message `json:"message"`
+	State         string  `json:"state"`
+	NextProcessAt Moment  `json:"next_process_at"`
+	Result        []byte  `json:"result"`
+}
+
+func storedOf(task *base.TaskInfo) storedTask {
+	return storedTask{messageOf(task.Message), task.State.String(), Moment{task.NextProcessAt}, task.Result}
+}
+
+type serverState struct {
+	Host              string         `json:"host"`
+	PID               int            `json:"pid"`
+	ServerID          string         `json:"server_id"`
+	Concurrency       int            `json:"concurrency"`
+	Queues            map[string]int `json:"queues"`
+	StrictPriority    bool           `json:"strict_priority"`
+	Status            string         `json:"status"`
+	Started           Moment         `json:"started"`
+	ActiveWorkerCount int            `json:"active_worker_count"`
+}
+
+type workerState struct {
+	Host     string `json:"host"`
+	PID      int    `json:"pid"`
+	ServerID string `json:"server_id"`
+	ID       string `json:"id"`
+	Type     string `json:"type"`
+	Payload  []byte `json:"payload"`
+	Queue    string `json:"queue"`
+	Started  Moment `json:"started"`
+	Deadline Moment `json:"deadline"`
+}
+
+type entryState struct {
+	ID      string   `json:"id"`
+	Spec    string   `json:"spec"`
+	Type    string   `json:"type"`
+	Payload []byte   `json:"payload"`
+	Options []string `json:"options"`
+	Next    Moment   `json:"next"`
+	Prev    Moment   `json:"prev"`
+}
+
+// call is the arguments of all verbs; each uses what it needs.
+type call struct {
+	Now       Moment        `json:"now"` // what the clock shows from this call on
+	Message   message       `json:"message"`
+	Queue     string        `json:"queue"`
+	Queues    []string      `json:"queues"`
+	ID        string        `json:"id"`
+	IDs       []string      `json:"ids"`
+	State     string        `json:"state"`
+	Group     string        `json:"group"`
+	Set       string        `json:"set"`
+	At        Moment        `json:"at"`
+	TTL       Seconds       `json:"ttl"`
+	Grace     Seconds       `json:"grace"`
+	MaxDelay  Seconds       `json:"max_delay"`
+	MaxSize   int           `json:"max_size"`
+	Limit     int           `json:"limit"`
+	Size      int           `json:"size"`
+	Page      int           `json:"page"`
+	Days      int           `json:"days"`
+	Error     string        `json:"error"`
+	IsFailure bool          `json:"is_failure"`
+	Data      []byte        `json:"data"`
+	Force     bool          `json:"force"`
+	Server    serverState   `json:"server"`
+	Workers   []workerState `json:"workers"`
+	Entries   []entryState  `json:"entries"`
+}
+
+func (c call) pages() rdb.Pagination { return rdb.Pagination{Size: c.Size, Page: c.Page} }
+
+// broker drives the code inside asynq that reads and writes Redis, under a clock that the test sets.
+func broker(connection asynq.RedisConnOpt, settings json.RawMessage) (verbs, error) {
+	if err := decode(settings, &struct{}{}); err != nil {
+		return nil, err
+	}
+	clock := timeutil.NewSimulatedClock(time.Unix(0, 0))
+	r := rdb.NewRDB(connection.MakeRedisClient().(redis.UniversalClient))
+	r.SetClock(clock)
+	known := verbs{}
+	for _, some := range []map[string]func(call) (any, error){
+		takeIn(r), workOn(r), tidy(r), group(r), present(r), lookAt(r), actOn(r),
+	} {
+		for name, do := range some {
+			known[name] = on(func(c call) (any, error) {
+				if !c.Now.IsZero() {
+					clock.SetTime(c.Now.Time)
+				}
+				return do(c)
+			})
+		}
+	}
+	return known, nil
+}
+
+func takeIn(r *rdb.RDB) map[string]func(call) (any, error) {
+	// The message outlives the call in no verb, so each may have a pointer to its own copy.
+	return map[string]func(call) (any, error){
+		"enqueue": func(c call) (any, error) { return done(r.Enqueue(soon(), stored(c))) },
+		"enqueue_unique": func(c call) (any, error) {
+			return done(r.EnqueueUnique(soon(), stored(c), c.TTL.duration()))
+		},
+		"schedule": func(c call) (any, error) { return done(r.Schedule(soon(), stored(c), c.At.Time)) },
+		"schedule_unique": func(c call) (any, error) {
+			return done(r.ScheduleUnique(soon(), stored(c), c.At.Time, c.TTL.duration()))
+		},
+		"add_to_group": func(c call) (any, error) { return done(r.AddToGroup(soon(), stored(c), c.Group)) },
+		"add_to_group_unique": func(c call) (any, error) {
+			return done(r.AddToGroupUnique(soon(), stored(c), c.Group, c.TTL.duration()))
+		},
+	}
+}
+
+func workOn(r *rdb.RDB) map[string]func(call) (any, error) {
+	return map[string]func(call) (any, error){
+		"dequeue": func(c call) (any, error) {
+			taken, until, err := r.Dequeue(c.Queues...)
+			if err != nil {
+				return nil, err
+			}
+			return map[string]any{"message": messageOf(taken), "expires_at": Moment{until}}, nil
+		},
+		"done":     func(c call) (any, error) { return done(r.Done(soon(), stored(c))) },
+		"complete": func(c call) (any, error) { return done(r.MarkAsComplete(soon(), stored(c))) },
+		"requeue":  func(c call) (any, error) { return done(r.Requeue(soon(), stored(c))) },
+		"retry": func(c call) (any, error) {
+			return done(r.Retry(soon(), stored(c), c.At.Time, c.Error, c.IsFailure))
+		},
+		"archive":      func(c call) (any, error) { return done(r.Archive(soon(), stored(c), c.Error)) },
+		"write_result": func(c call) (any, error) { return r.WriteResult(c.Queue, c.ID, c.Data) },
+		"extend_lease": func(c call) (any, error) {
+			until, err := r.ExtendLease(c.Queue, c.IDs...)
+			return Moment{until}, err
+		},
+		"cancel": func(c call) (any, error) { return done(r.PublishCancelation(c.ID)) },
+	}
+}
+
+func tidy(r *rdb.RDB) map[string]func(call) (any, error) {
+	return map[string]func(call) (any, error){
+		"forward": func(c call) (any, error) { return done(r.ForwardIfReady(c.Queues...)) },
+		"expired": func(c call) (any, error) {
+			found, err := r.ListLeaseExpired(c.At.Time, c.Queues...)
+			return listed(found, err, messageOf)
+		},
+		"delete_expired_completed": func(c call) (any, error) {
+			return done(r.DeleteExpiredCompletedTasks(c.Queue, c.Limit))
+		},
+		"reclaim_sets": func(c call) (any, error) { return done(r.ReclaimStaleAggregationSets(c.Queue)) },
+	}
+}
+
+func group(r *rdb.RDB) map[string]func(call) (any, error) {
+	return map[string]func(call) (any, error){
+		"list_groups": func(c call) (any, error) { return r.ListGroups(c.Queue) },
+		"check_group": func(c call) (any, error) {
+			return r.AggregationCheck(c.Queue, c.Group, c.At.Time, c.Grace.duration(), c.MaxDelay.duration(), c.MaxSize)
+		},
+		"read_set": func(c call) (any, error) {
+			found, deadline, err := r.ReadAggregationSet(c.Queue, c.Group, c.Set)
+			if err != nil {
+				return nil, err
+			}
+			return map[string]any{"messages": each(found, messageOf), "deadline": Moment{deadline}}, nil
+		},
+		"delete_set": func(c call) (any, error) { return done(r.DeleteAggregationSet(soon(), c.Queue, c.Group, c.Set)) },
+	}
+}
+
+func present(r *rdb.RDB) map[string]func(call) (any, error) {
+	return map[string]func(call) (any, error){
+		"write_server": func(c call) (any, error) {
+			s := c.Server
+			info := &base.ServerInfo{
+				Host: s.Host, PID: s.PID, ServerID: s.ServerID, Concurrency: s.Concurrency, Queues: s.Queues,
+				StrictPriority: s.StrictPriority, Status: s.Status, Started: s.Started.Time,
+				ActiveWorkerCount: s.ActiveWorkerCount,
+			}
+			workers := each(c.Workers, func(w workerState) *base.WorkerInfo {
+				return &base.WorkerInfo{
+					Host: w.Host, PID: w.PID, ServerID: w.ServerID, ID: w.ID, Type: w.Type, Payload: w.Payload,
+					Queue: w.Queue, Started: w.Started.Time, Deadline: w.Deadline.Time,
+				}
+			})
+			return done(r.WriteServerState(info, workers, c.TTL.duration()))
+		},
+		"clear_server": func(c call) (any, error) {
+			return done(r.ClearServerState(c.Server.Host, c.Server.PID, c.Server.ServerID))
+		},
+		"write_entries": func(c call) (any, error) {
+			entries := each(c.Entries, func(e entryState) *base.SchedulerEntry {
+				return &base.SchedulerEntry{
+					ID: e.ID, Spec: e.Spec, Type: e.Type, Payload: e.Payload, Opts: e.Options, Next: e.Next.Time,
+					Prev: e.Prev.Time,
+				}
+			})
+			return done(r.WriteSchedulerEntries(c.ID, entries, c.TTL.duration()))
+		},
+		"clear_entries": func(c call) (any, error) { return done(r.ClearSchedulerEntries(c.ID)) },
+		"record_event": func(c call) (any, error) {
+			event := &base.SchedulerEnqueueEvent{TaskID: c.Message.ID, EnqueuedAt: c.At.Time}
+			return done(r.RecordSchedulerEnqueueEvent(c.ID, event))
+		},
+		"clear_history": func(c call) (any, error) { return done(r.ClearSchedulerHistory(c.ID)) },
+	}
+}
+
+func lookAt(r *rdb.RDB) map[string]func(call) (any, error) {
+	return map[string]func(call) (any, error){
+		"queues": func(call) (any, error) { return r.AllQueues() },
+		"stats": func(c call) (any, error) {
+			s, err := r.CurrentStats(c.Queue)
+			if err != nil {
+				return nil, err
+			}
+			return queueInfo{
+				s.Queue, s.MemoryUsage, seconds(s.Latency), s.Size, s.Groups, s.Pending, s.Active, s.Scheduled, s.Retry,
+				s.Archived, s.Completed, s.Aggregating, s.Processed, s.Failed, s.ProcessedTotal, s.FailedTotal, s.Paused,
+				Moment{s.Timestamp},
+			}, nil
+		},
+		"history": func(c call) (any, error) {
+			days, err := r.HistoricalStats(c.Queue, c.Days)
+			return listed(days, err, func(day *rdb.DailyStats) dailyStats {
+				return dailyStats{day.Queue, day.Processed, day.Failed, day.Time.UTC().Format(time.DateOnly)}
+			})
+		},
+		"groups": func(c call) (any, error) {
+			groups, err := r.GroupStats(c.Queue)
+			return listed(groups, err, func(g *rdb.GroupStat) groupInfo { return groupInfo{g.Group, g.Size} })
+		},
+		"task": func(c call) (any, error) {
+			found, err := r.GetTaskInfo(c.Queue, c.ID)
+			if err != nil {
+				return nil, err
+			}
+			return storedOf(found), nil
+		},
+		"tasks": func(c call) (any, error) {
+			found, err := map[string]func() ([]*base.TaskInfo, error){
+				"pending":     func() ([]*base.TaskInfo, error) { return r.ListPending(c.Queue, c.pages()) },
+				"active":      func() ([]*base.TaskInfo, error) { return r.ListActive(c.Queue, c.pages()) },
+				"scheduled":   func() ([]*base.TaskInfo, error) { return r.ListScheduled(c.Queue, c.pages()) },
+				"retry":       func() ([]*base.TaskInfo, error) { return r.ListRetry(c.Queue, c.pages()) },
+				"archived":    func() ([]*base.TaskInfo, error) { return r.ListArchived(c.Queue, c.pages()) },
+				"completed":   func() ([]*base.TaskInfo, error) { return r.ListCompleted(c.Queue, c.pages()) },
+				"aggregating": func() ([]*base.TaskInfo, error) { return r.ListAggregating(c.Queue, c.Group, c.pages()) },
+			}[c.State]()
+			return listed(found, err, storedOf)
+		},
+	}
+}
+
+func actOn(r *rdb.RDB) map[string]func(call) (any, error) {
+	return map[string]func(call) (any, error){
+		"pause":          func(c call) (any, error) { return done(r.Pause(c.Queue)) },
+		"unpause":        func(c call) (any, error) { return done(r.Unpause(c.Queue)) },
+		"remove_queue":   func(c call) (any, error) { return done(r.RemoveQueue(c.Queue, c.Force)) },
+		"run_task":       func(c call) (any, error) { return done(r.RunTask(c.Queue, c.ID)) },
+		"archive_task":   func(c call) (any, error) { return done(r.ArchiveTask(c.Queue, c.ID)) },
+		"delete_task":    func(c call) (any, error) { return done(r.DeleteTask(c.Queue, c.ID)) },
+		"update_payload": func(c call) (any, error) { return done(r.UpdateTaskPayload(c.Queue, c.ID, c.Data)) },
+		"run_all": func(c call) (any, error) {
+			return map[string]func() (int64, error){
+				"scheduled":   func() (int64, error) { return r.RunAllScheduledTasks(c.Queue) },
+				"retry":       func() (int64, error) { return r.RunAllRetryTasks(c.Queue) },
+				"archived":    func() (int64, error) { return r.RunAllArchivedTasks(c.Queue) },
+				"aggregating": func() (int64, error) { return r.RunAllAggregatingTasks(c.Queue, c.Group) },
+			}[c.State]()
+		},
+		"archive_all": func(c call) (any, error) {
+			return map[string]func() (int64, error){
+				"pending":     func() (int64, error) { return r.ArchiveAllPendingTasks(c.Queue) },
+				"scheduled":   func() (int64, error) { return r.ArchiveAllScheduledTasks(c.Queue) },
+				"retry":       func() (int64, error) { return r.ArchiveAllRetryTasks(c.Queue) },
+				"aggregating": func() (int64, error) { return r.ArchiveAllAggregatingTasks(c.Queue, c.Group) },
+			}[c.State]()
+		},
+		"delete_all": func(c call) (any, error) {
+			return map[string]func() (int64, error){
+				"pending":     func() (int64, error) { return r.DeleteAllPendingTasks(c.Queue) },
+				"scheduled":   func() (int64, error) { return r.DeleteAllScheduledTasks(c.Queue) },
+				"retry":       func() (int64, error) { return r.DeleteAllRetryTasks(c.Queue) },
+				"archived":    func() (int64, error) { return r.DeleteAllArchivedTasks(c.Queue) },
+				"completed":   func() (int64, error) { return r.DeleteAllCompletedTasks(c.Queue) },
+				"aggregating": func() (int64, error) { return r.DeleteAllAggregatingTasks(c.Queue, c.Group) },
+			}[c.State]()
+		},
+	}
+}
+
+func stored(c call) *base.TaskMessage {
+	m := base.TaskMessage(c.Message)
+	return &m
+}
+
+// soon is a context for calls to a server that answers at once or is broken.
+func soon() context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	time.AfterFunc(10*time.Second, cancel)
+	return ctx
+}
+
+// internalKind names the errors that asynq does not show to its users.
+func internalKind(err error) string {
+	switch {
+	case errors.Is(err, errors.ErrNoProcessableTask):
+		return "nothing"
+	case errors.Is(err, errors.ErrDuplicateTask):
+		return "duplicate"
+	case errors.Is(err, errors.ErrTaskIdConflict):
+		return "id_conflict"
+	case errors.IsQueueNotFound(err):
+		return "queue_not_found"
+	case errors.IsQueueNotEmpty(err):
+		return "queue_not_empty"
+	case errors.IsTaskNotFound(err):
+		return "task_not_found"
+	case errors.IsTaskAlreadyArchived(err):
+		return "already_archived"
+	}
+	if code := errors.CanonicalCode(err); code != errors.Unspecified && code != errors.Unknown {
+		return strings.ToLower(code.String())
+	}
+	return "other"
+}

@@ -1,0 +1,93 @@
+"""Locks and ids keep both sides out, whoever took them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.interop.conftest import Side
+from tests.interop.process import GoError
+from tests.redis.servers import RedisServer
+
+PAYLOADS = [None, b"", b'{"user_id":42}', bytes(range(256))]
+
+
+@pytest.mark.parametrize("payload", PAYLOADS, ids=["nil", "empty", "json", "binary"])
+async def test_a_lock_is_met_from_the_other_side(producer: Side, worker: Side, payload: bytes | None) -> None:
+    async with producer.client() as first, worker.client() as second:
+        await first.enqueue("email:welcome", payload, unique=600)
+        for client in (first, second):
+            with pytest.raises(GoError, match="duplicate"):
+                await client.enqueue("email:welcome", payload, unique=600)
+        await second.enqueue("email:welcome", payload)  # it did not ask to be alone
+        await second.enqueue("email:welcome", payload, unique=600, queue="low")
+        await second.enqueue("email:goodbye", payload, unique=600)
+
+
+async def test_nil_and_empty_are_two_payloads(producer: Side, worker: Side) -> None:
+    async with producer.client() as first, worker.client() as second:
+        await first.enqueue("ok", None, unique=600)
+        await second.enqueue("ok", b"", unique=600)
+
+
+@pytest.mark.parametrize("how", ["pending", "scheduled", "grouped"])
+async def test_a_lock_lasts_as_long_as_it_was_asked_for(
+    producer: Side, worker: Side, redis_server: RedisServer, how: str
+) -> None:
+    async with producer.client() as first, worker.client() as second:
+        if how == "pending":
+            await first.enqueue("ok", b"x", unique=600)
+        elif how == "scheduled":
+            await first.enqueue("ok", b"x", unique=600, process_in=300)
+        else:
+            await first.enqueue("ok", b"x", unique=600, group="g")
+        with pytest.raises(GoError, match="duplicate"):
+            await second.enqueue("ok", b"x", unique=600)
+        key = "asynq:{default}:unique:ok:9dd4e461268c8034f5c8564e155c67a6"
+        left = await asyncio.to_thread(redis_server.cli, "TTL", key)
+        assert left == pytest.approx(900 if how == "scheduled" else 600, abs=3)
+
+
+@pytest.mark.parametrize("end", ["ok", "result", "revoke"])
+async def test_a_lock_goes_with_its_task(producer: Side, worker: Side, end: str) -> None:
+    async with worker.server() as server, producer.client() as client:
+        info = await client.enqueue(end, b"x", unique=600, retention=60)
+        await server.event("started", id=info.id)
+        await server.event("ended", id=info.id)
+        await server.terminate()
+        await client.enqueue(end, b"x", unique=600)
+
+
+async def test_a_lock_stays_while_its_task_is_retried(producer: Side, worker: Side) -> None:
+    async with worker.server(retry_delay=600) as server, producer.client() as client:
+        info = await client.enqueue("fail", b"x", unique=600)
+        await server.event("failed", id=info.id)
+        await server.terminate()
+        with pytest.raises(GoError, match="duplicate"):
+            await client.enqueue("fail", b"x", unique=600)
+
+
+async def test_deleting_a_task_of_the_other_side_frees_its_lock(producer: Side, worker: Side) -> None:
+    async with producer.client() as client, worker.inspector() as inspector:
+        await client.enqueue("ok", b"x", unique=600, task_id="a", process_in=300)
+        await inspector.delete("default", "a")
+        await client.enqueue("ok", b"x", unique=600)
+
+
+async def test_an_id_is_taken_in_its_queue_for_both(producer: Side, worker: Side) -> None:
+    async with producer.client() as first, worker.client() as second, worker.server() as server:
+        await first.enqueue("ok", task_id="same", retention=600)
+        await server.event("ended", id="same")
+        await server.terminate()
+        for client in (first, second):
+            with pytest.raises(GoError, match="id_conflict"):
+                await client.enqueue("other", task_id="same")
+        await second.enqueue("other", task_id="same", queue="low")
+
+
+async def test_a_duplicate_is_said_before_a_conflict(producer: Side, worker: Side) -> None:
+    async with producer.client() as first, worker.client() as second:
+        await first.enqueue("ok", b"x", task_id="same", unique=600)
+        with pytest.raises(GoError, match="duplicate"):
+            await second.enqueue("ok", b"x", task_id="same", unique=600)
