@@ -8,10 +8,10 @@ DEMO_SECONDS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs fmt clean
+.PHONY: help demo test check bench bench-redis docs fmt clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "asynqio needs Python 3.11 or later; say which with make PYTHON=..." >&2; exit 1; }
@@ -35,6 +35,9 @@ check: $(READY) ## format, lint, types, layers
 
 bench: $(READY) ## throughput, latency and memory per broker
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-redis: $(READY) ## the Redis broker beside Go's asynq and seven Python queues (ARGS="--quick")
+	$(BIN)/python -m benchmarks.redis $(ARGS)
 
 docs: $(READY) ## check the documentation: links, drawings, snippets
 	$(BIN)/python -m pytest -q tests/test_docs.py tests/test_examples.py

@@ -25,13 +25,27 @@ class Size(msgspec.Struct, frozen=True):
     idle_seconds: float
     #: Tasks given to peers that need milliseconds for each.
     slow: int
+    #: Samples of a latency that is half a second and more.
+    late_samples: int = 40
+    #: Tasks that wait behind those that are counted.
+    behind: int = 1_000_000
+    #: Tasks put in to see what memory they take.
+    stored: int = 20_000
 
 
 FULL = Size(
     rounds=3, drained=50_000, one_by_one=5_000, callers=20_000, samples=120, idle_seconds=10.0, slow=3_000
 )
 QUICK = Size(
-    rounds=1, drained=10_000, one_by_one=1_000, callers=5_000, samples=60, idle_seconds=3.0, slow=1_000
+    rounds=1,
+    drained=10_000,
+    one_by_one=1_000,
+    callers=5_000,
+    samples=60,
+    idle_seconds=3.0,
+    slow=1_000,
+    late_samples=8,
+    behind=100_000,
 )
 
 

@@ -1,41 +1,32 @@
-"""Tasks out, by two worker processes on one SQLite file."""
+"""Tasks out, by two worker processes on one store.
+
+Counted is what they do while both work, by the times that their handlers write down: the same for everybody.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import time
+from functools import partial
 
-from asynqio import Client, Inspector, TaskNotFound, open_broker
+from asynqio import open_broker
+from benchmarks import rows
 from benchmarks.case import OURS, Case, Figures, Size
-from benchmarks.drain import fill, until_empty
+from benchmarks.drain import fill, until_settled
+from benchmarks.journal import fresh_journals, rate, until
 from benchmarks.place import fresh_url
-from benchmarks.program import started
+from benchmarks.program import gathered
 
-SLOTS = 50
+PROCESSES = 2
 
 
 def cases(kind: str) -> list[Case]:
-    return [Case(OURS, "drain, 2 processes", _two_processes)] if kind == "sqlite" else []
+    return [] if kind == "memory" else [Case(OURS, "drain, 2 processes", partial(_two_processes, kind))]
 
 
-async def _two_processes(size: Size) -> Figures:
-    with fresh_url("sqlite") as url:
+async def _two_processes(kind: str, size: Size) -> Figures:
+    with fresh_url(kind) as url, fresh_journals(PROCESSES) as journals:
         async with open_broker(url) as store:
-            last = await fill(store, size.drained)
-            async with started(url, concurrency=SLOTS), started(url, concurrency=SLOTS):
-                began = time.perf_counter()
-                await Inspector(store).resume("default")
-                # Looking at one task costs nothing, counting all of them would.
-                await _until_gone(Client(store), last)
-                await until_empty(store)
-                taken = time.perf_counter() - began
-    return {f"drain, 2 processes, {SLOTS} slots each, tasks/s": size.drained / taken}
-
-
-async def _until_gone(client: Client, id: str) -> None:
-    while True:
-        try:
-            await client.find(id)
-        except TaskNotFound:
-            return
-        await asyncio.sleep(0.005)
+            await fill(store, size.drained)
+            async with gathered(url, journals, concurrency=rows.COMMON_SLOTS):
+                await until(journals, size.drained)
+                await until_settled(store)
+        return {rows.TWO_PROCESSES: rate(journals, size.drained)}

@@ -9,8 +9,8 @@ from functools import partial
 from asynqio import Client, EnqueueError, Task
 from benchmarks.case import OURS, Case, Figures, Size
 from benchmarks.place import fresh_store
+from benchmarks.rows import CALLERS
 
-CALLERS = 50
 #: About 100 bytes, as most payloads are.
 PAYLOAD = {"to": "ann@example.org", "subject": "Welcome", "template": "welcome-2026", "customer": 4711}
 

@@ -199,3 +199,31 @@ def test_the_tree_in_the_module_is_the_same() -> None:
         line.removeprefix("    ") for line in (errors.__doc__ or "").splitlines() if line.startswith("    ")
     )
     assert tree_of(drawing) == tree_of_classes()
+
+
+# --- Go's bugs ------------------------------------------------------------------------------------
+
+
+def names_of_tests() -> set[str]:
+    """The names of all test functions."""
+    files = (ROOT / "tests").rglob("test_*.py")
+    return {name for file in files for name in re.findall(r"def (test_\w+)", file.read_text())}
+
+
+def test_every_bug_of_go_has_its_line_and_every_test_named_there_exists() -> None:
+    text = (DOCS / "from-go.md").read_text()
+    rows = re.findall(r"^\| B(\d+) \|(.*)\|$", text, re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 42))
+    known = names_of_tests()
+    for number, row in rows:
+        for name in re.findall(r"`(test_\w+…?)`", row):
+            start = name.removesuffix("…")
+            found = [test for test in known if test == name or (name != start and test.startswith(start))]
+            assert found, f"B{number}: there is no test {name}"
+
+
+def test_every_test_of_a_bug_is_named() -> None:
+    text = (DOCS / "from-go.md").read_text()
+    named = [name.removesuffix("…") for name in re.findall(r"`(test_b\d\d_\w*…?)`", text)]
+    tests = [name for name in names_of_tests() if re.match(r"test_b\d\d_", name)]
+    assert [name for name in tests if not any(name.startswith(start) for start in named)] == []

@@ -7,8 +7,8 @@ import time
 from functools import partial
 
 from benchmarks.case import RAW, Case, Figures, Size
-from benchmarks.drain import SLOTS
 from benchmarks.enqueue import noop_task
+from benchmarks.rows import SLOTS
 
 
 def cases() -> list[Case]:

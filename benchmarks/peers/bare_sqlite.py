@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from functools import partial
 
 from benchmarks.case import RAW, Case, Figures, Size
-from benchmarks.drain import SLOTS
 from benchmarks.enqueue import noop_task
+from benchmarks.rows import SLOTS
 
 #: The same as the broker's.
 PRAGMAS = (

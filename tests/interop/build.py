@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,8 @@ SOURCES = Path(__file__).parent / "go"
 CACHE = Path(__file__).parents[2] / ".cache" / "interop"
 #: Where Go's own installer puts it without making it known to any shell.
 USUAL_PLACE = "/usr/local/go/bin/go"
+#: The minor version of Go from which on it replaces itself by the one that a go.mod asks for.
+OLDEST = 21
 
 Say = Callable[[str], None]
 
@@ -63,8 +66,13 @@ def _go() -> str:
 
 def _fingerprint(go: str) -> str:
     """Changes when the sources do, the versions that they name, or Go itself."""
-    version = _output(go, "env", "GOVERSION", "GOOS", "GOARCH", cwd=SOURCES)
-    content = hashlib.sha256(version.encode())
+    # Not beside a go.mod: an old Go may not even understand that.
+    version, system, machine = _output(go, "env", "GOVERSION", "GOOS", "GOARCH", cwd=Path(go).parent).split()
+    if (found := re.match(r"go1\.(\d+)", version)) and int(found[1]) < OLDEST:
+        raise MissingProgram(
+            f"{go} is {version}: asynq needs 1.24, which Go fetches by itself from 1.{OLDEST} on"
+        )
+    content = hashlib.sha256(f"{version} {system} {machine}".encode())
     for path in sorted(SOURCES.rglob("*")):
         if path.is_file():
             content.update(f"{path.relative_to(SOURCES)}\0".encode() + path.read_bytes())

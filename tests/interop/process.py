@@ -182,6 +182,8 @@ class Peer:
     async def _read_output(self) -> None:
         assert self._running.stdout is not None
         async for text in self._running.stdout:
+            if not text.endswith(b"\n"):
+                break  # it was killed in the middle of a line
             line = msgspec.json.decode(text, type=_Line)
             if line.event:
                 async with self._news:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.interop.conftest import Go, Ours, Side
 from tests.interop.process import GoError
+from tests.interop.waiting import settled
 
 
 async def test_cancelling_stops_what_the_other_side_runs(producer: Side, worker: Side) -> None:
@@ -23,8 +24,7 @@ async def test_cancelling_stops_what_the_other_side_runs(producer: Side, worker:
         await inspector.cancel("long")
         assert "cancel" in str((await server.event("failed", id="long")).error)
         assert not server.waiting("failed")
-        await server.kill()
-        task = await inspector.task("default", "long")
+        task = await settled(inspector, "long")
         assert (task.state, task.retried) == ("retry", 1)
         assert (await inspector.task("default", "other")).state == "active"
 
@@ -89,9 +89,7 @@ async def test_an_operator_of_one_side_runs_tasks_of_the_other(
             await client.enqueue("ok" if state == "completed" else "skip", b"x", task_id="a", retention=60)
             await server.event("started", id="a")
             await server.event("ended", id="a")
-            while (await other.task("default", "a")).state == "active":
-                pass  # it has said that it ended a moment before it is written down
-        assert (await other.task("default", "a")).state == state
+        assert (await settled(other, "a")).state == state
         await inspector.run("default", "a")
         await server.event("started", id="a")
 

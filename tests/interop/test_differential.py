@@ -23,7 +23,7 @@ from tests.interop.differential.steps import STEPS
 from tests.redis.servers import RedisServer
 
 SEED = int(os.environ.get("ASYNQIO_INTEROP_SEED", "1"))
-LENGTH = int(os.environ.get("ASYNQIO_INTEROP_STEPS", "150"))
+LENGTH = int(os.environ.get("ASYNQIO_INTEROP_STEPS", "300"))
 #: The databases of the two sides.
 OURS, GOS = 1, 2
 

@@ -10,6 +10,7 @@ from tests.interop import build
 from tests.interop.build import Programs
 from tests.interop.conftest import Go
 from tests.interop.process import GoError
+from tests.redis.servers import MissingProgram
 
 
 async def test_a_task_goes_from_client_to_server_with_all_that_it_has(go: Go) -> None:
@@ -112,3 +113,11 @@ async def test_the_command_reads(go: Go) -> None:
 
 def test_the_sources_are_as_go_wants_them(built: Programs) -> None:
     assert not build.complaints()
+
+
+def test_without_go_there_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which skips the tests at home and fails them in CI."""
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(build, "USUAL_PLACE", "/nowhere/go")
+    with pytest.raises(MissingProgram, match="go is not installed"):
+        build.programs(print)

@@ -11,6 +11,8 @@ import signal
 import time
 
 from tests.interop.conftest import Go, Ours, Side
+from tests.interop.ours import OurInspector
+from tests.interop.waiting import settled, until
 from tests.redis.servers import RedisServer
 
 
@@ -60,8 +62,7 @@ async def test_one_that_was_taken_for_dead_changes_nothing_any_more(
         frozen.signal_all(signal.SIGSTOP)
         await lapse(redis_server, "a")
         async with go.server(retry_delay=600) as rescuer:
-            while (await inspector.task("default", "a")).state == "active":
-                pass  # Go's recoverer runs when the server starts, but tells nobody
+            await settled(inspector, "a")  # Go's recoverer runs when the server starts
             await rescuer.terminate()
         taken = await inspector.task("default", "a")
         frozen.signal_all(signal.SIGCONT)
@@ -87,6 +88,10 @@ async def test_a_living_go_server_keeps_its_task(go: Go, ours: Ours, redis_serve
             assert (task.state, task.retried) == ("active", 0)
 
 
+async def archived(inspector: OurInspector) -> int:
+    return (await inspector.queue("default")).archived
+
+
 async def test_poison_of_the_other_side_stops_nobody(go: Go, ours: Ours, redis_server: RedisServer) -> None:
     """What is no task at all aborts Go's recovery of every queue (B9). We put it aside, and Go recovers again."""
     cli = redis_server.cli
@@ -99,8 +104,7 @@ async def test_poison_of_the_other_side_stops_nobody(go: Go, ours: Ours, redis_s
 
     await asyncio.to_thread(poison)
     async with ours.server(), ours.inspector() as inspector:
-        while not (await inspector.queue("default")).archived:
-            pass  # our recoverer does it by itself
+        await until("our server puts it aside", lambda: archived(inspector))
     async with go.client() as client, go.inspector() as go_inspector, go.server() as dying:
         await client.enqueue("sleep:60000", task_id="a")
         await dying.event("started", id="a")

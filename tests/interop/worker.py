@@ -50,14 +50,18 @@ async def report(task: Task, call_next: Next) -> Any:
     try:
         result = await call_next(task)
     except BaseException as error:
-        say("ended", task=seen(), error=str(error) or type(error).__name__)
+        say("ended", task=seen(), error=readable(error))
         raise
     say("ended", task=seen(), error=None)
     return result
 
 
 def report_error(task: Task, error: BaseException) -> None:
-    say("failed", task=seen(), error=str(error), is_panic=not isinstance(error, SoftError | SkipRetry))
+    say("failed", task=seen(), error=readable(error), is_panic=not isinstance(error, SoftError | SkipRetry))
+
+
+def readable(error: BaseException) -> str:
+    return str(error).encode("utf-8", "replace").decode() or type(error).__name__
 
 
 def text(task: Task) -> str:
@@ -78,6 +82,10 @@ async def result(task: Task) -> bytes | None:
 
 async def fail(task: Task) -> None:
     raise RuntimeError(text(task))
+
+
+async def garbled(task: Task) -> None:
+    raise RuntimeError("half \ud800 a character, and \0")
 
 
 async def flaky(task: Task) -> None:
@@ -110,7 +118,7 @@ def cpu(task: Task) -> None:
 def mux() -> Mux:
     made = Mux()
     made.use(report)
-    for handler in (ok, result, fail, flaky, soft, skip, revoke, sleep, cpu):
+    for handler in (ok, result, fail, garbled, flaky, soft, skip, revoke, sleep, cpu):
         made.handle(handler.__name__, handler)
     made.handle("panic", fail)
     return made

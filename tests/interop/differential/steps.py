@@ -60,7 +60,7 @@ async def enqueue(pair: Pair) -> Step:
     again = pair.known and random.random() < 0.1
     id = random.choice(pair.known).id if again else f"t{len(pair.known):03}"
     unique = random.random() < 0.3
-    group = random.choice(GROUPS) if random.random() < 0.25 else ""
+    group = random.choice(GROUPS) if random.random() < 0.4 else ""
     message = TaskMessage(
         id,
         type,
@@ -274,7 +274,7 @@ async def come_late(pair: Pair) -> Step:
 async def wait(pair: Pair) -> Step:
     """Whole seconds: Go drops fractions where we keep them or round up (B21, B33)."""
     seconds = pair.random.choice([1.0, 1.0, 3.0, 10.0, 31.0, 70.0, 130.0])
-    long = pair.random.random() < 0.01
+    long = pair.random.random() < 0.08
     if long:
         seconds = 91 * DAY
     pair.note(f"wait {seconds:.0f} s")

@@ -13,7 +13,6 @@ from asynqio.brokers.redis.damage import Repair
 from asynqio.brokers.redis.engine import Engine
 from asynqio.brokers.redis.inspect import RedisInspection
 from asynqio.brokers.redis.listener import Listener
-from asynqio.brokers.redis.scripts import LUA
 from asynqio.brokers.redis.settings import RedisSettings, parse
 from asynqio.brokers.signals import Topic, Watch
 from asynqio.clock import Clock, SystemClock
@@ -68,8 +67,7 @@ class RedisBroker(RedisInspection):
         async with self._opening:
             if not self._users:
                 self._loop = loop
-                await asyncio.to_thread(LUA.read)
-                await self._engine.redis.open()
+                await self._engine.open()
             self._users += 1
         return self
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from typing import Any
 
 from asynqio.brokers.base import CORRUPT_TYPE
 from asynqio.brokers.redis.codec import decode_task, encode_task
-from asynqio.brokers.redis.engine import Engine
+from asynqio.brokers.redis.engine import Engine, Word
 from asynqio.brokers.redis.keys import QueueKeys
+from asynqio.brokers.redis.pack import maybe
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.core.message import TaskMessage
 from asynqio.errors import CorruptMessage
@@ -31,27 +33,42 @@ def corrupt(queue: str, id: str, found: bytes | None) -> TaskMessage:
     return TaskMessage(id, CORRUPT_TYPE, queue, found, last_error=said)
 
 
+def read(queue: QueueKeys, id: bytes, stored: bytes, strikes: bytes | None = None) -> TaskMessage:
+    """The task of this id in this queue. Raises CorruptMessage, also if the bytes are those of another one: what is
+    decided about that would never find this one."""
+    message = decode_task(stored, strikes)
+    if message.id.encode() != id or message.queue != queue.name:
+        raise CorruptMessage(f"the stored bytes are task {message.id!r} of queue {message.queue!r}")
+    return message
+
+
+def shown(id: bytes) -> str:
+    """An id as people see it. Whatever somebody wrote there, looking must go on."""
+    return id.decode("utf-8", "replace")
+
+
 async def quarantine(
-    engine: Engine, queue: QueueKeys, found: Iterable[tuple[str, bytes | None]], batch: str = ""
+    engine: Engine, queue: QueueKeys, found: Iterable[tuple[bytes, bytes | None]], batch: str = ""
 ) -> None:
     """Archive those of the tasks (id, stored bytes) that cannot be read, and drop ids without a task."""
     for id, stored in found:
         if stored is not None:
             try:
-                decode_task(stored)
+                read(queue, id, stored)
             except CorruptMessage as problem:
-                log.error("task %r of queue %r goes to quarantine: %s", id, queue.name, problem)
+                log.error("task %r of queue %r goes to quarantine: %s", shown(id), queue.name, problem)
             else:
                 continue
         else:
-            log.error("queue %r lists the id %r, but there is no such task: it is dropped", queue.name, id)
-        shown = encode_task(corrupt(queue.name, id, stored))
-        keys = [queue.active, queue.lease, queue.archived, queue.counts, queue.task(id)]
-        await engine.repeat(
-            LUA.quarantine,
-            [*keys, batch] if batch else keys,
-            [id, int(engine.clock.now()), stored or b"", shown],
-        )
+            log.error(
+                "queue %r lists the id %r, but there is no such task: it is dropped", queue.name, shown(id)
+            )
+        keys: list[Any] = [queue.active, queue.lease, queue.archived, queue.counts]
+        keys.append(queue.task_prefix.encode() + id)
+        if batch:
+            keys.append(batch)
+        instead = encode_task(corrupt(queue.name, shown(id), stored))
+        await engine.repeat(LUA.quarantine, keys, [id, int(engine.clock.now()), maybe(stored), instead])
 
 
 class Repair:
@@ -68,7 +85,8 @@ class Repair:
         for queue in queues:
             seen = self._seen.get(queue.name, [])
             lapsed = int(engine.clock.now()) - GO_GRACE - 1
-            found = await engine.repeat(LUA.repair, [queue.active, queue.lease], [lapsed, OLDEST, *seen])
+            args: list[Word] = [lapsed, OLDEST, queue.task_prefix, *seen]
+            found = await engine.repeat(LUA.repair, [queue.active, queue.lease], args)
             self._seen[queue.name] = found
 
     def due(self, engine: Engine) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from asynqio.brokers.redis.keys import QUEUES, QueueKeys, day_of, queue_keys
 from asynqio.brokers.redis.link import RedisError, ReplyLost
 from asynqio.brokers.redis.script import Script
+from asynqio.brokers.redis.scripts import LUA
 from asynqio.brokers.redis.settings import RedisSettings
 from asynqio.brokers.redis.topology import Redis
 from asynqio.clock import Clock
@@ -49,6 +50,24 @@ class Engine:
         self.missed: dict[str, float] = {}
         #: Dequeues that may have taken tasks which nobody knows: their queues and their token.
         self.strays: list[tuple[list[QueueKeys], bytes]] = []
+
+    async def open(self) -> None:
+        """Connect, and teach Redis the scripts. Raises BrokerUnavailable, BrokerError, VersionMismatch.
+
+        A call of a script that it does not know is sent again with the text, and so later than what was sent
+        after it: the pieces of a large batch would change places (T28).
+        """
+        await asyncio.to_thread(LUA.read)
+        await self.redis.open()
+        scripts = list(LUA)
+        try:
+            for known in await self.redis.everywhere("SCRIPT", "EXISTS", *(script.sha for script in scripts)):
+                for script in (script for script, there in zip(scripts, known, strict=True) if not there):
+                    await self.redis.everywhere("SCRIPT", "LOAD", script.text)
+        except RedisError as problem:
+            log.debug(
+                "scripts are taught one by one: %s", problem
+            )  # a user who may not; calls carry the text
 
     def token(self, owner: str) -> str:
         """A fresh fencing token for one dequeue: `<owner>/<number>@<when>`."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from asynqio.brokers.base import ARCHIVE_LIMIT, Admission, Claimed
 from asynqio.brokers.redis import damage
-from asynqio.brokers.redis.codec import decode_task, encode_task
+from asynqio.brokers.redis.codec import encode_task
 from asynqio.brokers.redis.engine import Engine, Word
 from asynqio.brokers.redis.intake import ANSWERS, enqueue, spec
 from asynqio.brokers.redis.keys import QueueKeys, queue_keys
@@ -58,7 +58,7 @@ async def group_names(engine: Engine, queue: QueueKeys) -> Any:
             queue.groups, "SSCAN", queue.groups, cursor, "COUNT", GROUPS_TOGETHER
         )
         for start in range(0, len(names), GROUPS_TOGETHER):
-            yield [name.decode() for name in names[start : start + GROUPS_TOGETHER]]
+            yield [damage.shown(name) for name in names[start : start + GROUPS_TOGETHER]]
         if cursor == b"0":
             return
 
@@ -84,12 +84,12 @@ async def _claim(
 
 async def _read(engine: Engine, queue: QueueKeys, batch: str, members: list[Any]) -> list[TaskMessage]:
     messages = []
-    damaged: list[tuple[str, bytes | None]] = []
+    damaged: list[tuple[bytes, bytes | None]] = []
     for id, msg, strikes in zip(members[::3], members[1::3], members[2::3], strict=True):
         try:
-            messages.append(decode_task(msg, strikes))
+            messages.append(damage.read(queue, id, msg, strikes))
         except CorruptMessage:
-            damaged.append((id.decode(), msg))
+            damaged.append((id, msg))
     await damage.quarantine(engine, queue, damaged, batch)
     return messages
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from asynqio.brokers.base import Page, Where
 from asynqio.brokers.redis.codec import decode_task
-from asynqio.brokers.redis.damage import corrupt
+from asynqio.brokers.redis.damage import corrupt, shown
 from asynqio.brokers.redis.engine import TOGETHER, Engine, Word, chunks, together
 from asynqio.brokers.redis.gather import group_names
 from asynqio.brokers.redis.keys import QUEUES, QueueKeys, day_of, queue_keys
@@ -20,7 +20,7 @@ from asynqio.errors import CorruptMessage, QueueNotFound
 async def queues(engine: Engine) -> list[str]:
     """All known queues by name."""
     names = await engine.redis.command(QUEUES, "SMEMBERS", QUEUES)
-    return sorted(name.decode("utf-8", "replace") for name in names)
+    return sorted(shown(name) for name in names)
 
 
 async def known(engine: Engine, name: str) -> QueueKeys:
@@ -132,7 +132,7 @@ async def members(engine: Engine, queue: QueueKeys, group: str) -> list[tuple[fl
     """The tasks that wait in a group (or in all), claimed or not, oldest first: since when, and id."""
     names = [group] if group else [name async for some in group_names(engine, queue) for name in some]
     batches = [
-        batch.decode() for batch in await engine.redis.command(queue.batches, "ZRANGE", queue.batches, 0, -1)
+        shown(batch) for batch in await engine.redis.command(queue.batches, "ZRANGE", queue.batches, 0, -1)
     ]
     keys = [queue.group(name) for name in names]
     keys += [batch for batch in batches if not group or batch.rpartition(":")[0] == queue.group(group)]
@@ -140,7 +140,7 @@ async def members(engine: Engine, queue: QueueKeys, group: str) -> list[tuple[fl
     for some in chunks(keys):
         for flat in await engine.run(LUA.members, some, []):
             pairs = zip(flat[1::2], flat[::2], strict=True)
-            found += [(float(since), id.decode()) for since, id in pairs]
+            found += [(float(since), shown(id)) for since, id in pairs]
     return sorted(found)
 
 
@@ -166,9 +166,9 @@ def info_of(engine: Engine, queue: QueueKeys, row: Sequence[Any]) -> TaskInfo:
     """The snapshot of a row that scripts/list.lua or find.lua read."""
     id, name, msg, since, result, progress, strikes, score = row
     try:
-        message = decode_task(msg, strikes) if msg is not None else corrupt(queue.name, id.decode(), None)
+        message = decode_task(msg, strikes) if msg is not None else corrupt(queue.name, shown(id), None)
     except CorruptMessage:
-        message = corrupt(queue.name, id.decode(), msg)
+        message = corrupt(queue.name, shown(id), msg)
     now = engine.clock.now()
     facts: dict[str, Any] = {"result": result, "progress": progress}
     try:

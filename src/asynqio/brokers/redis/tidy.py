@@ -10,6 +10,7 @@ import msgspec
 from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, STATS_AGE, Moved, Where
 from asynqio.brokers.redis import look
 from asynqio.brokers.redis.codec import decode_task, encode_task
+from asynqio.brokers.redis.damage import shown
 from asynqio.brokers.redis.engine import TOGETHER, Engine, Word, chunks, together
 from asynqio.brokers.redis.keys import QUEUES, QueueKeys, day_of, queue_keys
 from asynqio.brokers.redis.scripts import LUA
@@ -89,7 +90,7 @@ async def _first_ids(
         found.reverse()
     else:
         found = await engine.redis.command(key, "ZRANGE", key, skipped, skipped + count - 1)
-    return [id.decode() for id in found]
+    return [shown(id) for id in found]
 
 
 async def rewrite(engine: Engine, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:

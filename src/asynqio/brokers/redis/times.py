@@ -8,7 +8,6 @@ from typing import Any
 
 from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, Expired, Forwarded, Swept
 from asynqio.brokers.redis import damage
-from asynqio.brokers.redis.codec import decode_task
 from asynqio.brokers.redis.damage import GO_GRACE, Repair
 from asynqio.brokers.redis.engine import TOGETHER, Engine, Word
 from asynqio.brokers.redis.keys import QueueKeys
@@ -96,14 +95,14 @@ async def _judge(
     found: list[Lease],
     next_at: list[float | None],
 ) -> None:
-    damaged: list[tuple[str, bytes | None]] = []
+    damaged: list[tuple[bytes, bytes | None]] = []
     for id, score, msg, token, strikes in items:
         try:
-            message = decode_task(msg, strikes) if msg is not None else None
+            message = damage.read(queue, id, msg, strikes) if msg is not None else None
         except CorruptMessage:
             message = None
-        if message is None or message.id.encode() != id:
-            damaged.append((id.decode(), msg))
+        if message is None:
+            damaged.append((id, msg))
             continue
         expires_at = float(score)
         if is_ours(token, message.last_failed_at) or expires_at + GO_GRACE <= now:

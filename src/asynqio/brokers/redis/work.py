@@ -23,8 +23,6 @@ from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.message import TaskMessage, TaskState
 from asynqio.errors import BrokerUnavailable, CorruptMessage
 
-#: Messages up to so many bytes are compared whole.
-WHOLE_WITNESS = 512
 #: Active tasks looked at per call when the leases of one server are renewed.
 ACTIVE_TOGETHER = 1_000
 
@@ -39,10 +37,8 @@ class Token(NamedTuple):
 
 
 def witness(message: TaskMessage, stored: bytes) -> bytes:
-    """The end of the stored bytes, from behind the payload on."""
-    if len(stored) <= WHOLE_WITNESS or not message.payload:
-        return stored
-    return stored[len(message.payload) :]
+    """The end of the stored bytes: what is behind the payload, and a little of it."""
+    return stored[len(message.payload or b"") :]
 
 
 def lease_of(message: TaskMessage, stored: bytes, owner: bytes, expires_at: float) -> Lease:
@@ -122,7 +118,7 @@ async def _take(engine: Engine, queues: list[QueueKeys], limit: int, lease: floa
     leases, unread = _read(taken, token, expires_at)
     if unread:
         for queue, found in zip(queues, await _recall(engine, queues, token), strict=True):
-            await damage.quarantine(engine, queue, ((id.decode(), msg) for id, msg, _ in found))
+            await damage.quarantine(engine, queue, ((id, msg) for id, msg, _ in found))
     return leases
 
 
@@ -191,7 +187,7 @@ async def renew_owner(engine: Engine, owner: str, lease: float) -> int:
     expires_at = math.ceil(engine.clock.now() + lease)
     renewed = 0
     for name in await engine.redis.command(QUEUES, "SMEMBERS", QUEUES):
-        queue = queue_keys(name.decode())
+        queue = queue_keys(damage.shown(name))
         active = await engine.redis.command(queue.active, "LLEN", queue.active)
         for start in range(0, active, ACTIVE_TOGETHER):
             args: list[Word] = [expires_at, owner, queue.task_prefix, start, start + ACTIVE_TOGETHER - 1]

@@ -26,7 +26,7 @@ end
 local function forget(ids)
   for _, id in ipairs(ids) do
     local key = prefix .. 't:' .. id
-    unlock(redis.pcall('HGET', key, 'unique_key'), id)
+    release(prefix, key, id)
     redis.call('DEL', key)
   end
   removed = removed + #ids

@@ -2,7 +2,7 @@
 local function dissolve(prefix, batch, batches)
   for _, id in ipairs(redis.call('ZRANGE', batch, 0, -1)) do
     local key = prefix .. 't:' .. id
-    unlock(redis.pcall('HGET', key, 'unique_key'), id)
+    release(prefix, key, id)
     redis.call('DEL', key)
   end
   redis.call('DEL', batch)

@@ -7,6 +7,25 @@ local function unlock(key, id)
   end
 end
 
+-- Free the lock of a task that is about to go. For a member of a group Go notes it in the message only (B5): as field
+-- 10, a text, behind its length. Should a payload look like that, then what it names is not held by this task.
+local function release(prefix, key, id)
+  local task = redis.pcall('HMGET', key, 'unique_key', 'group')
+  unlock(task[1], id)
+  if task[1] or not task[2] then return end
+  local msg, start = redis.call('HGET', key, 'msg') or '', prefix .. 'unique:'
+  local at = msg:find(start, 4, true)
+  while at do
+    local three, two, one = msg:byte(at - 3, at - 1)
+    if two == 0x52 then
+      unlock(msg:sub(at, at + one - 1), id)
+    elseif three == 0x52 and two >= 128 then
+      unlock(msg:sub(at, at + two - 128 + one * 128 - 1), id)
+    end
+    at = msg:find(start, at + 1, true)
+  end
+end
+
 -- Whether somebody other than `id` holds the lock by the caller's clock. Redis and Go count whole seconds; the exact
 -- end stands with the task that holds it (asynqio:unique).
 local function locked(key, prefix, now)

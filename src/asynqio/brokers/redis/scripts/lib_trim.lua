@@ -1,15 +1,20 @@
--- Keep an archive within its bounds, at most `budget` tasks at a time (B10, B11, B12). include: lib_lock
-local function trim(prefix, archived, limit, cutoff, budget)
+-- Keep an archive within its bounds, at most `budget` tasks at a time (B10, B11, B12), without `fresh`, the ids that were
+-- put into it just now: scores have whole seconds, so by order alone one of them could be the first to go.
+-- include: lib_lock
+local function trim(prefix, archived, limit, cutoff, budget, fresh)
+  local spared = {}
+  for _, id in ipairs(fresh) do spared[id] = true end
   local over = redis.call('ZRANGEBYSCORE', archived, '-inf', cutoff, 'LIMIT', 0, budget)
   local excess = redis.call('ZCARD', archived) - #over - limit
   if excess > 0 and #over < budget then
-    local first = #over
-    local more = redis.call('ZRANGE', archived, first, first + math.min(excess, budget - first) - 1)
-    for _, id in ipairs(more) do over[#over + 1] = id end
+    local first, last = #over, math.min(#over + excess, budget)
+    for _, id in ipairs(redis.call('ZRANGE', archived, first, last + #fresh - 1)) do
+      if #over < last and not spared[id] then over[#over + 1] = id end
+    end
   end
   for _, id in ipairs(over) do
     local key = prefix .. 't:' .. id
-    unlock(redis.pcall('HGET', key, 'unique_key'), id)
+    release(prefix, key, id)
     redis.call('DEL', key)
     redis.call('ZREM', archived, id)
   end

@@ -7,7 +7,7 @@
 -- Cost  O(ids · log n); a pending task costs O(its distance from the front).
 -- include: lib_trim
 local target, prefix, now = ARGV[1], ARGV[2], ARGV[3]
-local answers, archivings = {}, 0
+local answers, fresh = {}, {}
 
 -- A member of a claimed batch is somebody's.
 local function claimed(group, id)
@@ -32,7 +32,7 @@ end
 
 for item = 1, #KEYS - 4 do
   local key, id = KEYS[4 + item], ARGV[6 + item]
-  local task = redis.pcall('HMGET', key, 'state', 'group', 'unique_key')
+  local task = redis.pcall('HMGET', key, 'state', 'group')
   local state, group = task[1], task[2] or ''
   if not state then
     answers[item] = '0'
@@ -41,7 +41,7 @@ for item = 1, #KEYS - 4 do
   else
     leave(state, id, group)
     if target == '' then
-      unlock(task[3], id)
+      release(prefix, key, id)
       redis.call('DEL', key)
     elseif target == 'pending' then
       redis.call('LPUSH', KEYS[1], id)
@@ -50,10 +50,10 @@ for item = 1, #KEYS - 4 do
       redis.call('ZADD', KEYS[2], now, id)
       redis.call('HSET', key, 'state', 'archived')
       redis.call('HDEL', key, 'pending_since')
-      archivings = archivings + 1
+      fresh[#fresh + 1] = id
     end
     answers[item] = '1'
   end
 end
-if archivings > 0 then trim(prefix, KEYS[2], tonumber(ARGV[5]), ARGV[6], archivings + 100) end
+if #fresh > 0 then trim(prefix, KEYS[2], tonumber(ARGV[5]), ARGV[6], #fresh + 100, fresh) end
 return table.concat(answers)

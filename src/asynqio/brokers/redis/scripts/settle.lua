@@ -16,7 +16,7 @@ local again, prefix, now_ns = ARGV[1] == '1', ARGV[2], ARGV[3]
 redis.call('LLEN', pending)
 redis.call('LLEN', active)
 redis.call('ZCARD', lease)
-local answers, processed, failed, archivings = {}, 0, 0, 0
+local answers, processed, failed, fresh = {}, 0, 0, {}
 -- One call for all of them costs half as much as one for each.
 local left, gone, seen = {}, {}, {}
 
@@ -40,7 +40,7 @@ local function place(key, id, spec)
     unlock(lock, id)
   else
     redis.call('ZADD', archived, at, id)
-    archivings = archivings + 1
+    fresh[#fresh + 1] = id
   end
   if result ~= '' then
     task[#task + 1] = 'result'
@@ -101,7 +101,5 @@ end
 
 if processed > 0 then count(KEYS[7], KEYS[9], processed) end
 if failed > 0 then count(KEYS[8], KEYS[10], failed) end
-if archivings > 0 then
-  trim(prefix, archived, tonumber(ARGV[5]), ARGV[6], archivings + 100)
-end
+if #fresh > 0 then trim(prefix, archived, tonumber(ARGV[5]), ARGV[6], #fresh + 100, fresh) end
 return table.concat(answers)

@@ -20,14 +20,18 @@ for queue = 0, #KEYS / 5 - 1 do
   if left > 0 then
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', completed, '-inf', now, 'LIMIT', 0, left)) do
       local key = prefix .. 't:' .. id
-      unlock(redis.pcall('HGET', key, 'unique_key'), id)
+      release(prefix, key, id)
       redis.call('DEL', key)
       redis.call('ZREM', completed, id)
       deleted, left = deleted + 1, left - 1
     end
   end
   soon(redis.call('ZRANGE', completed, 0, 0, 'WITHSCORES')[2])
-  trimmed = math.max(trimmed, trim(prefix, archived, tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])))
+  trimmed = math.max(trimmed, trim(prefix, archived, tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5]), {}))
+  -- Whoever gives a batch back, we know then which group that was.
+  for _, batch in ipairs(redis.call('ZRANGE', batches, 0, 99)) do
+    redis.call('ZADD', known, now, batch:match('^(.*):[^:]*$'):sub(#prefix + 3))
+  end
   for _, batch in ipairs(redis.call('ZRANGEBYSCORE', batches, '-inf', now, 'LIMIT', 0, 20)) do
     local members = batch:match('^(.*):[^:]*$')
     redis.call('ZUNIONSTORE', members, 2, members, batch, 'AGGREGATE', 'MIN')

@@ -1,0 +1,33 @@
+# mypy: ignore-errors
+"""SAQ, results not kept."""
+
+import asyncio
+
+from common import age, args, mark, put_async, send_async, stand_by, what
+from saq import Queue, Worker
+
+queue = Queue.from_url(args["url"])
+
+
+async def noop(ctx, *, to, subject, template, customer):
+    mark()
+
+
+async def when(ctx, *, sent):
+    age(sent)
+
+
+async def main():
+    await queue.connect()
+    if what == "work":
+        stand_by()
+        await Worker(queue, functions=[noop, when], concurrency=args["slots"]).start()
+        return
+    if what == "put":
+        await put_async(lambda payload: queue.enqueue("noop", ttl=-1, **payload))
+    else:
+        await send_async(lambda payload: queue.enqueue("when", ttl=-1, **payload))
+    await queue.disconnect()
+
+
+asyncio.run(main())
