@@ -112,7 +112,6 @@ async def test_b27_go_took_our_task_over_and_completed_it(
     assert await state(broker) is TaskState.COMPLETED
 
 
-@pytest.mark.xfail(reason="renew_owner goes by the token alone, and Go leaves the token beside the task")
 async def test_our_keeper_does_not_keep_what_go_took_over(
     broker: Store, rdb: GoRdb, clock: FakeClock
 ) -> None:

@@ -7,6 +7,7 @@ Together they fence: who lost a task can never change it again (P2).
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -184,15 +185,28 @@ async def renew(engine: Engine, leases: Sequence[Lease], lease: float) -> list[b
 
 
 async def renew_owner(engine: Engine, owner: str, lease: float) -> int:
-    expires_at = math.ceil(engine.clock.now() + lease)
     renewed = 0
     for name in await engine.redis.command(QUEUES, "SMEMBERS", QUEUES):
         queue = queue_keys(damage.shown(name))
         active = await engine.redis.command(queue.active, "LLEN", queue.active)
         for start in range(0, active, ACTIVE_TOGETHER):
-            args: list[Word] = [expires_at, owner, queue.task_prefix, start, start + ACTIVE_TOGETHER - 1]
-            renewed += await engine.repeat(LUA.renew_owner, [queue.active, queue.lease], args)
+            args: list[Word] = [owner, queue.task_prefix, start, start + ACTIVE_TOGETHER - 1]
+            found = await engine.repeat(LUA.owned, [queue.active], args)
+            answers = await renew(engine, _held(zip(found[::2], found[1::2], strict=True)), lease)
+            renewed += sum(answers)
     return renewed
+
+
+def _held(found: Iterable[tuple[bytes, bytes | None]]) -> list[Lease]:
+    """The leases among tasks that carry a token: Go leaves it where it is when it takes a task over."""
+    leases = []
+    for token, msg in found:
+        if msg is not None:
+            with contextlib.suppress(CorruptMessage):
+                message = decode_task(msg)
+                if is_ours(token, message.last_failed_at):
+                    leases.append(lease_of(message, msg, token, 0.0))
+    return leases
 
 
 async def note(engine: Engine, notes: Sequence[Note]) -> list[bool]:
