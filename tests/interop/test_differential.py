@@ -17,9 +17,10 @@ from redis.asyncio import Redis
 from asynqio import open_broker
 from asynqio.testing import FakeClock
 from tests.interop.conftest import Go
+from tests.interop.differential import operating, passing, working
 from tests.interop.differential.corrections import MENDS, VIEWS
 from tests.interop.differential.pair import Pair
-from tests.interop.differential.steps import STEPS
+from tests.interop.differential.registry import STEPS
 from tests.redis.servers import RedisServer
 
 SEED = int(os.environ.get("ASYNQIO_INTEROP_SEED", "1"))
@@ -48,6 +49,7 @@ def look(url: str) -> Redis:
 
 
 async def test_random_operations_leave_the_same_behind(pair: Pair) -> None:
+    assert {take.__module__ for _, take in STEPS} == {m.__name__ for m in (operating, passing, working)}
     weights, takes = zip(*STEPS, strict=True)
     for _ in range(LENGTH):
         [take] = pair.random.choices(takes, weights)

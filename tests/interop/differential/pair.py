@@ -125,3 +125,9 @@ def message_as_go(data: dict[str, Any]) -> dict[str, Any]:
     """Go's message with bytes for base64, and without the difference between nothing and nothing."""
     payload = msgspec.convert(data["payload"], bytes | None)
     return {**data, "payload": payload or None, "headers": data["headers"] or None}
+
+
+def go_view(message: TaskMessage) -> dict[str, Any]:
+    """Our message as Go would have told it."""
+    view: dict[str, Any] = msgspec.to_builtins(go_message(message))
+    return view
