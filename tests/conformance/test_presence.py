@@ -17,7 +17,7 @@ async def test_a_server_is_there_from_its_first_beat(broker: Store) -> None:
         strict_priority=True,
         concurrency=8,
         status="stopped",
-        workers=[WorkerCard("high", "a", "email:send", 1.5, 2.5, stuck=True)],
+        workers=[WorkerCard("high", "a", "email:send", 1.5, 2.5, stuck=True, payload=b"\xff")],
         processed=3,
         failed=2,
         refused=1,

@@ -136,7 +136,7 @@ async def test_go_sees_our_server_and_what_it_does(go: Go, ours: Ours) -> None:
         assert info.started == pytest.approx(started, abs=5)
         [worker] = info.active_workers
         assert (worker.task_id, worker.task_type, worker.queue) == ("a", "sleep:60000", "low")
-        assert worker.task_payload is None  # we leave it out: a card must not grow with what is worked on
+        assert worker.task_payload == b"\xffx"
         assert worker.started == pytest.approx(started, abs=5)
         assert worker.deadline == pytest.approx(seen.deadline, abs=1)
         await client.enqueue("ok", queue="low", task_id="b")

@@ -6,6 +6,9 @@ import msgspec
 
 from asynqio.core.message import TaskState
 
+#: Payloads up to so many bytes are part of a worker's card.
+SHOWN_PAYLOAD = 1_024
+
 
 class WorkerCard(msgspec.Struct, frozen=True):
     """One task that a server is running now."""
@@ -18,6 +21,8 @@ class WorkerCard(msgspec.Struct, frozen=True):
     deadline: float = 0.0
     #: It was told to stop, and did not come back yet.
     stuck: bool = False
+    #: Of a small task (see SHOWN_PAYLOAD): a card must not grow with what is worked on.
+    payload: bytes | None = None
 
 
 class ServerCard(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ import math
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from asynqio.core.cards import WorkerCard
+from asynqio.core.cards import SHOWN_PAYLOAD, WorkerCard
 from asynqio.core.lifecycle import Aborted, Failed, Lease, Outcome
 
 if TYPE_CHECKING:
@@ -87,6 +87,13 @@ class Attempt:
 
     def card(self) -> WorkerCard:
         message = self.lease.message
+        payload = message.payload
         return WorkerCard(
-            message.queue, message.id, message.type, self.started_at, self.deadline, self.stuck_reports > 0
+            message.queue,
+            message.id,
+            message.type,
+            self.started_at,
+            self.deadline,
+            self.stuck_reports > 0,
+            payload if payload is not None and len(payload) <= SHOWN_PAYLOAD else None,
         )

@@ -217,7 +217,7 @@ def encode_server(card: ServerCard) -> bytes:
 
 
 def encode_worker(card: ServerCard, worker: WorkerCard) -> bytes:
-    """Go's `WorkerInfo`, without the payload: a card must not grow with what is worked on."""
+    """Go's `WorkerInfo`."""
     return bytes(
         _Worker(
             host=card.host,
@@ -225,6 +225,7 @@ def encode_worker(card: ServerCard, worker: WorkerCard) -> bytes:
             server_id=plain_id(card),
             task_id=worker.id,
             task_type=worker.type,
+            task_payload=worker.payload or b"",
             queue=worker.queue,
             start_time=_time(worker.started_at),
             deadline=_time(worker.deadline) if worker.deadline else _Time(seconds=_GO_ZERO),
@@ -255,6 +256,7 @@ def decode_server(data: bytes, workers: list[bytes]) -> ServerCard:
                 item.task_type,
                 _seconds(item.start_time),
                 max(_seconds(item.deadline), 0.0),
+                payload=item.task_payload or None,
             )
             for item in running
         ],
