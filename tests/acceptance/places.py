@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from asynqio.brokers.redis.engine import TOGETHER
+from asynqio.brokers.redis.pieces import TOGETHER
 from asynqio.brokers.sqlite.broker import ENTRIES_TOGETHER
 from tests.redis.fixtures import fresh_cluster, fresh_server
 from tests.redis.servers import RedisServer

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Self
 
 from asynqio.brokers.base import Admission, Claimed, Expired, Forwarded, Note, Swept
-from asynqio.brokers.redis import gather, intake, presence, times, work
+from asynqio.brokers.redis import gather, intake, keep, presence, settle, take, times
 from asynqio.brokers.redis.damage import Repair
 from asynqio.brokers.redis.engine import Engine
 from asynqio.brokers.redis.inspect import RedisInspection
@@ -97,19 +97,19 @@ class RedisBroker(RedisInspection):
     # --- tasks out --------------------------------------------------------------------------------
 
     async def dequeue(self, queues: Sequence[str], limit: int, lease: float, owner: str) -> list[Lease]:
-        return await work.dequeue(self._engine, queues, limit, lease, owner)
+        return await take.dequeue(self._engine, queues, limit, lease, owner)
 
     async def renew(self, leases: Sequence[Lease], lease: float) -> list[bool]:
-        return await work.renew(self._engine, leases, lease)
+        return await keep.renew(self._engine, leases, lease)
 
     async def renew_owner(self, owner: str, lease: float) -> int:
-        return await work.renew_owner(self._engine, owner, lease)
+        return await keep.renew_owner(self._engine, owner, lease)
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
-        return await work.settle(self._engine, settlements)
+        return await settle.settle(self._engine, settlements)
 
     async def note(self, notes: Sequence[Note]) -> list[bool]:
-        return await work.note(self._engine, notes)
+        return await keep.note(self._engine, notes)
 
     # --- what time does to tasks ------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
 from asynqio.brokers.redis.keys import QUEUES, QueueKeys, day_of, queue_keys
@@ -25,10 +25,6 @@ Word = bytes | str | int | float
 
 #: Seconds for which we remember that a queue is listed: if somebody removes it, it comes back this soon (B15).
 LISTED_FOR = 5.0
-#: Items per script call. Several calls in flight beat bigger ones, and nobody else waits long: about 1 ms.
-TOGETHER = 200
-#: Bytes per script call, roughly.
-BYTES_TOGETHER = 4_000_000
 #: Seconds between two reports of the same broken queue.
 REPORT_EVERY = 30.0
 
@@ -210,24 +206,3 @@ class Engine:
         """Until nothing goes on in the background."""
         while self._background:
             await asyncio.gather(*self._background, return_exceptions=True)
-
-
-def chunks(items: Sequence[T], sizes: Sequence[int] | None = None) -> Iterator[Sequence[T]]:
-    """`items` in pieces for one call each, bounded by number and, if `sizes` tells them, by bytes."""
-    if len(items) <= TOGETHER and (sizes is None or sum(sizes) <= BYTES_TOGETHER):
-        if items:
-            yield items
-        return
-    start, weight = 0, 0
-    for at in range(len(items)):
-        size = sizes[at] if sizes else 0
-        if at > start and (at - start == TOGETHER or weight + size > BYTES_TOGETHER):
-            yield items[start:at]
-            start, weight = at, 0
-        weight += size
-    yield items[start:]
-
-
-async def together(calls: Sequence[Awaitable[T]]) -> list[T]:
-    """The answers of calls that are under way at the same time."""
-    return [await calls[0]] if len(calls) == 1 else list(await asyncio.gather(*calls))

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Sequence
 
 from asynqio.brokers.base import Admission
 from asynqio.brokers.redis.codec import encode_strikes, encode_task
-from asynqio.brokers.redis.engine import Engine, Word, chunks
+from asynqio.brokers.redis.engine import Engine, Word
 from asynqio.brokers.redis.keys import QueueKeys
 from asynqio.brokers.redis.pack import pack
+from asynqio.brokers.redis.pieces import chunks
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.core.message import TaskState
 from asynqio.core.task import Entry

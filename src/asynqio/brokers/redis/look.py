@@ -8,9 +8,10 @@ from typing import Any
 from asynqio.brokers.base import Page, Where
 from asynqio.brokers.redis.codec import decode_task
 from asynqio.brokers.redis.damage import corrupt, shown
-from asynqio.brokers.redis.engine import TOGETHER, Engine, Word, chunks, together
+from asynqio.brokers.redis.engine import Engine, Word
 from asynqio.brokers.redis.gather import group_names
 from asynqio.brokers.redis.keys import QUEUES, QueueKeys, day_of, queue_keys
+from asynqio.brokers.redis.pieces import TOGETHER, by_queue, chunks, together
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.core.cards import DayStats, GroupStats, QueueStats
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
@@ -146,19 +147,15 @@ async def members(engine: Engine, queue: QueueKeys, group: str) -> list[tuple[fl
 
 async def find(engine: Engine, refs: Sequence[TaskRef]) -> list[TaskInfo | None]:
     answers: list[TaskInfo | None] = [None] * len(refs)
-    by_queue: dict[str, list[int]] = {}
-    for at, ref in enumerate(refs):
-        by_queue.setdefault(ref.queue, []).append(at)
 
-    async def call(queue: QueueKeys, places: Sequence[int]) -> None:
+    async def call(name: str, places: Sequence[int]) -> None:
+        queue = queue_keys(name)
         ids = [refs[at].id for at in places]
         keys = [queue.lease, queue.scheduled, queue.retry, *(queue.task(id) for id in ids)]
         for at, row in zip(places, await engine.run(LUA.find, keys, ids), strict=True):
             answers[at] = info_of(engine, queue, row) if row is not None else None
 
-    calls = [call(queue_keys(name), some) for name, places in by_queue.items() for some in chunks(places)]
-    if calls:
-        await together(calls)
+    await by_queue([ref.queue for ref in refs], call)
     return answers
 
 

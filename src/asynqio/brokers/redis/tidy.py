@@ -11,8 +11,9 @@ from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, STATS_AGE, Moved, W
 from asynqio.brokers.redis import look
 from asynqio.brokers.redis.codec import decode_task, encode_task
 from asynqio.brokers.redis.damage import shown
-from asynqio.brokers.redis.engine import TOGETHER, Engine, Word, chunks, together
+from asynqio.brokers.redis.engine import Engine, Word
 from asynqio.brokers.redis.keys import QUEUES, QueueKeys, day_of, queue_keys
+from asynqio.brokers.redis.pieces import TOGETHER, by_queue, chunks, together
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskRef, TaskState
@@ -27,18 +28,14 @@ REMOVED_TOGETHER = 500
 
 async def move(engine: Engine, action: Action, refs: Sequence[TaskRef]) -> list[Moved]:
     answers = [Moved.NOT_FOUND] * len(refs)
-    by_queue: dict[str, list[int]] = {}
-    for at, ref in enumerate(refs):
-        by_queue.setdefault(ref.queue, []).append(at)
 
-    async def call(queue: QueueKeys, places: Sequence[int]) -> None:
+    async def call(name: str, places: Sequence[int]) -> None:
+        queue = queue_keys(name)
         reply = await _move(engine, queue, action, [refs[at].id for at in places])
         for at, char in zip(places, reply, strict=True):
             answers[at] = _ANSWERS[char]
 
-    calls = [call(queue_keys(name), some) for name, places in by_queue.items() for some in chunks(places)]
-    if calls:
-        await together(calls)
+    await by_queue([ref.queue for ref in refs], call)
     return answers
 
 

@@ -9,10 +9,11 @@ from typing import Any
 from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, Expired, Forwarded, Swept
 from asynqio.brokers.redis import damage
 from asynqio.brokers.redis.damage import GO_GRACE, Repair
-from asynqio.brokers.redis.engine import TOGETHER, Engine, Word
+from asynqio.brokers.redis.engine import Engine, Word
 from asynqio.brokers.redis.keys import QueueKeys
+from asynqio.brokers.redis.pieces import TOGETHER
 from asynqio.brokers.redis.scripts import LUA
-from asynqio.brokers.redis.work import is_ours, lease_of
+from asynqio.brokers.redis.tokens import is_ours, lease_of
 from asynqio.core.lifecycle import Lease
 from asynqio.errors import CorruptMessage
 

@@ -1,0 +1,85 @@
+"""What was decided about leased tasks is carried out, fenced, once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, STATS_AGE
+from asynqio.brokers.redis.codec import encode_strikes, encode_task
+from asynqio.brokers.redis.engine import Engine, Word
+from asynqio.brokers.redis.keys import queue_keys
+from asynqio.brokers.redis.pack import maybe, pack
+from asynqio.brokers.redis.pieces import by_queue
+from asynqio.brokers.redis.scripts import LUA
+from asynqio.brokers.redis.tokens import KEPT, token_of
+from asynqio.core.lifecycle import Settlement
+from asynqio.core.message import TaskState
+from asynqio.errors import BrokerUnavailable
+
+
+async def settle(engine: Engine, settlements: Sequence[Settlement]) -> list[bool]:
+    answers = [False] * len(settlements)
+
+    async def call(name: str, places: Sequence[int]) -> None:
+        queue = queue_keys(name)
+        today = engine.today()
+        keys = [
+            queue.pending,
+            queue.active,
+            queue.lease,
+            queue.retry,
+            queue.archived,
+            queue.completed,
+            queue.processed_on(today),
+            queue.failed_on(today),
+            queue.processed,
+            queue.failed,
+        ]
+        args: list[Word] = [
+            queue.prefix,
+            engine.nanoseconds(),
+            int(STATS_AGE),
+            ARCHIVE_LIMIT,
+            int(engine.clock.now() - ARCHIVE_AGE),
+        ]
+        prefix = queue.task_prefix
+        again = False
+        for at in places:
+            settlement = settlements[at]
+            id = settlement.lease.message.id
+            keys.append(prefix + id)
+            owner, seen, doubtful = token_of(settlement.lease)
+            again |= doubtful
+            args += (id, owner, seen, _spec(settlement))
+        reply = await engine.certain(LUA.settle, keys, args, again=again)
+        for at, kept in zip(places, reply, strict=True):
+            answers[at] = kept == KEPT
+
+    leases = [settlement.lease for settlement in settlements]
+    try:
+        await by_queue([lease.message.queue for lease in leases], call)
+    except BrokerUnavailable:
+        # Whoever settles them again does not want to hear that they are settled already, by themselves.
+        for lease in leases:
+            lease.token = token_of(lease)._replace(doubtful=True)
+        raise
+    return answers
+
+
+def _spec(settlement: Settlement) -> bytes | str:
+    """What scripts/settle.lua is told to do."""
+    message = settlement.message
+    if settlement.to is None and settlement.processed and not settlement.failed:
+        return "-" + message.unique_key
+    at = settlement.at
+    return pack(
+        settlement.to.value if settlement.to is not None else "",
+        encode_task(message),
+        str(int(at) if settlement.to is TaskState.ARCHIVED else math.ceil(at)),
+        "1" if settlement.processed else "",
+        "1" if settlement.failed else "",
+        message.unique_key,
+        maybe(settlement.result),
+        encode_strikes(message),
+    )
