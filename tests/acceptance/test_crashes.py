@@ -20,13 +20,13 @@ CRASH_LEASE = 2.0
 RATE = 800
 
 
-def churn(stage: Stage, end: Callable[[Process], None]) -> int:
-    """Run `TASKS` tasks while `end` is done to a random worker every second: how often that was."""
+def churn(stage: Stage, end: Callable[[Process], None], tasks: int = TASKS) -> int:
+    """Run so many tasks while `end` is done to a random worker every second: how often that was."""
     # These kills come from outside: a task that happens to be in flight at three of them in a row is not poison,
     # and the limit that would archive it as such (3) is tested elsewhere.
     options: dict[str, Any] = {"concurrency": 20, "lease": CRASH_LEASE, "max_crashes": 20}
     workers = [stage.worker(**options) for _ in range(WORKERS)]
-    producer = stage.start("producer", tasks=TASKS, rate=RATE)
+    producer = stage.start("producer", tasks=tasks, rate=RATE)
     ends = 0
     next_end = time.monotonic() + 1
     while producer.alive or stage.stats().size:
@@ -53,7 +53,9 @@ def check_nothing_is_left(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis", "redis-cluster"])
-def test_no_accepted_task_is_lost_when_workers_are_killed(stage: Stage) -> None:
+def test_no_accepted_task_is_lost_when_workers_are_killed(stage: Stage, kind: str) -> None:
+    # A cluster does nothing else for one queue than a server does: it is shown in short.
+    tasks = TASKS // 2 if kind == "redis-cluster" else TASKS
     killed: dict[int, int] = {}
     killed_at: dict[int, float] = {}
 
@@ -63,14 +65,14 @@ def test_no_accepted_task_is_lost_when_workers_are_killed(stage: Stage) -> None:
         # Nobody takes these over before the lease is up.
         killed[worker.pid] = stage.leased_by(worker.pid)
 
-    kills = churn(stage, kill)
+    kills = churn(stage, kill, tasks)
 
     accepted, starts = stage.journal.ids("accepted"), stage.journal.starts()
     again = sum(starts.values()) - len(starts)
     print(
         f"\n{len(accepted)} tasks, {kills} kills, {sum(killed.values())} in flight at them, {again} run again"
     )
-    assert len(accepted) == TASKS
+    assert len(accepted) == tasks
     assert accepted == stage.journal.ids("end")
     assert again <= sum(killed.values())
     check_nothing_is_left(stage)

@@ -81,7 +81,8 @@ def test_a_task_that_keeps_killing_its_worker_is_archived_and_the_others_go_on(s
     assert stage.stats().archived == 1
 
 
-@pytest.mark.parametrize(("kind", "seconds"), [("sqlite", 0.01), ("sqlite", 1.0), ("redis", 0.01)])
+@pytest.mark.parametrize("kind", ["sqlite"])  # it is the worker that decides, whatever the broker
+@pytest.mark.parametrize("seconds", [0.01, 1.0])
 def test_who_runs_beside_a_poisoned_task_is_not_taken_for_poison(stage: Stage, seconds: float) -> None:
     beside = [tasks.in_thread.task(seconds) for _ in range(8)]
     stage.client.enqueue_many([*beside[:4], tasks.deadly.task(), *beside[4:]])

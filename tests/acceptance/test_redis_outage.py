@@ -246,6 +246,7 @@ def test_a_master_that_is_away_holds_up_no_queue_of_another(tmp_path: Path) -> N
             until(
                 "the other queue goes on",
                 lambda: stage.journal.lines("accepted")[-1].at > gone_at + OUTAGE / 2,
+                timeout=OUTAGE + 30,
             )
             other.kill()
             until("all of it is done and settled", lambda: stage.inspector.queue(OTHER).size == 0, timeout=10)
@@ -297,9 +298,9 @@ def test_who_waits_for_a_server_knocks_once_a_second(stage: Stage, server: Redis
     door.close()
     server.start()
     print(f"\n{door.knocks} knocks and {used:.2f} s of CPU in {OUTAGE:.0f} s")
-    # Three connections: the server's, its ear's, its heartbeat's. Each begins with short pauses, some six in the
-    # first second, and ends with pauses of half a second to a second.
-    assert 3 <= door.knocks <= 3 * (6 + 2 * OUTAGE)
+    # Five connections: the server's, its ear's, its heartbeat's, and two of this test. Each begins with short pauses,
+    # some six in the first second, and ends with pauses of half a second to a second.
+    assert 5 <= door.knocks <= 5 * (6 + 2 * OUTAGE)
     assert used < 0.1 * OUTAGE
     stage.client.enqueue(tasks.brief.task())
     until("the task is done", lambda: stage.journal.lines("end"))
