@@ -5,47 +5,48 @@
 -- Gives the messages; {msg, strikes} for a task that has strikes.
 -- Ids without a message are dropped and counted, so that they do not come again and again.
 -- Cost  O(tasks taken + queues)
+local call, try = redis.call, redis.pcall
 local limit, expires, token = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local taken = {}
 -- These fail, if a key is of a wrong type, before anything is taken from any queue.
 for at = 1, #KEYS, 4 do
-  redis.call('LLEN', KEYS[at])
-  redis.call('LLEN', KEYS[at + 2])
-  redis.call('ZCARD', KEYS[at + 3])
+  call('LLEN', KEYS[at])
+  call('LLEN', KEYS[at + 2])
+  call('ZCARD', KEYS[at + 3])
 end
 for queue = 0, #KEYS / 4 - 1 do
   local pending, paused, active, lease = unpack(KEYS, queue * 4 + 1, queue * 4 + 4)
   local prefix = ARGV[4 + queue]
   local wanted = limit - #taken
   if wanted <= 0 then break end
-  local ids = redis.call('EXISTS', paused) == 0 and redis.call('LRANGE', pending, -wanted, -1) or {}
+  local ids = call('EXISTS', paused) == 0 and call('LRANGE', pending, -wanted, -1) or {}
   while #ids > 0 do
-    redis.call('LTRIM', pending, 0, -#ids - 1)
+    call('LTRIM', pending, 0, -#ids - 1)
     local started, leases, ghosts = {}, {}, 0
     for at = #ids, 1, -1 do
       local id = ids[at]
       local key = prefix .. id
-      local task = redis.pcall('HMGET', key, 'msg', 'asynqio:strikes')
+      local task = try('HMGET', key, 'msg', 'asynqio:strikes')
       if task[1] then
-        redis.call('HSET', key, 'state', 'active', 'asynqio:lease', token)
-        redis.call('HDEL', key, 'pending_since')
+        call('HSET', key, 'state', 'active', 'asynqio:lease', token)
+        call('HDEL', key, 'pending_since')
         started[#started + 1] = id
         leases[#leases + 1] = expires
         leases[#leases + 1] = id
         taken[#taken + 1] = task[2] and task or task[1]
       else
-        if not task.err then redis.call('DEL', key) end
+        if not task.err then call('DEL', key) end
         ghosts = ghosts + 1
       end
     end
     if #started > 0 then
-      redis.call('LPUSH', active, unpack(started))
-      redis.call('ZADD', lease, unpack(leases))
+      call('LPUSH', active, unpack(started))
+      call('ZADD', lease, unpack(leases))
     end
     if ghosts == 0 then break end
-    redis.call('HINCRBY', prefix:sub(1, -3) .. 'asynqio:counts', 'quarantined', ghosts)
+    call('HINCRBY', prefix:sub(1, -3) .. 'asynqio:counts', 'quarantined', ghosts)
     wanted = limit - #taken
-    ids = wanted > 0 and redis.call('LRANGE', pending, -wanted, -1) or {}
+    ids = wanted > 0 and call('LRANGE', pending, -wanted, -1) or {}
   end
 end
 return taken

@@ -1,8 +1,9 @@
 -- Fencing (P2, B27). A lease is still held if the task carries its token and the message that was leased. Every
 -- recovery by Go rewrites the message, every step of ours takes the token away. `witness` is the end of
 -- the message, from behind the payload on: that is where recovery writes.
+local try = redis.pcall
 local function held(key, token, witness)
-  local task = redis.pcall('HMGET', key, 'state', 'asynqio:lease', 'msg')
+  local task = try('HMGET', key, 'state', 'asynqio:lease', 'msg')
   return task[1] == 'active' and (task[2] or '') == token and task[3] ~= false
     and task[3]:sub(-#witness) == witness
 end

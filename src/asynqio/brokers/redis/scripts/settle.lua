@@ -8,7 +8,7 @@
 --       processed, followed by the key of its lock or nothing; else it is the fields
 --       to ('' gone), msg, at, processed ('1'), failed ('1'), lock or '', '=' and result or '', strikes or ''
 -- Gives one character per settlement: 1 done, 0 the lease was lost.
--- Cost  O(settlements), if tasks end in about the order in which they started: LREM looks from the old end.
+-- Cost  O(settlements), if tasks end in about the order in which they started: they are looked for from the old end.
 -- include: lib_fields lib_held lib_trim
 local pending, active, lease, retry, archived, completed = unpack(KEYS, 1, 6)
 local again, prefix, now_ns = ARGV[1] == '1', ARGV[2], ARGV[3]
@@ -58,7 +58,7 @@ end
 
 -- Whether the same settlement was carried out before its reply got lost.
 local function happened(key, spec)
-  if spec:sub(1, 1) == '-' then return redis.call('EXISTS', key) == 0 end
+  if spec:byte() == 45 then return redis.call('EXISTS', key) == 0 end
   local to, msg = unpack(fields(spec))
   if to == '' then return redis.call('EXISTS', key) == 0 end
   local task = redis.pcall('HMGET', key, 'state', 'msg', 'asynqio:lease')
@@ -71,8 +71,7 @@ for item = 1, #KEYS - 10 do
   if not seen[id] and held(key, ARGV[at + 1], ARGV[at + 2]) then
     seen[id] = true
     left[#left + 1] = id
-    redis.call('LREM', active, -1, id)
-    if spec:sub(1, 1) == '-' then
+    if spec:byte() == 45 then
       gone[#gone + 1] = key
       if #spec > 1 then unlock(spec:sub(2), id) end
       processed = processed + 1
@@ -85,7 +84,21 @@ for item = 1, #KEYS - 10 do
   end
 end
 
-if #left > 0 then redis.call('ZREM', lease, unpack(left)) end
+if #left > 0 then
+  redis.call('ZREM', lease, unpack(left))
+  -- Tasks tend to end in the order in which they began: what ended stands at the old end, and goes with one call.
+  local oldest, together = redis.call('LRANGE', active, -#left, -1), 0
+  while together < #left and seen[oldest[#oldest - together]] do
+    seen[oldest[#oldest - together]] = false
+    together = together + 1
+  end
+  if together > 0 then redis.call('LTRIM', active, 0, -together - 1) end
+  if together < #left then
+    for _, id in ipairs(left) do
+      if seen[id] then redis.call('LREM', active, -1, id) end
+    end
+  end
+end
 if #gone > 0 then redis.call('DEL', unpack(gone)) end
 
 local function count(today, total, by)
