@@ -52,6 +52,10 @@ def arguments() -> argparse.Namespace:
         prog="python -m benchmarks.redis", description="How fast the Redis broker is, beside others."
     )
     parser.add_argument("--quick", action="store_true", help="smaller and once: for a look, not for a claim")
+    parser.add_argument("--rounds", type=int, metavar="N", help="so many rounds")
+    parser.add_argument(
+        "--tasks", type=int, metavar="N", help="so many tasks for each drain of a fast system"
+    )
     parser.add_argument("--only", default="", metavar="TEXT", help="only cases with this in their name")
     parser.add_argument("--system", default="", metavar="NAME", help="only this system: asynqio, Celery, …")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -110,6 +114,8 @@ def facts() -> dict[str, str]:
 def main() -> None:
     options = arguments()
     size = QUICK if options.quick else LARGE
+    given = {"rounds": options.rounds, "drained": options.tasks}
+    size = msgspec.structs.replace(size, **{name: value for name, value in given.items() if value})
     try:
         redis_server.program()
         if options.write:
