@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from asynqio import App, TaskState
+from asynqio.brokers import open_broker
+from asynqio.errors import ServerStateError
 from tests.redis.fixtures import fresh_server
 from tests.redis.servers import RedisServer
 from tests.runtime.waiting import state_of, within
@@ -86,3 +88,14 @@ async def test_a_server_works_on_when_redis_is_back(lasting: RedisServer) -> Non
                 assert stats.size < 10
                 await asyncio.sleep(0.02)  # the last settlements tell nobody
         assert sorted(set(done)) == list(range(11))
+
+
+async def test_a_broker_that_is_open_in_another_loop_says_so(server: RedisServer) -> None:
+    async with open_broker(server.url) as broker:
+
+        async def elsewhere() -> None:
+            await broker.queues()
+
+        with pytest.raises(ServerStateError, match=r"broker\.twin\(\)"):
+            await asyncio.to_thread(asyncio.run, elsewhere())
+        assert await broker.queues() == []

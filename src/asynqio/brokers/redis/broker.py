@@ -45,9 +45,20 @@ class RedisBroker(RedisInspection):
         self._renew_parts()
 
     def _renew_parts(self) -> None:
-        self._engine = Engine(self._settings, self.clock)
-        self._listener = Listener(self._engine)
+        self._parts = Engine(self._settings, self.clock)
+        self._listener = Listener(self._parts)
         self._repair = Repair()
+
+    @property
+    def _engine(self) -> Engine:
+        if self._loop is not None and self._loop is not asyncio.get_running_loop():
+            raise self._elsewhere()
+        return self._parts
+
+    def _elsewhere(self) -> ServerStateError:
+        return ServerStateError(
+            f"the broker {self.url} is open in another event loop: use broker.twin(), or the URL, in this one"
+        )
 
     @property
     def url(self) -> str:
@@ -63,11 +74,15 @@ class RedisBroker(RedisInspection):
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         if self._users and self._loop is not loop:
-            raise ServerStateError("this broker is open in another event loop: use broker.twin() here")
+            raise self._elsewhere()
         async with self._opening:
             if not self._users:
                 self._loop = loop
-                await self._engine.open()
+                try:
+                    await self._engine.open()
+                except BaseException:
+                    self._loop = None
+                    raise
             self._users += 1
         return self
 
@@ -79,6 +94,7 @@ class RedisBroker(RedisInspection):
             await self._listener.close()
             await self._engine.settled()
             await self._engine.redis.close()
+            self._loop = None
             self._renew_parts()
 
     async def ping(self) -> None:

@@ -15,7 +15,9 @@ from asynqio.core.message import TaskInfo, TaskRef
 class RedisInspection:
     """The `Inspection` half of `RedisBroker`."""
 
-    _engine: Engine
+    @property
+    def _engine(self) -> Engine:
+        raise NotImplementedError
 
     async def queues(self) -> list[str]:
         return await look.queues(self._engine)
