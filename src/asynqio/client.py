@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, Self, TypeVar, Unpack, overload
 
@@ -27,8 +28,10 @@ from asynqio.runtime.batcher import Batcher
 
 T = TypeVar("T")
 
-#: Entries per call to the broker.
-CHUNK = 1_000
+#: Entries per call to the broker, and per call to one behind a network.
+CHUNK, PIECE = 1_000, 200
+#: Calls that may be under way at once.
+IN_FLIGHT = 4
 #: Look again after so many seconds even if no signal came.
 POLL = 5.0
 
@@ -53,7 +56,9 @@ class Client:
         self.broker, self._owned = store_of(broker)
         self._defaults = merge(defaults)
         self._max_payload = max_payload
-        self._batcher: Batcher[Entry, Admission] = Batcher(self.broker.enqueue, CHUNK)
+        self._batcher: Batcher[Entry, Admission] = Batcher(
+            self.broker.enqueue, CHUNK, depth=2 if self.broker.remote else 1
+        )
 
     async def __aenter__(self) -> Self:
         if self._owned:
@@ -86,22 +91,40 @@ class Client:
         What cannot be taken is answered by its error, and nothing else is disturbed by it. Raises
         BrokerUnavailable.
         """
-        answers: list[TaskInfo | EnqueueError | Entry] = []
-        for task in tasks:
-            try:
-                answers.append(self._entry(task, options))
-            except EnqueueError as error:
-                answers.append(error)
-        entries = [item for item in answers if isinstance(item, Entry)]
-        admissions: list[Admission] = []
-        for start in range(0, len(entries), CHUNK):
-            admissions.extend(await self.broker.enqueue(entries[start : start + CHUNK]))
-        outcome = iter(admissions)
-        return [self._answer(item, next(outcome)) if isinstance(item, Entry) else item for item in answers]
+        tasks = [_task(task) for task in tasks]
+        # Behind a network small pieces: the store works on one while the next one is made.
+        size = PIECE if self.broker.remote else CHUNK
+        answers: list[TaskInfo | EnqueueError] = []
+        under_way: deque[asyncio.Task[list[TaskInfo | EnqueueError]]] = deque()
+        try:
+            for start in range(0, len(tasks), size):
+                items = [self._checked(task, options) for task in tasks[start : start + size]]
+                under_way.append(asyncio.create_task(self._put(items)))
+                await asyncio.sleep(0)  # it goes out
+                if len(under_way) > IN_FLIGHT:
+                    answers += await under_way[0]
+                    under_way.popleft()
+            while under_way:
+                answers += await under_way[0]
+                under_way.popleft()
+        finally:
+            # One that failed must not leave the others unheard.
+            await asyncio.gather(*under_way, return_exceptions=True)
+        return answers
+
+    def _checked(self, task: Task, options: TaskOptions) -> Entry | EnqueueError:
+        try:
+            return self._entry(task, options)
+        except EnqueueError as error:
+            return error
+
+    async def _put(self, items: list[Entry | EnqueueError]) -> list[TaskInfo | EnqueueError]:
+        entries = [item for item in items if isinstance(item, Entry)]
+        outcome = iter(await self.broker.enqueue(entries))
+        return [self._answer(item, next(outcome)) if isinstance(item, Entry) else item for item in items]
 
     def _entry(self, task: Task, options: TaskOptions) -> Entry:
-        if not isinstance(task, Task):
-            raise TypeError(f"enqueue takes a Task, not {task!r}; make one with Task.json(type, value)")
+        _task(task)
         if self._defaults or task.options or options:
             options = merge(self._defaults, task.options, options)
         return make_entry(task, options, self.broker.clock.now(), max_payload=self._max_payload)
@@ -182,6 +205,12 @@ class Client:
 
     def __repr__(self) -> str:
         return f"Client({self.broker.url!r})"
+
+
+def _task(task: Task) -> Task:
+    if not isinstance(task, Task):
+        raise TypeError(f"enqueue takes a Task, not {task!r}; make one with Task.json(type, value)")
+    return task
 
 
 def _ref(id: str | TaskInfo, queue: str) -> TaskRef:

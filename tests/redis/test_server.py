@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from asynqio import App, TaskState
+from asynqio import App, Client, Task, TaskInfo, TaskState
 from asynqio.brokers import open_broker
+from asynqio.brokers.base import Page, Where
 from asynqio.errors import ServerStateError
+from tests.conformance.conftest import broker_url
 from tests.redis.fixtures import fresh_server
 from tests.redis.servers import RedisServer
 from tests.runtime.waiting import state_of, within
@@ -33,8 +35,11 @@ async def test_go_cancels_a_running_task_by_its_id_alone(server: RedisServer) ->
         async with app.server(queues={"low": 1}).running(app.mux):
             handle = await long.with_options(queue="low", max_retry=3).enqueue()
             await within(running.wait())
-            await asyncio.to_thread(server.cli, "PUBLISH", "asynq:cancel", handle.id)
-            info = await state_of(app, handle.info, TaskState.RETRY)
+            canceled = asyncio.ensure_future(state_of(app, handle.info, TaskState.RETRY))
+            while not canceled.done():  # nothing says when the server hears
+                await asyncio.to_thread(server.cli, "PUBLISH", "asynq:cancel", handle.id)
+                await asyncio.wait([canceled], timeout=0.1)
+            info = await canceled
         assert "canceled" in info.last_error
 
 
@@ -99,3 +104,16 @@ async def test_a_broker_that_is_open_in_another_loop_says_so(server: RedisServer
         with pytest.raises(ServerStateError, match=r"broker\.twin\(\)"):
             await asyncio.to_thread(asyncio.run, elsewhere())
         assert await broker.queues() == []
+
+
+@pytest.mark.parametrize("kind", ["redis", "redis-cluster"])
+async def test_a_large_enqueue_many_keeps_its_order(kind: str, tmp_path: Path) -> None:
+    """It goes out in pieces, several at once, while the queue is not even listed yet."""
+    url = await asyncio.to_thread(broker_url, kind, tmp_path)
+    async with Client(url) as client:
+        ids = [f"{number:05}" for number in range(2_500)]
+        answers = await client.enqueue_many(Task("work", task_id=id) for id in ids)
+        assert [info.id for info in answers if isinstance(info, TaskInfo)] == ids
+        pending = await client.broker.tasks(Where("default", TaskState.PENDING), Page(5_000))
+        assert [info.id for info in pending] == ids
+        assert await client.broker.queues() == ["default"]

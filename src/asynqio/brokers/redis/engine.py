@@ -93,7 +93,7 @@ class Engine:
 
     def certain(
         self, script: Script, keys: Sequence[str], args: list[Word], *, again: bool = False
-    ) -> Awaitable[Any]:
+    ) -> Coroutine[Any, Any, Any]:
         """Run a script that can tell whether it ran before: its first argument says that it is sent again (T14).
 
         It is under way when this returns. Raises ReplyLost when even then nobody can tell; `again`: that is how an
@@ -156,15 +156,33 @@ class Engine:
 
     async def listed(self, queues: Iterable[str]) -> None:
         """See to it that inspectors find these queues (T15)."""
+        if (listing := self.listing(queues)) is not None:
+            await listing
+
+    def listing(self, queues: Iterable[str]) -> asyncio.Task[None] | None:
+        """The same; it is under way when this returns, and so before anything that is sent later. None: they are."""
         now = self.clock.monotonic()
         new = [name for name in queues if now - self._listed.get(name, -LISTED_FOR) >= LISTED_FOR]
         if not new:
-            return
-        if self.redis.is_away(QUEUES) and all(name in self._listed for name in new):
-            return  # they were, and will be looked after when it is back: nobody waits for that
-        await self.redis.command(QUEUES, "SADD", QUEUES, *new)
+            return None
         for name in new:
             self._listed[name] = now
+        sent = self.redis.command(QUEUES, "SADD", QUEUES, *new)
+        listing = asyncio.create_task(self._list(new, sent))
+        # Should it fail together with what it belongs to, nobody will ask why.
+        listing.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return listing
+
+    async def _list(self, queues: list[str], sent: Awaitable[Any]) -> None:
+        try:
+            try:
+                await sent
+            except ReplyLost:
+                await self.redis.command(QUEUES, "SADD", QUEUES, *queues)
+        except BaseException:
+            for name in queues:
+                self.unlist(name)
+            raise
 
     def unlist(self, queue: str) -> None:
         self._listed.pop(queue, None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from asynqio.brokers.base import Admission
 from asynqio.brokers.redis.codec import encode_strikes, encode_task
@@ -33,15 +34,25 @@ async def enqueue(engine: Engine, entries: Sequence[Entry]) -> list[Admission]:
         for at, entry in enumerate(entries):
             by_queue.setdefault(entry.message.queue, []).append(at)
     queues = {name: engine.keys(name) for name in by_queue}
-    await engine.listed(by_queue)
-    calls: list[tuple[Sequence[int], Awaitable[bytes]]] = []
-    for name, places in by_queue.items():
-        for some in chunks(places, [len(entries[at].message.payload or b"") for at in places]):
-            if calls:
-                await asyncio.sleep(0)  # what was written goes out
-            calls.append((some, _send(engine, queues[name], [entries[at] for at in some])))
+    listing = engine.listing(by_queue)
+    calls: list[tuple[Sequence[int], Coroutine[Any, Any, bytes]]] = []
+    try:
+        for name, places in by_queue.items():
+            for some in chunks(places, [len(entries[at].message.payload or b"") for at in places]):
+                if calls:
+                    await asyncio.sleep(0)  # what was written goes out
+                calls.append((some, _send(engine, queues[name], [entries[at] for at in some])))
+    except BaseException:
+        for _, call in calls:
+            call.close()
+        raise
     answers = [Admission.ACCEPTED] * len(entries)
-    replies = await asyncio.gather(*(call for _, call in calls)) if len(calls) > 1 else [await calls[0][1]]
+    if listing is None and len(calls) == 1:
+        replies = [await calls[0][1]]
+    else:
+        replies = await asyncio.gather(*(call for _, call in calls))
+        if listing is not None:
+            await listing
     for (some, _), reply in zip(calls, replies, strict=True):
         if reply.count(b"1") < len(reply):
             for at, char in zip(some, reply, strict=True):
@@ -49,7 +60,7 @@ async def enqueue(engine: Engine, entries: Sequence[Entry]) -> list[Admission]:
     return answers
 
 
-def _send(engine: Engine, queue: QueueKeys, entries: Sequence[Entry]) -> Awaitable[bytes]:
+def _send(engine: Engine, queue: QueueKeys, entries: Sequence[Entry]) -> Coroutine[Any, Any, bytes]:
     """Send entries of one queue; the reply has a character for each."""
     now = engine.clock.now()
     keys = [queue.pending]
