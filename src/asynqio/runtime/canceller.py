@@ -2,36 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import contextlib
+import logging
+import uuid
 from typing import TYPE_CHECKING
 
 from asynqio.brokers.base import Broker
 from asynqio.core.lifecycle import Failed
 from asynqio.core.message import TaskRef
-from asynqio.errors import TaskCanceled
+from asynqio.errors import BrokerError, TaskCanceled
 from asynqio.runtime.service import Service
 
 if TYPE_CHECKING:
     from asynqio.runtime.attempt import Attempt
     from asynqio.runtime.runner import Runner
 
+log = logging.getLogger("asynqio.server")
+
+#: The queue of the call by which a server finds out that it is heard.
+PROBE = "asynqio:probe"
+#: Seconds to wait for the first such call, doubled with each further one; then the server starts all the same.
+FIRST_PATIENCE, LAST_PATIENCE = 0.02, 3.0
+
 
 class Canceller(Service):
-    """Everything happens while it rests: there is nothing to do but to listen."""
+    """Everything happens while it rests: there is nothing to do but to listen.
+
+    Calls are not kept for who does not hear them. So it listens before the first task is taken, and makes sure by
+    calling itself.
+    """
 
     name = "canceller"
 
     def __init__(self, broker: Broker, runner: Runner) -> None:
         self._broker = broker
         self._runner = runner
-        self._signals: AsyncIterator[TaskRef] | None = None
+        self._probe = TaskRef(PROBE, uuid.uuid4().hex)
+        self._heard = asyncio.Event()
+        self._listening: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        self._listening = asyncio.create_task(self._listen(), name="asynqio cancellations")
+        patience = FIRST_PATIENCE
+        try:
+            while patience < LAST_PATIENCE and not self._listening.done():
+                await self._broker.cancel([self._probe])
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(patience):
+                        await self._heard.wait()
+                    return
+                patience *= 2
+        except BrokerError as error:
+            log.debug("whether calls to cancel are heard is not known: %s", error)
+            return
+        log.warning("calls to cancel running tasks may not be heard yet")
+
+    async def close(self) -> None:
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
 
     async def once(self) -> float:
         return 1.0
 
     async def rest(self, seconds: float) -> None:
-        signals = self._broker.cancellations()
-        async for ref in signals:
+        if self._listening is None or self._listening.done():
+            self._listening = asyncio.create_task(self._listen(), name="asynqio cancellations")
+        await self._listening
+
+    async def _listen(self) -> None:
+        async for ref in self._broker.cancellations():
+            if ref == self._probe:
+                self._heard.set()
             for attempt in self._meant(ref):
                 attempt.stop(Failed(TaskCanceled()))
 
