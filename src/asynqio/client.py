@@ -56,9 +56,7 @@ class Client:
         self.broker, self._owned = store_of(broker)
         self._defaults = merge(defaults)
         self._max_payload = max_payload
-        self._batcher: Batcher[Entry, Admission] = Batcher(
-            self.broker.enqueue, CHUNK, depth=2 if self.broker.remote else 1
-        )
+        self._batcher: Batcher[Entry, Admission] = Batcher(self.broker.enqueue, CHUNK)
 
     async def __aenter__(self) -> Self:
         if self._owned:

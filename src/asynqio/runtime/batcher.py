@@ -9,9 +9,6 @@ from typing import Generic, TypeVar
 I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741
 
-#: Fewer items than that go together even if two calls could share them.
-WORTH_SPLITTING = 16
-
 
 class Batcher(Generic[I, O]):
     """Turns single items into calls of a batch function whose answers are aligned with its input.
@@ -21,51 +18,40 @@ class Batcher(Generic[I, O]):
     does not stop the call.
     """
 
-    def __init__(
-        self, call: Callable[[list[I]], Awaitable[Sequence[O]]], limit: int = 1_000, *, depth: int = 1
-    ) -> None:
-        """`depth`: so many calls may be under way; with two, the other side works on one batch while the callers
-        of the other are answered and ask again."""
+    def __init__(self, call: Callable[[list[I]], Awaitable[Sequence[O]]], limit: int = 1_000) -> None:
         self._call = call
         self._limit = limit
-        self._depth = depth
-        self._out = 0
-        self._gathering = False
+        self._busy = False
         self._waiting: list[tuple[I, asyncio.Future[O]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def submit(self, item: I) -> O:
         """The answer for this item."""
-        if self._out or self._gathering:
+        if self._busy:
             future: asyncio.Future[O] = asyncio.get_running_loop().create_future()
             self._waiting.append((item, future))
             return await future
-        self._out += 1
+        self._busy = True
         try:
             [answer] = await self._call([item])
         finally:
-            self._out -= 1
             self._next()
         return answer
 
     def _gather(self) -> None:
         """Callers whose answers have just come tend to ask again at once: let them all do so first. Else the first
         of them would go out alone, and every other call would carry one item."""
-        self._gathering = True
         asyncio.get_running_loop().call_soon(self._next)
 
     def _next(self) -> None:
-        self._gathering = False
         self._waiting = [waiter for waiter in self._waiting if not waiter[1].done()]
-        while self._waiting and self._out < self._depth:
-            size = self._limit
-            if self._depth - self._out > 1 and len(self._waiting) >= WORTH_SPLITTING:
-                size = min(size, -(-len(self._waiting) // 2))
-            batch, self._waiting = self._waiting[:size], self._waiting[size:]
-            self._out += 1
-            task = asyncio.create_task(self._flush(batch))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if not self._waiting:
+            self._busy = False
+            return
+        batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
+        task = asyncio.create_task(self._flush(batch))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _flush(self, batch: list[tuple[I, asyncio.Future[O]]]) -> None:
         try:
@@ -81,7 +67,6 @@ class Batcher(Generic[I, O]):
                 if not future.done():
                     future.set_result(answer)
         finally:
-            self._out -= 1
             if len(batch) > 1:
                 self._gather()
             else:
