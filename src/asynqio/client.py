@@ -125,7 +125,9 @@ class Client:
         _task(task)
         if self._defaults or task.options or options:
             options = merge(self._defaults, task.options, options)
-        return make_entry(task, options, self.broker.clock.now(), max_payload=self._max_payload)
+        entry = make_entry(task, options, self.broker.clock.now(), max_payload=self._max_payload)
+        self.broker.check(entry)
+        return entry
 
     def _answer(self, entry: Entry, admission: Admission) -> TaskInfo | EnqueueError:
         message = entry.message

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from asynqio import App, Client, Task, TaskInfo, TaskState
-from asynqio.brokers import open_broker
+from asynqio.brokers import open_broker, signals
 from asynqio.brokers.base import Page, Where
-from asynqio.errors import ServerStateError
+from asynqio.core.message import TaskRef
+from asynqio.errors import InvalidName, ServerStateError
 from tests.conformance.conftest import broker_url
 from tests.redis.fixtures import fresh_server
 from tests.redis.servers import RedisServer
@@ -117,3 +118,35 @@ async def test_a_large_enqueue_many_keeps_its_order(kind: str, tmp_path: Path) -
         pending = await client.broker.tasks(Where("default", TaskState.PENDING), Page(5_000))
         assert [info.id for info in pending] == ids
         assert await client.broker.queues() == ["default"]
+
+
+@pytest.fixture
+def cluster_url(tmp_path: Path) -> str:
+    return broker_url("redis-cluster", tmp_path)
+
+
+async def test_a_queue_that_cannot_be_on_a_cluster_costs_its_neighbours_nothing(cluster_url: str) -> None:
+    async with Client(cluster_url) as client:
+        queues = ["a", "}b", "c"]
+        # callers that share a call
+        one, two, three = await asyncio.gather(
+            *(client.enqueue(Task("work"), queue=queue) for queue in queues), return_exceptions=True
+        )
+        assert isinstance(one, TaskInfo)
+        assert isinstance(two, InvalidName)
+        assert isinstance(three, TaskInfo)
+        # and tasks of one call
+        answers = await client.enqueue_many([Task("work", queue=queue) for queue in queues])
+        assert [isinstance(answer, TaskInfo) for answer in answers] == [True, False, True]
+        assert isinstance(answers[1], InvalidName)
+        assert [stats.pending for stats in await client.broker.stats(["a", "c"])] == [2, 2]
+
+
+async def test_closing_right_after_watching_leaves_nothing_open(server: RedisServer) -> None:
+    before = asyncio.all_tasks()
+    broker = open_broker(server.url)
+    for topic in (signals.pending("default"), signals.ended(TaskRef("default", "a"))):
+        async with broker:
+            watch = broker.watch([topic])
+        watch.close()
+        assert asyncio.all_tasks() == before

@@ -168,6 +168,11 @@ class Broker(Protocol):
 
     # tasks in
 
+    def check(self, entry: Entry) -> None:
+        """Asked before `enqueue`. Raises an InvalidTask for what this store can never take, so that it costs no
+        other entry of its batch anything."""
+        ...
+
     async def enqueue(self, entries: Sequence[Entry]) -> list[Admission]: ...
 
     # tasks out

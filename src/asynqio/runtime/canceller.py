@@ -67,9 +67,12 @@ class Canceller(Service):
         return 1.0
 
     async def rest(self, seconds: float) -> None:
-        if self._listening is None or self._listening.done():
+        if self._listening is None:
             self._listening = asyncio.create_task(self._listen(), name="asynqio cancellations")
-        await self._listening
+        try:
+            await self._listening
+        finally:
+            self._listening = None
 
     async def _listen(self) -> None:
         async for ref in self._broker.cancellations():

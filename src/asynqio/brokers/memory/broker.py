@@ -67,6 +67,9 @@ class MemoryBroker(MemoryInspection):
 
     # --- tasks in ---------------------------------------------------------------------------------
 
+    def check(self, entry: Entry) -> None:
+        return None
+
     async def enqueue(self, entries: Sequence[Entry]) -> list[Admission]:
         now = self.clock.now()
         topics: set[Topic] = set()

@@ -107,6 +107,9 @@ class RedisBroker(RedisInspection):
 
     # --- tasks in ---------------------------------------------------------------------------------
 
+    def check(self, entry: Entry) -> None:
+        self._parts.keys(entry.message.queue)
+
     async def enqueue(self, entries: Sequence[Entry]) -> list[Admission]:
         return await intake.enqueue(self._engine, entries)
 

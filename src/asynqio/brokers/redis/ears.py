@@ -31,6 +31,13 @@ class EarLink:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self.where = wire.where
+        #: Whether `on_up` is done with it.
+        self.ready = False
+
+    @property
+    def hears(self) -> bool:
+        """Whether it is set up, and still connected."""
+        return self.ready and not self._wire.down
 
     def call(self, *words: Word) -> Awaitable[Any]:
         """Send a command that is answered in the usual way; not SUBSCRIBE and its like."""
@@ -68,8 +75,6 @@ class Ears:
         self._on_up = on_up
         self._ping_every = ping_every
         self._ears: dict[str, EarLink] = {}
-        #: Those of them that `on_up` is done with.
-        self._hearing: set[str] = set()
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._forget: Callable[[], None] | None = None
@@ -92,7 +97,8 @@ class Ears:
 
     def hears(self, key: str | None) -> bool:
         """Whether the ear at this key's master is connected, and `on_up` is done with it."""
-        return self._way.master_of(key) in self._hearing
+        ear = self._ears.get(self._way.master_of(key))
+        return ear is not None and ear.hears
 
     def holds(self, ear: EarLink, key: str | None) -> bool:
         """Whether this is the ear at this key's master."""
@@ -163,14 +169,13 @@ class Ears:
             only_master=self._settings.kind == "sentinel",
         )
         ear = self._ears[name] = EarLink(wire)
-        serving = asyncio.create_task(self._serve(name, ear))
+        serving = asyncio.create_task(self._serve(ear))
         try:
             ends: list[asyncio.Future[Any]] = [serving, wire.gone]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             why = wire.down
             del self._ears[name]
-            self._hearing.discard(name)
             serving.cancel()
             await asyncio.wait([serving])
             await hang_up(wire)
@@ -178,9 +183,9 @@ class Ears:
             raise error
         return why
 
-    async def _serve(self, name: str, ear: EarLink) -> None:
+    async def _serve(self, ear: EarLink) -> None:
         await self._on_up(ear)
-        self._hearing.add(name)
+        ear.ready = True
         while True:
             await asyncio.sleep(self._ping_every)
             await ear.call("PING")

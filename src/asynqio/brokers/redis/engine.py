@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
 from asynqio.brokers.redis.keys import QUEUES, QueueKeys, day_of, queue_keys
@@ -130,7 +130,9 @@ class Engine:
         """Those whose master is not known to be away; all, when they all are: then one waits for them."""
         return [some for some in slots if not self.redis.is_away(some[0].pending)] or slots
 
-    async def each(self, queues: Iterable[str], call: Any, default: T) -> list[tuple[list[QueueKeys], T]]:
+    async def each(
+        self, queues: Iterable[str], call: Callable[[list[QueueKeys]], Awaitable[T]], default: T
+    ) -> list[tuple[list[QueueKeys], T]]:
         """`await call(queues)` for every slot; if that fails because of what is stored in one queue (a key of a wrong
         type), for each queue by itself, so that its neighbours do not suffer. Nor do they when its master is away:
         it is left out, and whoever watches is woken when it is back."""
@@ -192,7 +194,7 @@ class Engine:
 
     # --- in the background ------------------------------------------------------------------------
 
-    async def finish(self, work: Coroutine[Any, Any, T], undo: Any) -> T:
+    async def finish(self, work: Coroutine[Any, Any, T], undo: Callable[[T], Awaitable[object]]) -> T:
         """`await work`; if the caller is canceled meanwhile, its answer is undone before the caller goes on."""
         task = asyncio.ensure_future(work)
         try:
@@ -201,7 +203,7 @@ class Engine:
             await asyncio.shield(self.spawn(self._undo(task, undo)))
             raise
 
-    async def _undo(self, task: asyncio.Future[T], undo: Any) -> None:
+    async def _undo(self, task: asyncio.Future[T], undo: Callable[[T], Awaitable[object]]) -> None:
         try:
             answer = await task
             await undo(answer)

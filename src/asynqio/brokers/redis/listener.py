@@ -52,6 +52,7 @@ class Listener:
         #: The ears that are connected, and the prefixes each was asked for.
         self._up: dict[EarLink, set[str]] = {}
         self._looking: asyncio.Task[None] | None = None
+        self._closed = False
 
     def watch(self, topics: Iterable[Topic]) -> Watch:
         """Be told of these; what happened before the ears are open is made up for by one signal more."""
@@ -85,6 +86,8 @@ class Listener:
     # --- the ear for queues -----------------------------------------------------------------------
 
     async def _track(self) -> None:
+        if self._closed:
+            return
         if self._broadcast is None:
             self._broadcast = self._engine.redis.ears(self._heard, self._listen)
             await self._broadcast.open()
@@ -158,12 +161,15 @@ class Listener:
 
     async def _ask(self, key: bytes) -> None:
         """Look at a task, so that we are told when it changes."""
+        ref = self._awaited.get(key)
+        if ref is None or self._closed:
+            return
+        if not self._signals.wanted(signals.ended(ref)):
+            del self._awaited[key]
+            return
         if self._single is None:
             self._single = self._engine.redis.ears(self._changed, self._follow)
             await self._single.open()
-            return
-        ref = self._awaited.get(key)
-        if ref is None:
             return
         try:
             state = await self._single.call(key.decode(), "HGET", key, "state")
@@ -188,11 +194,8 @@ class Listener:
         if frame[0] != b"invalidate":
             return
         for key in list(self._awaited) if frame[1] is None else frame[1]:
-            ref = self._awaited.get(key)
-            if ref is not None and self._signals.wanted(signals.ended(ref)):
+            if key in self._awaited:
                 self._engine.spawn(self._ask(key))
-            else:
-                self._awaited.pop(key, None)
 
     # --- calls to cancel --------------------------------------------------------------------------
 
@@ -240,6 +243,8 @@ class Listener:
             heard.put_nowait(ref)
 
     async def close(self) -> None:
+        """Hear nothing more; what has been asked for and not begun is not begun."""
+        self._closed = True
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)

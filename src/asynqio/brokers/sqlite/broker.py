@@ -67,6 +67,9 @@ class SqliteBroker(SqliteInspection):
 
     # --- tasks in ---------------------------------------------------------------------------------
 
+    def check(self, entry: Entry) -> None:
+        return None
+
     async def enqueue(self, entries: Sequence[Entry]) -> list[Admission]:
         answers: list[Admission] = []
         for start in range(0, len(entries), ENTRIES_TOGETHER):
