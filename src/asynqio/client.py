@@ -91,7 +91,7 @@ class Client:
         """
         tasks = [_task(task) for task in tasks]
         # Behind a network small pieces: the store works on one while the next one is made.
-        size = PIECE if self.broker.remote else CHUNK
+        size = PIECE if self.broker.distance else CHUNK
         answers: list[TaskInfo | EnqueueError] = []
         under_way: deque[asyncio.Task[list[TaskInfo | EnqueueError]]] = deque()
         try:

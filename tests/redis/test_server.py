@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
+from blockbuster import BlockBuster
 
 from asynqio import App, Client, Task, TaskInfo, TaskState
 from asynqio.brokers import open_broker, signals
@@ -17,6 +19,7 @@ from tests.conformance.conftest import broker_url
 from tests.redis.fixtures import fresh_server
 from tests.redis.servers import RedisServer
 from tests.runtime.waiting import state_of, within
+from tests.until import until
 
 
 @pytest.fixture
@@ -150,3 +153,30 @@ async def test_closing_right_after_watching_leaves_nothing_open(server: RedisSer
             watch = broker.watch([topic])
         watch.close()
         assert asyncio.all_tasks() == before
+
+
+async def test_the_next_tasks_are_asked_for_before_handlers_take_the_event_loop(
+    server: RedisServer, no_blocking: BlockBuster
+) -> None:
+    no_blocking.deactivate()
+    active: list[int] = []
+    with redis.Redis.from_url(server.url) as beside:
+
+        def two_active() -> bool:
+            return bool(beside.llen("asynq:{default}:active") == 2)
+
+        async with App(server.url) as app:
+            over = asyncio.Event()
+
+            @app.task("greedy")
+            async def greedy() -> None:
+                if not active:
+                    # The loop does not turn meanwhile: whatever Redis does now was sent before.
+                    until("the next task is taken", two_active)
+                active.append(1)
+                if len(active) == 4:
+                    over.set()
+
+            await app.enqueue_many(greedy.task() for _ in range(4))
+            async with app.server(concurrency=2).running(app.mux):
+                await within(over.wait())

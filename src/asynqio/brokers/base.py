@@ -147,8 +147,11 @@ class Broker(Protocol):
         ...
 
     @property
-    def remote(self) -> bool:
-        """Whether a network is between us and the store: then calls are better made ahead, and several at once."""
+    def distance(self) -> float:
+        """Seconds to the store and back, as measured when it was opened; 0 if no network is between us and it.
+
+        Calls over a network are better made ahead, and over a long way several at once.
+        """
         ...
 
     def twin(self) -> Broker:

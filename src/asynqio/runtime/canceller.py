@@ -16,6 +16,7 @@ from asynqio.runtime.service import Service
 
 if TYPE_CHECKING:
     from asynqio.runtime.attempt import Attempt
+    from asynqio.runtime.fetcher import Fetcher
     from asynqio.runtime.runner import Runner
 
 log = logging.getLogger("asynqio.server")
@@ -35,9 +36,10 @@ class Canceller(Service):
 
     name = "canceller"
 
-    def __init__(self, broker: Broker, runner: Runner) -> None:
+    def __init__(self, broker: Broker, runner: Runner, fetcher: Fetcher) -> None:
         self._broker = broker
         self._runner = runner
+        self._fetcher = fetcher
         self._probe = TaskRef(PROBE, uuid.uuid4().hex)
         self._heard = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
@@ -78,8 +80,11 @@ class Canceller(Service):
         async for ref in self._broker.cancellations():
             if ref == self._probe:
                 self._heard.set()
-            for attempt in self._meant(ref):
+            meant = self._meant(ref)
+            for attempt in meant:
                 attempt.stop(Failed(TaskCanceled()))
+            if not meant:
+                self._fetcher.cancel(ref)
 
     def _meant(self, ref: TaskRef) -> list[Attempt]:
         """The attempts that a call is about: Go's do not say the queue, and mean whatever has the id."""

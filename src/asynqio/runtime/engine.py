@@ -104,14 +104,15 @@ class Engine:
                 self.runner, stuck_after=settings.stuck_after, blocked_after=settings.blocked_after
             ),
         )
-        self._loops = [Loop(service, random) for service in self._services(hooks)]
-        self._fetching = Loop(self._fetcher(), random)
+        fetcher = self._fetcher()
+        self._loops = [Loop(service, random) for service in self._services(hooks, fetcher)]
+        self._fetching = Loop(fetcher, random)
 
-    def _services(self, hooks: Hooks) -> list[Service]:
+    def _services(self, hooks: Hooks, fetcher: Fetcher) -> list[Service]:
         broker, settings = self._broker, self._settings
         queues = tuple(settings.queues)
         services: list[Service] = [
-            Canceller(broker, self.runner),
+            Canceller(broker, self.runner, fetcher),
             Recoverer(broker, queues, self.runner, lease=settings.lease, random=self._random),
             Forwarder(broker, queues),
             Sweeper(broker, queues),

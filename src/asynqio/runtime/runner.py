@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from random import Random
 from typing import Any, Protocol, TypeAlias
 
@@ -32,7 +32,7 @@ from asynqio.core.lifecycle import (
     error_text,
     every_error,
 )
-from asynqio.core.message import TaskMessage, TaskState
+from asynqio.core.message import TaskMessage, TaskRef, TaskState
 from asynqio.core.retry import RETRY_HEADER, GoRetry, RetryPolicy, from_header
 from asynqio.core.task import Task
 from asynqio.errors import Directive, HandlerNotFound, NotSerializable, SkipRetry, TaskCanceled, TaskTimeout
@@ -114,9 +114,12 @@ class Runner:
         self._on_error = on_error
         self._deadlines = Deadlines(self.running)
 
-    def start(self, leases: Sequence[Lease]) -> None:
-        """Start an attempt for each lease. The slots were taken before."""
+    def start(self, leases: Sequence[Lease], canceled: Set[TaskRef] = frozenset()) -> None:
+        """Start an attempt for each lease. The slots were taken before; `canceled` were canceled on their way."""
         now = self.clock.now()
+        if self.isolating:
+            self._hand_back(leases, now)
+            return
         loop = asyncio.get_running_loop()
         loop_now, create_task, arm = loop.time(), loop.create_task, self._deadlines.arm
         for lease in leases:
@@ -130,6 +133,9 @@ class Runner:
                 self._suspect = attempt
             self.running[message.queue, message.id] = attempt
             arm(attempt, now, loop_now)
+            # Go's calls do not say the queue.
+            if canceled and (message.ref in canceled or TaskRef("", message.id) in canceled):
+                attempt.stop(Failed(TaskCanceled()))
             attempt.asyncio_task = create_task(self._run(attempt))
 
     @property
@@ -146,6 +152,12 @@ class Runner:
 
     def _left_alone(self, suspect: Attempt) -> float:
         return suspect.started_at + SUSPECT_ALONE - self.clock.now()
+
+    def _hand_back(self, leases: Sequence[Lease], now: float) -> None:
+        """These were under way when a suspect started: as if they had never been asked for."""
+        for lease in reversed(leases):
+            self._settler.add(decide(lease, Aborted(), now, self._policy))
+        self._slots.release(len(leases))
 
     def _postpone(self, lease: Lease, now: float) -> None:
         """Do not start this one beside the suspect that runs.

@@ -31,7 +31,7 @@ class MemoryBroker(MemoryInspection):
     """
 
     shared = False
-    remote = False
+    distance = 0.0
 
     def __init__(self, store: MemoryStore | None = None, *, clock: Clock | None = None) -> None:
         self.clock: Clock = clock or SystemClock()

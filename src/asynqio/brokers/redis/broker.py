@@ -34,7 +34,6 @@ class RedisBroker(RedisInspection):
     use a twin."""
 
     shared = True
-    remote = True
 
     def __init__(self, settings: RedisSettings, clock: Clock | None = None) -> None:
         self.clock: Clock = clock or SystemClock()
@@ -67,6 +66,10 @@ class RedisBroker(RedisInspection):
     @property
     def private_url(self) -> str:
         return self._settings.private_url
+
+    @property
+    def distance(self) -> float:
+        return self._parts.distance
 
     def twin(self) -> RedisBroker:
         return RedisBroker(self._settings, self.clock)

@@ -35,7 +35,7 @@ class SqliteBroker(SqliteInspection):
     """A `Store` in one file, for any number of processes on one machine."""
 
     shared = True
-    remote = False
+    distance = 0.0
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
