@@ -56,7 +56,9 @@ class Client:
         self.broker, self._owned = store_of(broker)
         self._defaults = merge(defaults)
         self._max_payload = max_payload
-        self._batcher: Batcher[Entry, Admission] = Batcher(self.broker.enqueue, CHUNK)
+        self._batcher: Batcher[Entry, Admission] = Batcher(
+            self.broker.enqueue, CHUNK, overlap=lambda: self.broker.distance > 0
+        )
 
     async def __aenter__(self) -> Self:
         if self._owned:

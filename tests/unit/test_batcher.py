@@ -82,3 +82,65 @@ async def test_an_error_reaches_all_callers_of_its_call_and_no_other() -> None:
     assert all(isinstance(answer, ValueError) for answer in answers)
     calls.error = None
     assert await batcher.submit(1) == 10
+
+
+class Echo:
+    """A batch function that answers when it is told to, call by call."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.under_way: list[asyncio.Event] = []
+
+    async def __call__(self, items: list[int]) -> list[int]:
+        self.sizes.append(len(items))
+        answered = asyncio.Event()
+        self.under_way.append(answered)
+        await answered.wait()
+        return items
+
+    async def answer(self, count: int = 1) -> None:
+        """Let so many calls have their answers, the oldest first, and everything go on that can."""
+        for answered in self.under_way[:count]:
+            answered.set()
+        del self.under_way[:count]
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+
+async def test_the_halves_of_many_callers_take_turns() -> None:
+    echo = Echo()
+    batcher: Batcher[int, int] = Batcher(echo, overlap=lambda: True)
+
+    async def caller(number: int) -> None:
+        for _ in range(5):
+            assert await batcher.submit(number) == number
+
+    callers = asyncio.gather(*(caller(number) for number in range(16)))
+    await asyncio.sleep(0)
+    await echo.answer()  # the first of them came alone
+    await echo.answer()
+    assert echo.sizes == [1, 15, 8, 8]
+    assert len(echo.under_way) == 2
+    await echo.answer()
+    assert len(echo.under_way) == 2
+    # Nor do they become one, or ever more of them, when both answers come at the same time.
+    await echo.answer(2)
+    assert len(echo.under_way) == 2
+    assert echo.sizes == [1, 15, 8, 8, 8, 8, 8]
+    while not callers.done():
+        await echo.answer()
+    await callers
+
+
+async def test_callers_whose_calls_overlap_all_hear_of_an_error() -> None:
+    calls = Calls()
+    batcher: Batcher[int, int] = Batcher(calls, overlap=lambda: True)
+    tasks = await started(20, batcher)
+    calls.error = ValueError("no")
+    calls.gate.set()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(answer, ValueError) for answer in answers)
+    calls.error = None
+    assert await asyncio.gather(*(batcher.submit(number) for number in range(20))) == [
+        10 * number for number in range(20)
+    ]
