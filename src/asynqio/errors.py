@@ -32,6 +32,7 @@
     │  ├─ CorruptMessage         do not
     │  └─ VersionMismatch        the store was written by another version
     ├─ ServerStateError          start, stop or shutdown at the wrong moment
+    ├─ InvalidSchedule           (also ValueError) a cron spec, or its time zone, that means nothing
     └─ ConfigError               (also ValueError) lists every problem at once
 
     Directive                    raised by a handler to steer; not an error and not a failure
@@ -275,6 +276,14 @@ class VersionMismatch(BrokerError):
 
 class ServerStateError(AsynqioError):
     """start, stop or shutdown at a moment where they make no sense."""
+
+
+class InvalidSchedule(AsynqioError, ValueError):
+    """A cron spec that says no time to fire, or a time zone that there is not."""
+
+    def __init__(self, spec: str, reason: str) -> None:
+        super().__init__(f"schedule {spec!r}: {reason}")
+        self.spec, self.reason = spec, reason
 
 
 class ConfigError(AsynqioError, ValueError):

@@ -19,6 +19,7 @@ from tests.interop.views import (
     GoServerOptions,
     GoTask,
 )
+from tests.schedules import Fired, Firing, Printed
 
 
 class GoClient(Peer):
@@ -190,6 +191,25 @@ class GoRdb(Peer):
 
     async def do(self, verb: str, answer: Any = Any, /, *, now: float, **arguments: Any) -> Any:
         return await self.ask(verb, answer, now=now, **arguments)
+
+
+class GoCron(Peer):
+    """What Go reads in cron specs and durations: robfig/cron as asynq uses it. It needs no Redis."""
+
+    role = "cron"
+
+    def __init__(self, program: Path) -> None:
+        super().__init__(program, "redis://nowhere")
+
+    async def fire(self, firings: list[Firing]) -> list[Fired]:
+        answer: list[Fired] = []
+        for some in (firings[at : at + 100] for at in range(0, len(firings), 100)):
+            answer += await self.ask("fire", list[Fired], firings=some)
+        return answer
+
+    async def durations(self, texts: list[str]) -> list[Printed]:
+        answer: list[Printed] = await self.ask("durations", list[Printed], texts=texts)
+        return answer
 
 
 class GoCli:

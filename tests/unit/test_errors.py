@@ -68,6 +68,7 @@ ARGUMENTS: dict[str, Any] = {
     "error": "ValueError: no",
     "seconds": 1.5,
     "how": "signal 9",
+    "spec": "61 * * * *",
     "problems": ["one is wrong", "two is wrong"],
     "delay": 5,
 }
@@ -97,7 +98,7 @@ def test_an_error_is_one_sentence_without_line_breaks_and_full_stop(error: Excep
 @pytest.mark.parametrize("error", one_of_each(), ids=lambda error: type(error).__name__)
 def test_the_facts_of_an_error_are_attributes_and_its_names_are_in_its_text(error: Exception) -> None:
     facts = vars(error)
-    for name in ("queue", "type", "id", "option"):
+    for name in ("queue", "type", "id", "option", "spec"):
         if name in facts:
             assert str(facts[name]) in str(error) or isinstance(error, errors.ResultNotKept)
     if "__init__" in vars(type(error)) and not isinstance(error, errors.TaskCanceled | errors.LeaseExpired):

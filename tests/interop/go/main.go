@@ -24,11 +24,12 @@ var roles = map[string]role{
 	"scheduler": scheduler,
 	"inspector": inspector,
 	"rdb":       broker,
+	"cron":      schedules,
 }
 
 func main() {
 	if len(os.Args) < 3 || roles[os.Args[1]] == nil {
-		fail(fmt.Errorf("usage: peer client|server|scheduler|inspector|rdb <redis URI> [<settings>]"))
+		fail(fmt.Errorf("usage: peer client|server|scheduler|inspector|rdb|cron <redis URI> [<settings>]"))
 	}
 	connection, err := asynq.ParseRedisURI(os.Args[2])
 	if err != nil {

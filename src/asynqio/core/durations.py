@@ -1,0 +1,113 @@
+"""Durations as Go writes and reads them: `1m30s`, `1.5µs`, `-2h0m0s` (spec: redis wire format, section 6.4).
+
+They stand in cron specs (`@every 1h30m`) and in the option texts of schedule entries (`Timeout(1m30s)`).
+Here a duration is a whole number of nanoseconds, as in Go: a float of seconds would lose the last digits.
+"""
+
+from __future__ import annotations
+
+#: Nanoseconds in a second.
+SECOND = 1_000_000_000
+
+_MICRO = 1000
+_MILLI = 1000 * _MICRO
+_MINUTE = 60 * SECOND
+_HOUR = 60 * _MINUTE
+#: Nanoseconds per unit. Micro has two letters: the sign of its own (U+00B5) and the Greek one (U+03BC).
+_UNITS = {
+    "ns": 1,
+    "us": _MICRO,
+    "\u00b5s": _MICRO,
+    "\u03bcs": _MICRO,
+    "ms": _MILLI,
+    "s": SECOND,
+    "m": _MINUTE,
+    "h": _HOUR,
+}
+#: Go keeps durations in an int64: about 292 years.
+_LONGEST = 2**63 - 1
+#: The longest text that is read, and the longest that is shown again in an error, in characters.
+MAX_TEXT, _SHOWN = 200, 40
+
+
+def parse_duration(text: str) -> int:
+    """Nanoseconds of `text`, exactly as Go's `time.ParseDuration` has them; they may be negative.
+
+    An optional sign, then decimal numbers each with a unit (ns, us, µs, ms, s, m, h), nothing between them;
+    a bare `0` too. There are no days. Raises ValueError, with a sentence without a subject ("has no unit…"),
+    also for more than `MAX_TEXT` characters, where Go has no limit.
+    """
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"has {len(text):,} characters, at most {MAX_TEXT} are allowed")
+    sign, rest = (text[0], text[1:]) if text[:1] in ("+", "-") else ("+", text)
+    if rest == "0":
+        return 0
+    if not rest:
+        raise ValueError("is empty: give a duration such as 30s or 1h30m")
+    total = 0
+    while rest:
+        whole, rest = _digits(rest)
+        fraction, rest = _digits(rest[1:]) if rest[:1] == "." else ("", rest)
+        if not whole and not fraction:
+            raise ValueError(f"needs a number before {_show(rest)}, as in 30s or 1h30m")
+        end = next((at for at, char in enumerate(rest) if char in ".0123456789"), len(rest))
+        unit, rest = rest[:end], rest[end:]
+        if not unit:
+            raise ValueError(f"has no unit after {_show(whole or '.' + fraction)}: units are {_names()}")
+        if unit not in _UNITS:
+            raise ValueError(f"has the unknown unit {_show(unit)}: units are {_names()}")
+        total += _nanoseconds(whole, fraction, _UNITS[unit])
+        if total > _LONGEST + (sign == "-"):
+            raise ValueError("is too long: at most about 292 years")
+    return -total if sign == "-" else total
+
+
+def format_duration(nanoseconds: int) -> str:
+    """The text of Go's `Duration.String`: `0s`, `100ns`, `1.5µs`, `500ms`, `1.5s`, `1m30s`, `24h0m0s`.
+
+    Raises ValueError beyond 292 years, which Go cannot hold.
+    """
+    if not -_LONGEST - 1 <= nanoseconds <= _LONGEST:
+        raise ValueError(f"{nanoseconds} ns is too long for Go: at most about 292 years")
+    sign, left = ("-", -nanoseconds) if nanoseconds < 0 else ("", nanoseconds)
+    for unit, size in (("ns", 1), ("\u00b5s", _MICRO), ("ms", _MILLI)):
+        if 0 < left < min(size * 1000, SECOND):
+            return f"{sign}{_decimal(left, size)}{unit}"
+    hours, minutes = divmod(left // _MINUTE, 60)
+    seconds = f"{_decimal(left % _MINUTE, SECOND)}s"
+    if hours:
+        return f"{sign}{hours}h{minutes}m{seconds}"
+    return f"{sign}{minutes}m{seconds}" if minutes else f"{sign}{seconds}"
+
+
+def _nanoseconds(whole: str, fraction: str, unit: int) -> int:
+    """One number with its unit. A fraction is cut to 18 digits and computed in floats, because Go does so."""
+    if len(whole.lstrip("0")) > 19:  # so that no number is ever longer than Go's
+        raise ValueError("is too long: at most about 292 years")
+    part, scale = 0, 1.0
+    for digit in fraction:
+        if part > _LONGEST // 10 or part * 10 + int(digit) > 2**63:
+            break
+        part, scale = part * 10 + int(digit), scale * 10
+    return int(whole or 0) * unit + int(float(part) * (unit / scale))
+
+
+def _digits(text: str) -> tuple[str, str]:
+    """The digits that it begins with, and the rest."""
+    end = next((at for at, char in enumerate(text) if char not in "0123456789"), len(text))
+    return text[:end], text[end:]
+
+
+def _decimal(value: int, size: int) -> str:
+    """`value` / `size` (a power of ten) without zeros at its end."""
+    whole, part = divmod(value, size)
+    digits = str(part).zfill(len(str(size)) - 1).rstrip("0") if part else ""
+    return f"{whole}.{digits}" if digits else str(whole)
+
+
+def _show(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
+
+
+def _names() -> str:
+    return "ns, us, µs, ms, s, m and h (a day is 24h)"
