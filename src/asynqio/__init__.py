@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from asynqio.errors import EnqueueError as EnqueueError
     from asynqio.errors import HandlerNotFound as HandlerNotFound
     from asynqio.errors import InvalidTask as InvalidTask
+    from asynqio.errors import NotFound as NotFound
     from asynqio.errors import QueueNotFound as QueueNotFound
     from asynqio.errors import ResultNotKept as ResultNotKept
     from asynqio.errors import ResultTimeout as ResultTimeout
@@ -91,6 +92,7 @@ _HOMES = {
         "EnqueueError",
         "HandlerNotFound",
         "InvalidTask",
+        "NotFound",
         "QueueNotFound",
         "ResultNotKept",
         "ResultTimeout",

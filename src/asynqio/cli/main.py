@@ -1,6 +1,7 @@
 """The entry point: runs a command and turns what goes wrong into one clear line and an exit status.
 
-0: done. 1: it failed. 2: the command line or the configuration is wrong, and trying again cannot help.
+0: done. 1: it failed. 2: the command line or the configuration is wrong, or it was refused: trying again cannot
+help. 3: it took too long. 4: there is no such queue, task or whatever was named. 6: it was done in part.
 
 Task processes import this module again when they start, so it imports nothing itself.
 """
@@ -26,20 +27,29 @@ def main() -> None:
         commands(arguments, prog_name="asynqio")
     except Exception as error:
         from asynqio import AsynqioError
+        from asynqio.cli.terminal import Refused
 
-        if debug or not isinstance(error, AsynqioError):
+        if debug or not isinstance(error, AsynqioError | Refused):
             raise
         sys.exit(_explain(error))
 
 
 def _explain(error: Exception) -> int:
     """Say what is wrong, each problem on a line of its own; the exit status."""
-    from asynqio import ConfigError
+    from asynqio import ConfigError, NotFound
+    from asynqio.cli.terminal import Refused
 
-    wrong = isinstance(error, ConfigError)
     for problem in error.problems if isinstance(error, ConfigError) else [str(error)]:
         print(f"asynqio: {problem}", file=sys.stderr)
-    return 2 if wrong else 1
+    match error:
+        case ConfigError() | Refused():
+            return 2
+        case TimeoutError():
+            return 3
+        case NotFound():
+            return 4
+        case _:
+            return 1
 
 
 if __name__ == "__main__":
