@@ -90,12 +90,17 @@ class Fetcher(WatchingService):
         leases: list[Lease] | None = None
         if self._calls and self._calls[0].answer.done():
             leases = self._arrival()
-        # An empty answer says that there is nothing to ask for. And nothing is asked for beside a task that may be
-        # poison: what came would die with it.
-        if (leases is None or leases) and not any(lease.message.crashes for lease in leases or ()):
-            await self._ask(at_once=leases is not None)
-        if leases:
+        # Not beside one that may be poison: what came would die with it.
+        if leases and self._plenty and not any(lease.message.crashes for lease in leases):
+            if self._ask() and self._broker.distance:
+                for _ in range(TURNS):
+                    await asyncio.sleep(0)
             self._start(leases)
+        elif leases:
+            self._start(leases)
+            self._ask()
+        elif leases is None:  # an empty answer says that there is nothing to ask for
+            self._ask()
         if self._calls:
             return 0.0 if self._calls[0].answer.done() else math.inf
         return self.poll if leases == [] else math.inf
@@ -142,8 +147,8 @@ class Fetcher(WatchingService):
         """Whether one more call may go out, if there is a whole part of the slots for it."""
         return self._plenty and len(self._calls) < self._depth
 
-    async def _ask(self, *, at_once: bool) -> None:
-        """Let the store look for tasks; `at_once`: this call is on its way before anything else is done."""
+    def _ask(self) -> bool:
+        """Let the store look for tasks; whether anything was asked for."""
         asked = False
         while self._slots.free > 0 and not self._held_up:
             if self._calls and not (self._room and self._slots.free >= self._part):
@@ -155,9 +160,7 @@ class Fetcher(WatchingService):
             call = self._broker.dequeue(queues, slots, self._lease, self._owner)
             self._calls.append(Call(asyncio.create_task(call, name="asynqio dequeue"), slots, set()))
             asked = True
-        if asked and at_once and self._broker.distance:
-            for _ in range(TURNS):
-                await asyncio.sleep(0)
+        return asked
 
     def _arrival(self) -> list[Lease]:
         """What the oldest call has brought. Its slots are taken, the others free again."""
