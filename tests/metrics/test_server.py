@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -280,9 +280,9 @@ class Stub:
 
 
 @pytest.fixture
-def stub() -> Iterator[Stub]:
+def stub() -> Stub:
     """One that has nothing to say of itself."""
-    yield Stub()
+    return Stub()
 
 
 def test_ten_thousand_types_give_a_bounded_number_of_labels(stub: Stub) -> None:
