@@ -59,7 +59,7 @@ def scrape_open_metrics(url: str) -> Figures:
     """The same through OpenMetrics, whose parser is strict."""
     text = fetch(url, OPEN_METRICS)
     assert text.endswith("# EOF\n")
-    return Figures(open_metrics_families(text))
+    return Figures(open_metrics_families(text))  # type: ignore[no-untyped-call]
 
 
 async def scraped(url: str) -> Figures:
