@@ -48,7 +48,8 @@ class App:
         await send_email.enqueue("ann@example.org")
 
     Run its tasks with `asynqio worker module:app`. The broker is opened at the first use and closed at the
-    end of an `async with app:` block or by `close()`. Without a URL, `ASYNQIO_BROKER` names it.
+    end of an `async with app:` block or by `close()`. Without a URL, `ASYNQIO_BROKER` names it. `tracing`:
+    see asynqio.otel.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class App:
         retry: RetryLike | None = None,
         is_failure: Callable[[BaseException], bool] | None = None,
         max_payload: int = DEFAULT_MAX_PAYLOAD,
+        tracing: bool = False,
         **defaults: Unpack[TaskDefaults],
     ) -> None:
         self.mux = Mux()
@@ -79,6 +81,11 @@ class App:
         self._open = False
         self._sync: SyncClient | None = None
         self._testing: AppTesting | None = None
+        self._tracer: Callable[[Client], None] | None = None
+        if tracing:
+            from asynqio.otel import instrument
+
+            instrument(self)
 
     # --- declaring --------------------------------------------------------------------------------
 
@@ -213,6 +220,8 @@ class App:
                     await self.broker.__aenter__()
                 self._open = True
                 self._client = Client(self.broker, max_payload=self._max_payload, **self._defaults)
+                if self._tracer is not None:
+                    self._tracer(self._client)
         return self._client
 
     async def close(self) -> None:
@@ -258,12 +267,21 @@ class App:
 
             client = SyncClient(self.broker, max_payload=self._max_payload, **self._defaults)
             self._sync = client.open(own_broker=self._owned)
+            if self._tracer is not None:
+                self._tracer(client.client)
         return self._sync
 
     @property
     def inspector(self) -> Inspector:
         """Looks at the queues and tasks of the broker; the app must be open."""
         return Inspector(self.broker)
+
+    def trace(self, tracer: Callable[[Client], None]) -> None:
+        """Have `tracer` look at every client of this app, once. (`asynqio.otel.instrument` does.)"""
+        self._tracer = tracer
+        for client in (self._client, self._sync.client if self._sync is not None else None):
+            if client is not None:
+                tracer(client)
 
     # --- consuming --------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Any, Self, TypeVar, Unpack, overload
+from typing import Any, Protocol, Self, TypeVar, Unpack, overload
 
 from asynqio.brokers.base import Admission, Moved, Store
 from asynqio.brokers.signals import ended
@@ -36,6 +36,15 @@ IN_FLIGHT = 4
 POLL = 5.0
 
 
+class Tracing(Protocol):
+    """Enqueues in the client's place. (`asynqio.otel` does.)"""
+
+    async def enqueue(self, task: Task, options: TaskOptions) -> TaskInfo: ...
+    async def enqueue_many(
+        self, tasks: Iterable[Task], options: TaskOptions
+    ) -> list[TaskInfo | EnqueueError]: ...
+
+
 class Client:
     """Enqueues tasks. One client serves any number of coroutines of one event loop.
 
@@ -54,7 +63,8 @@ class Client:
         **defaults: Unpack[TaskOptions],
     ) -> None:
         self.broker, self._owned = store_of(broker)
-        self._defaults = merge(defaults)
+        self.defaults = merge(defaults)
+        self.tracing: Tracing | None = None
         self._max_payload = max_payload
         self._batcher: Batcher[Entry, Admission] = Batcher(
             self.broker.enqueue, CHUNK, overlap=lambda: self.broker.distance > 0
@@ -77,6 +87,8 @@ class Client:
         Concurrent calls share a call to the broker. Raises an InvalidTask, DuplicateTask, TaskIdConflict,
         BrokerUnavailable.
         """
+        if self.tracing is not None:
+            return await self.tracing.enqueue(task, options)
         entry = self._entry(task, options)
         answer = self._answer(entry, await self._batcher.submit(entry))
         if isinstance(answer, EnqueueError):
@@ -91,6 +103,8 @@ class Client:
         What cannot be taken is answered by its error, and nothing else is disturbed by it. Raises
         BrokerUnavailable.
         """
+        if self.tracing is not None:
+            return await self.tracing.enqueue_many(tasks, options)
         tasks = [_task(task) for task in tasks]
         # Behind a network small pieces: the store works on one while the next one is made.
         size = PIECE if self.broker.distance else CHUNK
@@ -125,8 +139,8 @@ class Client:
 
     def _entry(self, task: Task, options: TaskOptions) -> Entry:
         _task(task)
-        if self._defaults or task.options or options:
-            options = merge(self._defaults, task.options, options)
+        if self.defaults or task.options or options:
+            options = merge(self.defaults, task.options, options)
         entry = make_entry(task, options, self.broker.clock.now(), max_payload=self._max_payload)
         self.broker.check(entry)
         return entry

@@ -133,6 +133,8 @@ def _parse(name: str, value: Any) -> Any:
             return UnknownTask(str(value).lower())
         except ValueError:
             raise ValueError(f"must be one of {', '.join(item.value for item in UnknownTask)}") from None
+    if isinstance(default, str):
+        return value
     if isinstance(default, Mapping):
         if isinstance(value, str):
             return parse_queues(value)

@@ -37,7 +37,8 @@ class Mux:
 
     def __init__(self) -> None:
         self._routes: dict[str, tuple[Next, RetryPolicy | None]] = {}
-        self._middleware: list[Middleware] = []
+        #: What is wrapped around every handler, the outermost first.
+        self.middleware: list[Middleware] = []
         self._resolved: dict[str, Route | None] = {}
 
     @overload
@@ -71,13 +72,14 @@ class Mux:
         self._routes[pattern] = (perform, retry)
         self._resolved.clear()
 
-    def use(self, middleware: M) -> M:
-        """Wrap every handler, also those registered before. Works as a decorator."""
+    def use(self, middleware: M, *, outermost: bool = False) -> M:
+        """Wrap every handler, also those registered before; within the middleware that is there already, or
+        `outermost`. Works as a decorator."""
         if not inspect.iscoroutinefunction(middleware) and not inspect.iscoroutinefunction(
             getattr(middleware, "__call__", None)  # noqa: B004
         ):
             raise ConfigError([f"middleware {middleware!r} must be an async function of (task, call_next)"])
-        self._middleware.append(middleware)
+        self.middleware.insert(0 if outermost else len(self.middleware), middleware)
         self._resolved.clear()
         return middleware
 
@@ -102,11 +104,11 @@ class Mux:
             if prefixes:
                 found = self._routes[max(prefixes, key=len)]
         if found is None:
-            if not self._middleware:
+            if not self.middleware:
                 return None
             found = (_not_found, None)
         perform, retry = found
-        for middleware in reversed(self._middleware):
+        for middleware in reversed(self.middleware):
             perform = _wrap(middleware, perform)
         return Route(perform, retry)
 

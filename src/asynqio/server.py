@@ -22,6 +22,7 @@ from asynqio.errors import BrokerUnavailable, ConfigError, ServerStateError
 from asynqio.mux import Mux
 from asynqio.runtime.aggregator import Aggregate
 from asynqio.runtime.engine import Engine, Hooks
+from asynqio.runtime.events import Events, Vitals
 from asynqio.runtime.runner import OnError
 from asynqio.runtime.settings import ServerConfig
 
@@ -52,6 +53,8 @@ class ServerOptions(TypedDict, total=False):
     group_max_delay: float
     group_max_size: int
     health_interval: float
+    metrics_port: int
+    metrics_host: str
 
 
 class ServerState(enum.Enum):
@@ -93,7 +96,9 @@ class Server:
         self.broker, self._owned = store_of(broker)
         self._retry = as_policy(retry) if retry is not None else GoRetry()
         self._is_failure = is_failure or every_error
-        self._hooks = Hooks(on_error, aggregate, health_check)
+        #: Tells what happens: `server.events.listen(function)`.
+        self.events = Events()
+        self._hooks = Hooks(on_error, aggregate, health_check, self.events)
         self._lifespan = lifespan
         self._random = random or Random()
         self._state = ServerState.NEW
@@ -110,6 +115,10 @@ class Server:
         if self._engine is None:
             raise ServerStateError(f"the server is {self._state.value}")
         return self._engine.card()
+
+    def vitals(self) -> Vitals | None:
+        """How it is now; None unless it runs. From any thread."""
+        return None if self._engine is None else self._engine.vitals()
 
     async def run(self, mux: Mux) -> None:
         """Start, work until SIGTERM or SIGINT, shut down. SIGTSTP: take nothing new, finish what runs.
@@ -147,6 +156,8 @@ class Server:
             self._engine = Engine(
                 self.broker, mux, self.config, self._policy(), self._hooks, dict(state or {}), self._random
             )
+            if self.config.metrics_port:
+                await self._stack.enter_async_context(_metrics_of(self))
             await self._engine.start()
         except BaseException:
             self._state = ServerState.CLOSED
@@ -220,3 +231,11 @@ class Server:
                 loop.remove_signal_handler(number)
             for task in stopping:
                 task.cancel()
+
+
+def _metrics_of(server: Server) -> AbstractAsyncContextManager[object]:
+    """An endpoint with the metrics of a server, for as long as the context lasts. Raises ConfigError."""
+    from asynqio.metrics import Endpoint, ServerMetrics
+
+    metrics = ServerMetrics(server)
+    return Endpoint(metrics.registry, server.config.metrics_port, host=server.config.metrics_host)

@@ -7,7 +7,7 @@ import pytest
 from asynqio.brokers.base import Store
 from asynqio.core.message import TaskState
 from asynqio.testing import FakeClock
-from tests.builders import entry
+from tests.builders import aborted, entry
 from tests.conformance.looks import ids, picture, put, see, take
 
 
@@ -129,3 +129,26 @@ async def test_rule_4_active_tasks_are_shown_in_the_order_they_were_taken(
     clock.advance(1)
     await take(broker, 1, lease=5)
     assert await ids(broker, TaskState.ACTIVE) == ["z", "a", "m"]
+
+
+async def test_a_lease_says_since_when_its_task_was_pending(broker: Store, clock: FakeClock) -> None:
+    # Given a task put in, one that became due later, and one that was handed back
+    start = clock.now()
+    await put(broker, entry("back"), entry("due", at=start + 5))
+    clock.advance(2)
+    [back] = await take(broker, 1)
+    await put(broker, entry("new"))
+    clock.advance(10)
+    await broker.forward(["default"], 10)
+    clock.advance(4)
+    await broker.settle([aborted(back, clock.now())])
+    clock.advance(20)
+    # When they are taken
+    leases = await broker.dequeue(["default"], 10, 30, "me", timed=True)
+    # Then each lease knows since when it can have been taken: that is what its task waited for
+    since = {lease.message.id: lease.pending_since - start for lease in leases}
+    assert since == {
+        "back": pytest.approx(16, abs=0.01),
+        "due": pytest.approx(12, abs=0.01),
+        "new": pytest.approx(2, abs=0.01),
+    }

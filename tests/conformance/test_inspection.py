@@ -436,3 +436,18 @@ async def test_a_task_run_again_from_the_archive_keeps_its_past(broker: Store, c
     [again] = await take(broker)
     assert (again.message.last_error, again.message.retried) == (before.last_error, before.retried)
     assert await broker.settle([aborted(again, clock.now())]) == [True]
+
+
+async def test_a_footprint_grows_with_what_is_stored(broker: Store, clock: FakeClock) -> None:
+    # Given a queue with nothing, one with a few tasks, and one with more and larger ones in several states
+    await broker.pause("empty", True)
+    await put(broker, *(entry(queue="few") for _ in range(3)))
+    for fields in ({}, {"at": clock.now() + 60}, {"group": "g"}):
+        await put(broker, *(entry(queue="many", payload=b"x" * 2_000, **fields) for _ in range(50)))
+    # Then the guess is of the right size
+    empty, few, many = await broker.footprint(["empty", "few", "many"])
+    assert empty < 200
+    assert 300 < few < 10_000
+    assert 150 * 2_000 < many < 150 * 8_000
+    with pytest.raises(QueueNotFound):
+        await broker.footprint(["ghost"])

@@ -25,8 +25,10 @@ class Far(MemoryBroker):
         self.change = asyncio.Condition()
         self.near = False
 
-    async def dequeue(self, queues: Sequence[str], limit: int, lease: float, owner: str) -> list[Lease]:
-        leases = await super().dequeue(queues, limit, lease, owner)
+    async def dequeue(
+        self, queues: Sequence[str], limit: int, lease: float, owner: str, *, timed: bool = False
+    ) -> list[Lease]:
+        leases = await super().dequeue(queues, limit, lease, owner, timed=timed)
         if self.near:
             return leases
         come = asyncio.Event()

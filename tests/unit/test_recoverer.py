@@ -13,6 +13,7 @@ from asynqio.brokers.base import Expired, Store
 from asynqio.core.lifecycle import Lease, Policy
 from asynqio.core.message import TaskMessage, TaskRef, TaskState
 from asynqio.errors import BrokerUnavailable
+from asynqio.runtime.events import Events
 from asynqio.runtime.recoverer import CONFIRMATION, RETURN_GRACE, Recoverer
 from asynqio.runtime.runner import Runner
 from asynqio.testing import FakeClock, Flaky
@@ -21,6 +22,9 @@ from tests.builders import entry
 
 class Bystander:
     """A server that runs nothing itself."""
+
+    def __init__(self) -> None:
+        self.events = Events()
 
     def is_running(self, lease: Lease) -> bool:
         return False

@@ -50,6 +50,8 @@ CORRUPT_TYPE = "asynqio:corrupt"
 #: Archived tasks kept per queue, and for how many seconds (Go: 10,000 and 90 days).
 ARCHIVE_LIMIT = 10_000
 ARCHIVE_AGE = 90 * 86_400.0
+#: Tasks of each state that are measured to guess what a queue takes (as Go does).
+SAMPLE = 20
 #: Seconds that daily figures are kept.
 STATS_AGE = 90 * 86_400.0
 
@@ -180,8 +182,13 @@ class Broker(Protocol):
 
     # tasks out
 
-    async def dequeue(self, queues: Sequence[str], limit: int, lease: float, owner: str) -> list[Lease]:
-        """Up to `limit` tasks, leased for `lease` seconds to the server called `owner`."""
+    async def dequeue(
+        self, queues: Sequence[str], limit: int, lease: float, owner: str, *, timed: bool = False
+    ) -> list[Lease]:
+        """Up to `limit` tasks, leased for `lease` seconds to the server called `owner`.
+
+        `timed`: each lease says since when its task had been pending, if the store knows.
+        """
         ...
 
     async def renew(self, leases: Sequence[Lease], lease: float) -> list[bool]:
@@ -233,6 +240,11 @@ class Inspection(Protocol):
         """The figures of each queue. Raises QueueNotFound."""
         ...
 
+    async def footprint(self, queues: Sequence[str]) -> list[int]:
+        """About how many bytes each queue takes, from a sample of `SAMPLE` tasks of each state: it costs the same
+        however long the queue is, and is as good as the tasks are alike. Raises QueueNotFound."""
+        ...
+
     async def history(self, queue: str, days: int) -> list[DayStats]:
         """The last `days` days, today first. Raises QueueNotFound."""
         ...
@@ -266,3 +278,5 @@ class Inspection(Protocol):
 @runtime_checkable
 class Store(Broker, Inspection, Protocol):
     """What every back end is: both."""
+
+    def twin(self) -> Store: ...

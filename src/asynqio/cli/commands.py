@@ -87,6 +87,13 @@ def worker(
         str | None,
         Option(metavar="POLICY", help="Tasks without a handler here: defer, fail or archive."),
     ] = None,
+    metrics_port: Annotated[
+        int | None,
+        Option(metavar="N", help="Serve Prometheus metrics there; the second process at N + 1, and so on."),
+    ] = None,
+    metrics_host: Annotated[
+        str | None, Option(metavar="ADDRESS", help="On this address instead of 127.0.0.1.")
+    ] = None,
     config: ConfigFile = None,
     log_level: Annotated[Level, Option(case_sensitive=False, help="How much is logged.")] = Level.INFO,
     reload: Annotated[bool, Option("--reload", help="Start again whenever a .py file changes.")] = False,
@@ -107,9 +114,32 @@ def worker(
         "shutdown_timeout": shutdown_timeout,
         "lease": lease,
         "unknown_tasks": unknown_tasks,
+        "metrics_port": metrics_port,
+        "metrics_host": metrics_host,
     }
     given = {name: value for name, value in settings.items() if value is not None}
     raise Exit(run(Order(target, broker, given, config, log_level.value), processes=processes, reload=reload))
+
+
+@commands.command()
+def metrics(
+    broker: Annotated[
+        str | None, Option(metavar="URL", help="The broker to look at; or set ASYNQIO_BROKER.")
+    ] = None,
+    port: Annotated[int, Option(metavar="N", min=0, max=65_535, help="Where; 0: any free port.")] = 9876,
+    host: Annotated[str, Option(metavar="ADDRESS", help="On which address.")] = "127.0.0.1",
+    memory: Annotated[
+        bool, Option("--memory/--no-memory", help="Guess what each queue takes, once a minute.")
+    ] = True,
+    log_level: Annotated[Level, Option(case_sensitive=False, help="How much is logged.")] = Level.INFO,
+) -> None:
+    """Serve the figures of all queues and servers to Prometheus, until INT or TERM.
+
+    It also stands in for the exporter of Go's asynq: same port, same metrics, and more.
+    """
+    from asynqio.cli.metrics import serve
+
+    raise Exit(serve(broker, port, host=host, memory=memory, log_level=log_level.value))
 
 
 @commands.command()

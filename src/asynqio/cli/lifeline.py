@@ -11,6 +11,8 @@ import threading
 
 #: Tells a child which descriptor is its end of the pipe.
 VARIABLE = "ASYNQIO_LIFELINE"
+#: Tells it the how manieth of its siblings it is, from 1 up.
+SLOT = "ASYNQIO_SLOT"
 
 
 def inherited() -> int | None:
@@ -21,6 +23,11 @@ def inherited() -> int | None:
     descriptor = int(text)
     os.set_inheritable(descriptor, False)
     return descriptor
+
+
+def siblings_before() -> int:
+    """How many children of the same supervisor come before this process."""
+    return int(os.environ.pop(SLOT, "1")) - 1
 
 
 def watch(descriptor: int) -> None:

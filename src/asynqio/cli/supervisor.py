@@ -22,7 +22,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from asynqio.cli.children import Child, Life
-from asynqio.cli.lifeline import VARIABLE
+from asynqio.cli.lifeline import SLOT, VARIABLE
 
 log = logging.getLogger("asynqio.supervisor")
 
@@ -134,7 +134,7 @@ class Supervisor:
             await self._either(changed, delay)
 
     async def _live(self, slot: int, lifeline: int, changed: asyncio.Event) -> Life:
-        environment = {**os.environ, VARIABLE: str(lifeline)}
+        environment = {**os.environ, VARIABLE: str(lifeline), SLOT: str(slot)}
         try:
             child = await Child.start(self._command, environment, lifeline)
         except OSError as error:  # no memory, no free process number: that passes

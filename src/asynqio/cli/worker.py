@@ -7,12 +7,12 @@ import gc
 import logging
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from asynqio import App, ServerConfig, load_config
-from asynqio.cli.lifeline import inherited, watch
+from asynqio.cli.lifeline import inherited, siblings_before, watch
 from asynqio.cli.settings import file_or_default
 from asynqio.cli.target import find_app
 
@@ -41,6 +41,8 @@ def run(order: Order, *, processes: int, reload: bool) -> int:
     if lifeline is None and (processes > 1 or reload):
         log_to_stderr(order.log_level)
         return _supervise(config, processes, reload)
+    if config.metrics_port:  # each process has an endpoint of its own, side by side
+        config = replace(config, metrics_port=config.metrics_port + siblings_before())
     app = find_app(order.target)
     if order.broker is not None:
         app.use_broker(order.broker)

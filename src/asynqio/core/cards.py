@@ -43,6 +43,8 @@ class ServerCard(msgspec.Struct, frozen=True):
     failed: int = 0
     #: Finished too late: the lease had passed to somebody else and the result was refused.
     refused: int = 0
+    #: When it said this; 0: not known (a server of Go).
+    at: float = 0.0
 
 
 class QueueStats(msgspec.Struct, frozen=True):

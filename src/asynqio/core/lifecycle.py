@@ -96,6 +96,8 @@ class Lease(msgspec.Struct, gc=False):
     message: TaskMessage
     expires_at: float
     token: Hashable = None
+    #: Since when the task had been pending when it was taken; 0: not known (see `Broker.dequeue`).
+    pending_since: float = 0.0
 
 
 class Succeeded(msgspec.Struct, frozen=True, gc=False):

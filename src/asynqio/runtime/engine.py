@@ -18,6 +18,7 @@ from asynqio.errors import BrokerUnavailable
 from asynqio.runtime.aggregator import Aggregate, Aggregator
 from asynqio.runtime.attempt import Attempt
 from asynqio.runtime.canceller import Canceller
+from asynqio.runtime.events import Events, Vitals
 from asynqio.runtime.fetcher import Fetcher
 from asynqio.runtime.forwarder import Forwarder
 from asynqio.runtime.health import Health
@@ -48,6 +49,8 @@ class Hooks(NamedTuple):
     on_error: OnError | None = None
     aggregate: Aggregate | None = None
     health_check: Callable[[BrokerUnavailable | None], None] | None = None
+    #: Who wants to know what happens.
+    events: Events | None = None
 
 
 class Engine:
@@ -73,7 +76,7 @@ class Engine:
         self._host = host
         concurrency = settings.concurrency
         self._slots = Slots(concurrency)
-        self._settler = Settler(broker, high_water=max(1_000, 4 * concurrency))
+        self._settler = Settler(broker, high_water=max(1_000, 4 * concurrency), events=hooks.events)
         self._threads = Threads(concurrency + 1)  # one for the aggregate function
         self._processes = ProcessPool(
             settings.processes or os.cpu_count() or 1,
@@ -92,6 +95,7 @@ class Engine:
             random=random,
             on_error=hooks.on_error,
             state=state,
+            events=hooks.events,
         )
         self._heartbeat = Heartbeat(
             broker,
@@ -150,6 +154,18 @@ class Engine:
             processed=self.runner.processed,
             failed=self.runner.failed,
             refused=self._settler.refused,
+            at=self._broker.clock.now(),
+        )
+
+    def vitals(self) -> Vitals:
+        """How it is now. From any thread."""
+        running = list(self.runner.running.values())
+        return Vitals(
+            slots=self._slots.total,
+            busy=len(running),
+            stuck=sum(attempt.stuck_reports > 0 for attempt in running),
+            unsettled=len(self._settler.outstanding()),
+            heartbeat_age=self._heartbeat.age,
         )
 
     async def start(self) -> None:

@@ -157,7 +157,8 @@ class Fetcher(WatchingService):
             slots = min(self._slots.free, self._part)
             self._slots.take(slots)
             queues = self._order.next(self._random)
-            call = self._broker.dequeue(queues, slots, self._lease, self._owner)
+            timed = bool(self._runner.events.listeners)
+            call = self._broker.dequeue(queues, slots, self._lease, self._owner, timed=timed)
             self._calls.append(Call(asyncio.create_task(call, name="asynqio dequeue"), slots, set()))
             asked = True
         return asked

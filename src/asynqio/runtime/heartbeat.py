@@ -21,6 +21,7 @@ from asynqio.clock import ClockStep
 from asynqio.core.cards import ServerCard
 from asynqio.core.lifecycle import Lease
 from asynqio.errors import BrokerError
+from asynqio.runtime.events import LeaseLost
 from asynqio.runtime.keeping import KEEPER, KeeperJob
 from asynqio.runtime.runner import Runner
 from asynqio.runtime.settler import Settler
@@ -58,6 +59,7 @@ class Heartbeat:
         self._watchdog = watchdog
         self._loop = asyncio.get_running_loop()
         self._tick = min(1.0, lease / 10)
+        self._presented_at = self._broker.clock.monotonic()
         self._keeper: asyncio.subprocess.Process | None = None
         self._own_loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -76,6 +78,11 @@ class Heartbeat:
                 self._own_loop.call_soon_threadsafe(self._stop.set)
         while self._thread.is_alive():
             await asyncio.to_thread(self._thread.join, 1.0)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the server card was last shown."""
+        return self._broker.clock.monotonic() - self._presented_at
 
     # --- in the thread ----------------------------------------------------------------------------
 
@@ -189,6 +196,7 @@ class Heartbeat:
 
     async def _present(self) -> None:
         await self._broker.beat(self._card(), CARD_INTERVAL * (1 + CARDS_MISSED))
+        self._presented_at = self._broker.clock.monotonic()
 
     async def _renew(self) -> None:
         """Renew what is running and what waits to be settled; leases taken a moment ago can wait."""
@@ -210,6 +218,8 @@ class Heartbeat:
             if id(attempt.lease) in ids:
                 log.warning("task %r lost its lease: its handler is told to stop", attempt.lease.message.id)
                 attempt.lose()
+                if self._runner.events.listeners:
+                    self._runner.events.publish(LeaseLost(attempt.lease.message))
 
 
 def host_name() -> str:

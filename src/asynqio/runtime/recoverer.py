@@ -11,6 +11,7 @@ from asynqio.brokers.base import Broker, Expired
 from asynqio.clock import ClockStep
 from asynqio.core.lifecycle import Failed, Lease, decide
 from asynqio.errors import LeaseExpired
+from asynqio.runtime.events import TaskRecovered
 from asynqio.runtime.service import Service
 
 if TYPE_CHECKING:
@@ -106,3 +107,5 @@ class Recoverer(Service):
                     settlement.to,
                     message.crashes,
                 )
+                if self._runner.events.listeners:
+                    self._runner.events.publish(TaskRecovered(message, settlement.to))

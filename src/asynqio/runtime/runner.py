@@ -18,6 +18,7 @@ import msgspec
 
 from asynqio.clock import Clock
 from asynqio.core import payload as payloads
+from asynqio.core.ending import Ending, ending_of
 from asynqio.core.lifecycle import (
     DONE,
     Aborted,
@@ -39,6 +40,7 @@ from asynqio.errors import Directive, HandlerNotFound, NotSerializable, SkipRetr
 from asynqio.runtime.attempt import Attempt, active_attempt
 from asynqio.runtime.child import Target
 from asynqio.runtime.deadlines import Deadlines
+from asynqio.runtime.events import AttemptEnded, Events, LeaseReturned
 from asynqio.runtime.notes import Notes
 from asynqio.runtime.settler import Settler
 from asynqio.runtime.slots import Slots
@@ -94,8 +96,10 @@ class Runner:
         random: Random,
         on_error: OnError | None = None,
         state: Mapping[str, Any] | None = None,
+        events: Events | None = None,
     ) -> None:
         self.clock = clock
+        self.events = events or Events()
         self.notes = notes
         self.threads = threads
         self.processes = processes
@@ -156,7 +160,7 @@ class Runner:
     def _hand_back(self, leases: Sequence[Lease], now: float) -> None:
         """These were under way when a suspect started: as if they had never been asked for."""
         for lease in reversed(leases):
-            self._settler.add(decide(lease, Aborted(), now, self._policy))
+            self._return(lease, Aborted(), now)
         self._slots.release(len(leases))
 
     def _postpone(self, lease: Lease, now: float) -> None:
@@ -166,8 +170,14 @@ class Runner:
         next crash would archive them only one runs at a time: the poison dies alone, the others get through.
         """
         seconds = SUSPECT_DELAY * (0.5 + self._random.random())
-        self._settler.add(decide(lease, Postponed(seconds), now, self._policy))
+        self._return(lease, Postponed(seconds), now)
         self._slots.release()
+
+    def _return(self, lease: Lease, outcome: Aborted | Postponed, now: float) -> None:
+        settlement = decide(lease, outcome, now, self._policy)
+        self._settler.add(settlement)
+        if self.events.listeners:
+            self.events.publish(LeaseReturned(lease.message, ending_of(outcome, settlement)))
 
     def is_running(self, lease: Lease) -> bool:
         """Whether this very lease is being worked on here."""
@@ -259,11 +269,19 @@ class Runner:
         if settlement.processed:
             self.processed += 1
             self.failed += settlement.failed
+        ended = self._ended(attempt, outcome, settlement) if self.events.listeners else None
         if not (attempt.lost and settlement.to is TaskState.PENDING):
-            self._settler.add(settlement)
+            self._settler.add(settlement, ended)
+        elif ended is not None:
+            self.events.publish(msgspec.structs.replace(ended, ending=Ending.REFUSED))
         if self.running.get((message.queue, message.id)) is attempt:  # not so when it lost the task to itself
             del self.running[message.queue, message.id]
         self._slots.release()
+
+    def _ended(self, attempt: Attempt, outcome: Outcome, settlement: Settlement) -> AttemptEnded:
+        lease, now = attempt.lease, self.clock.now()
+        ending = ending_of(outcome, settlement)
+        return AttemptEnded(lease.message, ending, attempt.started_at, now, lease.pending_since)
 
     def _decide(self, attempt: Attempt, outcome: Outcome) -> Settlement:
         lease, now = attempt.lease, self.clock.now()

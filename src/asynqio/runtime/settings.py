@@ -56,6 +56,9 @@ class ServerConfig:
     group_max_size: int = 0
     #: How often the health check function is called, if there is one.
     health_interval: float = 15.0
+    #: Where Prometheus finds the metrics of the server; port 0: nowhere. They are open to whoever reaches them.
+    metrics_port: int = 0
+    metrics_host: str = "127.0.0.1"
 
     def __post_init__(self) -> None:
         problems = list(_problems(self))
@@ -83,6 +86,7 @@ _LIMITS: dict[str, tuple[float, bool]] = {
     "group_max_delay": (0, False),
     "group_max_size": (0, True),
     "health_interval": (0.1, False),
+    "metrics_port": (0, True),
 }
 
 
@@ -104,6 +108,12 @@ def _problems(config: ServerConfig) -> list[str]:
             problems.append(
                 f"queues: the weight of {queue!r} is {weight!r}, it must be a whole number from 1 up"
             )
+    port: object = config.metrics_port
+    if isinstance(port, int) and port > 65_535:
+        problems.append(f"metrics_port={port!r} must be at most 65535")
+    host: object = config.metrics_host
+    if not isinstance(host, str) or not host:
+        problems.append(f"metrics_host={host!r} must be an address such as 127.0.0.1, or 0.0.0.0 for all")
     unknown: object = config.unknown_tasks
     if not isinstance(unknown, UnknownTask):
         problems.append(f"unknown_tasks={unknown!r} must be an UnknownTask")

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 
+import msgspec
+
 from asynqio.brokers.base import Broker
+from asynqio.core.ending import Ending
 from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.errors import BrokerUnavailable
+from asynqio.runtime.events import AttemptEnded, Events
 from asynqio.runtime.service import BACKOFF_CAP, FIRST_BACKOFF
 
 log = logging.getLogger("asynqio.server")
@@ -25,9 +29,12 @@ class Settler:
     The fetcher stops while too many wait (`congested`).
     """
 
-    def __init__(self, broker: Broker, high_water: int) -> None:
+    def __init__(self, broker: Broker, high_water: int, events: Events | None = None) -> None:
         self._broker = broker
         self._high_water = high_water
+        self._events = events or Events()
+        #: What listeners are told once the broker has answered, by the identity of the settlement.
+        self._endings: dict[int, AttemptEnded] = {}
         self._queue: list[Settlement] = []
         self._in_flight: list[Settlement] = []
         #: What could not be stored yet, by queue, and who tries again.
@@ -43,8 +50,11 @@ class Settler:
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="asynqio settler")
 
-    def add(self, settlement: Settlement) -> None:
+    def add(self, settlement: Settlement, ended: AttemptEnded | None = None) -> None:
+        """`ended` is published when it is so."""
         self._queue.append(settlement)
+        if ended is not None:
+            self._endings[id(settlement)] = ended
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -76,6 +86,7 @@ class Settler:
                 "%d settlements could not be stored: these tasks will run again when their leases lapse",
                 len(self.outstanding()),
             )
+            self._publish_unrecorded()
         ending = [self._task, *self._retries]
         for task in ending:
             task.cancel()
@@ -151,12 +162,28 @@ class Settler:
         except Exception:
             if len(batch) == 1:
                 log.exception("task %r cannot be settled; its lease will lapse", batch[0].message.id)
+                if self._endings:
+                    self._publish(batch, Ending.UNRECORDED, [False])
                 return
             for settlement in batch:  # one of them is the culprit: the others must not suffer
                 await self._flush([settlement])
         else:
             if not all(answers):
                 self._report(batch, answers)
+            if self._endings:
+                self._publish(batch, Ending.REFUSED, answers)
+
+    def _publish(self, batch: list[Settlement], otherwise: Ending, answers: list[bool]) -> None:
+        """Tell listeners how these attempts ended; those whose settlement was not accepted: `otherwise`."""
+        for settlement, accepted in zip(batch, answers, strict=True):
+            ended = self._endings.pop(id(settlement), None)
+            if ended is not None:
+                self._events.publish(ended if accepted else msgspec.structs.replace(ended, ending=otherwise))
+
+    def _publish_unrecorded(self) -> None:
+        left, self._endings = self._endings, {}
+        for ended in left.values():
+            self._events.publish(msgspec.structs.replace(ended, ending=Ending.UNRECORDED))
 
     def _report(self, batch: list[Settlement], answers: list[bool]) -> None:
         for settlement, accepted in zip(batch, answers, strict=True):

@@ -16,6 +16,7 @@ import traceback
 from types import FrameType
 
 from asynqio.runtime.attempt import Attempt
+from asynqio.runtime.events import HandlerStuck, LoopBlocked, LoopFreed
 from asynqio.runtime.runner import Runner
 
 log = logging.getLogger("asynqio.server")
@@ -29,10 +30,11 @@ class Watchdog:
         self._stuck_after = stuck_after
         self._blocked_after = blocked_after
         self._clock = runner.clock
+        self._events = runner.events
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._answered = True
-        self._asked_at = 0.0
+        self._asked_at = self._answered_at = 0.0
         self._reported_block = False
 
     def look(self) -> None:
@@ -52,6 +54,8 @@ class Watchdog:
             if self._reported_block:
                 log.warning("the event loop runs again")
                 self._reported_block = False
+                if self._events.listeners:
+                    self._events.publish(LoopFreed(self._answered_at - self._asked_at))
             self._answered = False
             self._asked_at = now
             if not self._loop.is_closed():
@@ -64,8 +68,11 @@ class Watchdog:
                 now - self._asked_at,
                 _stack(sys._current_frames().get(self._loop_thread)),
             )
+            if self._events.listeners:
+                self._events.publish(LoopBlocked(now - self._asked_at))
 
     def _answer(self) -> None:
+        self._answered_at = self._clock.monotonic()
         self._answered = True
 
     def _report(self, attempt: Attempt, overdue: float) -> None:
@@ -80,6 +87,8 @@ class Watchdog:
             getattr(attempt.stopped_by, "error", "shutdown"),
             self._where(attempt),
         )
+        if self._events.listeners:
+            self._events.publish(HandlerStuck(message, overdue))
 
     def _where(self, attempt: Attempt) -> str:
         if attempt.thread is not None:

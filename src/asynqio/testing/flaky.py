@@ -76,7 +76,7 @@ class Flaky:
 
     def twin(self) -> Store:
         """A twin fails together with this one."""
-        return Flaky(cast("Store", self._store.twin()), self._plan).broker
+        return Flaky(self._store.twin(), self._plan).broker
 
     async def __aenter__(self) -> Flaky:
         await self._store.__aenter__()

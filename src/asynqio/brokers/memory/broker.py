@@ -91,7 +91,9 @@ class MemoryBroker(MemoryInspection):
 
     # --- tasks out --------------------------------------------------------------------------------
 
-    async def dequeue(self, queues: Sequence[str], limit: int, lease: float, owner: str) -> list[Lease]:
+    async def dequeue(
+        self, queues: Sequence[str], limit: int, lease: float, owner: str, *, timed: bool = False
+    ) -> list[Lease]:
         expires_at = self.clock.now() + lease
         leases: list[Lease] = []
         store = self._store

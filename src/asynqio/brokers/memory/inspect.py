@@ -9,7 +9,7 @@ from itertools import islice
 import msgspec
 
 from asynqio.brokers import signals
-from asynqio.brokers.base import Moved, Page, Where
+from asynqio.brokers.base import SAMPLE, Moved, Page, Where
 from asynqio.brokers.memory.queue import Day, Queue, Record
 from asynqio.brokers.memory.store import MemoryStore
 from asynqio.clock import Clock
@@ -21,6 +21,15 @@ from asynqio.errors import QueueNotFound, WrongState
 
 #: The states in which a payload may be replaced: nobody works with it.
 REWRITABLE = frozenset({TaskState.SCHEDULED, TaskState.RETRY, TaskState.PENDING, TaskState.ARCHIVED})
+
+
+#: Bytes that a stored task takes beside its payload and its result.
+RECORD = 1_000
+
+
+def _size(record: Record) -> int:
+    kept = (record.message.payload, record.result, record.progress)
+    return RECORD + sum(len(value) for value in kept if value is not None)
 
 
 class MemoryInspection:
@@ -35,6 +44,10 @@ class MemoryInspection:
     async def stats(self, queues: Sequence[str]) -> list[QueueStats]:
         with self._store.lock:
             return [self._stats(self._existing(name)) for name in queues]
+
+    async def footprint(self, queues: Sequence[str]) -> list[int]:
+        with self._store.lock:
+            return [self._footprint(self._existing(name)) for name in queues]
 
     async def history(self, queue: str, days: int) -> list[DayStats]:
         with self._store.lock:
@@ -174,6 +187,12 @@ class MemoryInspection:
             self._store.signals.publish({signals.pending(ref.queue) for ref in refs})
         else:
             self._store.signals.publish([signals.ended(ref) for ref in refs])
+
+    def _footprint(self, queue: Queue) -> int:
+        if not queue.records:
+            return 0
+        sample = list(islice(queue.records.values(), SAMPLE * len(TaskState)))
+        return sum(map(_size, sample)) * len(queue.records) // len(sample)
 
     def _stats(self, queue: Queue) -> QueueStats:
         now = self.clock.now()

@@ -135,13 +135,14 @@ class Queue:
     def lease_next(self, token: int, owner: str, expires_at: float) -> Lease:
         """The oldest pending task becomes active."""
         id, record = self.pending.popitem(last=False)
+        since = record.pending_since
         record.state = TaskState.ACTIVE
         record.pending_since = 0.0
         record.at = expires_at
         record.token = token
         record.owner = owner
         self.active[id] = record
-        return Lease(record.message, expires_at, token)
+        return Lease(record.message, expires_at, token, since)
 
     def trim(self, now: float) -> None:
         """Keep the archive within its bounds."""

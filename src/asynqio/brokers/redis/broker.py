@@ -118,8 +118,10 @@ class RedisBroker(RedisInspection):
 
     # --- tasks out --------------------------------------------------------------------------------
 
-    async def dequeue(self, queues: Sequence[str], limit: int, lease: float, owner: str) -> list[Lease]:
-        return await take.dequeue(self._engine, queues, limit, lease, owner)
+    async def dequeue(
+        self, queues: Sequence[str], limit: int, lease: float, owner: str, *, timed: bool = False
+    ) -> list[Lease]:
+        return await take.dequeue(self._engine, queues, limit, lease, owner, timed)
 
     async def renew(self, leases: Sequence[Lease], lease: float) -> list[bool]:
         return await keep.renew(self._engine, leases, lease)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from asynqio.brokers.base import Moved, Page, Where
 from asynqio.brokers.redis import look, presence, tidy
 from asynqio.brokers.redis.engine import Engine
+from asynqio.brokers.redis.footprint import footprint
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef
@@ -24,6 +25,9 @@ class RedisInspection:
 
     async def stats(self, queues: Sequence[str]) -> list[QueueStats]:
         return await look.stats(self._engine, queues)
+
+    async def footprint(self, queues: Sequence[str]) -> list[int]:
+        return await footprint(self._engine, queues)
 
     async def history(self, queue: str, days: int) -> list[DayStats]:
         return await look.history(self._engine, queue, days)

@@ -22,24 +22,26 @@ from asynqio.errors import BrokerUnavailable, CorruptMessage
 TOGETHER_OUT = 500
 
 
-async def dequeue(engine: Engine, queues: Sequence[str], limit: int, lease: float, owner: str) -> list[Lease]:
+async def dequeue(
+    engine: Engine, queues: Sequence[str], limit: int, lease: float, owner: str, timed: bool
+) -> list[Lease]:
     """See Broker.dequeue. A canceled caller's tasks are handed back."""
 
     async def hand_back(leases: list[Lease]) -> None:
         await settle(engine, [Settlement(lost, TaskState.PENDING, lost.message) for lost in reversed(leases)])
 
-    return await engine.finish(_dequeue(engine, queues, limit, lease, owner), hand_back)
+    return await engine.finish(_dequeue(engine, queues, limit, lease, owner, timed), hand_back)
 
 
 async def _dequeue(
-    engine: Engine, queues: Sequence[str], limit: int, lease: float, owner: str
+    engine: Engine, queues: Sequence[str], limit: int, lease: float, owner: str, timed: bool
 ) -> list[Lease]:
     leases: list[Lease] = []
 
     async def take(some: list[QueueKeys]) -> list[Lease]:
         if limit <= len(leases):
             return []
-        taken = await _take(engine, some, min(limit - len(leases), TOGETHER_OUT), lease, owner)
+        taken = await _take(engine, some, min(limit - len(leases), TOGETHER_OUT), lease, owner, timed)
         leases.extend(taken)
         return taken
 
@@ -55,7 +57,9 @@ async def _dequeue(
             return leases
 
 
-async def _take(engine: Engine, queues: list[QueueKeys], limit: int, lease: float, owner: str) -> list[Lease]:
+async def _take(
+    engine: Engine, queues: list[QueueKeys], limit: int, lease: float, owner: str, timed: bool
+) -> list[Lease]:
     expires_at = float(math.ceil(engine.clock.now() + lease))
     await _bring_back(engine, queues)
     token = engine.token(owner).encode()
@@ -64,6 +68,8 @@ async def _take(engine: Engine, queues: list[QueueKeys], limit: int, lease: floa
     for queue in queues:
         keys += (queue.pending, queue.paused, queue.active, queue.lease)
         args.append(queue.task_prefix)
+    if timed:
+        args.append("timed")
     try:
         taken = await engine.run(LUA.dequeue, keys, args)
     except ReplyLost:
@@ -84,14 +90,19 @@ def _read(taken: Iterable[Any], token: bytes, expires_at: float) -> tuple[list[L
     """Leases of what a script has taken, and how many of it cannot be read."""
     leases, unread = [], 0
     for item in taken:
-        msg, strikes = item if isinstance(item, list) else (item, None)
+        msg, strikes, *since = item if isinstance(item, list) else (item, None)
         try:
             message = decode_task(msg, strikes)
         except CorruptMessage:
             unread += 1
         else:
-            leases.append(lease_of(message, msg, token, expires_at))
+            leases.append(lease_of(message, msg, token, expires_at, _seconds(since[0]) if since else 0.0))
     return leases, unread
+
+
+def _seconds(nanoseconds: bytes | None) -> float:
+    """A time as Go stores it; 0 if it is not there, or is none."""
+    return int(nanoseconds) / 1e9 if nanoseconds and nanoseconds.isdigit() else 0.0
 
 
 async def _bring_back(engine: Engine, queues: list[QueueKeys]) -> None:

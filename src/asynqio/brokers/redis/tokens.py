@@ -30,8 +30,10 @@ def witness(message: TaskMessage, stored: bytes) -> bytes:
     return stored[len(message.payload or b"") :]
 
 
-def lease_of(message: TaskMessage, stored: bytes, owner: bytes, expires_at: float) -> Lease:
-    return Lease(message, expires_at, Token(owner, witness(message, stored)))
+def lease_of(
+    message: TaskMessage, stored: bytes, owner: bytes, expires_at: float, pending_since: float = 0.0
+) -> Lease:
+    return Lease(message, expires_at, Token(owner, witness(message, stored)), pending_since)
 
 
 def is_ours(token: bytes | None, last_failed_at: float) -> bool:

@@ -80,7 +80,9 @@ class SqliteBroker(SqliteInspection):
 
     # --- tasks out --------------------------------------------------------------------------------
 
-    async def dequeue(self, queues: Sequence[str], limit: int, lease: float, owner: str) -> list[Lease]:
+    async def dequeue(
+        self, queues: Sequence[str], limit: int, lease: float, owner: str, *, timed: bool = False
+    ) -> list[Lease]:
         step = partial(work.dequeue, queues=tuple(queues), limit=limit, lease=lease, owner=owner)
         return await self._engine.write(step, undo=work.hand_back)
 

@@ -8,6 +8,7 @@ from functools import partial
 from asynqio.brokers.base import Moved, Page, Where
 from asynqio.brokers.sqlite import look, tidy
 from asynqio.brokers.sqlite.engine import Engine
+from asynqio.brokers.sqlite.footprint import footprint
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef
@@ -26,6 +27,9 @@ class SqliteInspection:
 
     async def stats(self, queues: Sequence[str]) -> list[QueueStats]:
         return await self._engine.read(partial(look.stats, queues=queues))
+
+    async def footprint(self, queues: Sequence[str]) -> list[int]:
+        return await self._engine.read(partial(footprint, queues=queues))
 
     async def history(self, queue: str, days: int) -> list[DayStats]:
         return await self._engine.read(partial(look.history, queue=queue, days=days))

@@ -45,7 +45,7 @@ SELECT page_count - freelist_count FROM pragma_page_count, pragma_freelist_count
 
 -- name: next_pending
 -- The first tasks in line, unless the queue is paused.
-SELECT key, queue, id, unique_key, message, seq FROM tasks
+SELECT key, queue, id, unique_key, message, seq, pending_since FROM tasks
 WHERE queue = :queue AND state = 'pending'
   AND NOT EXISTS (SELECT 1 FROM queues WHERE name = :queue AND paused)
 ORDER BY at, seq LIMIT :limit;
@@ -286,6 +286,12 @@ SELECT state, count(*) FROM tasks WHERE queue = :queue GROUP BY state;
 -- name: count_groups
 -- How many groups hold unclaimed tasks.
 SELECT count(DISTINCT group_key) FROM tasks WHERE queue = :queue AND state = 'aggregating' AND batch = '';
+
+-- name: mean_size
+-- How many bytes the first tasks of a state take, each.
+SELECT avg(length(message) + coalesce(length(result), 0) + coalesce(length(progress), 0)) FROM (
+    SELECT message, result, progress FROM tasks WHERE queue = :queue AND state = :state LIMIT :limit
+);
 
 -- name: waiting_since
 -- Since when the first task in line waits.

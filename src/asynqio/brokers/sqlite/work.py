@@ -36,7 +36,7 @@ def dequeue(
                     token=token,
                     owner=owner,
                 )
-                leases += [Lease(task, expires_at, (row[0], token)) for row, task in tasks]
+                leases += [Lease(task, expires_at, (row[0], token), row[6]) for row, task in tasks]
             if len(tasks) == len(rows):
                 break
     return leases

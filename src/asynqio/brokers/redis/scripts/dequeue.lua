@@ -1,12 +1,13 @@
 -- Take the oldest pending tasks of some queues, in the order of the queues (spec 3.3; corrects B7).
 --
 -- KEYS  per queue: 1 pending · 2 paused · 3 active · 4 lease
--- ARGV  1 limit · 2 lease expiry, seconds · 3 token · 4… task prefix per queue
--- Gives the messages; {msg, strikes} for a task that has strikes.
+-- ARGV  1 limit · 2 lease expiry, seconds · 3 token · 4… task prefix per queue · then, or not, "timed"
+-- Gives the messages; {msg, strikes} for a task that has strikes; timed: {msg, strikes, pending since} for each.
 -- Ids without a message are dropped and counted, so that they do not come again and again.
 -- Cost  O(tasks taken + queues)
 local call, try = redis.call, redis.pcall
 local limit, expires, token = tonumber(ARGV[1]), ARGV[2], ARGV[3]
+local timed = ARGV[4 + #KEYS / 4]
 local taken = {}
 -- These fail, if a key is of a wrong type, before anything is taken from any queue.
 for at = 1, #KEYS, 4 do
@@ -26,14 +27,15 @@ for queue = 0, #KEYS / 4 - 1 do
     for at = #ids, 1, -1 do
       local id = ids[at]
       local key = prefix .. id
-      local task = try('HMGET', key, 'msg', 'asynqio:strikes')
+      local task = timed and try('HMGET', key, 'msg', 'asynqio:strikes', 'pending_since')
+        or try('HMGET', key, 'msg', 'asynqio:strikes')
       if task[1] then
         call('HSET', key, 'state', 'active', 'asynqio:lease', token)
         call('HDEL', key, 'pending_since')
         started[#started + 1] = id
         leases[#leases + 1] = expires
         leases[#leases + 1] = id
-        taken[#taken + 1] = task[2] and task or task[1]
+        taken[#taken + 1] = (timed or task[2]) and task or task[1]
       else
         if not task.err then call('DEL', key) end
         ghosts = ghosts + 1

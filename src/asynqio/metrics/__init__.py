@@ -1,0 +1,18 @@
+"""Metrics for Prometheus: of worker servers (`ServerMetrics`), of queues (`QueueCollector`), over HTTP (`Endpoint`).
+
+Needs `pip install "asynqio[metrics]"`. Nothing of it is loaded, or costs anything, unless it is asked for.
+"""
+
+from asynqio.errors import ConfigError
+
+try:
+    import prometheus_client  # noqa: F401
+except ModuleNotFoundError:
+    raise ConfigError(["metrics need prometheus-client: pip install 'asynqio[metrics]'"]) from None
+
+from asynqio.metrics.endpoint import Endpoint as Endpoint
+from asynqio.metrics.queues import QueueCollector as QueueCollector
+from asynqio.metrics.server import ServerMetrics as ServerMetrics
+from asynqio.metrics.server import own_registry as own_registry
+
+__all__ = ["Endpoint", "QueueCollector", "ServerMetrics", "own_registry"]

@@ -1,0 +1,62 @@
+"""Metrics over HTTP, from threads of their own: a blocked event loop can still be seen."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from typing import TYPE_CHECKING, Self
+
+from prometheus_client import CollectorRegistry, start_http_server
+
+from asynqio.errors import ConfigError
+
+if TYPE_CHECKING:
+    from wsgiref.simple_server import WSGIServer
+
+log = logging.getLogger("asynqio.metrics")
+
+
+class Endpoint:
+    """Serves a registry at `http://host:port/metrics`, in Prometheus' text format or as OpenMetrics.
+
+    Whoever reaches the address may read it: hence this machine only, unless `host` says otherwise. Port 0: any
+    free one. Opens with `async with`, or `open` and `close` without an event loop. Raises ConfigError when the
+    address cannot be had.
+    """
+
+    def __init__(self, registry: CollectorRegistry, port: int, *, host: str = "127.0.0.1") -> None:
+        self._registry = registry
+        self._address = host, port
+        self._running: tuple[WSGIServer, threading.Thread] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it is, once it is open."""
+        host, port = self._address
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
+
+    def open(self) -> Self:
+        host, port = self._address
+        try:
+            self._running = start_http_server(port, addr=host, registry=self._registry)
+        except OSError as error:
+            problem = error.strerror or str(error)
+            raise ConfigError([f"metrics cannot be served at {host}, port {port}: {problem}"]) from None
+        self._address = host, self._running[0].server_port
+        log.info("metrics are at %s", self.url)
+        return self
+
+    def close(self) -> None:
+        if self._running is not None:
+            server, thread = self._running
+            self._running = None
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.open)
+
+    async def __aexit__(self, *exc: object) -> None:
+        await asyncio.to_thread(self.close)

@@ -1,0 +1,227 @@
+"""OpenTelemetry: a span for every call that enqueues and for every attempt, in one trace from end to end.
+
+    from asynqio.otel import instrument
+
+    instrument(app)                     # or App(..., tracing=True)
+
+The context travels in the task's headers `traceparent` and `tracestate` (W3C Trace Context), so producers and workers
+may be of any language. A `traceparent` that somebody has put there already stays. An attempt's span is a child of
+what the headers say, so that producer, attempts and retries are one trace, and links to it as well, as the messaging
+conventions want. Needs `pip install "asynqio[otel]"` and, to see anything, an SDK that the application sets up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from asynqio.errors import ConfigError
+
+try:
+    from opentelemetry import trace
+    from opentelemetry.trace import Link, Span, SpanKind, StatusCode
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+except ModuleNotFoundError:
+    raise ConfigError(["tracing needs opentelemetry-api: pip install 'asynqio[otel]'"]) from None
+
+from asynqio import __version__
+from asynqio import sync as blocking
+from asynqio.app import App
+from asynqio.client import Client
+from asynqio.core.lifecycle import Failed
+from asynqio.core.message import TaskInfo
+from asynqio.core.options import TaskOptions, merge
+from asynqio.core.task import Task
+from asynqio.errors import EnqueueError, RetryIn, RevokeTask
+from asynqio.mux import Mux, Next
+from asynqio.runtime.attempt import active_attempt
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer, TracerProvider
+
+#: W3C only: baggage is the application's own affair, and would be stored with every task.
+_CONTEXT = TraceContextTextMapPropagator()
+_HEADER = "traceparent"
+
+
+def instrument(
+    target: App | Client | blocking.Client | Mux, *, tracer_provider: TracerProvider | None = None
+) -> None:
+    """Trace what `target` enqueues, or runs, or (an app) both. No effect the second time.
+
+    Without a `tracer_provider` it is the global one, whenever the application sets that.
+    """
+    tracer = trace.get_tracer("asynqio", __version__, tracer_provider)
+    match target:
+        case App():
+            target.trace(lambda client: _client(client, tracer))
+            _mux(target.mux, tracer)
+        case Client():
+            _client(target, tracer)
+        case blocking.Client():
+            _client(target.client, tracer)
+        case Mux():
+            _mux(target, tracer)
+        case _:
+            raise ConfigError([f"instrument takes an App, a Client or a Mux, not {target!r}"])
+
+
+def _client(client: Client, tracer: Tracer) -> None:
+    if client.tracing is None:
+        client.tracing = _Producer(copy.copy(client), tracer)
+
+
+def _mux(mux: Mux, tracer: Tracer) -> None:
+    if not any(isinstance(middleware, _Consumer) for middleware in mux.middleware):
+        mux.use(_Consumer(tracer), outermost=True)
+
+
+class _Producer:
+    """Enqueues through `client`, which is not traced itself: a span around each call."""
+
+    def __init__(self, client: Client, tracer: Tracer) -> None:
+        self._client = client
+        self._tracer = tracer
+        self._place = _place(client.broker.url)
+
+    async def enqueue(self, task: Task, options: TaskOptions) -> TaskInfo:
+        with self._span([task], options) as span:
+            info = await self._client.enqueue(self._with_context(task, options), **options)
+            span.set_attribute("messaging.message.id", info.id)
+            return info
+
+    async def enqueue_many(
+        self, tasks: Iterable[Task], options: TaskOptions
+    ) -> list[TaskInfo | EnqueueError]:
+        tasks = list(tasks)
+        with self._span(tasks, options) as span:
+            span.set_attribute("messaging.batch.message_count", len(tasks))
+            carrying = [self._with_context(task, options) for task in tasks]
+            answers = await self._client.enqueue_many(carrying, **options)
+            refused = [answer for answer in answers if isinstance(answer, EnqueueError)]
+            if refused:
+                span.set_attribute("asynqio.batch.refused", len(refused))
+                _fail(span, refused[0])
+            return answers
+
+    @contextlib.contextmanager
+    def _span(self, tasks: Sequence[Any], options: TaskOptions) -> Iterator[Span]:
+        queues = {self._options(task, options).get("queue", "default") for task in tasks}
+        queue = queues.pop() if len(queues) == 1 else None
+        attributes = {**self._place, **_attributes("send", queue)}
+        types = {task.type for task in tasks if isinstance(task, Task)}
+        if len(types) == 1:
+            attributes["asynqio.task.type"] = types.pop()
+        with self._tracer.start_as_current_span(
+            f"send {queue}" if queue is not None else "send",
+            kind=SpanKind.PRODUCER,
+            attributes=attributes,
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                yield span
+            except Exception as error:
+                _fail(span, error)
+                raise
+
+    def _options(self, task: Any, options: TaskOptions) -> TaskOptions:
+        """What counts for a task in the end; what is wrong with it is for the client to say."""
+        try:
+            return merge(self._client.defaults, task.options, options)
+        except (EnqueueError, AttributeError):
+            return {}
+
+    def _with_context(self, task: Any, options: TaskOptions) -> Any:
+        """The task with the current span's context in its headers, unless it has one."""
+        if _HEADER in self._options(task, options).get("headers", {}):
+            return task
+        carrier: dict[str, str] = {}
+        _CONTEXT.inject(carrier)
+        if not carrier or not isinstance(task, Task):  # no SDK, and nobody's trace
+            return task
+        carrying = copy.copy(task)
+        carrying.options = merge(task.options, {"headers": carrier})
+        return carrying
+
+
+class _Consumer:
+    """Middleware: a span around each attempt."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+
+    async def __call__(self, task: Task, call_next: Next) -> Any:
+        attempt = active_attempt.get()
+        message = attempt.lease.message
+        context = _CONTEXT.extract(message.headers)
+        origin = trace.get_current_span(context).get_span_context()
+        with self._tracer.start_as_current_span(
+            f"process {message.queue}",
+            context=context,
+            kind=SpanKind.CONSUMER,
+            links=[Link(origin)] if origin.is_valid else (),
+            attributes={
+                **_attributes("process", message.queue),
+                "messaging.message.id": message.id,
+                "asynqio.task.type": message.type,
+                "asynqio.task.retried": message.retried,
+                "asynqio.task.max_retry": message.max_retry,
+            },
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                return await call_next(task)
+            except asyncio.CancelledError as canceled:
+                reason = attempt.stopped_by  # its time was over, somebody canceled it, or the server stops
+                if isinstance(reason, Failed):
+                    _fail(span, reason.error)
+                elif reason is None:
+                    _fail(span, canceled)
+                else:
+                    span.set_attribute("asynqio.task.outcome", "aborted")
+                raise
+            except RevokeTask:
+                span.set_attribute("asynqio.task.outcome", "revoked")
+                raise
+            except RetryIn:
+                span.set_attribute("asynqio.task.outcome", "deferred")
+                raise
+            except BaseException as error:
+                _fail(span, error)
+                raise
+
+
+def _fail(span: Span, error: BaseException) -> None:
+    span.record_exception(error)
+    span.set_status(StatusCode.ERROR, type(error).__name__)
+    span.set_attribute("error.type", type(error).__qualname__)
+
+
+def _attributes(operation: str, queue: str | None) -> dict[str, Any]:
+    """What the messaging conventions want on every span."""
+    attributes = {
+        "messaging.system": "asynqio",
+        "messaging.operation.name": operation,
+        "messaging.operation.type": operation,
+    }
+    if queue is not None:
+        attributes["messaging.destination.name"] = queue
+    return attributes
+
+
+def _place(url: str) -> Mapping[str, Any]:
+    """Where the broker is, if it is a server. `url` is the one without secrets."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:  # several hosts: a cluster, or sentinels
+        return {}
+    if not host or parts.scheme == "memory":
+        return {}
+    return {"server.address": host, **({"server.port": port} if port else {})}

@@ -1,0 +1,1 @@
+"""Metrics as Prometheus sees them: scraped over HTTP, and read with Prometheus' own parsers."""

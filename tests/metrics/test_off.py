@@ -1,0 +1,89 @@
+"""Who asks for no metrics and no traces pays nothing: not even their packages are loaded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from asynqio import Task
+from asynqio.brokers.memory import MemoryBroker
+from asynqio.mux import Mux
+from asynqio.runtime import runner as running
+from asynqio.server import Server
+from asynqio.testing import Flaky
+
+PROGRAM = """
+import asyncio, sys
+from asynqio import App
+
+app = App("memory://", retention=60)
+
+@app.task("t")
+async def t() -> int:
+    return 1
+
+async def main():
+    async with app, app.running({options}):
+        assert await (await t.enqueue()).result(timeout=20) == 1
+
+asyncio.run(main())
+print(*sorted({{name.partition(".")[0] for name in sys.modules}} & {{"prometheus_client", "opentelemetry"}}))
+"""
+
+
+def loaded(options: str, *, path: str = "") -> subprocess.CompletedProcess[str]:
+    program = textwrap.dedent(PROGRAM).format(options=options)
+    return subprocess.run(
+        [sys.executable, "-c", f"{path}\n{program}"], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_a_server_without_metrics_loads_neither_package() -> None:
+    done = loaded("")
+    assert (done.returncode, done.stdout) == (0, "\n"), done.stderr
+
+
+def test_one_with_metrics_loads_what_it_needs() -> None:
+    from tests.redis.ports import free_port
+
+    done = loaded(f"metrics_port={free_port()}")
+    assert (done.returncode, done.stdout) == (0, "prometheus_client\n"), done.stderr
+
+
+#: An interpreter in which a package is not installed.
+WITHOUT = """
+import sys
+sys.modules[{name!r}] = None
+"""
+
+
+def test_without_the_package_one_is_told_what_to_install() -> None:
+    done = loaded("metrics_port=9100", path=WITHOUT.format(name="prometheus_client"))
+    assert done.returncode == 1
+    assert "pip install 'asynqio[metrics]'" in done.stderr.splitlines()[-1]
+
+
+async def test_nothing_is_told_and_nothing_measured_when_nobody_listens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def made(*_: object) -> None:
+        raise AssertionError("an event was made for nobody")
+
+    monkeypatch.setattr(running, "AttemptEnded", made)
+    flaky = Flaky(MemoryBroker())
+    mux = Mux()
+
+    async def handler(task: Task) -> None: ...
+
+    mux.handle("t", handler)
+    server = Server(flaky.broker)
+    async with server.running(mux):
+        from asynqio import Client
+
+        client = Client(flaky.broker)
+        info = await client.enqueue(Task("t"), retention=60)
+        await client.wait(info, timeout=20)
+    assert server.events.listeners == ()
