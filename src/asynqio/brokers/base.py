@@ -27,6 +27,9 @@ Rules every broker keeps; `tests/conformance` is these sentences as tests:
     counted (quarantine), its neighbours go on.
 15. An archive keeps at most `ARCHIVE_LIMIT` tasks per queue, the youngest, none older than `ARCHIVE_AGE`;
     what it drops is counted (`QueueStats.evicted_total`).
+16. `settle` keeps the record of the attempt (`Settlement.record`) with a task that stays, in the same step, and
+    numbers it; the youngest `RUNS_KEPT` remain, whatever operators do with the task, and go when it goes. What a
+    running attempt has left of itself (`Note.live`) goes with its lease.
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ import msgspec
 
 from asynqio.brokers.signals import Topic, Watch
 from asynqio.clock import Clock
+from asynqio.core.attempts import AttemptRecord
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
 from asynqio.core.groups import GroupBatch, GroupRule
 from asynqio.core.lifecycle import Action, Lease, Settlement
@@ -91,11 +95,13 @@ class Swept(NamedTuple):
 
 
 class Note(msgspec.Struct, frozen=True):
-    """What a running handler leaves with its task: a result, progress (JSON), or both."""
+    """What a running handler leaves with its task: a result, progress (JSON), what is known of the attempt so far
+    with the lines of its log, or several of them."""
 
     lease: Lease
     result: bytes | None = None
     progress: bytes | None = None
+    live: AttemptRecord | None = None
 
 
 class Moved(enum.Enum):
@@ -195,7 +201,12 @@ class Broker(Protocol):
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]: ...
 
     async def note(self, notes: Sequence[Note]) -> list[bool]:
-        """Keep results and progress with tasks whose lease is still held; False: it is not."""
+        """Keep results, progress and logs with tasks whose lease is still held; False: it is not."""
+        ...
+
+    async def attempts(self, refs: Sequence[TaskRef]) -> list[list[AttemptRecord]]:
+        """The recorded attempts at each task, oldest first, nothing for a task that is not there. The one that
+        goes on comes last (`RUNNING`), with at least its worker; for that of a server of Go's there is none."""
         ...
 
     # what time does to tasks

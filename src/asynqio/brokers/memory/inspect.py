@@ -129,6 +129,7 @@ class MemoryInspection:
                 raise WrongState(f"queue {queue!r} holds {len(state.records)} tasks: drop it with force=True")
             del self._store.queues[queue]
         self._store.signals.publish_all("ended")
+        self._store.signals.publish_all("changed")
 
     async def servers(self) -> list[ServerCard]:
         now = self.clock.now()
@@ -174,6 +175,7 @@ class MemoryInspection:
             self._store.signals.publish({signals.pending(ref.queue) for ref in refs})
         else:
             self._store.signals.publish([signals.ended(ref) for ref in refs])
+        self._store.signals.publish(self._store.changed(refs))
 
     def _stats(self, queue: Queue) -> QueueStats:
         now = self.clock.now()

@@ -179,4 +179,5 @@ def info_of(engine: Engine, queue: QueueKeys, row: Sequence[Any]) -> TaskInfo:
         facts["pending_since"] = float(since) / 1e9 if since else 0.0
     elif state is TaskState.ACTIVE:
         facts["is_orphaned"] = score is None or float(score) <= now
+        facts["lease_expires_at"] = float(score or 0.0)
     return TaskInfo.of(message, state, **facts)
