@@ -7,6 +7,7 @@ from typing import Self
 
 from asynqio.brokers.base import Moved, Page, Store, Where
 from asynqio.config import store_of
+from asynqio.core.attempts import AttemptRecord
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
@@ -57,6 +58,14 @@ class Inspector:
         if info is None:
             raise TaskNotFound(queue, id)
         return info
+
+    async def attempts(self, queue: str, id: str) -> list[AttemptRecord]:
+        """The last attempts at a task, oldest first; one that goes on is RUNNING and comes last. Attempts by Go's
+        servers leave no record. Raises TaskNotFound: what is done and not kept has none either."""
+        [found] = await self.broker.attempts([TaskRef(queue, id)])
+        if not found:
+            await self.task(queue, id)
+        return found
 
     async def servers(self) -> list[ServerCard]:
         """The worker servers that showed a sign of life lately."""

@@ -18,6 +18,7 @@ from asynqio import client as _client
 from asynqio import inspector as _inspector
 from asynqio.brokers.base import Moved, Store
 from asynqio.config import store_of
+from asynqio.core.attempts import AttemptRecord
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskState
@@ -149,6 +150,9 @@ class Inspector(_Facade):
 
     def task(self, queue: str, id: str) -> TaskInfo:
         return self._through.call(self._inspector.task, queue, id)
+
+    def attempts(self, queue: str, id: str) -> list[AttemptRecord]:
+        return self._through.call(self._inspector.attempts, queue, id)
 
     def servers(self) -> list[ServerCard]:
         return self._through.call(self._inspector.servers)

@@ -7,12 +7,12 @@ import asyncio
 from asynqio.brokers import signals
 from asynqio.brokers.base import Moved, Note, Store
 from asynqio.core.attempts import RUNS_KEPT, AttemptOutcome, AttemptRecord, LogLine
-from asynqio.core.lifecycle import Aborted, Action, Failed, Lease, Outcome, Settlement
+from asynqio.core.lifecycle import DONE, Aborted, Action, Failed, Lease, Outcome, Settlement
 from asynqio.core.message import TaskRef, TaskState
 from asynqio.core.recording import recorded
 from asynqio.errors import LeaseExpired, SkipRetry
 from asynqio.testing import FakeClock
-from tests.builders import DONE, entry, settlement
+from tests.builders import entry, settlement
 from tests.conformance.looks import PATIENCE, elsewhere, put, see, state_of, take, woken
 
 A = TaskRef("default", "a")
