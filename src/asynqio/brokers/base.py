@@ -48,6 +48,7 @@ from asynqio.core.groups import GroupBatch, GroupRule
 from asynqio.core.lifecycle import Action, Lease, Settlement
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.task import Entry
+from asynqio.core.unique import LockHolder
 
 #: The type under which an undecodable task is shown; its payload are the bytes found.
 CORRUPT_TYPE = "asynqio:corrupt"
@@ -269,6 +270,10 @@ class Inspection(Protocol):
     async def drop(self, queue: str, *, force: bool = False) -> None:
         """Remove the queue with everything in it. Raises QueueNotFound, WrongState (active tasks; or any
         task at all without `force`)."""
+        ...
+
+    async def lock_holder(self, queue: str, key: str) -> LockHolder | None:
+        """The task that holds a uniqueness lock (`TaskMessage.unique_key`) now; None: nobody does."""
         ...
 
     async def servers(self) -> list[ServerCard]: ...

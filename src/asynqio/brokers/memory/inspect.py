@@ -16,7 +16,7 @@ from asynqio.clock import Clock
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
-from asynqio.core.unique import unique_key
+from asynqio.core.unique import LockHolder, unique_key
 from asynqio.errors import QueueNotFound, WrongState
 
 #: The states in which a payload may be replaced: nobody works with it.
@@ -130,6 +130,13 @@ class MemoryInspection:
             del self._store.queues[queue]
         self._store.signals.publish_all("ended")
         self._store.signals.publish_all("changed")
+
+    async def lock_holder(self, queue: str, key: str) -> LockHolder | None:
+        with self._store.lock:
+            known = self._store.queues.get(queue)
+            if known is None or not known.locked(key, self.clock.now()):
+                return None
+            return LockHolder(*known.locks[key])
 
     async def servers(self) -> list[ServerCard]:
         now = self.clock.now()

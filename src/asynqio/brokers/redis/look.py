@@ -15,6 +15,7 @@ from asynqio.brokers.redis.pieces import TOGETHER, by_queue, chunks, together
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.core.cards import DayStats, GroupStats, QueueStats
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
+from asynqio.core.unique import LockHolder
 from asynqio.errors import CorruptMessage, QueueNotFound
 
 
@@ -157,6 +158,15 @@ async def find(engine: Engine, refs: Sequence[TaskRef]) -> list[TaskInfo | None]
 
     await by_queue([ref.queue for ref in refs], call)
     return answers
+
+
+async def lock_holder(engine: Engine, name: str, key: str) -> LockHolder | None:
+    now = engine.clock.now()
+    row = await engine.run(LUA.holder, [key], [queue_keys(name).prefix, repr(now)])
+    if row is None:
+        return None
+    id, ends, left = row
+    return LockHolder(shown(id), float(ends) if ends is not None else now + left / 1_000)
 
 
 def info_of(engine: Engine, queue: QueueKeys, row: Sequence[Any]) -> TaskInfo:

@@ -13,6 +13,7 @@ from asynqio.brokers.sqlite.work import DAY
 from asynqio.core.attempts import AttemptRecord, decode_record, under_way
 from asynqio.core.cards import DayStats, GroupStats, QueueStats
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
+from asynqio.core.unique import LockHolder
 from asynqio.errors import QueueNotFound
 
 
@@ -92,6 +93,11 @@ def find(transaction: Transaction, refs: Sequence[TaskRef]) -> list[TaskInfo | N
         row = transaction.one(SQL.find, queue=ref.queue, id=ref.id)
         found.append(info(row, transaction.now) if row else None)
     return found
+
+
+def lock_holder(transaction: Transaction, queue: str, key: str) -> LockHolder | None:
+    row = transaction.one(SQL.lock_holder, queue=queue, key=key, now=transaction.now)
+    return LockHolder(*row) if row else None
 
 
 def attempts(transaction: Transaction, refs: Sequence[TaskRef]) -> list[list[AttemptRecord]]:

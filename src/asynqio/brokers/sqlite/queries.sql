@@ -16,6 +16,10 @@ INSERT INTO queues (name) VALUES (:queue) ON CONFLICT DO NOTHING;
 -- Whether a uniqueness lock is held now.
 SELECT 1 FROM locks WHERE queue = :queue AND key = :key AND until > :now;
 
+-- name: lock_holder
+-- Who holds a uniqueness lock now, and until when.
+SELECT id, until FROM locks WHERE queue = :queue AND key = :key AND until > :now;
+
 -- name: take_lock
 -- Hold a uniqueness lock for a task; one that ran out is replaced.
 INSERT INTO locks (queue, key, id, until) VALUES (:queue, :key, :id, :until)
