@@ -21,7 +21,7 @@ local answers, processed, failed, fresh = {}, 0, 0, {}
 -- One call for all of them costs half as much as one for each.
 local left, gone, seen = {}, {}, {}
 
-local function place(key, id, spec)
+local function place(key, id, spec, runs)
   local to, msg, at, counted, was_failure, lock, result, strikes, record = unpack(fields(spec))
   if counted == '1' then processed = processed + 1 end
   if was_failure == '1' then failed = failed + 1 end
@@ -55,7 +55,9 @@ local function place(key, id, spec)
     over[3] = 'asynqio:strikes'
   end
   if record ~= '' then
-    local number = redis.call('HINCRBY', key, 'asynqio:runs', 1)
+    local number = (tonumber(runs) or 0) + 1
+    task[#task + 1] = 'asynqio:runs'
+    task[#task + 1] = number
     task[#task + 1] = 'asynqio:run:' .. number
     task[#task + 1] = record
     over[#over + 1] = 'asynqio:run:' .. (number - ARGV[7])
@@ -76,7 +78,8 @@ end
 for item = 1, #KEYS - 10 do
   local key, at = KEYS[10 + item], 4 * item + 4
   local id, spec = ARGV[at], ARGV[at + 3]
-  if not seen[id] and held(key, ARGV[at + 1], ARGV[at + 2]) then
+  local mine, runs = held(key, ARGV[at + 1], ARGV[at + 2])
+  if mine and not seen[id] then
     seen[id] = true
     left[#left + 1] = id
     if spec:byte() == 45 then
@@ -84,7 +87,7 @@ for item = 1, #KEYS - 10 do
       if #spec > 1 then unlock(spec:sub(2), id) end
       processed = processed + 1
     else
-      place(key, id, spec)
+      place(key, id, spec, runs)
     end
     answers[item] = '1'
   else
