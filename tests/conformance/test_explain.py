@@ -162,6 +162,15 @@ async def running(broker: Store, clock: FakeClock) -> None:
 
 
 @situation
+async def running_with_a_lease_that_lapsed(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a"))
+    await take(broker, owner=ONE, lease=30)
+    began = clock.now()
+    clock.advance(33)
+    await serve(broker, workers=[WorkerCard("default", "a", "email:send", began, stuck=True)])
+
+
+@situation
 async def its_worker_is_gone(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     [held] = await take(broker, owner="host-b:7:gone", lease=30)

@@ -56,6 +56,11 @@ def _active(facts: Facts, info: TaskInfo, draft: Draft) -> None:
             f"{card.id} has been running it {since(began, now)}." if began else f"{card.id} runs it."
         )
         _say_progress(info, running, draft)
+        if info.is_orphaned and info.lease_expires_at:
+            lapsed = ago(info.lease_expires_at, now)
+            draft.why.append(
+                f"But its lease lapsed {lapsed}: unless it is renewed at once, another server takes over."
+            )
         if work is not None and work.stuck:
             draft.why.append(
                 "It was told to stop and does not come back: its slot stays taken until it does."
