@@ -20,11 +20,18 @@ if TYPE_CHECKING:
     from asynqio.config import Setting as Setting
     from asynqio.config import load as load_config
     from asynqio.config import parse_queues as parse_queues
+    from asynqio.core.attempts import AttemptOutcome as AttemptOutcome
+    from asynqio.core.attempts import AttemptRecord as AttemptRecord
+    from asynqio.core.attempts import LogLine as LogLine
     from asynqio.core.cards import DayStats as DayStats
     from asynqio.core.cards import GroupStats as GroupStats
     from asynqio.core.cards import QueueStats as QueueStats
     from asynqio.core.cards import ServerCard as ServerCard
     from asynqio.core.cards import WorkerCard as WorkerCard
+    from asynqio.core.explanation import Explanation as Explanation
+    from asynqio.core.follow import ProgressChange as ProgressChange
+    from asynqio.core.follow import StateChange as StateChange
+    from asynqio.core.follow import TaskEvent as TaskEvent
     from asynqio.core.groups import GroupRule as GroupRule
     from asynqio.core.lifecycle import Action as Action
     from asynqio.core.lifecycle import UnknownTask as UnknownTask
@@ -75,7 +82,10 @@ _HOMES = {
     "brokers.base": ["Moved", "Store"],
     "client": ["Client"],
     "config": ["Setting", "parse_queues"],
+    "core.attempts": ["AttemptOutcome", "AttemptRecord", "LogLine"],
     "core.cards": ["DayStats", "GroupStats", "QueueStats", "ServerCard", "WorkerCard"],
+    "core.explanation": ["Explanation"],
+    "core.follow": ["ProgressChange", "StateChange", "TaskEvent"],
     "core.groups": ["GroupRule"],
     "core.lifecycle": ["Action", "UnknownTask"],
     "core.message": ["TaskInfo", "TaskMessage", "TaskState"],

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Protocol, Self, TypeVar, Unpack, overload
 
 from asynqio.brokers.base import Admission, Moved, Store
-from asynqio.brokers.signals import ended
+from asynqio.brokers.signals import changed, ended
 from asynqio.config import store_of
 from asynqio.core import payload as payloads
+from asynqio.core.follow import Follower, TaskEvent
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.options import TaskOptions, merge
@@ -207,6 +208,27 @@ class Client:
                 if left <= 0:
                     raise ResultTimeout(*ref, timeout or 0.0, info.state)
                 await watch.wait(min(left, POLL))
+
+    async def follow(self, id: str | TaskInfo, *, queue: str = "default") -> AsyncIterator[TaskEvent]:
+        """What happens to a task, as it happens: first where it is, then each change of state, progress, and line
+        that its handler writes; woken by signals. Ends when it is COMPLETED, ARCHIVED or gone.
+
+        States that pass in a moment may be left out. Raises TaskNotFound, before anything, when it is not there.
+        """
+        ref, follower, seen = _ref(id, queue), Follower(), False
+        with self.broker.watch([changed(ref)]) as watch:
+            while True:
+                [info] = await self.broker.find([ref])
+                # Asked after it, so that nothing of what led to this state is missing.
+                [attempts] = await self.broker.attempts([ref])
+                if info is None and not seen:
+                    raise TaskNotFound(*ref)
+                seen = True
+                for event in follower.look(info, attempts):
+                    yield event
+                if info is None or info.is_final:
+                    return
+                await watch.wait(POLL)
 
     # --- control ----------------------------------------------------------------------------------
 

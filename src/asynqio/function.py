@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack
 
+from asynqio.core.follow import TaskEvent
 from asynqio.core.message import TaskInfo, TaskState
 from asynqio.core.options import TaskOptions, check_name, merge
 from asynqio.core.payload import Binding, return_type
@@ -129,6 +130,12 @@ class TaskHandle(Generic[R]):
         client = await self._app.open()
         result: R = await client.result(self.id, self._result_type, queue=self.queue, timeout=timeout)
         return result
+
+    async def follow(self) -> AsyncIterator[TaskEvent]:
+        """What happens to it, as it happens: see `Client.follow`."""
+        client = await self._app.open()
+        async for event in client.follow(self.id, queue=self.queue):
+            yield event
 
     async def refresh(self) -> TaskInfo:
         """What is known of it now. Raises TaskNotFound."""

@@ -7,10 +7,14 @@ from typing import Self
 
 from asynqio.brokers.base import Moved, Page, Store, Where
 from asynqio.config import store_of
+from asynqio.core.attempts import AttemptRecord
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
+from asynqio.core.explain import explain
+from asynqio.core.explanation import Explanation
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
 from asynqio.errors import TaskNotFound, WrongState
+from asynqio.evidence import facts_about, queues_with
 
 
 class Inspector:
@@ -57,6 +61,23 @@ class Inspector:
         if info is None:
             raise TaskNotFound(queue, id)
         return info
+
+    async def attempts(self, queue: str, id: str) -> list[AttemptRecord]:
+        """The last attempts at a task, oldest first; one that goes on is RUNNING and comes last. Attempts by Go's
+        servers leave no record. Raises TaskNotFound: what is done and not kept has none either."""
+        [found] = await self.broker.attempts([TaskRef(queue, id)])
+        if not found:
+            await self.task(queue, id)
+        return found
+
+    async def explain(self, queue: str, id: str) -> Explanation:
+        """What happened to a task, why it is where it is, what happens next and when, and what would change that;
+        also of a task that is not there (`state` None)."""
+        return explain(await facts_about(self.broker, TaskRef(queue, id)))
+
+    async def queues_with(self, id: str) -> list[str]:
+        """The queues that have a task of this id, by name."""
+        return await queues_with(self.broker, id)
 
     async def servers(self) -> list[ServerCard]:
         """The worker servers that showed a sign of life lately."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -48,8 +48,24 @@ class Portal:
             future.cancel()
             raise
 
+    def iterate(self, source: AsyncIterator[T]) -> Iterator[T]:
+        """What an asynchronous generator yields. It is closed when this one is."""
+        try:
+            while (item := self.call(_next, source)) is not None:
+                yield item[0]
+        finally:
+            if isinstance(source, AsyncGenerator):
+                self.call(source.aclose)
+
     def close(self) -> None:
         """End the loop and its thread. No effect the second time."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
+
+
+async def _next(source: AsyncIterator[T]) -> tuple[T] | None:
+    """The next item; None: there is none."""
+    async for item in source:
+        return (item,)
+    return None

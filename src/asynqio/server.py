@@ -52,6 +52,7 @@ class ServerOptions(TypedDict, total=False):
     group_grace: float
     group_max_delay: float
     group_max_size: int
+    capture_logs: bool
     health_interval: float
     metrics_port: int
     metrics_host: str

@@ -11,14 +11,17 @@ May be used from any number of threads. A test compares the signatures with thos
 from __future__ import annotations
 
 import atexit
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self, TypeVar, Unpack, overload
 
 from asynqio import client as _client
 from asynqio import inspector as _inspector
 from asynqio.brokers.base import Moved, Store
 from asynqio.config import store_of
+from asynqio.core.attempts import AttemptRecord
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
+from asynqio.core.explanation import Explanation
+from asynqio.core.follow import TaskEvent
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskState
 from asynqio.core.options import TaskOptions
@@ -117,6 +120,9 @@ class Client(_Facade):
     def wait(self, id: str | TaskInfo, *, queue: str = "default", timeout: float | None = None) -> TaskInfo:
         return self._through.call(self.client.wait, id, queue=queue, timeout=timeout)
 
+    def follow(self, id: str | TaskInfo, *, queue: str = "default") -> Iterator[TaskEvent]:
+        return self._through.iterate(self._client.follow(id, queue=queue))
+
     def cancel(self, id: str | TaskInfo, *, queue: str = "default") -> None:
         self._through.call(self.client.cancel, id, queue=queue)
 
@@ -150,6 +156,15 @@ class Inspector(_Facade):
 
     def task(self, queue: str, id: str) -> TaskInfo:
         return self._through.call(self._inspector.task, queue, id)
+
+    def attempts(self, queue: str, id: str) -> list[AttemptRecord]:
+        return self._through.call(self._inspector.attempts, queue, id)
+
+    def explain(self, queue: str, id: str) -> Explanation:
+        return self._through.call(self._inspector.explain, queue, id)
+
+    def queues_with(self, id: str) -> list[str]:
+        return self._through.call(self._inspector.queues_with, id)
 
     def servers(self) -> list[ServerCard]:
         return self._through.call(self._inspector.servers)

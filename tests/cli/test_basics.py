@@ -29,6 +29,7 @@ Options:
 Commands:
   worker   Run the tasks of an App.
   version  Print the versions of asynqio and of what it stands on.
+  explain  Say what happened to a task, why it is where it is, and what...
   demo     See it work: a worker and a stream of realistic tasks, live.
   config   Look at the configuration.
 """

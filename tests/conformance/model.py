@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from asynqio.brokers.base import Admission, Claimed, Moved, Note
+from asynqio.core.attempts import RUNS_KEPT, AttemptRecord
 from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupRule
 from asynqio.core.lifecycle import Action, Lease, Settlement
 from asynqio.core.message import TaskInfo, TaskMessage, TaskRef, TaskState
@@ -41,6 +42,9 @@ class Stored:
     batch: str = ""
     result: bytes | None = None
     progress: bytes | None = None
+    #: All attempts that were recorded, and what the one that goes on has left of itself.
+    runs: list[AttemptRecord] = field(default_factory=list)
+    live: AttemptRecord | None = None
 
 
 @dataclass
@@ -107,7 +111,7 @@ class Model:
             queue.pending.remove(id)
         if task.state is S.ACTIVE:
             queue.active.remove(id)
-        task.lease, task.owner, task.pending_since = 0, "", 0.0
+        task.lease, task.owner, task.pending_since, task.live = 0, "", 0.0, None
 
     def join(self, queue: Queue, task: Stored, state: TaskState, at: float, *, front: bool = False) -> None:
         task.state, task.at = state, at
@@ -171,6 +175,7 @@ class Model:
         if task:
             task.result = task.result if note.result is None else note.result
             task.progress = task.progress if note.progress is None else note.progress
+            task.live = task.live if note.live is None else note.live
         return task is not None
 
     def settle(self, held: Held, end: Settlement) -> bool:
@@ -185,6 +190,8 @@ class Model:
             self.remove(queue, task)
             return True
         self.leave(queue, task)
+        if end.record is not None:
+            task.runs.append(msgspec.structs.replace(end.record, number=len(task.runs) + 1))
         task.message = end.message
         task.result = task.result if end.result is None else end.result
         self.join(queue, task, end.to, self.now if end.to is S.PENDING else end.at, front=True)
@@ -299,6 +306,19 @@ class Model:
             next_process_at=due,
             pending_since=task.pending_since,
             is_orphaned=state is S.ACTIVE and task.at <= self.now,
+            lease_expires_at=task.at if state is S.ACTIVE else 0.0,
             result=task.result,
             progress=task.progress,
         )
+
+    def attempts(self, ref: TaskRef) -> list[AttemptRecord]:
+        task = self.task(ref)
+        if task is None:
+            return []
+        found, number = task.runs[-RUNS_KEPT:], len(task.runs) + 1
+        if task.state is S.ACTIVE and task.live is None:
+            found = [*found, AttemptRecord(number, task.owner)]
+        elif task.state is S.ACTIVE and task.live is not None:
+            worker = task.live.worker or task.owner
+            found = [*found, msgspec.structs.replace(task.live, number=number, worker=worker)]
+        return found

@@ -27,10 +27,22 @@ from hypothesis.stateful import (
 )
 
 from asynqio.brokers.base import Admission, Moved, Note, Page, Where
+from asynqio.core.attempts import AttemptRecord, LogLine
 from asynqio.core.cards import ServerCard
 from asynqio.core.groups import GroupBatch, GroupRule
-from asynqio.core.lifecycle import Aborted, Action, Failed, Outcome, Policy, Succeeded, UnknownTask, decide
+from asynqio.core.lifecycle import (
+    Aborted,
+    Action,
+    Failed,
+    Outcome,
+    Policy,
+    Settlement,
+    Succeeded,
+    UnknownTask,
+    decide,
+)
 from asynqio.core.message import TaskRef, TaskState
+from asynqio.core.recording import recorded
 from asynqio.core.retry import FixedRetry
 from asynqio.core.task import Entry
 from asynqio.core.unique import unique_key
@@ -207,9 +219,16 @@ class StoreMachine(RuleBasedStateMachine):
     @operation(weight=4, needs="held", policy=policies)
     def settle(self, data: st.DataObject, policy: Policy) -> None:
         some = self.some_leases(data)
-        ends = [decide(h.lease, data.draw(outcomes, "outcome"), self.clock.now(), policy) for h in some]
+        ends = [self.an_end(data, h, policy) for h in some]
         expected = [self.model.settle(h, end) for h, end in zip(some, ends, strict=True)]
         assert self.run(self.broker.settle(ends)) == expected
+
+    def an_end(self, data: st.DataObject, held: Held, policy: Policy) -> Settlement:
+        outcome, now = data.draw(outcomes, "outcome"), self.clock.now()
+        end = decide(held.lease, outcome, now, policy)
+        if not data.draw(st.booleans(), "recorded"):
+            return end
+        return recorded(end, outcome, AttemptRecord(worker="one", started_at=now - 1), now)
 
     @operation(weight=2, needs="held", lease=spans)
     def renew(self, data: st.DataObject, lease: float) -> None:
@@ -225,11 +244,15 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.run(self.broker.renew_owner(owner, lease)) == self.model.renew_owner(owner, lease)
 
     @operation(
-        needs="held", result=st.sampled_from([None, b"", b"r"]), progress=st.sampled_from([None, b"1", b"2"])
+        needs="held",
+        result=st.sampled_from([None, b"", b"r"]),
+        progress=st.sampled_from([None, b"1", b"2"]),
+        said=st.sampled_from(["", "one", "two"]),
     )
-    def note(self, data: st.DataObject, result: bytes | None, progress: bytes | None) -> None:
-        some = self.some_leases(data)
-        notes = [Note(h.lease, result, progress) for h in some]
+    def note(self, data: st.DataObject, result: bytes | None, progress: bytes | None, said: str) -> None:
+        some, now = self.some_leases(data), self.clock.now()
+        live = AttemptRecord(started_at=now, log=[LogLine(now, said)]) if said else None
+        notes = [Note(h.lease, result, progress, live) for h in some]
         expected = [self.model.note(h, note) for h, note in zip(some, notes, strict=True)]
         assert self.run(self.broker.note(notes)) == expected
 
@@ -438,6 +461,7 @@ class StoreMachine(RuleBasedStateMachine):
         refs = sorted(self.known)
         tasks = [self.model.task(ref) for ref in refs]
         assert await self.broker.find(refs) == [task and self.model.info(task) for task in tasks]
+        assert await self.broker.attempts(refs) == [self.model.attempts(ref) for ref in refs]
         assert await self.broker.queues() == sorted(self.model.queues)
 
     async def compare_queue(self, name: str, queue: Queue) -> None:

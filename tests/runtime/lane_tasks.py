@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from typing import Any
@@ -84,3 +85,11 @@ def nap(seconds: float) -> None:
 
 
 _eaten: list[bytes] = []
+
+
+def talk(task: Task) -> None:
+    """In a thread and in a process: what it says, and what it logs."""
+    current().log("said")
+    logging.getLogger("shop.orders").warning("logged %d", 7)
+    current().report_progress(50)
+    raise ValueError("enough")

@@ -20,8 +20,12 @@ import pytest
 from asynqio.brokers import open_broker
 from asynqio.brokers.base import Admission, Store
 from asynqio.brokers.sqlite import connection, settings
+from asynqio.brokers.sqlite.rows import encode
 from asynqio.brokers.sqlite.sql import QUERIES, migrations
+from asynqio.core.attempts import AttemptRecord
+from asynqio.core.lifecycle import Failed, Policy, decide
 from asynqio.core.message import TaskMessage
+from asynqio.core.recording import recorded
 from asynqio.core.task import Entry
 from asynqio.errors import BrokerUnavailable, ConfigError, VersionMismatch
 
@@ -156,6 +160,37 @@ async def test_an_older_version_is_brought_forward(path: Path, monkeypatch: pyte
         assert await broker.queues() == ["default"]
     assert await ask(path, "PRAGMA user_version") == (newest + 1,)
     assert await ask(path, "SELECT motto FROM queues") == ("go",)
+
+
+async def test_tasks_of_the_first_layout_are_kept_and_get_attempts(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as then:
+        first = {1: migrations()[1]}
+        then.setattr(connection, "migrations", lambda: first)
+        await opened(url(path))
+    message = encode(TASK.message)
+    await change(path, "INSERT INTO queues (name) VALUES ('default')")
+    await to_thread(_insert, path, message)
+    assert await ask(path, "PRAGMA user_version") == (1,)
+    async with open_broker(url(path)) as broker:
+        [held] = await broker.dequeue(["default"], 1, 30.0, "server")
+        assert held.message == TASK.message
+        end = decide(held, Failed(ValueError("no")), 1.0, Policy())
+        await broker.settle([recorded(end, Failed(ValueError("no")), AttemptRecord(), 2.0)])
+        [[run]] = await broker.attempts([held.message.ref])
+        assert run.error == "ValueError: no"
+        await broker.drop("default", force=True)
+    assert await ask(path, "SELECT count(*) FROM attempts") == (0,)
+
+
+def _insert(path: Path, message: bytes) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        columns = "key, queue, id, state, at, seq, message"
+        values = (1, "default", TASK.message.id, "pending", 0.0, 1, message)
+        database.execute(f"INSERT INTO tasks ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+        database.execute("UPDATE counter SET last = 1")
+        database.commit()
 
 
 async def test_a_migration_that_fails_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,12 +18,13 @@ from pathlib import Path
 import pytest
 
 from asynqio.brokers import open_broker, signals
-from asynqio.brokers.base import Store
+from asynqio.brokers.base import Note, Store
 from asynqio.brokers.signals import Signals, Topic
 from asynqio.brokers.sqlite import hints, listener
-from asynqio.core.lifecycle import DONE, Policy, decide
-from asynqio.core.message import TaskMessage, TaskRef
+from asynqio.core.lifecycle import DONE, Action, Failed, Policy, decide
+from asynqio.core.message import TaskMessage, TaskRef, TaskState
 from asynqio.core.task import Entry
+from asynqio.errors import RetryIn
 
 #: Long enough for a slow machine; nobody waits for it to pass.
 SOON = 20.0
@@ -129,6 +130,50 @@ async def test_the_end_of_a_task_wakes_another_process(broker: Store) -> None:
         await broker.settle([decide(lease, DONE, broker.clock.now(), Policy())])
         assert await said(process) == "woken"
         assert await process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    "change", ["taken", "noted", "put off", "forwarded", "run", "archived", "deleted", "dropped"]
+)
+async def test_each_change_of_a_task_wakes_another_process_that_follows_it(
+    broker: Store, change: str
+) -> None:
+    waiting = change == "forwarded"
+    due = broker.clock.now() - 1
+    await broker.enqueue([Entry(TASK.message, TaskState.SCHEDULED, due) if waiting else TASK])
+    ref, leases = TASK.message.ref, []
+    if change in ("noted", "put off", "run"):
+        leases = await broker.dequeue(["default"], 1, 30, "me")
+    if change == "run":
+        await broker.settle([decide(leases[0], Failed(ValueError("no")), broker.clock.now(), Policy())])
+    async with watcher(broker.url, signals.changed(ref)) as process:
+        match change:
+            case "taken":
+                await broker.dequeue(["default"], 1, 30, "me")
+            case "noted":
+                await broker.note([Note(leases[0], progress=b"1")])
+            case "put off":
+                await broker.settle([decide(leases[0], Failed(RetryIn(60)), broker.clock.now(), Policy())])
+            case "forwarded":
+                await broker.forward(["default"], 1)
+            case "dropped":
+                await broker.drop("default", force=True)
+            case _:
+                verbs = {"run": Action.RUN, "archived": Action.ARCHIVE, "deleted": Action.DELETE}
+                await broker.move(verbs[change], [ref])
+        assert await said(process) == "woken"
+        assert await process.wait() == 0
+
+
+async def test_who_waits_for_the_end_only_is_not_told_of_every_change(broker: Store, path: Path) -> None:
+    async with watcher(broker.url, signals.ended(TASK.message.ref)):
+        await settled(broker)
+
+        def wanted() -> list[int]:
+            with closing(sqlite3.connect(path)) as database:
+                return [wants for (wants,) in database.execute("SELECT ended FROM listeners")]
+
+        assert await to_thread(wanted) == [hints.ENDED]
 
 
 async def test_what_a_killed_process_left_is_tidied_by_whoever_writes(broker: Store, path: Path) -> None:

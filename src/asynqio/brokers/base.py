@@ -27,6 +27,9 @@ Rules every broker keeps; `tests/conformance` is these sentences as tests:
     counted (quarantine), its neighbours go on.
 15. An archive keeps at most `ARCHIVE_LIMIT` tasks per queue, the youngest, none older than `ARCHIVE_AGE`;
     what it drops is counted (`QueueStats.evicted_total`).
+16. `settle` keeps the record of the attempt (`Settlement.record`) with a task that stays, in the same step, and
+    numbers it; the youngest `RUNS_KEPT` remain, whatever operators do with the task, and go when it goes. What a
+    running attempt has left of itself (`Note.live`) goes with its lease.
 """
 
 from __future__ import annotations
@@ -39,11 +42,13 @@ import msgspec
 
 from asynqio.brokers.signals import Topic, Watch
 from asynqio.clock import Clock
+from asynqio.core.attempts import AttemptRecord
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
 from asynqio.core.groups import GroupBatch, GroupRule
 from asynqio.core.lifecycle import Action, Lease, Settlement
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.task import Entry
+from asynqio.core.unique import LockHolder
 
 #: The type under which an undecodable task is shown; its payload are the bytes found.
 CORRUPT_TYPE = "asynqio:corrupt"
@@ -93,11 +98,13 @@ class Swept(NamedTuple):
 
 
 class Note(msgspec.Struct, frozen=True):
-    """What a running handler leaves with its task: a result, progress (JSON), or both."""
+    """What a running handler leaves with its task: a result, progress (JSON), what is known of the attempt so far
+    with the lines of its log, or several of them."""
 
     lease: Lease
     result: bytes | None = None
     progress: bytes | None = None
+    live: AttemptRecord | None = None
 
 
 class Moved(enum.Enum):
@@ -202,7 +209,12 @@ class Broker(Protocol):
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]: ...
 
     async def note(self, notes: Sequence[Note]) -> list[bool]:
-        """Keep results and progress with tasks whose lease is still held; False: it is not."""
+        """Keep results, progress and logs with tasks whose lease is still held; False: it is not."""
+        ...
+
+    async def attempts(self, refs: Sequence[TaskRef]) -> list[list[AttemptRecord]]:
+        """The recorded attempts at each task, oldest first, nothing for a task that is not there. The one that
+        goes on comes last (`RUNNING`), with at least its worker; for that of a server of Go's there is none."""
         ...
 
     # what time does to tasks
@@ -270,6 +282,10 @@ class Inspection(Protocol):
     async def drop(self, queue: str, *, force: bool = False) -> None:
         """Remove the queue with everything in it. Raises QueueNotFound, WrongState (active tasks; or any
         task at all without `force`)."""
+        ...
+
+    async def lock_holder(self, queue: str, key: str) -> LockHolder | None:
+        """The task that holds a uniqueness lock (`TaskMessage.unique_key`) now; None: nobody does."""
         ...
 
     async def servers(self) -> list[ServerCard]: ...

@@ -16,7 +16,8 @@ from typing import Self, TypeAlias
 
 from asynqio.core.message import TaskRef
 
-#: What can be waited for: ("pending", queue), ("due", queue), ("grouped", queue), ("ended", queue, id).
+#: What can be waited for: ("pending", queue), ("due", queue), ("grouped", queue), ("ended", queue, id),
+#: ("changed", queue, id).
 Topic: TypeAlias = tuple[str, ...]
 
 
@@ -38,6 +39,11 @@ def grouped(queue: str) -> Topic:
 def ended(ref: TaskRef) -> Topic:
     """The task became COMPLETED or ARCHIVED, or is gone."""
     return ("ended", ref.queue, ref.id)
+
+
+def changed(ref: TaskRef) -> Topic:
+    """The task went to another state, is gone, or its handler left something: progress, a result, log lines."""
+    return ("changed", ref.queue, ref.id)
 
 
 class Watch:

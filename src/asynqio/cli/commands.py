@@ -150,6 +150,23 @@ def version(json: Json = False) -> None:
     show_version(as_json=json)
 
 
+@commands.command()
+def explain(
+    task: Annotated[str, Argument(metavar="TASK", help="The id of a task.")],
+    queue: Annotated[
+        str | None, Option("--queue", "-q", metavar="NAME", help="Its queue; else it is looked for in all.")
+    ] = None,
+    broker: Annotated[
+        str | None, Option(metavar="URL", help="Where it is; else ASYNQIO_BROKER says so.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Say what happened to a task, why it is where it is, and what happens next."""
+    from asynqio.cli.explain import explain
+
+    raise Exit(explain(broker, task, queue, as_json=json))
+
+
 @config.command("check")
 def check(file: ConfigFile = None, json: Json = False) -> None:
     """Print every setting of a worker, where it came from, and everything that is wrong."""

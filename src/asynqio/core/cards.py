@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from asynqio.core.groups import GroupRule
 from asynqio.core.message import TaskState
 
 #: Payloads up to so many bytes are part of a worker's card.
@@ -45,6 +46,14 @@ class ServerCard(msgspec.Struct, frozen=True):
     refused: int = 0
     #: When it said this; 0: not known (a server of Go).
     at: float = 0.0
+    #: The task types that it has handlers for, or their beginnings; None: it does not say (Go's servers).
+    types: list[str] | None = None
+    #: By which rule it aggregates groups; None: it does not, or does not say.
+    group_rule: GroupRule | None = None
+
+    def knows(self, type: str) -> bool | None:
+        """Whether it has a handler for tasks of this type; None: it does not say."""
+        return None if self.types is None else any(type.startswith(pattern) for pattern in self.types)
 
 
 class QueueStats(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
+from asynqio.core.attempts import AttemptRecord
 from asynqio.core.message import TaskMessage, TaskState
 from asynqio.core.retry import GoRetry, RetryPolicy
 from asynqio.errors import (
@@ -142,6 +143,8 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     processed: bool = False
     failed: bool = False
     result: bytes | None = None
+    #: Of the attempt that ended, to be kept with a task that stays (see core/recording.py); None: nothing is kept.
+    record: AttemptRecord | None = None
 
 
 class UnknownTask(enum.Enum):

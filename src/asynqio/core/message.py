@@ -77,6 +77,8 @@ class TaskInfo(TaskMessage, frozen=True, omit_defaults=True, gc=False, kw_only=T
     pending_since: float = 0.0
     #: ACTIVE, but nobody holds a valid lease: its worker is gone and recovery is due.
     is_orphaned: bool = False
+    #: ACTIVE: when its lease lapses unless it is renewed, else 0.
+    lease_expires_at: float = 0.0
     #: What the handler returned or wrote, if it is kept.
     result: bytes | None = None
     #: The last `report_progress(...)`, as JSON.

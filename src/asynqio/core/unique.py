@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from hashlib import md5
 
+import msgspec
+
 
 def unique_key(queue: str, type: str, payload: bytes | None) -> str:
     """The lock that tasks of this queue, type and payload share.
@@ -12,3 +14,10 @@ def unique_key(queue: str, type: str, payload: bytes | None) -> str:
     """
     digest = "" if payload is None else md5(payload, usedforsecurity=False).hexdigest()
     return f"asynq:{{{queue}}}:unique:{type}:{digest}"
+
+
+class LockHolder(msgspec.Struct, frozen=True):
+    """Who holds a uniqueness lock, and until when (seconds since the epoch)."""
+
+    id: str
+    until: float

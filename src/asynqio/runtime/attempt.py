@@ -7,8 +7,10 @@ import math
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from asynqio.core.attempts import AttemptRecord
 from asynqio.core.cards import SHOWN_PAYLOAD, WorkerCard
 from asynqio.core.lifecycle import Aborted, Failed, Lease, Outcome
+from asynqio.runtime.diary import Diary
 
 if TYPE_CHECKING:
     from asynqio.runtime.runner import Runner
@@ -21,6 +23,7 @@ class Attempt:
     """One run of one task."""
 
     __slots__ = (
+        "_diary",
         "_stopped_by",
         "asyncio_task",
         "deadline",
@@ -62,6 +65,25 @@ class Attempt:
         #: Whether notes were written that must be stored before the end is.
         self.noted = False
         self.result: bytes | None = None
+        self._diary: Diary | None = None
+
+    @property
+    def diary(self) -> Diary:
+        """What its handler says, made when it first says something."""
+        if self._diary is None:
+            self._diary = Diary(self)
+        return self._diary
+
+    def record(self) -> AttemptRecord:
+        """What is known of it now."""
+        if self._diary is None:
+            return AttemptRecord(worker=self.runner.worker, started_at=self.started_at)
+        return self._diary.record()
+
+    def close(self) -> None:
+        """It is over: nothing more of it is shown. Event loop only."""
+        if self._diary is not None:
+            self._diary.close()
 
     @property
     def stopped_by(self) -> Failed | Aborted | None:

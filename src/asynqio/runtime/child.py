@@ -10,6 +10,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -20,11 +21,13 @@ from typing import Any
 import msgspec
 
 from asynqio.core import payload as payloads
+from asynqio.core.attempts import LogLine
 from asynqio.core.lifecycle import error_text
 from asynqio.core.message import TaskMessage
 from asynqio.core.task import Task
 from asynqio.errors import NotSerializable, SkipRetry
 from asynqio.runtime import context
+from asynqio.runtime.capture import Capture
 from asynqio.runtime.notes import Saved
 
 #: The parent's business.
@@ -63,6 +66,8 @@ class Job(msgspec.Struct, frozen=True):
     target: Target
     message: TaskMessage
     deadline: float
+    #: From which level on what the handler logs is kept; None: it is not.
+    capture_level: int | None = None
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -70,10 +75,11 @@ class Started(msgspec.Struct, frozen=True):
 
 
 class Noted(msgspec.Struct, frozen=True):
-    """The handler left a result or progress."""
+    """The handler left a result or progress, or wrote a line into its log."""
 
     result: bytes | None = None
     progress: bytes | None = None
+    line: LogLine | None = None
 
 
 class RemoteError(Exception):
@@ -133,7 +139,11 @@ def main(pipe: Connection) -> None:
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # blocked by the parent since our birth
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    capture: Capture | None = None
     while (job := _receive(pipe)) is not None:
+        if capture is None and job.capture_level is not None:
+            capture = Capture(None)
+            capture.install(job.capture_level)
         pipe.send(_perform(job, pipe))
 
 
@@ -153,9 +163,10 @@ def _die_with_parent() -> None:
 
 
 def _perform(job: Job, pipe: Connection) -> Ended:
+    said: ChildContext | None = None
     try:
         call = job.target.load()
-        context.process_context = ChildContext(job, pipe)
+        context.process_context = said = ChildContext(job, pipe)
         pipe.send(Started())
         value = call(Task.received(job.message))
         if inspect.isawaitable(value):
@@ -165,6 +176,8 @@ def _perform(job: Job, pipe: Connection) -> Ended:
         return Ended(raised=Raised.of(error), memory=memory_used())
     finally:
         context.process_context = None
+        if said is not None:
+            said.close()
 
 
 async def _await(value: Any) -> Any:
@@ -201,6 +214,9 @@ class ChildContext(context.Facts):
         self.deadline = job.deadline
         self.state: Mapping[str, Any] = {}
         self._pipe = pipe
+        # Handlers have threads; those may log, and go on after the handler's end.
+        self._writing = threading.Lock()
+        self._over = False
 
     @property
     def cancelled(self) -> bool:
@@ -216,8 +232,18 @@ class ChildContext(context.Facts):
     def report_progress(self, progress: Any) -> Saved:
         return self._send(Noted(progress=payloads.encode(self.message.type, progress)))
 
+    def log(self, text: str, level: str = "info") -> None:
+        self._send(Noted(line=LogLine(time.time(), str(text), level)))
+
     def _send(self, noted: Noted) -> Saved:
-        self._pipe.send(noted)
+        with self._writing:
+            if not self._over:
+                self._pipe.send(noted)
         sent: Future[bool] = Future()
-        sent.set_result(True)
+        sent.set_result(not self._over)
         return Saved(sent)
+
+    def close(self) -> None:
+        """The handler has ended: the pipe belongs to its end, and to the next task."""
+        with self._writing:
+            self._over = True

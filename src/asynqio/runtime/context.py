@@ -10,6 +10,7 @@ import msgspec
 
 from asynqio.brokers.base import Note
 from asynqio.core import payload as payloads
+from asynqio.core.attempts import LogLine
 from asynqio.core.message import TaskMessage
 from asynqio.errors import ExecutionError, TaskCanceled
 from asynqio.runtime.attempt import Attempt, active_attempt
@@ -64,6 +65,11 @@ class TaskContext(Protocol):
 
     def report_progress(self, progress: Any) -> Saved:
         """Show how far it is: a percentage or any JSON value (`TaskInfo.progress`)."""
+        ...
+
+    def log(self, text: str, level: str = "info") -> None:
+        """Write a line into the record of this attempt (`Inspector.attempts`); the last ones are kept. While the
+        handler runs they are shown once a second."""
         ...
 
 
@@ -126,7 +132,12 @@ class AttemptContext(Facts):
         return self._note(Note(self._attempt.lease, result=encoded))
 
     def report_progress(self, progress: Any) -> Saved:
-        return self._note(Note(self._attempt.lease, progress=payloads.encode(self.message.type, progress)))
+        encoded = payloads.encode(self.message.type, progress)
+        self._attempt.diary.report(encoded)
+        return self._note(Note(self._attempt.lease, progress=encoded))
+
+    def log(self, text: str, level: str = "info") -> None:
+        self._attempt.diary.write(LogLine(self._attempt.runner.clock.now(), str(text), level))
 
     def _note(self, note: Note) -> Saved:
         self._attempt.noted = True

@@ -19,6 +19,7 @@ from asynqio.runtime.aggregator import Aggregate, Aggregator
 from asynqio.runtime.attempt import Attempt
 from asynqio.runtime.canceller import Canceller
 from asynqio.runtime.events import Events, Vitals
+from asynqio.runtime.capture import Capture
 from asynqio.runtime.fetcher import Fetcher
 from asynqio.runtime.forwarder import Forwarder
 from asynqio.runtime.health import Health
@@ -93,10 +94,15 @@ class Engine:
             processes=self._processes,
             policy=policy,
             random=random,
+            worker=self.id,
+            capture_level=logging.getLogger().level if settings.capture_logs else None,
             on_error=hooks.on_error,
             state=state,
             events=hooks.events,
         )
+        self._router = router
+        self._rule = settings.group_rule if hooks.aggregate is not None else None
+        self._capture = Capture(self.runner) if settings.capture_logs else None
         self._heartbeat = Heartbeat(
             broker,
             self.runner,
@@ -155,6 +161,8 @@ class Engine:
             failed=self.runner.failed,
             refused=self._settler.refused,
             at=self._broker.clock.now(),
+            types=self._router.patterns(),
+            group_rule=self._rule,
         )
 
     def vitals(self) -> Vitals:
@@ -170,6 +178,8 @@ class Engine:
 
     async def start(self) -> None:
         """Raises BrokerError when the store does not answer; then everything is stopped again."""
+        if self._capture is not None:
+            self._capture.install()
         try:
             await self._heartbeat.start()
             self._settler.start()
@@ -206,6 +216,8 @@ class Engine:
         self.runner.close()
         await self._processes.close()
         self._threads.close()
+        if self._capture is not None:
+            self._capture.remove()
 
     async def _wait_for_handlers(self, timeout: float, hurry: asyncio.Event) -> None:
         tasks = [_task_of(attempt) for attempt in self.runner.running.values()]

@@ -175,13 +175,18 @@ class ProcessPool:
             if isinstance(reply, Started):
                 runner.wait_ends(attempt)
                 return
+            if reply.line is not None:
+                attempt.diary.write(reply.line)
+                return
             if reply.result is not None:
                 attempt.result = reply.result
+            if reply.progress is not None:
+                attempt.diary.report(reply.progress)
             attempt.noted = True
             runner.notes.add(Note(attempt.lease, result=reply.result, progress=reply.progress))
 
         try:
-            job = Job(target, attempt.lease.message, attempt.deadline)
+            job = Job(target, attempt.lease.message, attempt.deadline, runner.capture_level)
             ended = await process.perform(job, on_reply)
             if self._worn_out(process, ended):
                 process.retire()

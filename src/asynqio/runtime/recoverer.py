@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from asynqio.brokers.base import Broker, Expired
 from asynqio.clock import ClockStep
+from asynqio.core.attempts import AttemptOutcome, AttemptRecord
 from asynqio.core.lifecycle import Failed, Lease, decide
+from asynqio.core.recording import recorded
 from asynqio.errors import LeaseExpired
 from asynqio.runtime.events import TaskRecovered
 from asynqio.runtime.service import Service
@@ -90,11 +92,15 @@ class Recoverer(Service):
 
     async def _recover(self, leases: list[Lease]) -> None:
         now = self._broker.clock.now()
-        error = LeaseExpired()
-        settlements = [
-            decide(lease, Failed(error), now, self._runner.policy_of(lease.message), self._random.random())
-            for lease in leases
-        ]
+        lost = Failed(LeaseExpired())
+        settlements = []
+        attempts = await self._broker.attempts([lease.message.ref for lease in leases])
+        for lease, found in zip(leases, attempts, strict=True):
+            policy = self._runner.policy_of(lease.message)
+            # What it left of itself before its server died; of one of Go's nothing is known.
+            left = found[-1] if found and found[-1].outcome is AttemptOutcome.RUNNING else AttemptRecord()
+            end = decide(lease, lost, now, policy, self._random.random())
+            settlements.append(recorded(end, lost, left, now))
         answers = await self._broker.settle(settlements)
         for settlement, ours in zip(settlements, answers, strict=True):
             if ours:

@@ -34,6 +34,7 @@ from asynqio.core.lifecycle import (
     every_error,
 )
 from asynqio.core.message import TaskMessage, TaskRef, TaskState
+from asynqio.core.recording import recorded
 from asynqio.core.retry import RETRY_HEADER, GoRetry, RetryPolicy, from_header
 from asynqio.core.task import Task
 from asynqio.errors import Directive, HandlerNotFound, NotSerializable, SkipRetry, TaskCanceled, TaskTimeout
@@ -45,6 +46,7 @@ from asynqio.runtime.notes import Notes
 from asynqio.runtime.settler import Settler
 from asynqio.runtime.slots import Slots
 from asynqio.runtime.threads import Threads
+from asynqio.runtime.traces import trace_of
 
 log = logging.getLogger("asynqio.server")
 
@@ -67,6 +69,9 @@ class Router(Protocol):
     """Finds the route of a task type; None: there is no handler. (`Mux` is one.)"""
 
     def route(self, type: str) -> Route | None: ...
+    def patterns(self) -> list[str]:
+        """The types, or beginnings of types, that have a route."""
+        ...
 
 
 class ProcessLane(Protocol):
@@ -94,12 +99,18 @@ class Runner:
         processes: ProcessLane,
         policy: Policy,
         random: Random,
+        worker: str = "",
+        capture_level: int | None = None,
         on_error: OnError | None = None,
         state: Mapping[str, Any] | None = None,
         events: Events | None = None,
     ) -> None:
         self.clock = clock
         self.events = events or Events()
+        #: The id of the server, for the records of its attempts.
+        self.worker = worker
+        #: From which level on task processes keep what is logged; None: they do not.
+        self.capture_level = capture_level
         self.notes = notes
         self.threads = threads
         self.processes = processes
@@ -264,6 +275,10 @@ class Runner:
         attempt.finished = True
         message = attempt.lease.message
         settlement = self._decide(attempt, outcome)
+        if settlement.to is not None:
+            trace = trace_of(outcome.error) if isinstance(outcome, Failed) else ""
+            settlement = recorded(settlement, outcome, attempt.record(), self.clock.now(), trace)
+        attempt.close()
         if isinstance(outcome, Failed):
             log_failure(outcome.error, settlement, self.clock.now())
         if settlement.processed:

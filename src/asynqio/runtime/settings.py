@@ -54,6 +54,8 @@ class ServerConfig:
     group_max_delay: float = 0.0
     #: … or when there are so many (0: off).
     group_max_size: int = 0
+    #: Keep what handlers write with `logging` in the records of their attempts.
+    capture_logs: bool = False
     #: How often the health check function is called, if there is one.
     health_interval: float = 15.0
     #: Where Prometheus finds the metrics of the server; port 0: nowhere. They are open to whoever reaches them.

@@ -94,6 +94,7 @@ class AppTesting:
                 processes=_Inline(),
                 policy=Policy(),
                 random=Random(0),
+                worker="testing",
                 on_error=on_error,
                 state=state,
             )

@@ -14,6 +14,7 @@ from asynqio.brokers.memory.queue import Queue, Record
 from asynqio.brokers.memory.store import MemoryStore, shared_store
 from asynqio.brokers.signals import Topic, Watch
 from asynqio.clock import Clock, SystemClock
+from asynqio.core.attempts import AttemptRecord, under_way
 from asynqio.core.cards import ServerCard
 from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupRule
 from asynqio.core.lifecycle import Lease, Settlement
@@ -108,6 +109,7 @@ class MemoryBroker(MemoryInspection):
                     leases.append(queue.lease_next(store.tokens, owner, expires_at))
                 if len(leases) >= limit:
                     break
+        self._store.signals.publish(self._store.changed(lease.message.ref for lease in leases))
         return leases
 
     async def renew(self, leases: Sequence[Lease], lease: float) -> list[bool]:
@@ -143,6 +145,7 @@ class MemoryBroker(MemoryInspection):
             # Naming the ended tasks costs more than settling them, so it is done only when somebody waits.
             # Asked under the lock: whoever watches from now on will find the new states.
             waited_for = self._store.signals.watched("ended")
+            followed = self._store.signals.watched("changed")
             for settlement in settlements:
                 message = settlement.lease.message
                 queue = queues.get(message.queue)
@@ -161,6 +164,8 @@ class MemoryBroker(MemoryInspection):
                     topics.add(signals.due(message.queue))
                 elif waited_for:
                     topics.add(signals.ended(message.ref))
+                if followed:
+                    topics.add(signals.changed(message.ref))
                 answers.append(True)
             for name, (processed, failed) in counts.items():
                 queues[name].count(day, processed, failed)
@@ -176,7 +181,9 @@ class MemoryBroker(MemoryInspection):
                 queue.unlock(message)
             return
         record.message = message
-        record.token, record.owner = 0, ""
+        record.token, record.owner, record.live = 0, "", None
+        if settlement.record is not None:
+            record.keep(settlement.record)
         if settlement.result is not None:
             record.result = settlement.result
         at = now if settlement.to is TaskState.PENDING else settlement.at
@@ -194,8 +201,24 @@ class MemoryBroker(MemoryInspection):
                         record.result = note.result
                     if note.progress is not None:
                         record.progress = note.progress
+                    if note.live is not None:
+                        record.live = note.live
                 answers.append(record is not None)
+        self._store.signals.publish(self._store.changed(note.lease.message.ref for note in notes))
         return answers
+
+    async def attempts(self, refs: Sequence[TaskRef]) -> list[list[AttemptRecord]]:
+        with self._store.lock:
+            return [self._attempts(ref) for ref in refs]
+
+    def _attempts(self, ref: TaskRef) -> list[AttemptRecord]:
+        queue = self._store.queues.get(ref.queue)
+        record = queue.records.get(ref.id) if queue is not None else None
+        if record is None:
+            return []
+        if record.state is not TaskState.ACTIVE:
+            return [*record.runs]
+        return [*record.runs, under_way(record.live, record.owner, record.next_number)]
 
     def _held(self, lease: Lease) -> Record | None:
         queue = self._store.queues.get(lease.message.queue)
@@ -216,6 +239,7 @@ class MemoryBroker(MemoryInspection):
                     target = TaskState.AGGREGATING if record.message.group else TaskState.PENDING
                     queue.place(record, target, now)
                     topics.add(_TOPICS[target](queue.name))
+                    topics.update(self._store.changed([record.message.ref]))
                     moved += 1
             next_at = min(
                 (
@@ -255,6 +279,7 @@ class MemoryBroker(MemoryInspection):
                     record = queue.records[completed.pop()]
                     queue.forget(record)
                     topics.add(signals.ended(record.message.ref))
+                    topics.update(self._store.changed([record.message.ref]))
                     deleted += 1
                 if completed:
                     next_at.append(completed.next_at())
@@ -297,6 +322,7 @@ class MemoryBroker(MemoryInspection):
             if answer is Admission.ACCEPTED:
                 queue.dissolve(batch)
         topics.update(signals.ended(message.ref) for message in batch.messages)
+        topics.update(self._store.changed(message.ref for message in batch.messages))
         self._store.signals.publish(topics)
         return answer
 

@@ -16,7 +16,7 @@ from asynqio.clock import Clock
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
-from asynqio.core.unique import unique_key
+from asynqio.core.unique import LockHolder, unique_key
 from asynqio.errors import QueueNotFound, WrongState
 
 #: The states in which a payload may be replaced: nobody works with it.
@@ -142,6 +142,14 @@ class MemoryInspection:
                 raise WrongState(f"queue {queue!r} holds {len(state.records)} tasks: drop it with force=True")
             del self._store.queues[queue]
         self._store.signals.publish_all("ended")
+        self._store.signals.publish_all("changed")
+
+    async def lock_holder(self, queue: str, key: str) -> LockHolder | None:
+        with self._store.lock:
+            known = self._store.queues.get(queue)
+            if known is None or not known.locked(key, self.clock.now()):
+                return None
+            return LockHolder(*known.locks[key])
 
     async def servers(self) -> list[ServerCard]:
         now = self.clock.now()
@@ -187,6 +195,7 @@ class MemoryInspection:
             self._store.signals.publish({signals.pending(ref.queue) for ref in refs})
         else:
             self._store.signals.publish([signals.ended(ref) for ref in refs])
+        self._store.signals.publish(self._store.changed(refs))
 
     def _footprint(self, queue: Queue) -> int:
         if not queue.records:

@@ -10,8 +10,11 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, STATS_AGE
 from asynqio.brokers.memory.timeline import Timeline
+from asynqio.core.attempts import RUNS_KEPT, AttemptRecord
 from asynqio.core.groups import GroupBatch
 from asynqio.core.lifecycle import Lease
 from asynqio.core.message import TaskInfo, TaskMessage, TaskState
@@ -21,7 +24,19 @@ from asynqio.core.task import Entry
 class Record:
     """One stored task."""
 
-    __slots__ = ("at", "batch", "message", "owner", "pending_since", "progress", "result", "state", "token")
+    __slots__ = (
+        "at",
+        "batch",
+        "live",
+        "message",
+        "owner",
+        "pending_since",
+        "progress",
+        "result",
+        "runs",
+        "state",
+        "token",
+    )
 
     def __init__(self, message: TaskMessage) -> None:
         self.message = message
@@ -35,6 +50,19 @@ class Record:
         self.batch = ""
         self.result: bytes | None = None
         self.progress: bytes | None = None
+        #: The attempts that ended, oldest first, and what the one that goes on has left of itself.
+        self.runs: tuple[AttemptRecord, ...] = ()
+        self.live: AttemptRecord | None = None
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next attempt."""
+        return self.runs[-1].number + 1 if self.runs else 1
+
+    def keep(self, run: AttemptRecord) -> None:
+        """Put down an attempt that ended."""
+        numbered = msgspec.structs.replace(run, number=self.next_number)
+        self.runs = (*self.runs[1 - RUNS_KEPT :], numbered)
 
 
 class Day:
@@ -216,4 +244,5 @@ class Queue:
             facts["pending_since"] = record.pending_since
         elif state is TaskState.ACTIVE:
             facts["is_orphaned"] = record.at <= now
+            facts["lease_expires_at"] = record.at
         return TaskInfo.of(record.message, state, **facts)

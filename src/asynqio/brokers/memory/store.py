@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import deque
+from collections.abc import Iterable
 
+from asynqio.brokers import signals
 from asynqio.brokers.memory.queue import Queue
-from asynqio.brokers.signals import Signals
+from asynqio.brokers.signals import Signals, Topic
 from asynqio.core.cards import ServerCard
 from asynqio.core.message import TaskRef
 
@@ -26,6 +28,10 @@ class MemoryStore:
         self.servers: dict[str, tuple[ServerCard, float]] = {}
         self.cancellations: deque[tuple[int, TaskRef]] = deque(maxlen=CANCELLATIONS_KEPT)
         self.tokens = 0
+
+    def changed(self, refs: Iterable[TaskRef]) -> list[Topic]:
+        """The topics of tasks that changed, if anybody follows some: naming them costs more than most changes."""
+        return [signals.changed(ref) for ref in refs] if self.signals.watched("changed") else []
 
     def queue(self, name: str) -> Queue:
         """The queue of this name, made if need be."""

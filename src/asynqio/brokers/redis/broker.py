@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Self
 
 from asynqio.brokers.base import Admission, Claimed, Expired, Forwarded, Note, Swept
-from asynqio.brokers.redis import gather, intake, keep, presence, settle, take, times
+from asynqio.brokers.redis import gather, history, intake, keep, presence, settle, take, times
 from asynqio.brokers.redis.damage import Repair
 from asynqio.brokers.redis.engine import Engine
 from asynqio.brokers.redis.inspect import RedisInspection
@@ -16,6 +16,7 @@ from asynqio.brokers.redis.listener import Listener
 from asynqio.brokers.redis.settings import RedisSettings, parse
 from asynqio.brokers.signals import Topic, Watch
 from asynqio.clock import Clock, SystemClock
+from asynqio.core.attempts import AttemptRecord
 from asynqio.core.cards import ServerCard
 from asynqio.core.groups import GroupBatch, GroupRule
 from asynqio.core.lifecycle import Lease, Settlement
@@ -134,6 +135,9 @@ class RedisBroker(RedisInspection):
 
     async def note(self, notes: Sequence[Note]) -> list[bool]:
         return await keep.note(self._engine, notes)
+
+    async def attempts(self, refs: Sequence[TaskRef]) -> list[list[AttemptRecord]]:
+        return await history.attempts(self._engine, refs)
 
     # --- what time does to tasks ------------------------------------------------------------------
 

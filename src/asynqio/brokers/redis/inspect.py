@@ -11,6 +11,7 @@ from asynqio.brokers.redis.footprint import footprint
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef
+from asynqio.core.unique import LockHolder
 
 
 class RedisInspection:
@@ -55,6 +56,9 @@ class RedisInspection:
 
     async def drop(self, queue: str, *, force: bool = False) -> None:
         await tidy.drop(self._engine, queue, force=force)
+
+    async def lock_holder(self, queue: str, key: str) -> LockHolder | None:
+        return await look.lock_holder(self._engine, queue, key)
 
     async def servers(self) -> list[ServerCard]:
         return await presence.servers(self._engine)

@@ -15,6 +15,7 @@ from asynqio.brokers.redis.pack import maybe, pack
 from asynqio.brokers.redis.pieces import by_queue
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.brokers.redis.tokens import KEPT, is_ours, lease_of, token_of
+from asynqio.core.attempts import encode_record
 from asynqio.core.lifecycle import Lease
 from asynqio.errors import CorruptMessage
 
@@ -79,7 +80,8 @@ async def note(engine: Engine, notes: Sequence[Note]) -> list[bool]:
             one = notes[at]
             keys.append(queue.task(one.lease.message.id))
             token = token_of(one.lease)
-            args += (token.owner, token.witness, pack(maybe(one.result), maybe(one.progress)))
+            live = b"" if one.live is None else encode_record(one.live)
+            args += (token.owner, token.witness, pack(maybe(one.result), maybe(one.progress), live))
         reply = await engine.repeat(LUA.note, keys, args)
         for at, kept in zip(places, reply, strict=True):
             answers[at] = kept == KEPT

@@ -2,7 +2,7 @@
 
 Two connections per master, both made when they are first needed. On the one, Redis tells which keys under the
 prefixes of a queue were written (client tracking, broadcast), and the calls to cancel running tasks. On the
-other it tells of single tasks whose end somebody waits for (client tracking of keys that were read).
+other it tells of single tasks that somebody waits for or follows (client tracking of keys that were read).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Listener:
             self._prefixes |= new
             self._engine.spawn(self._track())
         for topic in watch.topics:
-            if topic[0] == "ended":
+            if topic[0] in ("ended", "changed"):
                 self._await(TaskRef(*topic[1:]))
         return watch
 
@@ -164,7 +164,7 @@ class Listener:
         ref = self._awaited.get(key)
         if ref is None or self._closed:
             return
-        if not self._signals.wanted(signals.ended(ref)):
+        if not (self._signals.wanted(signals.ended(ref)) or self._signals.wanted(signals.changed(ref))):
             del self._awaited[key]
             return
         if self._single is None:
@@ -177,6 +177,7 @@ class Listener:
             state = None  # not a task at all: let those who wait see for themselves
         except BrokerUnavailable:
             return  # asked again when the ear is up again
+        self._signals.publish([signals.changed(ref)])
         if state in _OVER:
             self._signals.publish([signals.ended(ref)])
 

@@ -15,6 +15,7 @@ from asynqio.brokers.redis.pieces import TOGETHER, by_queue, chunks, together
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.core.cards import DayStats, GroupStats, QueueStats
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
+from asynqio.core.unique import LockHolder
 from asynqio.errors import CorruptMessage, QueueNotFound
 
 
@@ -159,6 +160,15 @@ async def find(engine: Engine, refs: Sequence[TaskRef]) -> list[TaskInfo | None]
     return answers
 
 
+async def lock_holder(engine: Engine, name: str, key: str) -> LockHolder | None:
+    now = engine.clock.now()
+    row = await engine.run(LUA.holder, [key], [queue_keys(name).prefix, repr(now)])
+    if row is None:
+        return None
+    id, ends, left = row
+    return LockHolder(shown(id), float(ends) if ends is not None else now + left / 1_000)
+
+
 def info_of(engine: Engine, queue: QueueKeys, row: Sequence[Any]) -> TaskInfo:
     """The snapshot of a row that scripts/list.lua or find.lua read."""
     id, name, msg, since, result, progress, strikes, score = row
@@ -179,4 +189,5 @@ def info_of(engine: Engine, queue: QueueKeys, row: Sequence[Any]) -> TaskInfo:
         facts["pending_since"] = float(since) / 1e9 if since else 0.0
     elif state is TaskState.ACTIVE:
         facts["is_orphaned"] = score is None or float(score) <= now
+        facts["lease_expires_at"] = float(score or 0.0)
     return TaskInfo.of(message, state, **facts)

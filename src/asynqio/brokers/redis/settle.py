@@ -13,6 +13,7 @@ from asynqio.brokers.redis.pack import maybe, pack
 from asynqio.brokers.redis.pieces import by_queue
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.brokers.redis.tokens import KEPT, token_of
+from asynqio.core.attempts import RUNS_KEPT, encode_record
 from asynqio.core.lifecycle import Settlement
 from asynqio.core.message import TaskState
 from asynqio.errors import BrokerUnavailable
@@ -42,6 +43,7 @@ async def settle(engine: Engine, settlements: Sequence[Settlement]) -> list[bool
             int(STATS_AGE),
             ARCHIVE_LIMIT,
             int(engine.clock.now() - ARCHIVE_AGE),
+            RUNS_KEPT,
         ]
         prefix = queue.task_prefix
         again = False
@@ -82,4 +84,5 @@ def _spec(settlement: Settlement) -> bytes | str:
         message.unique_key,
         maybe(settlement.result),
         encode_strikes(message),
+        b"" if settlement.record is None else encode_record(settlement.record),
     )

@@ -36,6 +36,17 @@ def lease_of(
     return Lease(message, expires_at, Token(owner, witness(message, stored)), pending_since)
 
 
+def owner_of(token: bytes) -> str:
+    """The server that a lease of ours was given to."""
+    return token.rpartition(b"/")[0].decode("utf-8", "replace")
+
+
+def leased_at(token: bytes) -> int:
+    """When, in whole seconds; 0 if it does not say."""
+    when = token.rpartition(b"@")[2]
+    return int(when) if when.isdigit() else 0
+
+
 def is_ours(token: bytes | None, last_failed_at: float) -> bool:
     """Whether one of our servers holds this lease.
 
@@ -44,8 +55,8 @@ def is_ours(token: bytes | None, last_failed_at: float) -> bool:
     """
     if not token:
         return False
-    leased_at = token.rpartition(b"@")[2]
-    return not (leased_at.isdigit() and last_failed_at > int(leased_at))
+    when = leased_at(token)
+    return not (when and last_failed_at > when)
 
 
 def token_of(lease: Lease) -> Token:

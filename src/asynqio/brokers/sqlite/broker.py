@@ -9,13 +9,14 @@ from urllib.parse import SplitResult
 
 from asynqio.brokers.base import Admission, Claimed, Expired, Forwarded, Note, Swept
 from asynqio.brokers.signals import Topic, Watch
-from asynqio.brokers.sqlite import gather, intake, tidy, times, work
+from asynqio.brokers.sqlite import gather, intake, look, tidy, times, work
 from asynqio.brokers.sqlite.engine import Engine
 from asynqio.brokers.sqlite.inspect import SqliteInspection
 from asynqio.brokers.sqlite.settings import parse
 from asynqio.brokers.sqlite.sql import QUERIES as SQL
 from asynqio.brokers.sqlite.transaction import Transaction
 from asynqio.clock import Clock, SystemClock
+from asynqio.core.attempts import AttemptRecord
 from asynqio.core.cards import ServerCard
 from asynqio.core.groups import GroupBatch, GroupRule
 from asynqio.core.lifecycle import Lease, Settlement
@@ -101,6 +102,9 @@ class SqliteBroker(SqliteInspection):
 
     async def note(self, notes: Sequence[Note]) -> list[bool]:
         return await self._engine.write(partial(work.note, notes=notes))
+
+    async def attempts(self, refs: Sequence[TaskRef]) -> list[list[AttemptRecord]]:
+        return await self._engine.read(partial(look.attempts, refs=refs))
 
     # --- what time does to tasks ------------------------------------------------------------------
 

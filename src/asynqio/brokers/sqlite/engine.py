@@ -82,7 +82,7 @@ class Engine:
         if listener is None:
             watch.close()
             raise self._closed()
-        listener.ensure(ended=any(topic[0] == "ended" for topic in watch.topics))
+        listener.ensure()
         return watch
 
     async def write(

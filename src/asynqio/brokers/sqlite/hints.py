@@ -19,9 +19,13 @@ from asynqio.brokers import signals
 from asynqio.brokers.signals import Signals, Topic
 from asynqio.brokers.sqlite.sql import QUERIES
 from asynqio.brokers.sqlite.transaction import Transaction
+from asynqio.core.message import TaskMessage, TaskRef
 
 #: Largest datagram, in bytes; what does not fit is said by kinds. Ten of them fit into any socket's buffer.
 MOST_BYTES = 2_000
+
+#: What a listener wants to be told of single tasks: their ends, or every change.
+ENDED, CHANGED = 1, 2
 
 HAS_SOCKETS = hasattr(socket, "AF_UNIX")
 
@@ -76,31 +80,35 @@ class Mailer:
     def prepare(self, done: Sequence[Transaction]) -> Callable[[], None]:
         """Ask who listens, within the transaction: who comes later will find what it did."""
         topics: set[Topic] = set().union(*(transaction.topics for transaction in done))
-        ended = [signals.ended(ref) for transaction in done for ref in transaction.ended]
-        if not topics and not ended:
+        ended = [ref for transaction in done for ref in transaction.ended]
+        changed = [task for transaction in done for task in transaction.changed]
+        if not topics and not ended and not changed:
             return _nothing
         listeners = [
-            (name, bool(wants_ended))
-            for name, wants_ended in done[0].all(QUERIES.listeners)
-            if name != self._own.name
+            (name, wants) for name, wants in done[0].all(QUERIES.listeners) if name != self._own.name
         ]
-        return lambda: self._tell(listeners, topics, ended)
+        return lambda: self._tell(listeners, topics, ended, changed)
 
     def close(self) -> None:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
-    def _tell(self, listeners: Sequence[tuple[str, bool]], topics: set[Topic], ended: list[Topic]) -> None:
-        publish(self._signals, topics)
+    def _tell(
+        self,
+        listeners: Sequence[tuple[str, int]],
+        topics: set[Topic],
+        ended: Sequence[TaskRef],
+        changed: Sequence[TaskRef | TaskMessage],
+    ) -> None:
+        ends = [signals.ended(ref) for ref in ended] if _somebody(ENDED, listeners, self._signals) else []
+        changes = []
+        if _somebody(CHANGED, listeners, self._signals):
+            changes = [signals.changed(TaskRef(task.queue, task.id)) for task in (*ended, *changed)]
         # Asked after the commit: who watches from now on will find the new states.
-        if ended and self._signals.watched("ended"):
-            publish(self._signals, ended)
-        if not listeners:
-            return
-        always = [*topics]
-        for name, wants_ended in listeners:
-            if news := always + ended if wants_ended else always:
+        publish(self._signals, [*topics, *ends, *changes])
+        for name, wants in listeners:
+            if news := [*topics, *(ends if wants >= ENDED else ()), *(changes if wants >= CHANGED else ())]:
                 self._send(name, news)
 
     def _send(self, name: str, topics: Sequence[Topic]) -> None:
@@ -122,6 +130,15 @@ class Mailer:
             self._forget(name)
         except OSError:
             self._owed.add(name)
+
+
+def wanted_of(to: Signals) -> int:
+    """What this process wants to be told beside the topics that everybody gets: 0, ENDED or CHANGED."""
+    return CHANGED if to.watched("changed") else ENDED if to.watched("ended") else 0
+
+
+def _somebody(wants: int, listeners: Sequence[tuple[str, int]], own: Signals) -> bool:
+    return wanted_of(own) >= wants or any(theirs >= wants for _, theirs in listeners)
 
 
 def _nothing() -> None:

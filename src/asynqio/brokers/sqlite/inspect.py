@@ -12,6 +12,7 @@ from asynqio.brokers.sqlite.footprint import footprint
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef
+from asynqio.core.unique import LockHolder
 
 #: Most tasks moved by one transaction of `move_all`, so that nobody else waits long.
 MOVES_TOGETHER = 1_000
@@ -64,6 +65,9 @@ class SqliteInspection:
 
     async def drop(self, queue: str, *, force: bool = False) -> None:
         await self._engine.write(partial(tidy.drop, queue=queue, force=force))
+
+    async def lock_holder(self, queue: str, key: str) -> LockHolder | None:
+        return await self._engine.read(partial(look.lock_holder, queue=queue, key=key))
 
     async def servers(self) -> list[ServerCard]:
         return await self._engine.write(tidy.servers)

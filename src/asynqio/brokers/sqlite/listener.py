@@ -47,7 +47,8 @@ class Listener:
         self._thread: threading.Thread | None = None
         self._socket: socket.socket | None = None
         self._stopping = threading.Event()
-        self._wants_ended = False
+        #: What we asked to be told of single tasks (see hints.py).
+        self._wants = 0
         #: What the writer saw last: the data version, and the number taken last.
         self._seen = (0, 0)
         #: How others address us; empty without a socket.
@@ -57,11 +58,12 @@ class Listener:
         """Note the state of the file: what comes later and from elsewhere is news."""
         self._seen = _state(transaction)
 
-    def ensure(self, *, ended: bool) -> None:
+    def ensure(self) -> None:
         """Somebody watches now: see to it that others tell us. Does not wait."""
         with self._lock:
-            news = ended and not self._wants_ended
-            self._wants_ended = self._wants_ended or ended
+            wants = hints.wanted_of(self._signals)
+            news = wants > self._wants
+            self._wants = max(wants, self._wants)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="asynqio-sqlite-hear", daemon=True)
                 self._thread.start()
@@ -145,9 +147,10 @@ class Listener:
 
     def _look_later(self) -> None:
         with self._lock:
-            if self._wants_ended and not self._signals.watched("ended"):
+            wants = hints.wanted_of(self._signals)
+            if wants < self._wants:
                 # Under the lock, so that who begins to watch now registers after this.
-                self._wants_ended = False
+                self._wants = wants
                 self._post(self._register)
         self._post(self._look)
 
@@ -157,7 +160,7 @@ class Listener:
         if self._stopping.is_set():
             return
         if self.name:
-            transaction.run(QUERIES.listen, name=self.name, ended=self._wants_ended)
+            transaction.run(QUERIES.listen, name=self.name, ended=self._wants)
         # What others did before they knew of us, told now. They write before this transaction or after it.
         self._look(transaction)
 
@@ -166,9 +169,9 @@ class Listener:
         if self._seen[0] == seen[0]:
             return
         # Without a fresh number nothing can have become pending, due or grouped, or been cancelled.
-        hints.publish(self._signals, [("ended",)] if self._seen[1] == seen[1] else [("",)])
+        hints.publish(self._signals, [("ended",), ("changed",)] if self._seen[1] == seen[1] else [("",)])
         if self.name and not transaction.one(QUERIES.is_listening, name=self.name):
-            transaction.run(QUERIES.listen, name=self.name, ended=self._wants_ended)
+            transaction.run(QUERIES.listen, name=self.name, ended=self._wants)
 
     def unregister(self, transaction: Transaction) -> None:
         """The last job: nobody shall write to us any more."""

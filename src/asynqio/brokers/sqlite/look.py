@@ -10,8 +10,10 @@ from asynqio.brokers.sqlite.rows import Row, info
 from asynqio.brokers.sqlite.sql import QUERIES as SQL
 from asynqio.brokers.sqlite.transaction import Transaction
 from asynqio.brokers.sqlite.work import DAY
+from asynqio.core.attempts import AttemptRecord, decode_record, under_way
 from asynqio.core.cards import DayStats, GroupStats, QueueStats
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
+from asynqio.core.unique import LockHolder
 from asynqio.errors import QueueNotFound
 
 
@@ -91,3 +93,24 @@ def find(transaction: Transaction, refs: Sequence[TaskRef]) -> list[TaskInfo | N
         row = transaction.one(SQL.find, queue=ref.queue, id=ref.id)
         found.append(info(row, transaction.now) if row else None)
     return found
+
+
+def lock_holder(transaction: Transaction, queue: str, key: str) -> LockHolder | None:
+    row = transaction.one(SQL.lock_holder, queue=queue, key=key, now=transaction.now)
+    return LockHolder(*row) if row else None
+
+
+def attempts(transaction: Transaction, refs: Sequence[TaskRef]) -> list[list[AttemptRecord]]:
+    return [_attempts(transaction, ref) for ref in refs]
+
+
+def _attempts(transaction: Transaction, ref: TaskRef) -> list[AttemptRecord]:
+    row = transaction.one(SQL.attempt_under_way, queue=ref.queue, id=ref.id)
+    if row is None:
+        return []
+    key, state, owner, runs, live = row
+    found = transaction.all(SQL.attempts, key=key) if runs else []
+    records = [decode_record(record, number) for number, record in found]
+    if state == TaskState.ACTIVE:
+        records.append(under_way(decode_record(live) if live else None, owner, runs + 1))
+    return records

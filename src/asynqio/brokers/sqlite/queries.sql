@@ -16,6 +16,10 @@ INSERT INTO queues (name) VALUES (:queue) ON CONFLICT DO NOTHING;
 -- Whether a uniqueness lock is held now.
 SELECT 1 FROM locks WHERE queue = :queue AND key = :key AND until > :now;
 
+-- name: lock_holder
+-- Who holds a uniqueness lock now, and until when.
+SELECT id, until FROM locks WHERE queue = :queue AND key = :key AND until > :now;
+
 -- name: take_lock
 -- Hold a uniqueness lock for a task; one that ran out is replaced.
 INSERT INTO locks (queue, key, id, until) VALUES (:queue, :key, :id, :until)
@@ -75,18 +79,36 @@ DELETE FROM tasks WHERE key IN (SELECT value FROM json_each(:keys)) AND token = 
 -- name: settle
 -- A leased task goes on in another state, changed.
 UPDATE tasks SET state = :state, at = :at, seq = :seq, pending_since = :since, token = 0, owner = '',
-    unique_key = :unique_key, message = :message, result = coalesce(:result, result)
+    unique_key = :unique_key, message = :message, result = coalesce(:result, result),
+    runs = runs + :ran, live = NULL
 WHERE key = :key AND token = :token AND queue = :queue AND id = :id;
 
 -- name: hand_back
 -- A leased task is pending again, unchanged.
 UPDATE tasks SET state = 'pending', at = 0, seq = :seq, pending_since = :since, token = 0, owner = '',
-    result = coalesce(:result, result)
+    result = coalesce(:result, result), runs = runs + :ran, live = NULL
 WHERE key = :key AND token = :token AND queue = :queue AND id = :id;
 
+-- name: keep_attempt
+-- Put down the attempt that has just been counted in `runs`.
+INSERT OR REPLACE INTO attempts (task, number, record) SELECT key, runs, :record FROM tasks WHERE key = :key;
+
+-- name: drop_attempts
+-- Forget all but the youngest :kept attempts at a task.
+DELETE FROM attempts WHERE task = :key AND number <= (SELECT runs FROM tasks WHERE key = :key) - :kept;
+
+-- name: attempts
+-- The recorded attempts at a task, oldest first.
+SELECT number, record FROM attempts WHERE task = :key ORDER BY number;
+
+-- name: attempt_under_way
+-- Whether a task is being worked on, by whom, and what is known of it.
+SELECT key, state, owner, runs, live FROM tasks WHERE queue = :queue AND id = :id;
+
 -- name: note
--- Keep a result, progress, or both, with a leased task.
-UPDATE tasks SET result = coalesce(:result, result), progress = coalesce(:progress, progress)
+-- Keep a result, progress, what is known of the attempt, or several of them, with a leased task.
+UPDATE tasks SET result = coalesce(:result, result), progress = coalesce(:progress, progress),
+    live = coalesce(:live, live)
 WHERE key = :key AND token = :token AND queue = :queue AND id = :id;
 
 -- name: count_total
@@ -116,7 +138,7 @@ DELETE FROM tasks WHERE key = ?;
 -- name: quarantine
 -- A task that cannot be read is archived as what it is.
 UPDATE tasks SET state = 'archived', at = :now, seq = :seq, pending_since = 0, token = 0, owner = '',
-    batch = '', message = :message
+    batch = '', message = :message, live = NULL
 WHERE key = :key;
 
 -- name: count_quarantined

@@ -57,6 +57,7 @@ def info(row: Row, now: float) -> TaskInfo:
         facts["pending_since"] = pending_since
     elif state is TaskState.ACTIVE:
         facts["is_orphaned"] = at <= now
+        facts["lease_expires_at"] = at
     return TaskInfo.of(message(row), state, **facts)
 
 
@@ -86,6 +87,7 @@ def place(transaction: Transaction, rows: Sequence[Row], state: TaskState, at: f
     """Put tasks at the end of a state's line."""
     pending = state is TaskState.PENDING
     when, since = (0.0, at) if pending else (at, 0.0)
+    transaction.changed += [TaskRef(row[1], row[2]) for row in rows]
     transaction.connection.executemany(
         SQL.place,
         [

@@ -122,7 +122,7 @@ def drop(transaction: Transaction, queue: str, *, force: bool) -> None:
         raise WrongState(f"queue {queue!r} holds {sum(counts.values())} tasks: drop it with force=True")
     for statement in (SQL.drop_tasks, SQL.drop_batches, SQL.drop_locks, SQL.drop_days, SQL.drop_queue):
         transaction.run(statement, queue=queue)
-    transaction.topics.add(("ended",))
+    transaction.topics.update([("ended",), ("changed",)])
 
 
 def beat(transaction: Transaction, card: ServerCard, ttl: float) -> None:

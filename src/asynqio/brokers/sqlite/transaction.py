@@ -7,13 +7,13 @@ from typing import Any
 
 from asynqio.brokers.signals import Topic
 from asynqio.brokers.sqlite.sql import QUERIES
-from asynqio.core.message import TaskRef
+from asynqio.core.message import TaskMessage, TaskRef
 
 
 class Transaction:
     """Runs statements at one moment, `now`."""
 
-    __slots__ = ("connection", "ended", "now", "topics")
+    __slots__ = ("changed", "connection", "ended", "now", "topics")
 
     def __init__(self, connection: sqlite3.Connection, now: float) -> None:
         self.connection = connection
@@ -22,6 +22,8 @@ class Transaction:
         self.topics: set[Topic] = set()
         #: Tasks that ended; named one by one only if somebody waits for such.
         self.ended: list[TaskRef] = []
+        #: Tasks to which something else happened; named only if somebody follows one.
+        self.changed: list[TaskRef | TaskMessage] = []
 
     def run(self, statement: str, **values: Any) -> sqlite3.Cursor:
         return self.connection.execute(statement, values)

@@ -10,6 +10,7 @@ from asynqio.brokers.base import STATS_AGE, Note
 from asynqio.brokers.sqlite.rows import encode, sound, trim
 from asynqio.brokers.sqlite.sql import QUERIES as SQL
 from asynqio.brokers.sqlite.transaction import Transaction
+from asynqio.core.attempts import RUNS_KEPT
 from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.message import TaskState
 
@@ -37,6 +38,7 @@ def dequeue(
                     owner=owner,
                 )
                 leases += [Lease(task, expires_at, (row[0], token), row[6]) for row, task in tasks]
+                transaction.changed += [task for _, task in tasks]
             if len(tasks) == len(rows):
                 break
     return leases
@@ -84,6 +86,8 @@ def settle(transaction: Transaction, settlements: Sequence[Settlement]) -> list[
         answers.append(held)
         if not held:
             continue
+        if settlement.record is not None and to is not None:
+            _keep(transaction, settlement)
         if settlement.processed:
             counted = counts[queue]
             counted[0] += 1
@@ -92,8 +96,10 @@ def settle(transaction: Transaction, settlements: Sequence[Settlement]) -> list[
             transaction.run(SQL.unlock, queue=queue, key=message.unique_key, id=message.id).fetchall()
         if to is TaskState.PENDING:
             transaction.topics.add(signals.pending(queue))
+            transaction.changed.append(message)
         elif to is TaskState.RETRY:
             transaction.topics.add(signals.due(queue))
+            transaction.changed.append(message)
         else:
             transaction.ended.append(message.ref)
             if to is TaskState.ARCHIVED:
@@ -136,13 +142,14 @@ def _list(keys: Iterable[int]) -> str:
 def _restate(transaction: Transaction, settlement: Settlement, number: int) -> int:
     """Put a leased task into its new state; 0 if the lease is lost."""
     fence = _fence(settlement.lease)
+    ran = settlement.record is not None
     state, at, since, seq = settlement.to, settlement.at, 0.0, number
     if state is TaskState.PENDING:
         # Fresh numbers grow, so their negatives are ever further at the front.
         at, since, seq = 0.0, transaction.now, -number
         if settlement.message is settlement.lease.message:
             return transaction.run(
-                SQL.hand_back, **fence, seq=seq, since=since, result=settlement.result
+                SQL.hand_back, **fence, seq=seq, since=since, result=settlement.result, ran=ran
             ).rowcount
     return transaction.run(
         SQL.settle,
@@ -154,14 +161,29 @@ def _restate(transaction: Transaction, settlement: Settlement, number: int) -> i
         unique_key=settlement.message.unique_key,
         message=encode(settlement.message),
         result=settlement.result,
+        ran=ran,
     ).rowcount
+
+
+def _keep(transaction: Transaction, settlement: Settlement) -> None:
+    """Put down the attempt of a settlement that was just carried out."""
+    key = _fence(settlement.lease)["key"]
+    transaction.run(SQL.keep_attempt, key=key, record=encode(settlement.record))
+    transaction.run(SQL.drop_attempts, key=key, kept=RUNS_KEPT)
 
 
 def note(transaction: Transaction, notes: Sequence[Note]) -> list[bool]:
     answers = []
     for left in notes:
-        kept = transaction.run(SQL.note, **_fence(left.lease), result=left.result, progress=left.progress)
+        kept = transaction.run(
+            SQL.note,
+            **_fence(left.lease),
+            result=left.result,
+            progress=left.progress,
+            live=None if left.live is None else encode(left.live),
+        )
         answers.append(bool(kept.rowcount))
+        transaction.changed.append(left.lease.message)
     return answers
 
 

@@ -15,7 +15,7 @@ redis.call('HINCRBY', KEYS[4], 'quarantined', 1)
 if found ~= '' then
   redis.call('ZADD', KEYS[3], ARGV[2], ARGV[1])
   redis.call('HSET', KEYS[5], 'msg', ARGV[4], 'state', 'archived')
-  redis.call('HDEL', KEYS[5], 'asynqio:lease', 'asynqio:strikes', 'pending_since', 'group')
+  redis.call('HDEL', KEYS[5], 'asynqio:lease', 'asynqio:live', 'asynqio:strikes', 'pending_since', 'group')
 elseif not task.err then
   redis.call('DEL', KEYS[5])
 end

@@ -3,10 +3,11 @@
 -- KEYS  1 pending · 2 active · 3 lease · 4 retry · 5 archived · 6 completed · 7 processed today · 8 failed today
 --       9 processed · 10 failed · 11… one task hash per settlement
 -- ARGV  1 again (1: the reply to the same call got lost) · 2 queue prefix · 3 now, nanoseconds
---       4 seconds that daily counters live · 5 archive limit · 6 archive cutoff, seconds
+--       4 seconds that daily counters live · 5 archive limit · 6 archive cutoff, seconds · 7 attempts kept
 --       then per settlement: id, token, witness, spec. spec begins with '-' for a task that is gone and counts as
 --       processed, followed by the key of its lock or nothing; else it is the fields
---       to ('' gone), msg, at, processed ('1'), failed ('1'), lock or '', '=' and result or '', strikes or ''
+--       to ('' gone), msg, at, processed ('1'), failed ('1'), lock or '', '=' and result or '', strikes or '', record of
+--       the attempt or ''
 -- Gives one character per settlement: 1 done, 0 the lease was lost.
 -- Cost  O(settlements), if tasks end in about the order in which they started: they are looked for from the old end.
 -- include: lib_fields lib_held lib_trim
@@ -20,8 +21,8 @@ local answers, processed, failed, fresh = {}, 0, 0, {}
 -- One call for all of them costs half as much as one for each.
 local left, gone, seen = {}, {}, {}
 
-local function place(key, id, spec)
-  local to, msg, at, counted, was_failure, lock, result, strikes = unpack(fields(spec))
+local function place(key, id, spec, runs)
+  local to, msg, at, counted, was_failure, lock, result, strikes, record = unpack(fields(spec))
   if counted == '1' then processed = processed + 1 end
   if was_failure == '1' then failed = failed + 1 end
   if to == '' then
@@ -46,13 +47,22 @@ local function place(key, id, spec)
     task[#task + 1] = 'result'
     task[#task + 1] = result:sub(2)
   end
+  local over = {'asynqio:lease', 'asynqio:live'}
   if strikes ~= '' then
     task[#task + 1] = 'asynqio:strikes'
     task[#task + 1] = strikes
-    redis.call('HDEL', key, 'asynqio:lease')
   else
-    redis.call('HDEL', key, 'asynqio:lease', 'asynqio:strikes')
+    over[3] = 'asynqio:strikes'
   end
+  if record ~= '' then
+    local number = (tonumber(runs) or 0) + 1
+    task[#task + 1] = 'asynqio:runs'
+    task[#task + 1] = number
+    task[#task + 1] = 'asynqio:run:' .. number
+    task[#task + 1] = record
+    over[#over + 1] = 'asynqio:run:' .. (number - ARGV[7])
+  end
+  redis.call('HDEL', key, unpack(over))
   redis.call('HSET', key, unpack(task))
 end
 
@@ -66,9 +76,10 @@ local function happened(key, spec)
 end
 
 for item = 1, #KEYS - 10 do
-  local key, at = KEYS[10 + item], 4 * item + 3
+  local key, at = KEYS[10 + item], 4 * item + 4
   local id, spec = ARGV[at], ARGV[at + 3]
-  if not seen[id] and held(key, ARGV[at + 1], ARGV[at + 2]) then
+  local mine, runs = held(key, ARGV[at + 1], ARGV[at + 2])
+  if mine and not seen[id] then
     seen[id] = true
     left[#left + 1] = id
     if spec:byte() == 45 then
@@ -76,7 +87,7 @@ for item = 1, #KEYS - 10 do
       if #spec > 1 then unlock(spec:sub(2), id) end
       processed = processed + 1
     else
-      place(key, id, spec)
+      place(key, id, spec, runs)
     end
     answers[item] = '1'
   else

@@ -1,0 +1,66 @@
+"""What is kept of attempts lives in Go's own hash: Go leaves it alone, and takes it away with the task."""
+
+from __future__ import annotations
+
+from asynqio import AttemptOutcome, Inspector
+from asynqio.core.message import TaskRef
+from asynqio.core.obstacles import Situation
+from tests.interop.conftest import Go, Ours
+from tests.interop.waiting import until
+from tests.redis.servers import RedisServer
+
+
+async def test_attempts_by_go_leave_a_gap_and_take_nothing_of_ours_away(
+    go: Go, ours: Ours, redis_server: RedisServer
+) -> None:
+    async with ours.client() as client, go.inspector() as theirs, Inspector(redis_server.url) as mine:
+        info = await client.enqueue("fail", b"one", max_retry=9, task_id="a")
+        for side in (ours, go, ours):
+            async with side.server(retry_delay=600) as server:
+                await server.event("failed", id=info.id)
+                await server.terminate()
+            await theirs.run("default", info.id)
+        runs = await mine.attempts("default", "a")
+        assert [(run.number, run.outcome) for run in runs] == [
+            (1, AttemptOutcome.FAILED),
+            (2, AttemptOutcome.FAILED),
+        ]
+        said = await mine.explain("default", "a")
+        assert "1 failed without leaving a record, as attempts by Go's servers do." in said.happened
+        assert said.situation is Situation.NO_SERVER
+        # Deleted by Go, nothing is left of it.
+        await theirs.delete("default", "a")
+        assert await mine.broker.attempts([TaskRef("default", "a")]) == [[]]
+        async with ours.server(retry_delay=600) as server:
+            await client.enqueue("fail", b"two", task_id="a")
+            await server.event("failed", id="a")
+            await server.terminate()
+        assert [run.number for run in await mine.attempts("default", "a")] == [1]
+
+
+async def test_a_task_that_go_runs_is_explained_by_what_go_says_of_it(
+    go: Go, ours: Ours, redis_server: RedisServer
+) -> None:
+    async with (
+        go.server(concurrency=1) as server,
+        ours.client() as client,
+        Inspector(redis_server.url) as inspector,
+    ):
+        await client.enqueue("sleep:60000", task_id="a")
+        await server.event("started", id="a")
+        await client.enqueue("sleep:60000", task_id="b")
+
+        async def shown() -> bool:  # Go shows what it runs every 5 s
+            return (await inspector.explain("default", "a")).situation is Situation.RUNNING
+
+        await until("Go says that it runs the task", shown)
+        [card] = await inspector.servers()
+        assert card.types is None
+        said = await inspector.explain("default", "a")
+        assert said.why[0].startswith(f"{card.id} has been running it for ")
+        assert await inspector.attempts("default", "a") == []
+        waiting = await inspector.explain("default", "b")
+        assert waiting.situation is Situation.IN_LINE
+        assert "1 server on this queue, 1 of 1 slots busy." in waiting.why
+        assert f"{card.id} does not say (Go's servers never do)." in waiting.why[-1]
+        await server.kill()
