@@ -56,6 +56,22 @@ def how_many(missed: Missed) -> int:
 
 def last_ticks(schedule: Schedule, after: float, end: float, count: int) -> list[float]:
     """The last `count` ticks later than `after` and before `end`, earliest first; fewer when there are no more."""
+    if (few := _counted(schedule, after, end, count)) is not None:
+        return few
+    found: deque[float] = deque()
+    while len(found) < count and (latest := _latest(schedule, after, found[0] if found else end)) is not None:
+        found.appendleft(latest)
+        if len(found) == 2:
+            # Most schedules are regular: then all of them are not further back than this.
+            guess = found[1] - (found[1] - found[0]) * count
+            near = _counted(schedule, max(after, guess), end, count)
+            if near is not None and len(near) == count:
+                return near
+    return list(found)
+
+
+def _counted(schedule: Schedule, after: float, end: float, count: int) -> list[float] | None:
+    """The same, one by one; None when there are too many for that."""
     found: deque[float] = deque(maxlen=count)
     tick = schedule.next(after, aligned=True)
     for _ in range(count + _COUNTED):
@@ -63,11 +79,7 @@ def last_ticks(schedule: Schedule, after: float, end: float, count: int) -> list
             return list(found)
         found.append(tick)
         tick = schedule.next(tick, aligned=True)
-    found.clear()
-    while len(found) < count and (latest := _latest(schedule, after, end)) is not None:
-        found.appendleft(latest)
-        end = latest
-    return list(found)
+    return None
 
 
 def _latest(schedule: Schedule, after: float, end: float) -> float | None:
