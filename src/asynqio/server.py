@@ -51,6 +51,7 @@ class ServerOptions(TypedDict, total=False):
     group_grace: float
     group_max_delay: float
     group_max_size: int
+    scheduler: bool
     health_interval: float
 
 

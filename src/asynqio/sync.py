@@ -25,6 +25,7 @@ from asynqio.core.options import TaskOptions
 from asynqio.core.task import DEFAULT_MAX_PAYLOAD, Task
 from asynqio.errors import EnqueueError
 from asynqio.portal import Portal, refuse_loop
+from asynqio.sync_schedules import ScheduleInspector
 
 T = TypeVar("T")
 
@@ -123,12 +124,16 @@ class Client(_Facade):
         return self._through.call(self._client.delete, ids, queue=queue)
 
 
-class Inspector(_Facade):
+class Inspector(_Facade, ScheduleInspector):
     """asynqio.Inspector, blocking."""
 
     def __init__(self, broker: str | Store | None = None) -> None:
         super().__init__(broker)
         self._inspector = _inspector.Inspector(self.broker)
+
+    @property
+    def _schedules(self) -> _inspector.Inspector:
+        return self._inspector
 
     def queues(self) -> list[QueueStats]:
         return self._through.call(self._inspector.queues)

@@ -31,6 +31,7 @@ Commands:
   version  Print the versions of asynqio and of what it stands on.
   demo     See it work: a worker and a stream of realistic tasks, live.
   config   Look at the configuration.
+  cron     Look at schedules, and act on them.
 """
 
 

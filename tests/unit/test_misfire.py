@@ -53,8 +53,8 @@ def test_missed_ticks_come_before_those_that_are_on_time() -> None:
 def test_after_a_long_time_there_is_no_storm() -> None:
     now = NOON + 20 * YEAR
     found = ask("@every 1s", NOON, now, "once", grace=3)
-    assert found == Due([now - 4, now - 3, now - 2, now - 1, now], NOON + 1)
-    assert len(ask("@every 1s", NOON, now, MAX_MISSED, grace=1).ticks) == MAX_MISSED + 2
+    assert found == Due([now - 1, now], NOON + 1)
+    assert len(ask("@every 1s", NOON, now, MAX_MISSED, grace=1).ticks) == MAX_MISSED + 1
 
 
 def test_a_schedule_that_never_fires_has_nothing_due() -> None:
@@ -79,7 +79,12 @@ def test_they_are_those_that_counting_finds(spec: str, gap: float, missed: Misse
         return  # too many to count
     late = [tick for tick in every if tick < now - grace]
     wanted = 0 if missed == "skip" else 1 if missed == "once" else int(missed)
-    expected = late[len(late) - min(wanted, len(late)) :] + [tick for tick in every if tick >= now - grace]
+    if not late:
+        expected = every
+    elif every[-1] >= now - grace:
+        expected = every[-wanted - 1 :]
+    else:
+        expected = every[-wanted:] if wanted else []
     assert due(schedule, NOON, now, missed=missed, grace=grace) == Due(expected, late[0] if late else None)
 
 

@@ -9,6 +9,8 @@ from typing import Annotated
 
 from typer import Argument, Context, Exit, Option, Typer
 
+from asynqio.cli.cron import cron
+
 # Without rich's markup: loading rich for a page of help takes longer than everything else together.
 commands = Typer(
     help="asynqio: a distributed task queue.",
@@ -19,6 +21,7 @@ commands = Typer(
 )
 config = Typer(help="Look at the configuration.", rich_markup_mode=None)
 commands.add_typer(config, name="config")
+commands.add_typer(cron, name="cron")
 
 
 class Level(StrEnum):
@@ -87,6 +90,9 @@ def worker(
         str | None,
         Option(metavar="POLICY", help="Tasks without a handler here: defer, fail or archive."),
     ] = None,
+    no_scheduler: Annotated[
+        bool, Option("--no-scheduler", help="Leave the schedules of the App to others.")
+    ] = False,
     config: ConfigFile = None,
     log_level: Annotated[Level, Option(case_sensitive=False, help="How much is logged.")] = Level.INFO,
     reload: Annotated[bool, Option("--reload", help="Start again whenever a .py file changes.")] = False,
@@ -107,6 +113,7 @@ def worker(
         "shutdown_timeout": shutdown_timeout,
         "lease": lease,
         "unknown_tasks": unknown_tasks,
+        "scheduler": False if no_scheduler else None,
     }
     given = {name: value for name, value in settings.items() if value is not None}
     raise Exit(run(Order(target, broker, given, config, log_level.value), processes=processes, reload=reload))

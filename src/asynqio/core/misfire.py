@@ -1,7 +1,8 @@
 """Which ticks of a schedule to fire now, and what becomes of those that nobody fired in time.
 
 A tick is a time at which a schedule fires, in whole seconds since the epoch. One that is at most `grace` seconds
-late is on time; an older one was missed, and the entry says what becomes of it. However long nobody looked, and
+late is on time; an older one was missed, and so were those after it but for the newest: the entry says what becomes
+of them. However long nobody looked, and
 whatever the clock was set to, the answer is short and found in short time: no storm.
 """
 
@@ -35,18 +36,15 @@ def due(schedule: Schedule, after: float, now: float, *, missed: Missed, grace: 
     first = schedule.next(after, aligned=True)
     if first is None or first > now:
         return Due([], None)
-    on_time = ceil(now - grace)
-    ticks: list[float] = []
-    late = first < on_time
-    if late:
-        if wanted := how_many(missed):
-            ticks = last_ticks(schedule, after, on_time, wanted)
-        after = on_time - 1
-    tick = schedule.next(after, aligned=True)
-    while tick is not None and tick <= now:
-        ticks.append(tick)
-        tick = schedule.next(tick, aligned=True)
-    return Due(ticks, first if late else None)
+    if first >= now - grace:
+        return Due(last_ticks(schedule, after, floor(now) + 1, ceil(grace) + 1), None)
+    # Nobody was there for a while. What is on time after that is the newest tick at most: all those of the last
+    # seconds would be a storm.
+    wanted = how_many(missed)
+    ticks = last_ticks(schedule, after, floor(now) + 1, wanted + 1)
+    if not ticks or ticks[-1] < now - grace:
+        ticks = ticks[-wanted:] if wanted else []
+    return Due(ticks, first)
 
 
 def how_many(missed: Missed) -> int:

@@ -54,6 +54,8 @@ class ServerConfig:
     group_max_delay: float = 0.0
     #: … or when there are so many (0: off).
     group_max_size: int = 0
+    #: Whether a worker of an App fires the schedules of the App as well.
+    scheduler: bool = True
     #: How often the health check function is called, if there is one.
     health_interval: float = 15.0
 
