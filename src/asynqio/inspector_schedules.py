@@ -15,7 +15,7 @@ from asynqio.core.message import TaskInfo
 from asynqio.core.option_texts import read_options
 from asynqio.core.schedule import upcoming
 from asynqio.core.task import Task
-from asynqio.core.ticks import FireEvent
+from asynqio.core.ticks import SCHEDULE_HEADER, FireEvent
 from asynqio.errors import EntryNotFound, WrongState
 
 
@@ -75,7 +75,9 @@ class ScheduleInspector:
         options = read_options(card.options)
         options.pop("process_at", None)
         options.pop("process_in", None)
-        info = await Client(self.broker).enqueue(Task(card.type, card.payload, **options))
+        task = Task(card.type, card.payload, **options)
+        headers = {**options.get("headers", {}), SCHEDULE_HEADER: card.id}
+        info = await Client(self.broker).enqueue(task, headers=headers)
         await self.broker.record([FireEvent(card.id, info.id, self.broker.clock.now())])
         return info
 

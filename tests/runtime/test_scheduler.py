@@ -14,6 +14,7 @@ import pytest
 from asynqio import DuplicateTask, EntryNotFound, ScheduleEntry, Task, TaskInfo, TaskState
 from asynqio.brokers import open_broker
 from asynqio.brokers.base import Page, Store, Where
+from asynqio.core.message import TaskRef
 from asynqio.core.misfire import Missed
 from asynqio.errors import BrokerUnavailable
 from asynqio.runtime.plan import Plan, Terms
@@ -86,6 +87,9 @@ async def test_a_task_for_each_tick_and_none_before_its_time(broker: Store, cloc
     assert await count(broker) == 2
     [event, _] = await broker.fires("x", Page())
     assert event.at == HOUR + 120
+    [info] = await broker.find([TaskRef("default", event.task_id)])
+    assert info is not None
+    assert info.headers == {"asynqio-schedule": "x", "asynqio-tick": f"{HOUR + 120:.0f}"}
     assert {info.id for info in await broker.tasks(Where("default", TaskState.PENDING), Page())} >= {
         event.task_id
     }

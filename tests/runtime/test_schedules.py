@@ -301,7 +301,7 @@ async def test_an_operator_pauses_resumes_and_triggers(url: str) -> None:
                 "tick",
                 b"\xff",
                 60,
-                {"a": "b"},
+                {"a": "b", "asynqio-schedule": "x"},
             )
             assert [event.task_id for event in await inspector.fires("x")] == [info.id]
             assert (await inspector.schedule("x")).prev_at is None, "its ticks go on as ever"
@@ -319,21 +319,25 @@ async def test_an_operator_pauses_resumes_and_triggers(url: str) -> None:
 
 async def test_a_trigger_is_an_enqueue_like_any_other() -> None:
     entries = [ScheduleEntry("@yearly", TASK, name="x", unique=60, process_in=600, deadline=4e9)]
-    async with open_broker("memory://") as store, Inspector(store) as inspector:
-        async with Scheduler(store, entries=entries):
-            info = await inspector.trigger("x")
-            assert info.state is TaskState.PENDING, "now"
-            with pytest.raises(DuplicateTask):
-                await inspector.trigger("x")
-            assert len(await inspector.fires("x")) == 1
+    async with open_broker("memory://") as store, Scheduler(store, entries=entries):
+        inspector = Inspector(store)
+        info = await inspector.trigger("x")
+        assert info.state is TaskState.PENDING, "now"
+        with pytest.raises(DuplicateTask):
+            await inspector.trigger("x")
+        assert len(await inspector.fires("x")) == 1
 
 
 async def test_each_schedule_is_listed_once_however_many_schedulers_serve_it(url: str) -> None:
     entries = [named("a"), named("b")]
-    async with open_broker(url) as store, Inspector(store) as inspector:
-        async with Scheduler(store, entries=entries), Scheduler(store, entries=entries[:1]):
-            assert len(await inspector.schedulers()) == 2
-            assert [card.id for card in await inspector.schedules()] == ["a", "b"]
+    async with (
+        open_broker(url) as store,
+        Scheduler(store, entries=entries),
+        Scheduler(store, entries=entries[:1]),
+    ):
+        inspector = Inspector(store)
+        assert len(await inspector.schedulers()) == 2
+        assert [card.id for card in await inspector.schedules()] == ["a", "b"]
 
 
 async def test_schedules_of_go_cannot_be_told_to_pause() -> None:

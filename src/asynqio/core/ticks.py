@@ -8,6 +8,10 @@ import msgspec
 
 from asynqio.core.task import Entry
 
+#: Headers of a task that a schedule has put in: the id of the schedule, and the tick in epoch seconds. One that
+#: was triggered by hand has no tick.
+SCHEDULE_HEADER, TICK_HEADER = "asynqio-schedule", "asynqio-tick"
+
 
 class Fire(msgspec.Struct, frozen=True):
     """A schedule of the queue of `entry` wants this task for this tick."""

@@ -13,7 +13,7 @@ from asynqio.core.options import TaskOptions, merge
 from asynqio.core.schedule import Schedule
 from asynqio.core.schedule_entry import ScheduleEntry
 from asynqio.core.task import DEFAULT_MAX_PAYLOAD, Entry, make_entry
-from asynqio.core.ticks import Standing
+from asynqio.core.ticks import SCHEDULE_HEADER, TICK_HEADER, Standing
 
 
 @dataclass(frozen=True)
@@ -40,20 +40,23 @@ class Plan:
         self.zone = entry.zone or terms.zone
         self.schedule: Schedule = parse_schedule(entry.spec, self.zone)
         self.options = merge(terms.defaults or {}, entry.options)
-        first = self.task(broker.clock.now())
+        now = broker.clock.now()
+        self.id = entry.id
+        first = self.task(now, now)
         broker.check(first)
         self.queue = first.message.queue
-        self.id = entry.id
         self.texts = option_texts(self.options)
         #: Ticks up to then are none of our business any more.
         self.done_until = 0.0
-        self.next_at = self.schedule.next(broker.clock.now(), aligned=True)
+        self.next_at = self.schedule.next(now, aligned=True)
         self.prev_at: float | None = None
         self.paused = False
 
-    def task(self, now: float) -> Entry:
+    def task(self, tick: float, now: float) -> Entry:
         """The task of one tick. Raises InvalidTask."""
-        return make_entry(self.entry.task, self.options, now, max_payload=self.terms.max_payload)
+        headers = {SCHEDULE_HEADER: self.id, TICK_HEADER: f"{tick:.0f}"}
+        options = merge(self.options, {"headers": headers})
+        return make_entry(self.entry.task, options, now, max_payload=self.terms.max_payload)
 
     def learn(self, standing: Standing, now: float) -> None:
         """Go on from where the store says that it is. What is known since a moment to come (somebody's clock was

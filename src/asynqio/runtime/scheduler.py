@@ -224,7 +224,7 @@ class Ticker(Service):
         wanted: list[tuple[Plan, Fire]] = []
         for plan, ticks in decided:
             for tick in ticks.ticks:
-                if (entry := await self._entry(plan, now)) is not None:
+                if (entry := await self._entry(plan, tick, now)) is not None:
                     wanted.append((plan, Fire(plan.id, tick, entry)))
         answers = await self._broker.fire([fire for _, fire in wanted]) if wanted else []
         for plan, _ in decided:
@@ -243,11 +243,11 @@ class Ticker(Service):
         except BrokerError as error:
             log.warning("the events of %d schedules could not be recorded: %s", len(events), error)
 
-    async def _entry(self, plan: Plan, now: float) -> Entry | None:
+    async def _entry(self, plan: Plan, tick: float, now: float) -> Entry | None:
         """The task of a tick; None if it cannot be one any more, such as one whose deadline is over."""
         await self._call(self._hooks.pre, plan.entry.task, plan.options)
         try:
-            return plan.task(now)
+            return plan.task(tick, now)
         except EnqueueError as error:
             log.error("schedule %r cannot put its task in: %s", plan.id, error)
             await self._call(self._hooks.post, plan.id, error)

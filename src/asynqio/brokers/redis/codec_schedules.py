@@ -34,11 +34,10 @@ def encode_schedule(card: ScheduleCard) -> bytes:
 
 def decode_scheduler(id: str, entries: list[bytes]) -> SchedulerCard:
     """The card of a scheduler that only left Go's messages, newest first. Raises CorruptMessage."""
-    host, _, rest = id.partition(":")
-    pid = rest.partition(":")[0]
+    host, pid, _ = f"::{id}".rsplit(":", 2)
     return SchedulerCard(
         id,
-        host,
+        host.removeprefix("::"),
         int(pid) if pid.isdigit() else 0,
         started_at=0.0,
         entries=[_decode_schedule(data) for data in reversed(entries)],
