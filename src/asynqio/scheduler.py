@@ -102,7 +102,7 @@ class Scheduler:
     async def unregister(self, id: str) -> None:
         """Remove an entry. Raises EntryNotFound."""
         if self._ticker is not None:
-            self._ticker.drop([id])
+            await self._ticker.drop([id])
             return
         left = [entry for entry in self._entries if entry.id != id]
         if len(left) == len(self._entries):

@@ -349,13 +349,11 @@ async def test_a_change_is_visible_at_once(memory: Store) -> None:
     [plan] = await one.plan([every(name="y")])
     assert isinstance(plan, Plan)
     await one.serve([plan])
-    await one.once()
     assert [entry.id for entry in (await memory.schedulers())[0].entries] == ["x", "y"]
-    one.drop(["x"])
-    await one.once()
+    await one.drop(["x"])
     assert [entry.id for entry in (await memory.schedulers())[0].entries] == ["y"]
     with pytest.raises(EntryNotFound):
-        one.drop(["x"])
+        await one.drop(["x"])
 
 
 async def test_b22_what_nobody_serves_any_more_is_forgotten_in_the_end(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
-from asynqio import ConfigError, Inspector, ScheduleCard, parse_schedule, upcoming
+from asynqio import ConfigError, Inspector, InvalidSchedule, ScheduleCard, parse_schedule, upcoming
 from asynqio.cli.target import find_app
 from asynqio.cli.terminal import facts, hint, show, table
 from asynqio.cli.terminal import run as run_loop
@@ -87,7 +87,10 @@ def reset(broker: str | None, id: str, *, as_json: bool) -> None:
 
 def following(broker: str | None, what: str, count: int, zone: str, *, as_json: bool) -> None:
     if " " in what.strip() or what.startswith("@"):
-        schedule = parse_schedule(what, zone)
+        try:
+            schedule = parse_schedule(what, zone)
+        except InvalidSchedule as error:
+            raise ConfigError([str(error)]) from None
         times = upcoming(schedule, datetime.now(UTC).timestamp(), count, aligned=True)
     else:
 

@@ -68,7 +68,8 @@ class SourceReader(Service):
         new = [plan for plan in plans if self._served.get(plan.id) != plan.entry]
         if new:
             await self._ticker.serve(new)
-        self._ticker.drop(self._served.keys() - {plan.id for plan in plans})
+        if gone := self._served.keys() - {plan.id for plan in plans}:
+            await self._ticker.drop(gone)
         self._served = {plan.id: plan.entry for plan in plans}
 
     def _is_free(self, plan: Plan, plans: list[Plan]) -> bool:

@@ -71,6 +71,7 @@ class Ticker(Service):
         self.id = f"{self._host}:{os.getpid()}:{uuid.uuid4()}"
         self._started_at = broker.clock.now()
         self._beat_at = self._meet_at = 0.0
+        self._shown = False
         self._warned: set[str] = set()
 
     # --- entries ----------------------------------------------------------------------------------
@@ -90,15 +91,15 @@ class Ticker(Service):
         """From now on. One of the same id is replaced, and goes on from where it was. Raises BrokerError."""
         await self._meet(plans)
         self._plans.update((plan.id, plan) for plan in plans)
-        self._wake()
+        await self._show()
 
-    def drop(self, ids: Iterable[str]) -> None:
+    async def drop(self, ids: Iterable[str]) -> None:
         """Serve these no longer. Raises EntryNotFound."""
         for id in ids:
             if id not in self._plans:
                 raise EntryNotFound(id)
             del self._plans[id]
-        self._wake()
+        await self._show()
 
     def serves(self, id: str) -> bool:
         return id in self._plans
@@ -108,16 +109,22 @@ class Ticker(Service):
         entries = [plan.card() for plan in self._plans.values()]
         return SchedulerCard(self.id, self._host, os.getpid(), self._started_at, entries)
 
-    def _wake(self) -> None:
-        self._beat_at = 0.0
+    async def _show(self) -> None:
+        """Something has changed: the loop looks for its next tick, and everybody sees it."""
         self._changed.set()
+        if self._shown:
+            self._beat_at = 0.0  # if this one fails, the loop tries again
+            with contextlib.suppress(BrokerError):
+                await self._beat()
 
     # --- the loop ---------------------------------------------------------------------------------
 
     async def open(self) -> None:
         await self._beat()
+        self._shown = True
 
     async def close(self) -> None:
+        self._shown = False
         try:
             await self._broker.leave(self.card())
         except BrokerError as error:
