@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from asynqio.core.cards import DayStats as DayStats
     from asynqio.core.cards import GroupStats as GroupStats
     from asynqio.core.cards import QueueStats as QueueStats
+    from asynqio.core.cards import ScheduleCard as ScheduleCard
+    from asynqio.core.cards import SchedulerCard as SchedulerCard
     from asynqio.core.cards import ServerCard as ServerCard
     from asynqio.core.cards import WorkerCard as WorkerCard
+    from asynqio.core.cron import parse_schedule as parse_schedule
     from asynqio.core.explanation import Explanation as Explanation
     from asynqio.core.follow import ProgressChange as ProgressChange
     from asynqio.core.follow import StateChange as StateChange
@@ -43,7 +46,10 @@ if TYPE_CHECKING:
     from asynqio.core.retry import FixedRetry as FixedRetry
     from asynqio.core.retry import GoRetry as GoRetry
     from asynqio.core.retry import RetryByException as RetryByException
+    from asynqio.core.schedule import upcoming as upcoming
+    from asynqio.core.schedule_entry import ScheduleEntry as ScheduleEntry
     from asynqio.core.task import Task as Task
+    from asynqio.core.ticks import FireEvent as FireEvent
     from asynqio.errors import AsynqioError as AsynqioError
     from asynqio.errors import BadPayload as BadPayload
     from asynqio.errors import BrokerError as BrokerError
@@ -51,7 +57,9 @@ if TYPE_CHECKING:
     from asynqio.errors import ConfigError as ConfigError
     from asynqio.errors import DuplicateTask as DuplicateTask
     from asynqio.errors import EnqueueError as EnqueueError
+    from asynqio.errors import EntryNotFound as EntryNotFound
     from asynqio.errors import HandlerNotFound as HandlerNotFound
+    from asynqio.errors import InvalidSchedule as InvalidSchedule
     from asynqio.errors import InvalidTask as InvalidTask
     from asynqio.errors import NotFound as NotFound
     from asynqio.errors import QueueNotFound as QueueNotFound
@@ -74,6 +82,7 @@ if TYPE_CHECKING:
     from asynqio.runtime.context import TaskContext as TaskContext
     from asynqio.runtime.context import current as current
     from asynqio.runtime.settings import ServerConfig as ServerConfig
+    from asynqio.scheduler import Scheduler as Scheduler
     from asynqio.server import Server as Server
 
 _HOMES = {
@@ -83,15 +92,27 @@ _HOMES = {
     "client": ["Client"],
     "config": ["Setting", "parse_queues"],
     "core.attempts": ["AttemptOutcome", "AttemptRecord", "LogLine"],
-    "core.cards": ["DayStats", "GroupStats", "QueueStats", "ServerCard", "WorkerCard"],
     "core.explanation": ["Explanation"],
     "core.follow": ["ProgressChange", "StateChange", "TaskEvent"],
+    "core.cards": [
+        "DayStats",
+        "GroupStats",
+        "QueueStats",
+        "ScheduleCard",
+        "SchedulerCard",
+        "ServerCard",
+        "WorkerCard",
+    ],
+    "core.cron": ["parse_schedule"],
     "core.groups": ["GroupRule"],
     "core.lifecycle": ["Action", "UnknownTask"],
     "core.message": ["TaskInfo", "TaskMessage", "TaskState"],
     "core.retry": ["ExponentialRetry", "FixedRetry", "GoRetry", "RetryByException"],
     "core.options": ["TaskOptions"],
+    "core.schedule": ["upcoming"],
+    "core.schedule_entry": ["ScheduleEntry"],
     "core.task": ["Task"],
+    "core.ticks": ["FireEvent"],
     "errors": [
         "AsynqioError",
         "BadPayload",
@@ -100,7 +121,9 @@ _HOMES = {
         "ConfigError",
         "DuplicateTask",
         "EnqueueError",
+        "EntryNotFound",
         "HandlerNotFound",
+        "InvalidSchedule",
         "InvalidTask",
         "NotFound",
         "QueueNotFound",
@@ -121,6 +144,7 @@ _HOMES = {
     "mux": ["Mux", "Next"],
     "runtime.context": ["TaskContext", "current"],
     "runtime.settings": ["ServerConfig"],
+    "scheduler": ["Scheduler"],
     "server": ["Server"],
 }
 _HOME_OF = {name: f"asynqio.{home}" for home, names in _HOMES.items() for name in names}

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from random import Random
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
+from asynqio.app_schedules import AppSchedules
 from asynqio.brokers import open_broker
 from asynqio.brokers.base import Store
 from asynqio.client import Client
@@ -15,6 +16,7 @@ from asynqio.config import broker_url
 from asynqio.core.message import TaskInfo
 from asynqio.core.options import TaskDefaults, TaskOptions, merge
 from asynqio.core.retry import ExponentialRetry, FixedRetry, GoRetry, RetryLike, as_policy
+from asynqio.core.schedule_entry import ScheduleEntry
 from asynqio.core.task import DEFAULT_MAX_PAYLOAD, Task
 from asynqio.errors import BrokerUnavailable, ConfigError, EnqueueError
 from asynqio.function import TaskFunction, module_name
@@ -37,7 +39,7 @@ A = TypeVar("A", bound=Aggregate)
 E = TypeVar("E", bound=OnError)
 
 
-class App:
+class App(AppSchedules):
     """The tasks of one application.
 
         app = App("sqlite:///tasks.db")
@@ -73,6 +75,7 @@ class App:
         self._max_payload = max_payload
         self._defaults = merge(defaults)
         self._functions: dict[str, TaskFunction[Any, Any, Any]] = {}
+        self._schedules: list[ScheduleEntry] = []
         self.aggregate_hook: Aggregate | None = None
         self.error_hook: OnError | None = None
         self._client: Client | None = None
@@ -313,15 +316,23 @@ class App:
         """A server in this process, until the end of the `async with` block: for tests, scripts and web
         applications that do their own background work. Signals are left alone."""
         await self.open()
-        async with self.server(**options).running(self.mux) as server:
+        server = self.server(**options)
+        async with self._scheduling(server.config.scheduler), server.running(self.mux):
             yield server
 
     async def run_worker(
         self, *, config: ServerConfig | None = None, **options: Unpack[ServerOptions]
     ) -> None:
-        """Work until SIGTERM or SIGINT. What `asynqio worker` runs."""
+        """Work, and fire the schedules, until SIGTERM or SIGINT. What `asynqio worker` runs."""
         async with self:
-            await self.server(config=config, **options).run(self.mux)
+            server = self.server(config=config, **options)
+            async with self._scheduling(server.config.scheduler):
+                await server.run(self.mux)
+
+    async def run_scheduler(self) -> None:
+        """Fire the schedules until SIGTERM or SIGINT. What `asynqio cron serve` runs."""
+        async with self:
+            await self.scheduler().run()
 
     @property
     def testing(self) -> AppTesting:

@@ -13,7 +13,8 @@
     │  └─ TaskIdConflict         the id is taken
     ├─ NotFound                  (also LookupError)
     │  ├─ QueueNotFound
-    │  └─ TaskNotFound
+    │  ├─ TaskNotFound
+    │  └─ EntryNotFound          a scheduler has no such entry
     ├─ WrongState                not allowed now: the task is active or already there, the queue not empty
     ├─ ResultError               there is no result to give
     │  ├─ ResultNotKept          the task has no retention
@@ -168,6 +169,14 @@ class TaskNotFound(NotFound):
             "or ended without a retention that would keep it"
         )
         self.queue, self.id = queue, id
+
+
+class EntryNotFound(NotFound):
+    """No scheduler that is there has this entry."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(f"there is no schedule entry {id!r}: it was removed, or no scheduler serves it now")
+        self.id = id
 
 
 class WrongState(AsynqioError):

@@ -15,9 +15,10 @@ from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
 from asynqio.errors import TaskNotFound, WrongState
 from asynqio.evidence import facts_about, queues_with
+from asynqio.inspector_schedules import ScheduleInspector
 
 
-class Inspector:
+class Inspector(ScheduleInspector):
     """For people and for tools. Raises QueueNotFound where a queue is named that does not exist."""
 
     def __init__(self, broker: str | Store | None = None) -> None:

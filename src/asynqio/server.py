@@ -53,6 +53,7 @@ class ServerOptions(TypedDict, total=False):
     group_max_delay: float
     group_max_size: int
     capture_logs: bool
+    scheduler: bool
     health_interval: float
     metrics_port: int
     metrics_host: str

@@ -28,6 +28,7 @@ from asynqio.core.options import TaskOptions
 from asynqio.core.task import DEFAULT_MAX_PAYLOAD, Task
 from asynqio.errors import EnqueueError
 from asynqio.portal import Portal, refuse_loop
+from asynqio.sync_schedules import ScheduleInspector
 
 T = TypeVar("T")
 
@@ -121,7 +122,7 @@ class Client(_Facade):
         return self._through.call(self.client.wait, id, queue=queue, timeout=timeout)
 
     def follow(self, id: str | TaskInfo, *, queue: str = "default") -> Iterator[TaskEvent]:
-        return self._through.iterate(self._client.follow(id, queue=queue))
+        return self._through.iterate(self.client.follow(id, queue=queue))
 
     def cancel(self, id: str | TaskInfo, *, queue: str = "default") -> None:
         self._through.call(self.client.cancel, id, queue=queue)
@@ -130,12 +131,16 @@ class Client(_Facade):
         return self._through.call(self.client.delete, ids, queue=queue)
 
 
-class Inspector(_Facade):
+class Inspector(_Facade, ScheduleInspector):
     """asynqio.Inspector, blocking."""
 
     def __init__(self, broker: str | Store | None = None) -> None:
         super().__init__(broker)
         self._inspector = _inspector.Inspector(self.broker)
+
+    @property
+    def _schedules(self) -> _inspector.Inspector:
+        return self._inspector
 
     def queues(self) -> list[QueueStats]:
         return self._through.call(self._inspector.queues)

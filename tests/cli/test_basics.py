@@ -32,6 +32,7 @@ Commands:
   explain  Say what happened to a task, why it is where it is, and what...
   demo     See it work: a worker and a stream of realistic tasks, live.
   config   Look at the configuration.
+  cron     Look at schedules, and act on them.
 """
 
 

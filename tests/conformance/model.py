@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from asynqio.brokers.base import Admission, Claimed, Moved, Note
+from asynqio.brokers.base import Admission, Claimed, Fired, Moved, Note
 from asynqio.core.attempts import RUNS_KEPT, AttemptRecord
 from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupRule
 from asynqio.core.lifecycle import Action, Lease, Settlement
 from asynqio.core.message import TaskInfo, TaskMessage, TaskRef, TaskState
 from asynqio.core.task import Entry
+from asynqio.core.ticks import Fire, FireEvent, Standing
 from asynqio.core.unique import unique_key
 
 S = TaskState
@@ -73,6 +74,7 @@ class Queue:
     active: list[str] = field(default_factory=list)
     locks: dict[str, tuple[str, float]] = field(default_factory=dict)
     batches: dict[str, Batch] = field(default_factory=dict)
+    schedules: dict[str, Standing] = field(default_factory=dict)
     days: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
 
 
@@ -83,6 +85,7 @@ class Model:
         self.now = now
         self.queues: dict[str, Queue] = {}
         self.leases_given = 0
+        self.fires: defaultdict[str, list[FireEvent]] = defaultdict(list)
 
     # --- helpers ----------------------------------------------------------------------------------
 
@@ -262,6 +265,38 @@ class Model:
             for id in queue.batches.pop(batch.id).ids:
                 self.remove(queue, queue.tasks[id])
         return answer
+
+    # --- schedules --------------------------------------------------------------------------------
+
+    def standing(self, queue: str, id: str) -> Standing:
+        return self.queues.get(queue, Queue()).schedules.get(id, Standing(since=self.now, met_at=self.now))
+
+    def meet(self, queue: str, id: str) -> Standing:
+        met = self.queue(queue).schedules[id] = self.standing(queue, id)._replace(met_at=self.now)
+        return met
+
+    def fire(self, one: Fire) -> Fired:
+        name = one.entry.message.queue
+        standing = self.standing(name, one.schedule_id)
+        if standing.paused or (standing.last is not None and standing.last >= one.tick):
+            return Fired(None, standing.paused)
+        self.queue(name).schedules[one.schedule_id] = standing._replace(last=one.tick)
+        return Fired(self.admit(one.entry))
+
+    def hold(self, queue: str, id: str, paused: bool) -> bool:
+        standing = self.standing(queue, id)
+        if standing.paused is paused:
+            return False
+        since = standing.since if paused else self.now
+        self.queue(queue).schedules[id] = standing._replace(paused=paused, since=since)
+        return True
+
+    def forget(self, queue: str, ids: Sequence[str], before: float) -> int:
+        known = self.queues.get(queue, Queue()).schedules
+        gone = [id for id in ids if id in known and known[id].met_at <= before]
+        for id in gone:
+            del known[id]
+        return len(gone)
 
     # --- operators --------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 
 from asynqio.brokers.base import Admission, Moved, Note, Page, Where
 from asynqio.core.attempts import AttemptRecord, LogLine
-from asynqio.core.cards import ServerCard
+from asynqio.core.cards import SchedulerCard, ServerCard
 from asynqio.core.groups import GroupBatch, GroupRule
 from asynqio.core.lifecycle import (
     Aborted,
@@ -45,6 +45,7 @@ from asynqio.core.message import TaskRef, TaskState
 from asynqio.core.recording import recorded
 from asynqio.core.retry import FixedRetry
 from asynqio.core.task import Entry
+from asynqio.core.ticks import Fire, FireEvent
 from asynqio.core.unique import unique_key
 from asynqio.errors import (
     BadPayload,
@@ -80,6 +81,7 @@ several_queues = st.permutations(QUEUES).flatmap(
 limits = st.integers(1, 5)
 some_ids = st.sampled_from(["a", "b", "c", "d"])
 spans = st.sampled_from([1.0, 5.0, 30.0])
+schedule_ids = st.sampled_from(["hourly", "daily {x}", "last:"])
 outcomes: st.SearchStrategy[Outcome] = st.sampled_from(
     [
         Succeeded(),
@@ -148,6 +150,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.batches: list[GroupBatch] = []
         self.known: set[TaskRef] = set()
         self.servers: dict[str, tuple[ServerCard, float]] = {}
+        self.schedulers: dict[str, tuple[SchedulerCard, float]] = {}
         self.fresh = itertools.count()
 
     def run(self, call: Awaitable[T]) -> T:
@@ -372,6 +375,54 @@ class StoreMachine(RuleBasedStateMachine):
         self.known.add(merged.message.ref)
         assert self.run(self.broker.merge_group(batch, merged)) == self.model.merge(batch, merged)
 
+    # --- schedules --------------------------------------------------------------------------------
+
+    @operation(weight=4, count=st.integers(1, 4))
+    def fire(self, data: st.DataObject, count: int) -> None:
+        fires = []
+        for _ in range(count):
+            late = data.draw(st.sampled_from([0.0, 0.0, 1.0, 60.0, -3600.0]), "how late")
+            one = self.an_entry(data, data.draw(queue_names, "queue"))
+            fires.append(Fire(data.draw(schedule_ids, "schedule"), self.clock.now() // 1 - late, one))
+        self.known |= {one.entry.message.ref for one in fires}
+        assert self.run(self.broker.fire(fires)) == [self.model.fire(one) for one in fires]
+
+    @operation(queue=queue_names, ids=st.lists(schedule_ids, max_size=3))
+    def meet(self, queue: str, ids: list[str]) -> None:
+        answers = self.run(self.broker.meet(queue, ids))
+        self.model.queue(queue)
+        assert answers == [self.model.meet(queue, id) for id in ids]
+
+    @operation(weight=2, queue=queue_names, id=schedule_ids, paused=st.booleans())
+    def hold(self, queue: str, id: str, paused: bool) -> None:
+        assert self.run(self.broker.hold(queue, id, paused)) is self.model.hold(queue, id, paused)
+
+    @operation(
+        queue=queue_names,
+        ids=st.lists(schedule_ids, max_size=3, unique=True),
+        ago=st.sampled_from([0.0, 60.0, -1e9]),
+    )
+    def forget(self, queue: str, ids: list[str], ago: float) -> None:
+        before = self.clock.now() - ago
+        assert self.run(self.broker.forget(queue, ids, before)) == self.model.forget(queue, ids, before)
+
+    @operation(id=schedule_ids, count=st.integers(0, 3))
+    def record(self, id: str, count: int) -> None:
+        events = [FireEvent(id, f"fresh-{next(self.fresh):06}", self.clock.now()) for _ in range(count)]
+        self.run(self.broker.record(events))
+        self.model.fires[id] += events
+        assert self.run(self.broker.fires(id, ALL)) == self.model.fires[id][::-1]
+
+    @operation(id=st.sampled_from(["h:1:one", "h:1:two"]), ttl=spans, there=st.booleans())
+    def a_scheduler_shows_itself_or_leaves(self, id: str, ttl: float, there: bool) -> None:
+        one = SchedulerCard(id, "h", 1, self.clock.now())
+        if there:
+            self.run(self.broker.beat(one, ttl))
+            self.schedulers[id] = (one, self.clock.now() + ttl)
+        else:
+            self.run(self.broker.leave(one))
+            self.schedulers.pop(id, None)
+
     # --- who is there -----------------------------------------------------------------------------
 
     @operation(id=st.sampled_from(["one", "two"]), processed=st.integers(0, 9), ttl=spans)
@@ -497,6 +548,7 @@ class StoreMachine(RuleBasedStateMachine):
         locks = [self.model.locked(queue, unique_key(name, "work", payload)) for payload in LOCKABLE]
         expected = [Admission.DUPLICATE if held else Admission.ID_CONFLICT for held in locks]
         assert answers == (expected if queue.tasks else [])
+        assert await self.broker.standings(name) == queue.schedules
 
     async def try_locks(self, name: str, queue: Queue) -> list[Admission]:
         """Tried with an id that is taken: a held lock answers DUPLICATE, a free one ID_CONFLICT."""
@@ -519,6 +571,8 @@ class StoreMachine(RuleBasedStateMachine):
     async def compare_servers(self) -> None:
         alive = {one.id: one for one, until in self.servers.values() if until > self.clock.now()}
         assert {one.id: one for one in await self.broker.servers()} == alive
+        serving = {one.id: one for one, until in self.schedulers.values() if until > self.clock.now()}
+        assert {one.id: one for one in await self.broker.schedulers()} == serving
 
 
 @pytest.mark.timeout(0 if EXAMPLES else 120)

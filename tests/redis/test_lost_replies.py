@@ -10,10 +10,11 @@ import pytest
 from benchmarks.proxy import DelayingProxy
 
 from asynqio.brokers import open_broker
-from asynqio.brokers.base import Admission, Store
+from asynqio.brokers.base import Admission, Fired, Store
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.core.groups import GroupRule
 from asynqio.core.message import TaskState
+from asynqio.core.ticks import Fire
 from asynqio.errors import BrokerUnavailable
 from tests.builders import aborted, archived, entry, failed, settlement
 from tests.conformance.looks import ids, locked, look, put, see, state_of, take
@@ -206,3 +207,24 @@ async def test_an_enqueue_that_cannot_be_begun_leaves_nothing_behind(proxy: Dela
         with pytest.raises(BrokerUnavailable):
             await broker.enqueue([entry("a")])
         gc.collect()  # a coroutine that was never awaited is a warning now, and warnings are errors
+
+
+async def test_a_tick_that_was_taken_is_not_taken_by_somebody_else(
+    broker: Store, proxy: DelayingProxy
+) -> None:
+    await known(broker)
+    await put(broker, entry("b", unique=60))
+    await lose_the_reply(proxy, "fire")
+    fires = [
+        Fire("one", 60, entry("a1")),
+        Fire("one", 120, entry("a2")),
+        Fire("two", 60, entry("c", unique=60)),
+    ]
+    assert await broker.fire(fires) == [
+        Fired(Admission.ACCEPTED),
+        Fired(Admission.ACCEPTED),
+        Fired(Admission.DUPLICATE),
+    ]
+    assert await lost_one(proxy)
+    assert await ids(broker, TaskState.PENDING) == ["b", "a1", "a2"]
+    assert await broker.fire(fires) == [Fired(None)] * 3

@@ -30,6 +30,12 @@ Rules every broker keeps; `tests/conformance` is these sentences as tests:
 16. `settle` keeps the record of the attempt (`Settlement.record`) with a task that stays, in the same step, and
     numbers it; the youngest `RUNS_KEPT` remain, whatever operators do with the task, and go when it goes. What a
     running attempt has left of itself (`Note.live`) goes with its lease.
+17. `fire` takes each tick of a schedule once, whoever asks: in one step, a tick that is not later than the last
+    one taken is refused, or it is taken and its entry goes in as `enqueue` would have it; one that is refused as a
+    duplicate or for its id takes the tick all the same. A paused schedule refuses all and takes none. What is
+    known of a schedule belongs to the queue of its entry, and goes with it.
+18. `record` keeps the last `FIRES_KEPT` events of a schedule, newest first; `FIRES_AGE` after the newest all of
+    them are gone.
 """
 
 from __future__ import annotations
@@ -43,11 +49,12 @@ import msgspec
 from asynqio.brokers.signals import Topic, Watch
 from asynqio.clock import Clock
 from asynqio.core.attempts import AttemptRecord
-from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
+from asynqio.core.cards import DayStats, GroupStats, QueueStats, SchedulerCard, ServerCard
 from asynqio.core.groups import GroupBatch, GroupRule
 from asynqio.core.lifecycle import Action, Lease, Settlement
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.task import Entry
+from asynqio.core.ticks import Fire, FireEvent, Standing
 from asynqio.core.unique import LockHolder
 
 #: The type under which an undecodable task is shown; its payload are the bytes found.
@@ -59,6 +66,9 @@ ARCHIVE_AGE = 90 * 86_400.0
 SAMPLE = 20
 #: Seconds that daily figures are kept.
 STATS_AGE = 90 * 86_400.0
+#: Events kept per schedule (Go: 1,000), and for how many seconds after the last of them.
+FIRES_KEPT = 1_000
+FIRES_AGE = 90 * 86_400.0
 
 
 class Admission(enum.Enum):
@@ -67,6 +77,13 @@ class Admission(enum.Enum):
     ACCEPTED = enum.auto()
     DUPLICATE = enum.auto()
     ID_CONFLICT = enum.auto()
+
+
+class Fired(NamedTuple):
+    """What became of one tick. No admission: it was taken before, or (`paused`) the schedule is paused."""
+
+    admission: Admission | None
+    paused: bool = False
 
 
 class Forwarded(NamedTuple):
@@ -230,10 +247,26 @@ class Broker(Protocol):
         """Put `merged` in the members' place. None: the batch is not ours any more, nothing was done."""
         ...
 
+    # schedules
+
+    async def meet(self, queue: str, ids: Sequence[str]) -> list[Standing]:
+        """A scheduler serves these schedules now: what is known of each. One that is new is known from now on,
+        and nothing of it is made up."""
+        ...
+
+    async def fire(self, fires: Sequence[Fire]) -> list[Fired]: ...
+    async def record(self, events: Sequence[FireEvent]) -> None:
+        """Keep what schedules have put in, for people to look at."""
+        ...
+
+    async def forget(self, queue: str, ids: Sequence[str], before: float) -> int:
+        """Drop what is known of schedules that nobody has met after `before`; how many there were."""
+        ...
+
     # who is there
 
-    async def beat(self, card: ServerCard, ttl: float) -> None: ...
-    async def leave(self, card: ServerCard) -> None: ...
+    async def beat(self, card: ServerCard | SchedulerCard, ttl: float) -> None: ...
+    async def leave(self, card: ServerCard | SchedulerCard) -> None: ...
 
     # cancellation of running tasks
 
@@ -289,6 +322,18 @@ class Inspection(Protocol):
         ...
 
     async def servers(self) -> list[ServerCard]: ...
+    async def schedulers(self) -> list[SchedulerCard]: ...
+    async def standings(self, queue: str) -> dict[str, Standing]:
+        """What is known of the schedules of a queue, by their ids; nothing when there is no such queue."""
+        ...
+
+    async def hold(self, queue: str, id: str, paused: bool) -> bool:
+        """Pause a schedule, or let it go on: its ticks meanwhile are not made up. False: it was so already."""
+        ...
+
+    async def fires(self, schedule_id: str, page: Page) -> list[FireEvent]:
+        """What a schedule has put in, newest first."""
+        ...
 
 
 @runtime_checkable

@@ -9,6 +9,8 @@ from typing import Annotated
 
 from typer import Argument, Context, Exit, Option, Typer
 
+from asynqio.cli.cron import cron
+
 # Without rich's markup: loading rich for a page of help takes longer than everything else together.
 commands = Typer(
     help="asynqio: a distributed task queue.",
@@ -19,6 +21,7 @@ commands = Typer(
 )
 config = Typer(help="Look at the configuration.", rich_markup_mode=None)
 commands.add_typer(config, name="config")
+commands.add_typer(cron, name="cron")
 
 
 class Level(StrEnum):
@@ -94,6 +97,9 @@ def worker(
     metrics_host: Annotated[
         str | None, Option(metavar="ADDRESS", help="On this address instead of 127.0.0.1.")
     ] = None,
+    no_scheduler: Annotated[
+        bool, Option("--no-scheduler", help="Leave the schedules of the App to others.")
+    ] = False,
     config: ConfigFile = None,
     log_level: Annotated[Level, Option(case_sensitive=False, help="How much is logged.")] = Level.INFO,
     reload: Annotated[bool, Option("--reload", help="Start again whenever a .py file changes.")] = False,
@@ -116,6 +122,7 @@ def worker(
         "unknown_tasks": unknown_tasks,
         "metrics_port": metrics_port,
         "metrics_host": metrics_host,
+        "scheduler": False if no_scheduler else None,
     }
     given = {name: value for name, value in settings.items() if value is not None}
     raise Exit(run(Order(target, broker, given, config, log_level.value), processes=processes, reload=reload))

@@ -56,6 +56,36 @@ class ServerCard(msgspec.Struct, frozen=True):
         return None if self.types is None else any(type.startswith(pattern) for pattern in self.types)
 
 
+class ScheduleCard(msgspec.Struct, frozen=True):
+    """One entry of a scheduler: its spec, its task, and when it fires."""
+
+    id: str
+    spec: str
+    #: The time zone in which the spec is read; empty where nobody says (Go tells only what stands in the spec).
+    zone: str
+    queue: str
+    type: str
+    payload: bytes | None = None
+    #: The options of its tasks as Go's tools show them: `Queue("low")`, `Timeout(1m30s)`.
+    options: list[str] = []
+    #: What becomes of ticks at which no scheduler was there: "skip", "once", or how many of the last are made up.
+    missed: str | int = "skip"
+    #: The next tick, and the last one that was taken; None: there is none.
+    next_at: float | None = None
+    prev_at: float | None = None
+    paused: bool = False
+
+
+class SchedulerCard(msgspec.Struct, frozen=True):
+    """One scheduler, as it presents itself at every heartbeat."""
+
+    id: str
+    host: str
+    pid: int
+    started_at: float
+    entries: list[ScheduleCard] = []
+
+
 class QueueStats(msgspec.Struct, frozen=True):
     """The figures of one queue at one moment."""
 

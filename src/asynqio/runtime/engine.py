@@ -18,8 +18,8 @@ from asynqio.errors import BrokerUnavailable
 from asynqio.runtime.aggregator import Aggregate, Aggregator
 from asynqio.runtime.attempt import Attempt
 from asynqio.runtime.canceller import Canceller
-from asynqio.runtime.events import Events, Vitals
 from asynqio.runtime.capture import Capture
+from asynqio.runtime.events import Events, Vitals
 from asynqio.runtime.fetcher import Fetcher
 from asynqio.runtime.forwarder import Forwarder
 from asynqio.runtime.health import Health

@@ -56,6 +56,8 @@ class ServerConfig:
     group_max_size: int = 0
     #: Keep what handlers write with `logging` in the records of their attempts.
     capture_logs: bool = False
+    #: Whether a worker of an App fires the schedules of the App as well.
+    scheduler: bool = True
     #: How often the health check function is called, if there is one.
     health_interval: float = 15.0
     #: Where Prometheus finds the metrics of the server; port 0: nowhere. They are open to whoever reaches them.

@@ -11,11 +11,12 @@ from asynqio.brokers import signals
 from asynqio.brokers.base import Admission, Claimed, Expired, Forwarded, Note, Swept
 from asynqio.brokers.memory.inspect import MemoryInspection
 from asynqio.brokers.memory.queue import Queue, Record
+from asynqio.brokers.memory.schedules import MemorySchedules
 from asynqio.brokers.memory.store import MemoryStore, shared_store
 from asynqio.brokers.signals import Topic, Watch
 from asynqio.clock import Clock, SystemClock
 from asynqio.core.attempts import AttemptRecord, under_way
-from asynqio.core.cards import ServerCard
+from asynqio.core.cards import SchedulerCard, ServerCard
 from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupRule
 from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.message import TaskRef, TaskState
@@ -24,7 +25,7 @@ from asynqio.core.task import Entry
 _DUE = (TaskState.SCHEDULED, TaskState.RETRY)
 
 
-class MemoryBroker(MemoryInspection):
+class MemoryBroker(MemorySchedules, MemoryInspection):
     """A `Store` in this process. `memory://` is one of its own, `memory://name` is shared by name.
 
     Every call is one synchronous step under a lock, so a cancelled caller leaves no half state, and twins
@@ -328,13 +329,20 @@ class MemoryBroker(MemoryInspection):
 
     # --- who is there -----------------------------------------------------------------------------
 
-    async def beat(self, card: ServerCard, ttl: float) -> None:
+    async def beat(self, card: ServerCard | SchedulerCard, ttl: float) -> None:
+        until = self.clock.now() + ttl
         with self._store.lock:
-            self._store.servers[card.id] = (card, self.clock.now() + ttl)
+            if isinstance(card, SchedulerCard):
+                self._store.schedulers[card.id] = (card, until)
+            else:
+                self._store.servers[card.id] = (card, until)
 
-    async def leave(self, card: ServerCard) -> None:
+    async def leave(self, card: ServerCard | SchedulerCard) -> None:
         with self._store.lock:
-            self._store.servers.pop(card.id, None)
+            if isinstance(card, SchedulerCard):
+                self._store.schedulers.pop(card.id, None)
+            else:
+                self._store.servers.pop(card.id, None)
 
     # --- cancellation -----------------------------------------------------------------------------
 

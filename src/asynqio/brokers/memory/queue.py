@@ -19,6 +19,7 @@ from asynqio.core.groups import GroupBatch
 from asynqio.core.lifecycle import Lease
 from asynqio.core.message import TaskInfo, TaskMessage, TaskState
 from asynqio.core.task import Entry
+from asynqio.core.ticks import Standing
 
 
 class Record:
@@ -91,6 +92,7 @@ class Queue:
         self.groups: dict[str, Timeline] = {}
         self.batches: dict[str, GroupBatch] = {}
         self.locks: dict[str, tuple[str, float]] = {}
+        self.schedules: dict[str, Standing] = {}
         self.days: defaultdict[int, Day] = defaultdict(Day)
         self.total = Day()
         #: Archived tasks that were dropped because the archive is full or they were too old.

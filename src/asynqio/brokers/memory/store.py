@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from asynqio.brokers import signals
 from asynqio.brokers.memory.queue import Queue
 from asynqio.brokers.signals import Signals, Topic
-from asynqio.core.cards import ServerCard
+from asynqio.core.cards import SchedulerCard, ServerCard
 from asynqio.core.message import TaskRef
+from asynqio.core.ticks import FireEvent
 
 #: Cancellations remembered for servers that have not read them yet.
 CANCELLATIONS_KEPT = 10_000
@@ -26,6 +27,9 @@ class MemoryStore:
         self.signals = Signals()
         self.queues: dict[str, Queue] = {}
         self.servers: dict[str, tuple[ServerCard, float]] = {}
+        self.schedulers: dict[str, tuple[SchedulerCard, float]] = {}
+        #: What each schedule has put in, newest first.
+        self.fires: dict[str, deque[FireEvent]] = {}
         self.cancellations: deque[tuple[int, TaskRef]] = deque(maxlen=CANCELLATIONS_KEPT)
         self.tokens = 0
 

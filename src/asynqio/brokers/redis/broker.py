@@ -7,8 +7,19 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Self
 
-from asynqio.brokers.base import Admission, Claimed, Expired, Forwarded, Note, Swept
-from asynqio.brokers.redis import gather, history, intake, keep, presence, settle, take, times
+from asynqio.brokers.base import Admission, Claimed, Expired, Fired, Forwarded, Note, Swept
+from asynqio.brokers.redis import (
+    gather,
+    history,
+    intake,
+    keep,
+    presence,
+    schedulers,
+    schedules,
+    settle,
+    take,
+    times,
+)
 from asynqio.brokers.redis.damage import Repair
 from asynqio.brokers.redis.engine import Engine
 from asynqio.brokers.redis.inspect import RedisInspection
@@ -17,11 +28,12 @@ from asynqio.brokers.redis.settings import RedisSettings, parse
 from asynqio.brokers.signals import Topic, Watch
 from asynqio.clock import Clock, SystemClock
 from asynqio.core.attempts import AttemptRecord
-from asynqio.core.cards import ServerCard
+from asynqio.core.cards import SchedulerCard, ServerCard
 from asynqio.core.groups import GroupBatch, GroupRule
 from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.message import TaskRef
 from asynqio.core.task import Entry
+from asynqio.core.ticks import Fire, FireEvent, Standing
 from asynqio.errors import BrokerUnavailable, ServerStateError
 
 
@@ -158,13 +170,33 @@ class RedisBroker(RedisInspection):
     async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | None:
         return await gather.merge_group(self._engine, batch, merged)
 
+    # --- schedules --------------------------------------------------------------------------------
+
+    async def meet(self, queue: str, ids: Sequence[str]) -> list[Standing]:
+        return await schedules.meet(self._engine, queue, ids)
+
+    async def fire(self, fires: Sequence[Fire]) -> list[Fired]:
+        return await schedules.fire(self._engine, fires)
+
+    async def record(self, events: Sequence[FireEvent]) -> None:
+        await schedules.record(self._engine, events)
+
+    async def forget(self, queue: str, ids: Sequence[str], before: float) -> int:
+        return await schedules.forget(self._engine, queue, ids, before)
+
     # --- who is there -----------------------------------------------------------------------------
 
-    async def beat(self, card: ServerCard, ttl: float) -> None:
-        await presence.beat(self._engine, card, ttl)
+    async def beat(self, card: ServerCard | SchedulerCard, ttl: float) -> None:
+        if isinstance(card, SchedulerCard):
+            await schedulers.beat(self._engine, card, ttl)
+        else:
+            await presence.beat(self._engine, card, ttl)
 
-    async def leave(self, card: ServerCard) -> None:
-        await presence.leave(self._engine, card)
+    async def leave(self, card: ServerCard | SchedulerCard) -> None:
+        if isinstance(card, SchedulerCard):
+            await schedulers.leave(self._engine, card)
+        else:
+            await presence.leave(self._engine, card)
 
     # --- cancellation -----------------------------------------------------------------------------
 

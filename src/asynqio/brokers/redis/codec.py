@@ -64,13 +64,23 @@ _MESSAGES: dict[str, dict[str, tuple[int, Any]]] = {
         "start_time": (8, "Timestamp"),
         "deadline": (9, "Timestamp"),
     },
+    "SchedulerEntry": {
+        "id": (1, _STRING),
+        "spec": (2, _STRING),
+        "task_type": (3, _STRING),
+        "task_payload": (4, _BYTES),
+        "enqueue_options": (5, [_STRING]),
+        "next_enqueue_time": (6, "Timestamp"),
+        "prev_enqueue_time": (7, "Timestamp"),
+    },
+    "SchedulerEnqueueEvent": {"task_id": (1, _STRING), "enqueue_time": (2, "Timestamp")},
 }
 #: The one field of which we must know whether it was there: no payload and an empty one are different.
 _OPTIONAL = {("TaskMessage", "payload")}
 #: The largest number that Go can read where it has an int32.
 _INT32_MAX = 2**31 - 1
 #: Go's zero time, the year 1, in seconds of the epoch.
-_GO_ZERO = -62_135_596_800
+GO_ZERO = -62_135_596_800
 
 
 def _build() -> dict[str, Any]:
@@ -95,6 +105,9 @@ def _describe(message: descriptor_pb2.DescriptorProto, fields: dict[str, tuple[i
             field.label = _Field.LABEL_REPEATED
             field.type = _Field.TYPE_MESSAGE
             field.type_name = f".asynq.{message.name}.{entry.name}"
+        elif isinstance(kind, list):
+            field.label = _Field.LABEL_REPEATED
+            [field.type] = kind
         elif isinstance(kind, str):
             field.type = _Field.TYPE_MESSAGE
             field.type_name = f".asynq.{kind}"
@@ -106,9 +119,9 @@ def _describe(message: descriptor_pb2.DescriptorProto, fields: dict[str, tuple[i
             message.oneof_decl.add(name=f"_{name}")
 
 
-_CLASSES = _build()
+CLASSES = _build()
 _Task, _Server, _Worker, _Time = (
-    _CLASSES[name] for name in ("TaskMessage", "ServerInfo", "WorkerInfo", "Timestamp")
+    CLASSES[name] for name in ("TaskMessage", "ServerInfo", "WorkerInfo", "Timestamp")
 )
 _read_task = _Task.FromString
 
@@ -210,7 +223,7 @@ def encode_server(card: ServerCard) -> bytes:
             queues=card.queues,
             strict_priority=card.strict_priority,
             status=card.status,
-            start_time=_time(card.started_at),
+            start_time=timestamp(card.started_at),
             active_worker_count=len(card.workers),
         ).SerializeToString()
     )
@@ -227,8 +240,8 @@ def encode_worker(card: ServerCard, worker: WorkerCard) -> bytes:
             task_type=worker.type,
             task_payload=worker.payload or b"",
             queue=worker.queue,
-            start_time=_time(worker.started_at),
-            deadline=_time(worker.deadline) if worker.deadline else _Time(seconds=_GO_ZERO),
+            start_time=timestamp(worker.started_at),
+            deadline=timestamp(worker.deadline) if worker.deadline else _Time(seconds=GO_ZERO),
         ).SerializeToString()
     )
 
@@ -244,7 +257,7 @@ def decode_server(data: bytes, workers: list[bytes]) -> ServerCard:
         id=f"{read.host}:{read.pid}:{read.server_id}",
         host=read.host,
         pid=read.pid,
-        started_at=_seconds(read.start_time),
+        started_at=moment(read.start_time),
         queues=dict(read.queues),
         strict_priority=read.strict_priority,
         concurrency=read.concurrency,
@@ -254,8 +267,8 @@ def decode_server(data: bytes, workers: list[bytes]) -> ServerCard:
                 item.queue,
                 item.task_id,
                 item.task_type,
-                _seconds(item.start_time),
-                max(_seconds(item.deadline), 0.0),
+                moment(item.start_time),
+                max(moment(item.deadline), 0.0),
                 payload=item.task_payload or None,
             )
             for item in running
@@ -263,10 +276,10 @@ def decode_server(data: bytes, workers: list[bytes]) -> ServerCard:
     )
 
 
-def _time(moment: float) -> Any:
+def timestamp(moment: float) -> Any:
     seconds = math.floor(moment)
     return _Time(seconds=seconds, nanos=int((moment - seconds) * 1e9))
 
 
-def _seconds(time: Any) -> float:
+def moment(time: Any) -> float:
     return float(time.seconds) + float(time.nanos) / 1e9

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from asynqio.brokers.base import Moved, Page, Where
-from asynqio.brokers.redis import look, presence, tidy
+from asynqio.brokers.redis import look, presence, schedulers, schedules, tidy
 from asynqio.brokers.redis.engine import Engine
 from asynqio.brokers.redis.footprint import footprint
-from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
+from asynqio.core.cards import DayStats, GroupStats, QueueStats, SchedulerCard, ServerCard
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef
+from asynqio.core.ticks import FireEvent, Standing
 from asynqio.core.unique import LockHolder
 
 
@@ -62,3 +63,15 @@ class RedisInspection:
 
     async def servers(self) -> list[ServerCard]:
         return await presence.servers(self._engine)
+
+    async def schedulers(self) -> list[SchedulerCard]:
+        return await schedulers.schedulers(self._engine)
+
+    async def standings(self, queue: str) -> dict[str, Standing]:
+        return await schedules.standings(self._engine, queue)
+
+    async def hold(self, queue: str, id: str, paused: bool) -> bool:
+        return await schedules.hold(self._engine, queue, id, paused)
+
+    async def fires(self, schedule_id: str, page: Page) -> list[FireEvent]:
+        return await schedules.fires(self._engine, schedule_id, page)

@@ -14,6 +14,7 @@ QUEUES = "asynq:queues"
 #: Sorted sets of the keys below, by when they lapse.
 SERVERS = "asynq:servers"
 WORKERS = "asynq:workers"
+SCHEDULERS = "asynq:schedulers"
 #: Where Go publishes the id of a task that is to be canceled, and where we add the queue.
 CANCEL = "asynq:cancel"
 OWN_CANCEL = "asynqio:cancel"
@@ -28,6 +29,7 @@ class QueueKeys:
         "batches",
         "completed",
         "counts",
+        "cron",
         "failed",
         "groups",
         "known_groups",
@@ -61,6 +63,8 @@ class QueueKeys:
         self.batches = f"{prefix}aggregation_sets"
         #: Ours: evicted and quarantined tasks, as a hash of counters.
         self.counts = f"{prefix}asynqio:counts"
+        #: Ours: the schedules whose tasks go to this queue, and their last ticks.
+        self.cron = f"{prefix}asynqio:cron"
         #: Ours: groups that had members once, to find those that Go forgot to list.
         self.known_groups = f"{prefix}asynqio:groups"
 
@@ -105,6 +109,16 @@ def workers_key(host: str, pid: int, id: str) -> str:
     return f"asynq:workers:{{{host}:{pid}:{id}}}"
 
 
+def scheduler_key(id: str) -> str:
+    """The entries of a scheduler, for Go's inspectors."""
+    return f"asynq:schedulers:{{{id}}}"
+
+
+def history_key(schedule_id: str) -> str:
+    """What a schedule has put in."""
+    return f"asynq:scheduler_history:{schedule_id}"
+
+
 def card_key(server_key: str) -> str:
-    """Ours: the whole card of a server, in the same slot as what Go reads of it."""
+    """Ours: the whole card of a server or scheduler, in the same slot as what Go reads of it."""
     return "asynqio" + server_key.removeprefix("asynq")

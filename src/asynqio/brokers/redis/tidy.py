@@ -143,6 +143,7 @@ async def drop(engine: Engine, name: str, *, force: bool) -> None:
         queue.processed,
         queue.failed,
         queue.counts,
+        queue.cron,
         queue.known_groups,
         *(key for day in days for key in (queue.processed_on(day), queue.failed_on(day))),
     ]

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Self
 from urllib.parse import SplitResult
 
-from asynqio.brokers.base import Admission, Claimed, Expired, Forwarded, Note, Swept
+from asynqio.brokers.base import Admission, Claimed, Expired, Fired, Forwarded, Note, Swept
 from asynqio.brokers.signals import Topic, Watch
-from asynqio.brokers.sqlite import gather, intake, look, tidy, times, work
+from asynqio.brokers.sqlite import gather, intake, look, schedules, tidy, times, work
 from asynqio.brokers.sqlite.engine import Engine
 from asynqio.brokers.sqlite.inspect import SqliteInspection
 from asynqio.brokers.sqlite.settings import parse
@@ -17,11 +17,12 @@ from asynqio.brokers.sqlite.sql import QUERIES as SQL
 from asynqio.brokers.sqlite.transaction import Transaction
 from asynqio.clock import Clock, SystemClock
 from asynqio.core.attempts import AttemptRecord
-from asynqio.core.cards import ServerCard
+from asynqio.core.cards import SchedulerCard, ServerCard
 from asynqio.core.groups import GroupBatch, GroupRule
 from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.message import TaskRef
 from asynqio.core.task import Entry
+from asynqio.core.ticks import Fire, FireEvent, Standing
 
 #: Most entries taken in by one transaction, so that nobody else waits long (about 20 ms).
 ENTRIES_TOGETHER = 1_000
@@ -130,13 +131,39 @@ class SqliteBroker(SqliteInspection):
         step = partial(gather.merge_group, batch=batch, merged=merged, settings=self._engine.settings)
         return await self._engine.write(step)
 
+    # --- schedules --------------------------------------------------------------------------------
+
+    async def meet(self, queue: str, ids: Sequence[str]) -> list[Standing]:
+        return await self._engine.write(partial(schedules.meet, queue=queue, ids=tuple(ids)))
+
+    async def fire(self, fires: Sequence[Fire]) -> list[Fired]:
+        answers: list[Fired] = []
+        for start in range(0, len(fires), ENTRIES_TOGETHER):
+            some = fires[start : start + ENTRIES_TOGETHER]
+            step = partial(schedules.fire, fires=some, settings=self._engine.settings)
+            answers += await self._engine.write(step)
+        return answers
+
+    async def record(self, events: Sequence[FireEvent]) -> None:
+        await self._engine.write(partial(schedules.record, events=tuple(events)))
+
+    async def forget(self, queue: str, ids: Sequence[str], before: float) -> int:
+        step = partial(schedules.forget, queue=queue, ids=tuple(ids), before=before)
+        return await self._engine.write(step)
+
     # --- who is there -----------------------------------------------------------------------------
 
-    async def beat(self, card: ServerCard, ttl: float) -> None:
-        await self._engine.write(partial(tidy.beat, card=card, ttl=ttl))
+    async def beat(self, card: ServerCard | SchedulerCard, ttl: float) -> None:
+        if isinstance(card, SchedulerCard):
+            await self._engine.write(partial(schedules.beat, card=card, ttl=ttl))
+        else:
+            await self._engine.write(partial(tidy.beat, card=card, ttl=ttl))
 
-    async def leave(self, card: ServerCard) -> None:
-        await self._engine.write(partial(tidy.leave, card=card))
+    async def leave(self, card: ServerCard | SchedulerCard) -> None:
+        if isinstance(card, SchedulerCard):
+            await self._engine.write(partial(schedules.leave, card=card))
+        else:
+            await self._engine.write(partial(tidy.leave, card=card))
 
     # --- cancellation -----------------------------------------------------------------------------
 

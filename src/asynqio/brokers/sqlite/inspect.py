@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from asynqio.brokers.base import Moved, Page, Where
-from asynqio.brokers.sqlite import look, tidy
+from asynqio.brokers.sqlite import look, schedules, tidy
 from asynqio.brokers.sqlite.engine import Engine
 from asynqio.brokers.sqlite.footprint import footprint
-from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
+from asynqio.core.cards import DayStats, GroupStats, QueueStats, SchedulerCard, ServerCard
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef
+from asynqio.core.ticks import FireEvent, Standing
 from asynqio.core.unique import LockHolder
 
 #: Most tasks moved by one transaction of `move_all`, so that nobody else waits long.
@@ -71,3 +72,15 @@ class SqliteInspection:
 
     async def servers(self) -> list[ServerCard]:
         return await self._engine.write(tidy.servers)
+
+    async def schedulers(self) -> list[SchedulerCard]:
+        return await self._engine.write(schedules.schedulers)
+
+    async def standings(self, queue: str) -> dict[str, Standing]:
+        return await self._engine.read(partial(schedules.standings, queue=queue))
+
+    async def hold(self, queue: str, id: str, paused: bool) -> bool:
+        return await self._engine.write(partial(schedules.hold, queue=queue, id=id, paused=paused))
+
+    async def fires(self, schedule_id: str, page: Page) -> list[FireEvent]:
+        return await self._engine.read(partial(schedules.fires, schedule_id=schedule_id, page=page))

@@ -26,7 +26,7 @@ def enqueue(transaction: Transaction, entries: Sequence[Entry], settings: Settin
         transaction.run(SQL.ensure_queue, queue=queue)
     numbers = transaction.numbers(len(entries))
     answers = [admit(transaction, entry, number) for entry, number in zip(entries, numbers, strict=True)]
-    _keep_reserve(transaction, settings)
+    keep_reserve(transaction, settings)
     return answers
 
 
@@ -67,7 +67,7 @@ def admit(transaction: Transaction, entry: Entry, number: int) -> Admission:
     return Admission.ACCEPTED
 
 
-def _keep_reserve(transaction: Transaction, settings: Settings) -> None:
+def keep_reserve(transaction: Transaction, settings: Settings) -> None:
     """Refuse what would take the last of `max_bytes`: moving tasks needs room too, or a full store could not
     even be worked off."""
     if settings.max_bytes:

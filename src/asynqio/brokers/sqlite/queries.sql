@@ -375,6 +375,80 @@ DELETE FROM locks WHERE queue = :queue;
 -- Remove a queue's daily figures.
 DELETE FROM days WHERE queue = :queue;
 
+-- name: drop_schedules
+-- Forget the schedules of a queue.
+DELETE FROM schedules WHERE queue = :queue;
+
 -- name: drop_queue
 -- Remove a queue itself.
 DELETE FROM queues WHERE name = :queue;
+
+-- name: meet
+-- A scheduler serves a schedule now; one that is new is known from now on.
+INSERT INTO schedules (queue, id, since, met_at) VALUES (:queue, :id, :now, :now)
+ON CONFLICT (queue, id) DO UPDATE SET met_at = excluded.met_at;
+
+-- name: standing
+-- What is known of a schedule.
+SELECT last, paused, since, met_at FROM schedules WHERE queue = :queue AND id = :id;
+
+-- name: standings
+-- What is known of the schedules of a queue.
+SELECT id, last, paused, since, met_at FROM schedules WHERE queue = :queue ORDER BY id;
+
+-- name: take_tick
+-- Take a tick, if it is later than the last one and the schedule is not paused.
+INSERT INTO schedules (queue, id, last, since, met_at) VALUES (:queue, :id, :tick, :now, :now)
+ON CONFLICT (queue, id) DO UPDATE SET last = excluded.last
+WHERE NOT paused AND (last IS NULL OR last < excluded.last);
+
+-- name: pause_schedule
+-- A schedule takes no ticks; changes nothing when it is so already.
+INSERT INTO schedules (queue, id, paused, since, met_at) VALUES (:queue, :id, 1, :now, :now)
+ON CONFLICT (queue, id) DO UPDATE SET paused = 1 WHERE NOT paused;
+
+-- name: resume_schedule
+-- A schedule goes on; its ticks until now are not made up.
+UPDATE schedules SET paused = 0, since = :now WHERE queue = :queue AND id = :id AND paused;
+
+-- name: forget_schedule
+-- Drop what is known of a schedule that nobody has met for long.
+DELETE FROM schedules WHERE queue = :queue AND id = :id AND met_at <= :before;
+
+-- name: insert_fire
+-- A schedule has put a task in.
+INSERT INTO fires (schedule, seq, task, at) VALUES (:schedule, :seq, :task, :at);
+
+-- name: trim_fires
+-- Keep the newest events of a schedule.
+DELETE FROM fires WHERE schedule = :schedule AND seq <= (
+    SELECT seq FROM fires WHERE schedule = :schedule ORDER BY seq DESC LIMIT 1 OFFSET :kept);
+
+-- name: purge_fires
+-- Forget the events of schedules whose last one is old.
+DELETE FROM fires WHERE schedule IN (SELECT schedule FROM fires GROUP BY schedule HAVING max(at) <= :old);
+
+-- name: newest_fire
+-- When a schedule put in its last task.
+SELECT at FROM fires WHERE schedule = :schedule ORDER BY seq DESC LIMIT 1;
+
+-- name: fires
+-- What a schedule has put in, newest first.
+SELECT task, at FROM fires WHERE schedule = :schedule ORDER BY seq DESC LIMIT :size OFFSET :offset;
+
+-- name: beat_scheduler
+-- A scheduler says that it is there.
+INSERT INTO schedulers (id, card, until) VALUES (:id, :card, :until)
+ON CONFLICT (id) DO UPDATE SET card = excluded.card, until = excluded.until;
+
+-- name: leave_scheduler
+-- A scheduler says goodbye.
+DELETE FROM schedulers WHERE id = :id;
+
+-- name: purge_schedulers
+-- Forget schedulers that were silent for too long.
+DELETE FROM schedulers WHERE until <= :now;
+
+-- name: schedulers
+-- The schedulers, in the order in which they came.
+SELECT card FROM schedulers ORDER BY key;

@@ -1,0 +1,16 @@
+-- Pause a schedule, or let it go on.
+--
+-- KEYS  1 schedules (asynqio:cron)
+-- ARGV  1 schedule id · 2 paused: 1 or 0 · 3 now, seconds
+-- Gives 1, or 0 if it was so already.
+-- Cost  O(1)
+local id = ARGV[1]
+if ARGV[2] == '1' then
+  if redis.call('HSETNX', KEYS[1], 'held:' .. id, ARGV[3]) == 0 then return 0 end
+  redis.call('HSETNX', KEYS[1], 'since:' .. id, ARGV[3])
+  redis.call('HSETNX', KEYS[1], 'met:' .. id, ARGV[3])
+  return 1
+end
+if redis.call('HDEL', KEYS[1], 'held:' .. id) == 0 then return 0 end
+redis.call('HSET', KEYS[1], 'since:' .. id, ARGV[3])
+return 1

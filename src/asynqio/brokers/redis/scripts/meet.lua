@@ -1,0 +1,14 @@
+-- A scheduler serves these schedules of one queue now: what is known of each.
+--
+-- KEYS  1 schedules (asynqio:cron)
+-- ARGV  1 now, seconds · 2… schedule ids
+-- Gives {last, held, since, met} per id; false for what there is not.
+-- Cost  O(ids)
+local answers = {}
+for at = 2, #ARGV do
+  local id = ARGV[at]
+  redis.call('HSETNX', KEYS[1], 'since:' .. id, ARGV[1])
+  redis.call('HSET', KEYS[1], 'met:' .. id, ARGV[1])
+  answers[at - 1] = redis.call('HMGET', KEYS[1], 'last:' .. id, 'held:' .. id, 'since:' .. id, 'met:' .. id)
+end
+return answers

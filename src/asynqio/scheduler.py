@@ -1,0 +1,224 @@
+"""Scheduler: puts tasks in by the clock, from the outside. What goes on inside is runtime/scheduler.py."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import signal
+import threading
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AsyncExitStack
+from random import Random
+from typing import Self, Unpack
+
+from asynqio.brokers.base import Store
+from asynqio.config import store_of
+from asynqio.core.cards import SchedulerCard
+from asynqio.core.misfire import GRACE, MAX_GRACE, Missed
+from asynqio.core.options import TaskOptions, merge
+from asynqio.core.schedule_entry import ScheduleEntry
+from asynqio.core.task import DEFAULT_MAX_PAYLOAD, Task
+from asynqio.errors import AsynqioError, ConfigError, EntryNotFound, ServerStateError
+from asynqio.runtime.plan import Plan, Terms
+from asynqio.runtime.schedule_source import Source, SourceReader
+from asynqio.runtime.scheduler import Hooks, PostEnqueue, PreEnqueue, Ticker
+from asynqio.runtime.service import Loop
+
+log = logging.getLogger("asynqio.scheduler")
+
+#: Seconds between two questions to a source of entries (Go's).
+SYNC_EVERY = 180.0
+
+
+class Scheduler:
+    """Puts tasks in at the ticks of cron specs.
+
+        async with Scheduler("redis://localhost:6379") as scheduler:
+            await scheduler.register("*/5 * * * *", Task.json("report", {"kind": "sales"}), queue="low")
+
+    Any number of them may run with the same entries, on any number of machines: the store takes each tick once.
+    `source` gives the entries that there are now and is asked every `sync_every` seconds. A tick at most `grace`
+    seconds late is on time. `pre_enqueue(task, options)` is called before a task is put in, `post_enqueue(id,
+    task or error)` after it was; both may be async. Other options are defaults for all tasks. Raises ConfigError.
+    """
+
+    def __init__(
+        self,
+        broker: str | Store | None = None,
+        *,
+        entries: Iterable[ScheduleEntry] = (),
+        source: Source | None = None,
+        sync_every: float = SYNC_EVERY,
+        zone: str = "UTC",
+        grace: float = GRACE,
+        pre_enqueue: PreEnqueue | None = None,
+        post_enqueue: PostEnqueue | None = None,
+        max_payload: int = DEFAULT_MAX_PAYLOAD,
+        random: Random | None = None,
+        **defaults: Unpack[TaskOptions],
+    ) -> None:
+        self.broker, self._owned = store_of(broker)
+        self._entries = list(entries)
+        self._source = source
+        self._sync_every = _seconds("sync_every", sync_every, 0.1, math.inf)
+        self._terms = Terms(zone, _seconds("grace", grace, 1, MAX_GRACE), max_payload, merge(defaults))
+        self._hooks = Hooks(pre_enqueue, post_enqueue)
+        self._random = random or Random()
+        self._ticker: Ticker | None = None
+        self._loops: list[Loop] = []
+        self._stack = AsyncExitStack()
+        self._closed = False
+
+    # --- entries ----------------------------------------------------------------------------------
+
+    async def register(
+        self,
+        spec: str,
+        task: Task,
+        *,
+        name: str = "",
+        zone: str = "",
+        missed: Missed = "once",
+        **options: Unpack[TaskOptions],
+    ) -> str:
+        """Add an entry (see `ScheduleEntry`), before or after the start; its id. Raises InvalidSchedule,
+        InvalidTask, ConfigError when there is one of this id, BrokerError."""
+        entry = ScheduleEntry(spec, task, name=name, zone=zone, missed=missed, **options)
+        [plan] = await (self._ticker or self._make_ticker()).plan([entry])
+        if isinstance(plan, AsynqioError):
+            raise plan
+        if self._ticker is None:
+            if any(other.id == plan.id for other in self._entries):
+                raise _twice(plan.id)
+            self._entries.append(entry)
+        else:
+            if self._ticker.serves(plan.id):
+                raise _twice(plan.id)
+            await self._ticker.serve([plan])
+        return plan.id
+
+    async def unregister(self, id: str) -> None:
+        """Remove an entry. Raises EntryNotFound."""
+        if self._ticker is not None:
+            await self._ticker.drop([id])
+            return
+        left = [entry for entry in self._entries if entry.id != id]
+        if len(left) == len(self._entries):
+            raise EntryNotFound(id)
+        self._entries = left
+
+    def card(self) -> SchedulerCard:
+        """What the scheduler serves now. Raises ServerStateError unless it runs."""
+        if self._ticker is None:
+            raise ServerStateError("the scheduler does not run")
+        return self._ticker.card()
+
+    # --- life -------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Raises ServerStateError when it was started before, ConfigError with all entries that are wrong, what
+        the source raises, BrokerError."""
+        if self._ticker is not None or self._closed:
+            raise ServerStateError("the scheduler was started before: make another one")
+        ticker = self._ticker = self._make_ticker()
+        try:
+            if self._owned:
+                await self._stack.enter_async_context(self.broker)
+            await self._serve(ticker)
+            if self._source is not None:
+                await self._run(Loop(SourceReader(self._source, ticker, self._sync_every), self._random))
+            await self._run(Loop(ticker, self._random))
+        except BaseException:
+            await self.stop()
+            raise
+        log.info("scheduler started: broker %s, %d entries", self.broker.url, len(ticker.card().entries))
+
+    async def stop(self) -> None:
+        """Fire no more. No effect unless it runs."""
+        if self._ticker is None:
+            return
+        self._ticker, self._closed = None, True
+        try:
+            while self._loops:
+                await self._loops.pop(0).stop()
+        finally:
+            await self._stack.aclose()
+        log.info("scheduler stopped")
+
+    async def run(self) -> None:
+        """Start, fire until SIGTERM or SIGINT, stop."""
+        done = asyncio.Event()
+        with _signals(done):
+            async with self:
+                await done.wait()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Start, and stop at the end of the `async with` block. Signals are left alone."""
+        await self.start()
+        try:
+            yield self
+        finally:
+            await self.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+
+    def _make_ticker(self) -> Ticker:
+        return Ticker(self.broker, self._terms, self._hooks)
+
+    async def _serve(self, ticker: Ticker) -> None:
+        problems: list[str] = []
+        plans: list[Plan] = []
+        for plan in await ticker.plan(self._entries):
+            if isinstance(plan, AsynqioError):
+                problems.append(str(plan))
+            elif any(plan.id == other.id for other in plans):
+                problems.append(str(_twice(plan.id)))
+            else:
+                plans.append(plan)
+        if problems:
+            raise ConfigError(problems)
+        await ticker.serve(plans)
+
+    async def _run(self, loop: Loop) -> None:
+        await loop.start()
+        self._loops.append(loop)
+
+    def __repr__(self) -> str:
+        return f"Scheduler({self.broker.url!r})"
+
+
+def _twice(id: str) -> ConfigError:
+    return ConfigError([f"there is a schedule entry {id!r} already: give one of them another name"])
+
+
+def _seconds(name: str, value: float, least: float, most: float) -> float:
+    number: object = value
+    if isinstance(number, bool) or not isinstance(number, int | float) or not least <= number <= most:
+        limit = "" if math.isinf(most) else f" to {most:g}"
+        raise ConfigError([f"{name}={value!r} must be a number of seconds from {least:g} up{limit}"])
+    return float(number)
+
+
+@contextlib.contextmanager
+def _signals(done: asyncio.Event) -> Iterator[None]:
+    """TERM and INT end it. Only possible in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, done.set)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)

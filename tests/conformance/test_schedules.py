@@ -1,0 +1,317 @@
+"""Schedules: `fire`, `meet`, `hold`, `forget`, `record`, and what there is to see of them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+import pytest
+
+from asynqio.brokers.base import FIRES_AGE, FIRES_KEPT, Admission, Fired, Page, Store
+from asynqio.brokers.signals import pending
+from asynqio.core.cards import ScheduleCard, SchedulerCard
+from asynqio.core.message import TaskState
+from asynqio.core.task import Entry
+from asynqio.core.ticks import Fire, FireEvent, Standing
+from asynqio.testing import FakeClock
+from tests.builders import card, entry
+from tests.conformance.looks import elsewhere, ids, picture, put, queue_exists, see, woken
+
+ACCEPTED, TAKEN, HELD = Fired(Admission.ACCEPTED), Fired(None), Fired(None, paused=True)
+
+
+def fire(tick: float, one: Entry | None = None, schedule: str = "report") -> Fire:
+    return Fire(schedule, tick, one or entry())
+
+
+async def standing(broker: Store, schedule: str = "report", queue: str = "default") -> Standing:
+    return (await broker.standings(queue))[schedule]
+
+
+# --- ticks ----------------------------------------------------------------------------------------
+
+
+async def test_a_tick_is_taken_once_and_puts_its_task_in(broker: Store, clock: FakeClock) -> None:
+    tick = math.floor(clock.now())
+    assert await broker.fire([fire(tick, entry("a"))]) == [ACCEPTED]
+    assert (await see(broker, "a")).state is TaskState.PENDING
+    before = await picture(broker)
+    assert await broker.fire([fire(tick, entry("b"))]) == [TAKEN]
+    assert await broker.fire([fire(tick - 60, entry("c"))]) == [TAKEN]
+    assert await picture(broker) == before
+    assert await broker.fire([fire(tick + 60, entry("d"))]) == [ACCEPTED]
+    assert (await standing(broker)).last == tick + 60
+
+
+async def test_ticks_of_one_batch_are_taken_in_their_order(broker: Store) -> None:
+    fires = [fire(60, entry("a")), fire(120, entry("b")), fire(120, entry("c")), fire(90, entry("d"))]
+    assert await broker.fire(fires) == [ACCEPTED, ACCEPTED, TAKEN, TAKEN]
+    assert await ids(broker, TaskState.PENDING) == ["a", "b"]
+
+
+async def test_schedules_do_not_know_of_each_other(broker: Store) -> None:
+    fires = [
+        fire(60, entry("a"), "one"),
+        fire(60, entry("b"), "two"),
+        fire(60, entry("a", queue="other"), "one"),
+    ]
+    assert await broker.fire(fires) == [ACCEPTED] * 3
+    assert await broker.fire([fire(60, entry("c"), "two")]) == [TAKEN]
+
+
+async def test_an_entry_goes_in_as_it_would_by_itself(broker: Store, clock: FakeClock) -> None:
+    later, group = entry("later", at=clock.now() + 60), entry("group", group="g")
+    assert await broker.fire([fire(60, later, "one"), fire(60, group, "two")]) == [ACCEPTED] * 2
+    assert (await see(broker, "later")).state is TaskState.SCHEDULED
+    assert (await see(broker, "group")).state is TaskState.AGGREGATING
+
+
+async def test_a_refused_entry_takes_its_tick_all_the_same(broker: Store) -> None:
+    await put(broker, entry("a", unique=300))
+    duplicate, taken = entry("b", unique=300), entry("a")
+    assert await broker.fire([fire(60, duplicate, "one"), fire(60, taken, "two")]) == [
+        Fired(Admission.DUPLICATE),
+        Fired(Admission.ID_CONFLICT),
+    ]
+    assert await broker.fire([fire(60, entry("c"), "one"), fire(60, entry("d"), "two")]) == [TAKEN] * 2
+    assert await ids(broker, TaskState.PENDING) == ["a"]
+
+
+async def test_a_schedule_that_fires_wakes_who_waits_for_its_queue(broker: Store) -> None:
+    with broker.watch([pending("default")]) as watch:
+        await broker.fire([fire(60)])
+        assert await woken(watch)
+
+
+async def test_many_who_ask_for_the_same_ticks_get_each_once(broker: Store) -> None:
+    async def ask(number: int) -> list[Fired]:
+        return await broker.fire(
+            [
+                fire(60 + tick, entry(f"{number}-{tick}-{at}"), f"s{at}")
+                for tick in range(3)
+                for at in range(20)
+            ]
+        )
+
+    answers = await asyncio.gather(*(ask(number) for number in range(8)))
+    assert [list(each).count(ACCEPTED) for each in zip(*answers, strict=True)] == [1] * 60
+    assert (await broker.stats(["default"]))[0].pending == 60
+
+
+async def test_more_ticks_than_fit_in_one_call(broker: Store) -> None:
+    fires = [fire(60 + at, entry(f"t{at:04}")) for at in range(450)]
+    assert await broker.fire(fires) == [ACCEPTED] * 450
+    assert await broker.fire(fires) == [TAKEN] * 450
+    assert (await standing(broker)).last == 60 + 449
+
+
+async def test_a_twin_takes_no_tick_again(broker: Store) -> None:
+    await broker.fire([fire(60)])
+
+    async def there(twin: Store) -> list[Fired]:
+        return await twin.fire([fire(60), fire(61)])
+
+    assert await elsewhere(broker, there) == [TAKEN, ACCEPTED]
+
+
+async def test_no_ticks_are_no_trouble(broker: Store) -> None:
+    assert await broker.fire([]) == []
+    await broker.record([])
+    assert await broker.meet("default", []) == []
+    assert await broker.forget("default", [], math.inf) == 0
+
+
+# --- what is known --------------------------------------------------------------------------------
+
+
+async def test_a_new_schedule_is_known_from_when_it_was_met(broker: Store, clock: FakeClock) -> None:
+    first = clock.now()
+    assert await broker.standings("default") == {}
+    assert await broker.meet("default", ["report"]) == [Standing(None, False, first, first)]
+    assert await queue_exists(broker, "default")
+    clock.advance(60)
+    assert await broker.meet("default", ["report", "more"]) == [
+        Standing(None, False, first, clock.now()),
+        Standing(None, False, clock.now(), clock.now()),
+    ]
+    assert list(await broker.standings("default")) == ["more", "report"]
+
+
+async def test_the_last_tick_is_known_to_who_comes_later(broker: Store, clock: FakeClock) -> None:
+    [new] = await broker.meet("default", ["report"])
+    clock.advance(60)
+    await broker.fire([fire(new.since + 50)])
+    [known] = await broker.meet("default", ["report"])
+    assert known == Standing(new.since + 50, False, new.since, clock.now())
+    assert known.after == new.since + 50
+
+
+async def test_a_schedule_that_fires_unmet_is_known_from_then_on(broker: Store, clock: FakeClock) -> None:
+    await broker.fire([fire(60)])
+    assert await standing(broker) == Standing(60, False, clock.now(), clock.now())
+
+
+async def test_who_was_not_met_for_long_is_forgotten(broker: Store, clock: FakeClock) -> None:
+    await broker.meet("default", ["old", "young"])
+    clock.advance(100)
+    await broker.meet("default", ["young"])
+    cutoff = clock.now() - 50
+    assert await broker.forget("default", ["old", "young", "nobody"], cutoff) == 1
+    assert list(await broker.standings("default")) == ["young"]
+    assert await broker.forget("nowhere", ["young"], cutoff) == 0
+    assert await broker.forget("default", ["young"], math.inf) == 1
+    assert await broker.standings("default") == {}
+
+
+async def test_what_is_forgotten_starts_anew(broker: Store) -> None:
+    await broker.fire([fire(1000)])
+    await broker.hold("default", "report", True)
+    await broker.forget("default", ["report"], math.inf)
+    assert await broker.fire([fire(60)]) == [ACCEPTED]
+
+
+async def test_a_dropped_queue_takes_its_schedules_along(broker: Store) -> None:
+    await broker.fire([fire(60)])
+    await broker.drop("default", force=True)
+    assert await broker.standings("default") == {}
+    assert not await queue_exists(broker, "default")
+
+
+async def test_a_queue_with_nothing_but_schedules_can_be_dropped(broker: Store) -> None:
+    await broker.meet("default", ["report"])
+    await broker.hold("default", "report", True)
+    await broker.drop("default")
+    assert await broker.standings("default") == {}
+
+
+# --- pausing --------------------------------------------------------------------------------------
+
+
+async def test_a_paused_schedule_takes_no_tick(broker: Store) -> None:
+    assert await broker.fire([fire(60)]) == [ACCEPTED]
+    assert await broker.hold("default", "report", True) is True
+    assert await broker.hold("default", "report", True) is False
+    before = await picture(broker)
+    assert await broker.fire([fire(120), fire(60), fire(120, schedule="other")]) == [HELD, HELD, ACCEPTED]
+    assert before != await picture(broker)
+    assert (await standing(broker)).paused
+    assert (await standing(broker)).last == 60
+
+
+async def test_what_was_due_during_a_pause_is_not_made_up(broker: Store, clock: FakeClock) -> None:
+    [new] = await broker.meet("default", ["report"])
+    await broker.hold("default", "report", True)
+    assert (await standing(broker)).since == new.since
+    clock.advance(600)
+    assert await broker.hold("default", "report", False) is True
+    assert await broker.hold("default", "report", False) is False
+    assert await standing(broker) == Standing(None, False, clock.now(), new.met_at)
+    assert await broker.fire([fire(clock.now() + 60)]) == [ACCEPTED]
+
+
+async def test_a_schedule_may_be_paused_before_it_is_met(broker: Store) -> None:
+    assert await broker.hold("default", "report", False) is False
+    assert not await queue_exists(broker, "default")
+    assert await broker.hold("default", "report", True) is True
+    assert (await broker.meet("default", ["report"]))[0].paused
+    assert await broker.fire([fire(60)]) == [HELD]
+
+
+# --- events ---------------------------------------------------------------------------------------
+
+
+async def test_events_are_kept_newest_first(broker: Store, clock: FakeClock) -> None:
+    events = []
+    for at in range(5):
+        clock.advance(1.25)
+        events.append(FireEvent("report", f"task-{at}", clock.now()))
+    await broker.record(events[:3])
+    await broker.record([*events[3:], FireEvent("other", "x", clock.now())])
+    assert await broker.fires("report", Page()) == events[::-1]
+    assert await broker.fires("report", Page(2, 1)) == [events[3], events[2]]
+    assert await broker.fires("report", Page(2, 5)) == []
+    assert await broker.fires("nobody", Page()) == []
+    assert [event.task_id for event in await broker.fires("other", Page())] == ["x"]
+
+
+async def test_only_the_last_events_are_kept(broker: Store, clock: FakeClock) -> None:
+    events = [FireEvent("report", f"task-{at:04}", clock.now() + at) for at in range(FIRES_KEPT + 5)]
+    clock.advance(FIRES_KEPT + 5)
+    await broker.record(events[: FIRES_KEPT // 2])
+    await broker.record(events[FIRES_KEPT // 2 :])
+    kept = await broker.fires("report", Page(FIRES_KEPT * 2))
+    assert kept == events[::-1][:FIRES_KEPT]
+
+
+async def test_events_go_with_the_last_of_them(broker: Store, clock: FakeClock) -> None:
+    await broker.record([FireEvent("report", "a", clock.now())])
+    clock.advance(FIRES_AGE - 1)
+    assert await broker.fires("report", Page())
+    clock.advance(1)
+    assert await broker.fires("report", Page()) == []
+    await broker.forget("default", [], 0.0)
+    assert await broker.fires("report", Page()) == []
+
+
+# --- who serves them ------------------------------------------------------------------------------
+
+
+def scheduler(id: str = "host:1:x", *entries: ScheduleCard) -> SchedulerCard:
+    return SchedulerCard(id, "host", 1, 1_700_000_000.5, list(entries))
+
+
+FULL = ScheduleCard(
+    "report",
+    "*/5 * * * *",
+    "Europe/Berlin",
+    "low",
+    "report:make",
+    b"\xff{}",
+    ['Queue("low")', 'TaskID("a)b")'],
+    "once",
+    1_700_000_100.0,
+    1_700_000_000.0,
+    paused=True,
+)
+
+
+async def test_a_scheduler_is_there_from_its_first_beat(broker: Store) -> None:
+    shown = scheduler("host:1:x", FULL, ScheduleCard("bare", "@daily", "UTC", "default", "t"))
+    assert await broker.schedulers() == []
+    await broker.beat(shown, 10)
+    assert await broker.schedulers() == [shown]
+    assert await broker.servers() == []
+
+
+async def test_a_scheduler_that_falls_silent_is_forgotten(broker: Store, clock: FakeClock) -> None:
+    await broker.beat(scheduler("host:1:x"), 10)
+    await broker.beat(scheduler("host:1:y"), 20)
+    clock.advance(9)
+    await broker.beat(scheduler("host:1:x", FULL), 10)
+    clock.advance(11)
+    assert await broker.schedulers() == []
+    await broker.beat(scheduler("host:1:x"), 10)
+    assert [one.id for one in await broker.schedulers()] == ["host:1:x"]
+
+
+async def test_a_scheduler_that_leaves_is_gone_at_once(broker: Store) -> None:
+    await broker.beat(scheduler("host:1:x"), 10)
+    await broker.beat(scheduler("host:1:y"), 10)
+    await broker.beat(card("host:1:y"), 10)
+    await broker.leave(scheduler("host:1:x"))
+    await broker.leave(scheduler("host:1:nobody"))
+    assert [one.id for one in await broker.schedulers()] == ["host:1:y"]
+    await broker.leave(scheduler("host:1:y"))
+    assert [one.id for one in await broker.servers()] == ["host:1:y"]
+
+
+@pytest.mark.parametrize("name", ["é {x}", "a:b", "last:", "a b", "%"])
+async def test_any_name_will_do_for_a_schedule(broker: Store, name: str) -> None:
+    await broker.meet("default", [name])
+    assert await broker.fire([fire(60, schedule=name), fire(60, schedule=name)]) == [ACCEPTED, TAKEN]
+    await broker.hold("default", name, True)
+    assert await standing(broker, name) == (60, True, broker.clock.now(), broker.clock.now())
+    await broker.record([FireEvent(name, "a", broker.clock.now())])
+    assert len(await broker.fires(name, Page())) == 1
+    assert await broker.forget("default", [name], math.inf) == 1
+    assert await broker.standings("default") == {}

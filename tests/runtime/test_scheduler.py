@@ -1,0 +1,434 @@
+"""The scheduler on a clock that a test moves: `once` after `once`, no waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asynqio import DuplicateTask, EntryNotFound, ScheduleEntry, Task, TaskInfo, TaskState
+from asynqio.brokers import open_broker
+from asynqio.brokers.base import Page, Store, Where
+from asynqio.core.message import TaskRef
+from asynqio.core.misfire import Missed
+from asynqio.errors import BrokerUnavailable
+from asynqio.runtime.plan import Plan, Terms
+from asynqio.runtime.scheduler import LOOK, MEET_INTERVAL, Hooks, Ticker
+from asynqio.testing import FakeClock, Flaky
+from asynqio.testing.clock import START
+from tests.conformance.conftest import BROKERS, broker_url
+
+#: A full hour, and where the clock of these tests starts: a bit behind it.
+HOUR = START - START % 3600
+YEAR = 365 * 86_400.0
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(HOUR + 0.25)
+
+
+@pytest.fixture(params=BROKERS)
+async def broker(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> AsyncIterator[Store]:
+    async with open_broker(broker_url(request.param, tmp_path), clock=clock) as store:
+        yield store
+
+
+@pytest.fixture
+async def memory(clock: FakeClock) -> Store:
+    return open_broker("memory://", clock=clock)
+
+
+async def ticker(broker: Store, *entries: ScheduleEntry, hooks: Hooks | None = None) -> Ticker:
+    made = Ticker(broker, Terms(), hooks or Hooks())
+    plans = []
+    for plan in await made.plan(entries):
+        assert isinstance(plan, Plan), plan
+        plans.append(plan)
+    await made.serve(plans)
+    await made.open()
+    return made
+
+
+def every(spec: str = "@every 1m", missed: Missed = "once", name: str = "x", **options: Any) -> ScheduleEntry:
+    return ScheduleEntry(spec, Task("tick"), name=name, missed=missed, **options)
+
+
+async def count(broker: Store, queue: str = "default") -> int:
+    """How many tasks there are."""
+    return (await broker.stats([queue]))[0].size
+
+
+async def to(clock: FakeClock, seconds: float, *schedulers: Ticker) -> None:
+    """Let the time pass to `seconds` after the full hour, and every scheduler look once."""
+    clock.advance(HOUR + seconds - clock.now())
+    for one in schedulers:
+        await one.once()
+
+
+# --- ticks ----------------------------------------------------------------------------------------
+
+
+async def test_a_task_for_each_tick_and_none_before_its_time(broker: Store, clock: FakeClock) -> None:
+    one = await ticker(broker, every())
+    await to(clock, 59.999, one)
+    assert await count(broker) == 0
+    await to(clock, 60, one)
+    assert await count(broker) == 1
+    await one.once()
+    await to(clock, 119, one)
+    assert await count(broker) == 1
+    await to(clock, 120, one)
+    assert await count(broker) == 2
+    [event, _] = await broker.fires("x", Page())
+    assert event.at == HOUR + 120
+    [info] = await broker.find([TaskRef("default", event.task_id)])
+    assert info is not None
+    assert info.headers == {"asynqio-schedule": "x", "asynqio-tick": f"{HOUR + 120:.0f}"}
+    assert {info.id for info in await broker.tasks(Where("default", TaskState.PENDING), Page())} >= {
+        event.task_id
+    }
+
+
+async def test_it_sleeps_until_the_next_tick(memory: Store, clock: FakeClock) -> None:
+    one = await ticker(memory, every("@every 1m"), every("@every 1h", name="y"))
+    assert await one.once() == LOOK, "never longer: somebody may set the clock"
+    clock.advance(59.25)
+    assert await one.once() == pytest.approx(0.501)
+
+
+async def test_three_schedulers_put_in_one_task_per_tick(broker: Store, clock: FakeClock) -> None:
+    entries = [every(name=f"s{number}", queue=f"q{number % 2}") for number in range(10)]
+    three = [await ticker(broker, *entries) for _ in range(3)]
+    for minute in range(1, 4):
+        clock.advance(HOUR + minute * 60 - clock.now())
+        await asyncio.gather(*(one.once() for one in three))
+    assert await count(broker, "q0") + await count(broker, "q1") == 30
+
+
+async def test_a_scheduler_that_comes_later_goes_on_where_the_others_were(
+    broker: Store, clock: FakeClock
+) -> None:
+    first = await ticker(broker, every())
+    await to(clock, 60, first)
+    second = await ticker(broker, every())
+    await to(clock, 65, second, first)
+    assert await count(broker) == 1
+    assert second.card().entries[0].prev_at == HOUR + 60
+    await to(clock, 120, second, first)
+    assert await count(broker) == 2
+
+
+async def test_entries_of_several_queues_are_one_call_each(clock: FakeClock) -> None:
+    flaky = Flaky(open_broker("memory://", clock=clock))
+    one = await ticker(flaky.broker, *(every(name=f"s{n}", queue=f"q{n % 3}") for n in range(30)))
+    flaky.calls.clear()
+    await to(clock, 60, one)
+    assert (flaky.calls["fire"], flaky.calls["record"]) == (3, 3)
+    assert flaky.calls.get("meet", 0) <= 3
+    flaky.calls.clear()
+    await to(clock, 61, one)
+    assert flaky.calls == {}, "where nothing is due nobody is asked"
+
+
+# --- missed ticks ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("missed", "made_up"), [("skip", 0), ("once", 1), (3, 3), (100, 9)])
+async def test_what_was_missed_while_no_scheduler_was_there(
+    broker: Store, clock: FakeClock, missed: Missed, made_up: int
+) -> None:
+    first = await ticker(broker, every(missed=missed))
+    await to(clock, 60, first)
+    await first.close()
+    clock.advance(HOUR + 630 - clock.now())  # nine ticks later, and then some
+    second = await ticker(broker, every(missed=missed))
+    await second.once()
+    assert await count(broker) == 1 + made_up
+    await first.once()
+    await second.once()
+    assert await count(broker) == 1 + made_up, "nobody makes them up again"
+    await to(clock, 660, second)
+    assert await count(broker) == 2 + made_up
+
+
+async def test_a_tick_that_is_a_little_late_is_not_missed(broker: Store, clock: FakeClock) -> None:
+    first = await ticker(broker, every(missed="skip"))
+    await first.close()
+    clock.advance(HOUR + 70 - clock.now())
+    second = await ticker(broker, every(missed="skip"))
+    await second.once()
+    assert await count(broker) == 1
+
+
+async def test_a_new_entry_has_no_past(broker: Store, clock: FakeClock) -> None:
+    one = await ticker(broker, every("0 0 * * *", 100))
+    await one.once()
+    assert await count(broker) == 0
+
+
+async def test_what_was_due_during_a_pause_is_not_made_up(broker: Store, clock: FakeClock) -> None:
+    one = await ticker(broker, every(missed=100))
+    await broker.hold("default", "x", True)
+    for minute in range(1, 5):
+        await to(clock, minute * 60, one)
+    assert await count(broker) == 0
+    assert one.card().entries[0].paused
+    clock.advance(1000)
+    await broker.hold("default", "x", False)
+    clock.advance(20)
+    second = await ticker(broker, every(missed=100))
+    for scheduler in (one, second):
+        await scheduler.once()
+    assert await count(broker) <= 1  # the one tick since it goes on, if there was one
+    await to(clock, 3600, second, one)
+    assert not one.card().entries[0].paused
+
+
+async def test_a_store_that_is_away_costs_no_tick(clock: FakeClock) -> None:
+    flaky = Flaky(open_broker("memory://", clock=clock))
+    broker = flaky.broker
+    one = await ticker(broker, every(missed="once"))
+    flaky.fail()
+    for second in (60, 120, 180):
+        with pytest.raises(BrokerUnavailable):
+            await to(clock, second, one)
+    flaky.recover()
+    await to(clock, 182, one)
+    assert await count(broker) == 2, "one for those that were missed, and the one that is still on time"
+
+
+async def test_a_reply_that_was_lost_puts_nothing_in_twice(clock: FakeClock) -> None:
+    flaky = Flaky(open_broker("memory://", clock=clock))
+    one = await ticker(flaky.broker, every())
+    flaky.fail(1, "fire", after=True)
+    with pytest.raises(BrokerUnavailable):
+        await to(clock, 60, one)
+    await to(clock, 61, one)
+    assert await count(flaky.broker) == 1
+
+
+async def test_events_that_cannot_be_recorded_cost_no_task(
+    clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    flaky = Flaky(open_broker("memory://", clock=clock))
+    one = await ticker(flaky.broker, every())
+    flaky.fail(1, "record")
+    await to(clock, 60, one)
+    assert await count(flaky.broker) == 1
+    assert "could not be recorded" in caplog.text
+
+
+async def test_a_queue_whose_store_is_away_stays_due_and_costs_the_others_nothing(clock: FakeClock) -> None:
+    store = open_broker("memory://", clock=clock)
+    one = await ticker(store, every(name="a", queue="away"), every(name="b", queue="there"))
+    fire, away = store.fire, True
+
+    async def fire_there(fires: Any) -> Any:
+        if away and fires[0].entry.message.queue == "away":
+            raise BrokerUnavailable("its master is away")
+        return await fire(fires)
+
+    store.fire = fire_there  # type: ignore[method-assign]
+    with pytest.raises(BrokerUnavailable):
+        await to(clock, 60, one)
+    assert (await count(store, "there"), await count(store, "away")) == (1, 0)
+    away = False
+    await to(clock, 61, one)
+    assert (await count(store, "there"), await count(store, "away")) == (1, 1)
+
+
+# --- clocks that are set --------------------------------------------------------------------------
+
+
+async def test_a_clock_set_back_makes_no_second_task(broker: Store, clock: FakeClock) -> None:
+    one = await ticker(broker, every())
+    await to(clock, 60, one)
+    await to(clock, 120, one)
+    clock.jump(-90)  # it is 30 s past the hour again
+    for _ in range(120):
+        clock.advance(1)
+        await one.once()
+    late = await ticker(broker, every())
+    await late.once()
+    assert await count(broker) == 2, "those ticks have had their tasks"
+    await to(clock, 180, one, late)
+    assert await count(broker) == 3, "and what follows is fired as ever"
+
+
+async def test_a_clock_set_forward_makes_no_storm(broker: Store, clock: FakeClock) -> None:
+    one = await ticker(
+        broker, every("@every 1s", "once"), every("@every 1s", "skip", "y"), every("@every 1s", 5, "z")
+    )
+    clock.jump(YEAR)
+    await one.once()
+    assert await count(broker) == (1 + 0 + 5) + 3, "what the policies say, and the newest tick"
+    await one.once()
+    assert await count(broker) == 9
+    clock.advance(1)
+    await one.once()
+    assert await count(broker) == 12
+
+
+async def test_a_clock_that_jumps_to_and_fro_fires_each_tick_once(broker: Store, clock: FakeClock) -> None:
+    two = [await ticker(broker, every("@every 10s", 1000)) for _ in range(2)]
+    fired: set[float] = set()
+    for jump in (3600.0, -3000.0, 120.0, -700.0, 5000.0, -4020.0):
+        clock.jump(jump)
+        for _ in range(30):
+            clock.advance(1)
+            for one in two:
+                await one.once()
+            last = (await broker.standings("default"))["x"].last
+            assert last is not None
+            fired.add(last)
+    highest = max(fired)
+    assert await count(broker) <= (highest - HOUR) // 10, "no tick twice"
+
+
+async def test_a_schedule_ahead_of_the_clock_is_reported_and_can_start_anew(
+    memory: Store, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = await ticker(memory, every())
+    clock.jump(YEAR)
+    await one.once()
+    before = await count(memory)
+    clock.jump(-YEAR)
+    clock.advance(60)
+    await one.once()
+    assert "in the future" in caplog.text
+    clock.advance(60)
+    await one.once()
+    assert await count(memory) == before, "it could be fired twice"
+    await memory.forget("default", ["x"], math.inf)
+    for _ in range(3):
+        clock.advance(60)
+        await one.once()
+    assert await count(memory) > before
+
+
+async def test_a_schedule_that_fired_nothing_in_the_future_goes_on_when_the_clock_is_right_again(
+    memory: Store, clock: FakeClock
+) -> None:
+    one = await ticker(memory, every("@every 1h", "skip"))
+    clock.jump(YEAR + 1800)
+    await one.once()
+    assert await count(memory) == 0
+    clock.jump(-YEAR - 1800)
+    clock.advance(10)
+    await one.once()
+    await to(clock, 3600, one)
+    assert await count(memory) == 1
+
+
+# --- entries --------------------------------------------------------------------------------------
+
+
+async def test_entries_are_visible_at_once_and_go_with_the_scheduler(broker: Store, clock: FakeClock) -> None:
+    one = await ticker(broker, every("*/5 * * * *", zone="Europe/Berlin", queue="low", max_retry=3))
+    [card] = await broker.schedulers()
+    [entry] = card.entries
+    assert (entry.id, entry.spec, entry.zone, entry.queue) == ("x", "*/5 * * * *", "Europe/Berlin", "low")
+    assert entry.options == ['Queue("low")', "MaxRetry(3)"]
+    assert (entry.next_at, entry.prev_at) == (HOUR + 300, None)
+    await to(clock, 300, one)
+    await to(clock, 306, one)
+    [card] = await broker.schedulers()
+    assert (card.entries[0].next_at, card.entries[0].prev_at) == (HOUR + 600, HOUR + 300)
+    await one.close()
+    assert await broker.schedulers() == []
+
+
+async def test_a_change_is_visible_at_once(memory: Store) -> None:
+    one = await ticker(memory, every())
+    [plan] = await one.plan([every(name="y")])
+    assert isinstance(plan, Plan)
+    await one.serve([plan])
+    assert [entry.id for entry in (await memory.schedulers())[0].entries] == ["x", "y"]
+    await one.drop(["x"])
+    assert [entry.id for entry in (await memory.schedulers())[0].entries] == ["y"]
+    with pytest.raises(EntryNotFound):
+        await one.drop(["x"])
+
+
+async def test_b22_what_nobody_serves_any_more_is_forgotten_in_the_end(
+    memory: Store, clock: FakeClock
+) -> None:
+    old = await ticker(memory, every(name="old"), every(name="paused"), every(name="kept"))
+    await old.once()
+    await memory.hold("default", "paused", True)
+    one = await ticker(memory, every(name="kept"))
+    for _ in range(91):
+        clock.advance(86_400)
+        await one.once()
+    assert list(await memory.standings("default")) == ["kept", "paused"]
+    assert MEET_INTERVAL < 86_400
+
+
+async def test_what_is_wrong_with_one_entry_is_in_its_place(memory: Store) -> None:
+    one = Ticker(memory, Terms(), Hooks())
+    entries = [
+        every("61 * * * *"),
+        every(),
+        ScheduleEntry("@daily", Task("t"), zone="Mars/Olympus"),
+        ScheduleEntry("@daily", Task("t"), timeout=-1),
+    ]
+    found = await one.plan(entries)
+    assert [isinstance(plan, Plan) for plan in found] == [False, True, False, False]
+
+
+async def test_a_deadline_that_is_over_ends_the_tasks_and_nothing_else(
+    memory: Store, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[Any] = []
+    one = await ticker(
+        memory,
+        every(name="mortal", deadline=HOUR + 100),
+        every(name="y"),
+        hooks=Hooks(post=lambda schedule, outcome: told.append((schedule, type(outcome).__name__))),
+    )
+    await to(clock, 60, one)
+    await to(clock, 120, one)
+    assert told == [("mortal", "TaskInfo"), ("y", "TaskInfo"), ("mortal", "InvalidOption"), ("y", "TaskInfo")]
+    assert "'mortal' cannot put its task in" in caplog.text
+
+
+async def test_hooks_hear_of_each_task(memory: Store, clock: FakeClock) -> None:
+    before: list[Any] = []
+    after: list[Any] = []
+
+    async def post(id: str, outcome: Any) -> None:
+        after.append((id, outcome))
+
+    def pre(task: Task, options: Any) -> None:
+        before.append((task.type, dict(options)))
+
+    unique = every(queue="low", unique=3600)
+    one = await ticker(memory, unique, hooks=Hooks(pre, post))
+    other = await ticker(memory, unique)
+    await to(clock, 60, one, other)
+    await to(clock, 120, one, other)
+    await to(clock, 180, other, one)
+    assert before == [("tick", {"queue": "low", "unique": 3600})] * 3
+    [(id, info), (_, duplicate)] = after
+    assert (id, info.queue, info.state) == ("x", "low", TaskState.PENDING)
+    assert isinstance(info, TaskInfo)
+    assert isinstance(duplicate, DuplicateTask)
+
+
+async def test_a_hook_that_fails_costs_nothing(
+    memory: Store, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*values: object) -> None:
+        raise ValueError("no")
+
+    one = await ticker(memory, every(), hooks=Hooks(fail, fail))
+    with caplog.at_level(logging.ERROR):
+        await to(clock, 60, one)
+    assert await count(memory) == 1
+    assert caplog.text.count("a hook of the scheduler failed") == 2
