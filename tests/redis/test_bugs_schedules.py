@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+from asynqio import ScheduleEntry, Task
 from asynqio.brokers.base import FIRES_AGE, Admission, Fired, Page
 from asynqio.brokers.redis.broker import RedisBroker
 from asynqio.brokers.redis.codec_schedules import decode_scheduler, encode_event, encode_schedule
 from asynqio.core.cards import ScheduleCard, SchedulerCard
 from asynqio.core.option_texts import read_options
 from asynqio.core.ticks import Fire, FireEvent
+from asynqio.runtime.plan import Plan, Terms
+from asynqio.runtime.scheduler import Hooks, Ticker
 from asynqio.testing import FakeClock
 from tests.builders import entry
 from tests.redis.aside import Aside, key
@@ -111,3 +114,17 @@ async def test_thousands_of_schedules_of_a_queue_are_read_in_pieces(broker: Redi
     await broker.meet("default", ids)
     assert list(await broker.standings("default")) == ids
     assert await broker.forget("default", ids, broker.clock.now()) == len(ids)
+
+
+async def test_a_damaged_queue_costs_the_schedules_of_others_nothing(
+    broker: RedisBroker, aside: Aside, clock: FakeClock
+) -> None:
+    await aside("SET", key("pending", "bad"), "no list")
+    entries = [ScheduleEntry("@every 1m", Task("t"), name=name, queue=name) for name in ("bad", "good")]
+    ticker = Ticker(broker, Terms(), Hooks())
+    await ticker.serve([plan for plan in await ticker.plan(entries) if isinstance(plan, Plan)])
+    for _ in range(3):
+        clock.advance(60)
+        await ticker.once()
+    assert await aside("LLEN", key("pending", "good")) == 3
+    assert (await broker.standings("bad"))["bad"].last is None, "its ticks are still to be taken"

@@ -76,6 +76,13 @@ class Plan:
         """What to fire now."""
         return due(self.schedule, self.done_until, now, missed=self.entry.missed, grace=self.terms.grace)
 
+    def is_due(self, now: float) -> bool:
+        return self.next_at is not None and self.next_at <= now
+
+    def is_ahead(self, now: float) -> bool:
+        """Whether its last tick is still to come."""
+        return self.done_until > now + self.terms.grace
+
     def is_late(self, now: float) -> bool:
         """Whether its next tick was missed."""
         return self.next_at is not None and self.next_at < now - self.terms.grace

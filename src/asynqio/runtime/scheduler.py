@@ -41,6 +41,8 @@ log = logging.getLogger("asynqio.scheduler")
 LOOK = 1.0
 #: Seconds between two times that it tells the store which schedules it serves.
 MEET_INTERVAL = 6 * 3600.0
+#: Seconds that a queue which failed rests, while others are fired.
+AWAY = 1.0
 
 #: Told before a task is put in: `(task, options)`; may be async.
 PreEnqueue = Callable[[Task, TaskOptions], Any]
@@ -72,6 +74,8 @@ class Ticker(Service):
         self._started_at = broker.clock.now()
         self._beat_at = self._meet_at = 0.0
         self._shown = False
+        #: Queues that failed, and until when they rest (monotonic time).
+        self._away: dict[str, float] = {}
         self._warned: set[str] = set()
 
     # --- entries ----------------------------------------------------------------------------------
@@ -89,7 +93,8 @@ class Ticker(Service):
 
     async def serve(self, plans: Sequence[Plan]) -> None:
         """From now on. One of the same id is replaced, and goes on from where it was. Raises BrokerError."""
-        await self._meet(plans)
+        for queue, some in _by_queue(plans).items():
+            await self._meet(queue, some)
         self._plans.update((plan.id, plan) for plan in plans)
         await self._show()
 
@@ -132,23 +137,22 @@ class Ticker(Service):
 
     async def once(self) -> float:
         self._changed.clear()
-        now = self._broker.clock.now()
-        if due := [plan for plan in self._plans.values() if plan.next_at is not None and plan.next_at <= now]:
-            await self._fire(due, now)
-        steady = self._broker.clock.monotonic()
+        now, steady = self._broker.clock.now(), self._broker.clock.monotonic()
+        await self._each_queue(self._fire_queue, [plan for plan in self._plans.values() if plan.is_due(now)])
         if steady >= self._meet_at:
-            await self._meet_again(now)
+            await self._each_queue(self._meet_again, list(self._plans.values()))
             self._meet_at = steady + MEET_INTERVAL
         if steady >= self._beat_at:
-            await self._meet([plan for plan in self._plans.values() if self._is_ahead(plan, now)])
+            ahead = [plan for plan in self._plans.values() if plan.is_ahead(now)]
+            await self._each_queue(self._meet, ahead)
             await self._beat()
-        coming = min(
-            (plan.next_at for plan in self._plans.values() if plan.next_at is not None), default=None
-        )
-        if coming is None:
+        coming = [
+            plan.next_at for plan in self._plans.values() if plan.next_at and plan.queue not in self._away
+        ]
+        if not coming:
             return LOOK
         # A timer may fire a hair early by this clock: a millisecond on top saves a useless look.
-        return min(max(coming - self._broker.clock.now(), 0.0) + 0.001, LOOK)
+        return min(max(min(coming) - self._broker.clock.now(), 0.0) + 0.001, LOOK)
 
     async def rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -159,75 +163,66 @@ class Ticker(Service):
         await self._broker.beat(self.card(), CARD_INTERVAL * (1 + CARDS_MISSED))
         self._beat_at = self._broker.clock.monotonic() + CARD_INTERVAL
 
-    # --- where the store is -----------------------------------------------------------------------
+    # --- one queue after the other ----------------------------------------------------------------
 
-    async def _meet(self, plans: Sequence[Plan]) -> None:
+    async def _each_queue(
+        self, work: Callable[[str, list[Plan]], Awaitable[None]], plans: Sequence[Plan]
+    ) -> None:
+        """Do this for the plans of each queue, all at once. A queue that fails, because its master is away or
+        because it is damaged, costs the others nothing: it rests for a second."""
+        steady = self._broker.clock.monotonic()
+        resting = {queue for queue, until in self._away.items() if until > steady}
+        calls = {queue: some for queue, some in _by_queue(plans).items() if queue not in resting}
+        answers = await asyncio.gather(
+            *(work(queue, some) for queue, some in calls.items()), return_exceptions=True
+        )
+        for queue, answer in zip(calls, answers, strict=True):
+            if isinstance(answer, BrokerError):
+                if queue not in self._away:
+                    log.warning("schedules of queue %r rest until it answers again: %s", queue, answer)
+                self._away[queue] = steady + AWAY
+            elif isinstance(answer, BaseException):
+                raise answer
+            elif self._away.pop(queue, None) is not None:
+                log.info("schedules of queue %r are fired again", queue)
+
+    async def _meet(self, queue: str, plans: list[Plan]) -> None:
         """Go on from where the store is."""
-        for queue, some in _by_queue(plans).items():
-            standings = await self._broker.meet(queue, [plan.id for plan in some])
-            now = self._broker.clock.now()
-            for plan, standing in zip(some, standings, strict=True):
-                plan.learn(standing, now)
-                self._warn(plan, now)
+        standings = await self._broker.meet(queue, [plan.id for plan in plans])
+        now = self._broker.clock.now()
+        for plan, standing in zip(plans, standings, strict=True):
+            plan.learn(standing, now)
+            if plan.is_ahead(now) and plan.id not in self._warned:
+                # A clock is wrong, or was. To fire its ticks again could be to fire them twice.
+                self._warned.add(plan.id)
+                log.warning(
+                    "schedule %r: its last tick is %.0f s in the future, so a clock is or was wrong; it fires "
+                    "again from then on, or after `asynqio cron reset`",
+                    plan.id,
+                    plan.done_until - now,
+                )
 
-    async def _meet_again(self, now: float) -> None:
+    async def _meet_again(self, queue: str, plans: list[Plan]) -> None:
         """Say which schedules are served, and have those forgotten that nobody serves any more."""
-        for queue, some in _by_queue(self._plans.values()).items():
-            await self._broker.meet(queue, [plan.id for plan in some])
-            cutoff = now - FIRES_AGE
-            standings = await self._inspection.standings(queue)
-            gone = [id for id, known in standings.items() if known.met_at <= cutoff and not known.paused]
-            await self._broker.forget(queue, gone, cutoff)
-
-    def _is_ahead(self, plan: Plan, now: float) -> bool:
-        return plan.done_until > now + self._terms.grace
-
-    def _warn(self, plan: Plan, now: float) -> None:
-        """Its last tick is still to come: a clock is wrong, or was. Firing it again could be firing it twice."""
-        if self._is_ahead(plan, now) and plan.id not in self._warned:
-            self._warned.add(plan.id)
-            log.warning(
-                "schedule %r: its last tick is %.0f s in the future, so a clock is or was wrong; it fires again "
-                "from then on, or after `asynqio cron reset`",
-                plan.id,
-                plan.done_until - now,
-            )
+        await self._broker.meet(queue, [plan.id for plan in plans])
+        cutoff = self._broker.clock.now() - FIRES_AGE
+        standings = await self._inspection.standings(queue)
+        gone = [id for id, known in standings.items() if known.met_at <= cutoff and not known.paused]
+        await self._broker.forget(queue, gone, cutoff)
 
     # --- firing -----------------------------------------------------------------------------------
 
-    async def _fire(self, due: Sequence[Plan], now: float) -> None:
-        """Fire what is due. Where the store is away it stays due. Raises BrokerError."""
-        late = [plan for plan in due if plan.is_late(now)]
-        if late:
-            await self._meet(late)  # somebody else may have been there
+    async def _fire_queue(self, queue: str, plans: list[Plan]) -> None:
+        """Fire what is due in one queue, in one call. What is not answered for stays due. Raises BrokerError."""
+        now = self._broker.clock.now()
+        if late := [plan for plan in plans if plan.is_late(now)]:
+            await self._meet(queue, late)  # somebody else may have been there
             decided = await asyncio.to_thread(lambda: [(plan, plan.due(now)) for plan in late])
             for plan, ticks in decided:
                 self._tell_missed(plan, ticks)
+            decided += [(plan, plan.due(now)) for plan in plans if plan not in late]
         else:
-            decided = []
-        decided += [(plan, plan.due(now)) for plan in due if plan not in late]
-        calls: dict[str, list[tuple[Plan, Due]]] = {}
-        for plan, ticks in decided:
-            calls.setdefault(plan.queue, []).append((plan, ticks))
-        answers = await asyncio.gather(
-            *(self._fire_queue(some, now) for some in calls.values()), return_exceptions=True
-        )
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-
-    def _tell_missed(self, plan: Plan, ticks: Due) -> None:
-        if ticks.missed is not None:
-            log.warning(
-                "schedule %r: its tick at %d was missed, perhaps more; fired now: %d (missed=%s)",
-                plan.id,
-                ticks.missed,
-                len(ticks.ticks),
-                plan.entry.missed,
-            )
-
-    async def _fire_queue(self, decided: Sequence[tuple[Plan, Due]], now: float) -> None:
-        """All ticks of one queue in one call."""
+            decided = [(plan, plan.due(now)) for plan in plans]
         wanted: list[tuple[Plan, Fire]] = []
         for plan, ticks in decided:
             for tick in ticks.ticks:
@@ -236,6 +231,12 @@ class Ticker(Service):
         answers = await self._broker.fire([fire for _, fire in wanted]) if wanted else []
         for plan, _ in decided:
             plan.done(max(now, plan.done_until))
+        await self._settle(wanted, answers, now)
+
+    async def _settle(
+        self, wanted: Sequence[tuple[Plan, Fire]], answers: Sequence[Fired], now: float
+    ) -> None:
+        """Note what came of the ticks."""
         events = []
         for (plan, fire), fired in zip(wanted, answers, strict=True):
             plan.paused = fired.paused
@@ -249,6 +250,16 @@ class Ticker(Service):
                 await self._broker.record(events)
         except BrokerError as error:
             log.warning("the events of %d schedules could not be recorded: %s", len(events), error)
+
+    def _tell_missed(self, plan: Plan, ticks: Due) -> None:
+        if ticks.missed is not None:
+            log.warning(
+                "schedule %r: its tick at %d was missed, perhaps more; fired now: %d (missed=%s)",
+                plan.id,
+                ticks.missed,
+                len(ticks.ticks),
+                plan.entry.missed,
+            )
 
     async def _entry(self, plan: Plan, tick: float, now: float) -> Entry | None:
         """The task of a tick; None if it cannot be one any more, such as one whose deadline is over."""
