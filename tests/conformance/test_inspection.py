@@ -7,7 +7,7 @@ import pytest
 from asynqio.brokers.base import Moved, Page, Store, Where
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskRef, TaskState
-from asynqio.core.unique import unique_key
+from asynqio.core.unique import LockHolder, unique_key
 from asynqio.errors import QueueNotFound, WrongState
 from asynqio.testing import FakeClock
 from tests.builders import aborted, archived, entry, failed, settlement
@@ -451,3 +451,20 @@ async def test_a_footprint_grows_with_what_is_stored(broker: Store, clock: FakeC
     assert 150 * 2_000 < many < 150 * 8_000
     with pytest.raises(QueueNotFound):
         await broker.footprint(["ghost"])
+
+
+async def test_it_is_told_who_holds_a_lock_and_until_when(broker: Store, clock: FakeClock) -> None:
+    one = entry("a", unique=60.0)
+    key = one.message.unique_key
+    assert await broker.lock_holder("default", key) is None
+    await put(broker, one)
+    assert await broker.lock_holder("default", key) == LockHolder("a", clock.now() + 60)
+    assert (
+        await broker.lock_holder("default", entry("b", payload=b"2", unique=60.0).message.unique_key) is None
+    )
+    clock.advance(60)
+    assert await broker.lock_holder("default", key) is None
+    await put(broker, entry("b", unique=30.0))
+    assert await broker.lock_holder("default", key) == LockHolder("b", clock.now() + 30)
+    await broker.move(Action.DELETE, [TaskRef("default", "b")])
+    assert await broker.lock_holder("default", key) is None

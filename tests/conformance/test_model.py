@@ -46,7 +46,7 @@ from asynqio.core.recording import recorded
 from asynqio.core.retry import FixedRetry
 from asynqio.core.task import Entry
 from asynqio.core.ticks import Fire, FireEvent
-from asynqio.core.unique import unique_key
+from asynqio.core.unique import LockHolder, unique_key
 from asynqio.errors import (
     BadPayload,
     HandlerNotFound,
@@ -549,6 +549,10 @@ class StoreMachine(RuleBasedStateMachine):
         expected = [Admission.DUPLICATE if held else Admission.ID_CONFLICT for held in locks]
         assert answers == (expected if queue.tasks else [])
         assert await self.broker.standings(name) == queue.schedules
+        for payload, is_held in zip(LOCKABLE, locks, strict=True):
+            key = unique_key(name, "work", payload)
+            holder = LockHolder(*queue.locks[key]) if is_held else None
+            assert await self.broker.lock_holder(name, key) == holder
 
     async def try_locks(self, name: str, queue: Queue) -> list[Admission]:
         """Tried with an id that is taken: a held lock answers DUPLICATE, a free one ID_CONFLICT."""

@@ -19,6 +19,7 @@ RUNS_KEPT = 10
 MAX_TRACEBACK = 8_192
 #: Lines kept per attempt, their bytes altogether, and the characters of one: the youngest lines stay.
 MAX_LINES, MAX_LOG, MAX_LINE = 200, 16_384, 2_000
+MAX_LEVEL = 20
 
 
 class AttemptOutcome(enum.StrEnum):
@@ -85,7 +86,8 @@ class Log:
 
     def add(self, line: LogLine) -> None:
         """Keep a line; the oldest ones go if there are too many."""
-        line = msgspec.structs.replace(line, text=_cut(clean(line.text)))
+        # Whatever a handler calls a level: what cannot be stored would cost the task its settlement.
+        line = LogLine(line.at, _cut(clean(str(line.text))), clean(str(line.level))[:MAX_LEVEL])
         self._lines.append(line)
         self._size += _weight(line)
         while len(self._lines) > MAX_LINES or self._size > MAX_LOG:

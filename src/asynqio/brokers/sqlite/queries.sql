@@ -91,11 +91,13 @@ WHERE key = :key AND token = :token AND queue = :queue AND id = :id;
 
 -- name: keep_attempt
 -- Put down the attempt that has just been counted in `runs`.
-INSERT OR REPLACE INTO attempts (task, number, record) SELECT key, runs, :record FROM tasks WHERE key = :key;
+INSERT OR REPLACE INTO attempts (task, number, record) SELECT key, runs, ? FROM tasks WHERE key = ?;
 
 -- name: drop_attempts
--- Forget all but the youngest :kept attempts at a task.
-DELETE FROM attempts WHERE task = :key AND number <= (SELECT runs FROM tasks WHERE key = :key) - :kept;
+-- Forget all but the youngest :kept attempts at some tasks.
+DELETE FROM attempts WHERE task IN (
+    SELECT key FROM tasks WHERE key IN (SELECT value FROM json_each(:keys)) AND runs > :kept
+) AND number <= (SELECT runs FROM tasks WHERE key = task) - :kept;
 
 -- name: attempts
 -- The recorded attempts at a task, oldest first.

@@ -72,6 +72,7 @@ def settle(transaction: Transaction, settlements: Sequence[Settlement]) -> list[
         return [settle(transaction, [settlement])[0] for settlement in settlements]
     counts: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
     archived: dict[str, float] = {}
+    recorded: list[Settlement] = []
     answers: list[bool] = []
     staying = sum(settlement.to is not None for settlement in settlements)
     numbers = iter(transaction.numbers(staying) if staying else ())
@@ -87,7 +88,7 @@ def settle(transaction: Transaction, settlements: Sequence[Settlement]) -> list[
         if not held:
             continue
         if settlement.record is not None and to is not None:
-            _keep(transaction, settlement)
+            recorded.append(settlement)
         if settlement.processed:
             counted = counts[queue]
             counted[0] += 1
@@ -104,6 +105,8 @@ def settle(transaction: Transaction, settlements: Sequence[Settlement]) -> list[
             transaction.ended.append(message.ref)
             if to is TaskState.ARCHIVED:
                 archived[queue] = max(archived.get(queue, settlement.at), settlement.at)
+    if recorded:
+        _keep(transaction, recorded)
     for queue, (processed, failed) in counts.items():
         _count(transaction, queue, processed, failed)
     for queue, at in archived.items():
@@ -165,11 +168,13 @@ def _restate(transaction: Transaction, settlement: Settlement, number: int) -> i
     ).rowcount
 
 
-def _keep(transaction: Transaction, settlement: Settlement) -> None:
-    """Put down the attempt of a settlement that was just carried out."""
-    key = _fence(settlement.lease)["key"]
-    transaction.run(SQL.keep_attempt, key=key, record=encode(settlement.record))
-    transaction.run(SQL.drop_attempts, key=key, kept=RUNS_KEPT)
+def _keep(transaction: Transaction, ended: Sequence[Settlement]) -> None:
+    """Put down the attempts of settlements that were just carried out."""
+    keys = [int(_fence(settlement.lease)["key"]) for settlement in ended]
+    transaction.connection.executemany(
+        SQL.keep_attempt, [(encode(one.record), key) for one, key in zip(ended, keys, strict=True)]
+    )
+    transaction.run(SQL.drop_attempts, keys=_list(keys), kept=RUNS_KEPT)
 
 
 def note(transaction: Transaction, notes: Sequence[Note]) -> list[bool]:
