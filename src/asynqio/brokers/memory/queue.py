@@ -21,13 +21,27 @@ from asynqio.core.task import Entry
 class Record:
     """One stored task."""
 
-    __slots__ = ("at", "batch", "message", "owner", "pending_since", "progress", "result", "state", "token")
+    __slots__ = (
+        "at",
+        "batch",
+        "message",
+        "number",
+        "owner",
+        "pending_since",
+        "progress",
+        "result",
+        "state",
+        "token",
+    )
 
     def __init__(self, message: TaskMessage) -> None:
         self.message = message
         self.state = TaskState.PENDING
         #: ACTIVE: lease expiry. SCHEDULED, RETRY: due. COMPLETED: expiry. ARCHIVED, AGGREGATING: since.
         self.at = 0.0
+        #: Its place among those of equal times, by arrival in the state; below 0: put at the front. An active task
+        #: keeps the one it had while it was pending.
+        self.number = 0
         self.token = 0
         self.owner = ""
         self.pending_since = 0.0
@@ -67,6 +81,7 @@ class Queue:
         self.total = Day()
         #: Archived tasks that were dropped because the archive is full or they were too old.
         self.evicted = 0
+        self._first = self._last = 0
 
     # --- in ---------------------------------------------------------------------------------------
 
@@ -89,12 +104,17 @@ class Queue:
         """Put a record, which is in no container, into the one for `state`."""
         record.state = state
         record.at = at
+        self._last += 1
+        record.number = self._last
         id = record.message.id
         if state is TaskState.PENDING:
             record.pending_since = at
             self.pending[id] = record
             if front:
                 self.pending.move_to_end(id, last=False)
+                self._first -= 1
+                record.number = self._first
+                return
         elif state is TaskState.AGGREGATING:
             self.groups.setdefault(record.message.group, Timeline()).add(id, at)
         elif state is TaskState.ACTIVE:
