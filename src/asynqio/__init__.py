@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from asynqio.core.cards import QueueStats as QueueStats
     from asynqio.core.cards import ServerCard as ServerCard
     from asynqio.core.cards import WorkerCard as WorkerCard
+    from asynqio.core.durations import parse_seconds as parse_seconds
+    from asynqio.core.filters import Filter as Filter
     from asynqio.core.groups import GroupRule as GroupRule
     from asynqio.core.lifecycle import Action as Action
     from asynqio.core.lifecycle import UnknownTask as UnknownTask
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from asynqio.errors import DuplicateTask as DuplicateTask
     from asynqio.errors import EnqueueError as EnqueueError
     from asynqio.errors import HandlerNotFound as HandlerNotFound
+    from asynqio.errors import InvalidFilter as InvalidFilter
     from asynqio.errors import InvalidTask as InvalidTask
     from asynqio.errors import NotFound as NotFound
     from asynqio.errors import QueueNotFound as QueueNotFound
@@ -64,6 +67,7 @@ if TYPE_CHECKING:
     from asynqio.inspector import Inspector as Inspector
     from asynqio.mux import Mux as Mux
     from asynqio.mux import Next as Next
+    from asynqio.runtime.bulk import Applied as Applied
     from asynqio.runtime.context import TaskContext as TaskContext
     from asynqio.runtime.context import current as current
     from asynqio.runtime.settings import ServerConfig as ServerConfig
@@ -76,6 +80,8 @@ _HOMES = {
     "client": ["Client"],
     "config": ["Setting", "parse_queues"],
     "core.cards": ["DayStats", "GroupStats", "QueueStats", "ServerCard", "WorkerCard"],
+    "core.durations": ["parse_seconds"],
+    "core.filters": ["Filter"],
     "core.groups": ["GroupRule"],
     "core.lifecycle": ["Action", "UnknownTask"],
     "core.message": ["TaskInfo", "TaskMessage", "TaskState"],
@@ -91,6 +97,7 @@ _HOMES = {
         "DuplicateTask",
         "EnqueueError",
         "HandlerNotFound",
+        "InvalidFilter",
         "InvalidTask",
         "NotFound",
         "QueueNotFound",
@@ -109,6 +116,7 @@ _HOMES = {
     "function": ["TaskFunction", "TaskHandle"],
     "inspector": ["Inspector"],
     "mux": ["Mux", "Next"],
+    "runtime.bulk": ["Applied"],
     "runtime.context": ["TaskContext", "current"],
     "runtime.settings": ["ServerConfig"],
     "server": ["Server"],
