@@ -27,10 +27,15 @@ Options:
   -h, --help  Show this message and exit.
 
 Commands:
+  stats    Show how many tasks there are, where, and how many failed today.
   worker   Run the tasks of an App.
   version  Print the versions of asynqio and of what it stands on.
   demo     See it work: a worker and a stream of realistic tasks, live.
   config   Look at the configuration.
+  queue    Queues: figures, history, pause, remove.
+  task     Tasks: find, run, archive, delete, cancel, enqueue, edit.
+  group    Groups of tasks that wait to be aggregated.
+  server   Worker servers, and what they are running.
 """
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from asynqio import AsynqioError, Inspector, QueueStats, TaskState
 from asynqio.cli import records
 from asynqio.cli.outcome import Outcome, report
-from asynqio.cli.terminal import confirm, facts, run, show, table, watching
+from asynqio.cli.terminal import confirm, facts, hint, run, show, table, watching
 from asynqio.cli.words import count, rate, span
 
 _NUMBERS = ("size", *(state.value for state in TaskState), "latency", "processed", "failed", "error rate")
@@ -133,4 +133,8 @@ def remove_queues(url: str | None, names: Sequence[str], *, force: bool, yes: bo
 
     if force and not yes and (tasks := run(sizes())):
         confirm(f"Remove {count(len(names), 'queue')} with {count(tasks, 'task')}?", yes=yes)
-    return report("queue", run(work()), as_json=as_json)
+    outcomes = run(work())
+    status = report("queue", outcomes, as_json=as_json)
+    if not force and any(outcome.code == "wrong_state" for outcome in outcomes):
+        hint("--force removes queues with the tasks in them")
+    return status
