@@ -38,7 +38,7 @@ def _with_seconds(arguments: list[str]) -> list[str]:
     """`--watch` takes seconds or none; typer knows no such options."""
     every = "--watch=2"
     filled = []
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
         bare = argument in ("--watch", "-w") and not following.replace(".", "", 1).isdecimal()
         filled.append(every if bare else argument)
     return filled
