@@ -73,6 +73,8 @@ def _same(awaited: Callable[..., Any], blocking: Callable[..., Any]) -> None:
     first, second = inspect.signature(awaited), inspect.signature(blocking)
     if inspect.isasyncgenfunction(awaited):  # a plain generator on the other side
         first = first.replace(return_annotation=first.return_annotation.removeprefix("Async"))
+    # What is iterated over with `async for` there is with `for` here.
+    first = first.replace(return_annotation=first.return_annotation.replace("Async", ""))
     assert first == second, f"{awaited.__qualname__}{first} is not {blocking.__qualname__}{second}"
 
 

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from asynqio.core.cards import ServerCard as ServerCard
     from asynqio.core.cards import WorkerCard as WorkerCard
     from asynqio.core.cron import parse_schedule as parse_schedule
+    from asynqio.core.durations import parse_seconds as parse_seconds
     from asynqio.core.explanation import Explanation as Explanation
+    from asynqio.core.filters import Filter as Filter
     from asynqio.core.follow import ProgressChange as ProgressChange
     from asynqio.core.follow import StateChange as StateChange
     from asynqio.core.follow import TaskEvent as TaskEvent
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from asynqio.errors import EnqueueError as EnqueueError
     from asynqio.errors import EntryNotFound as EntryNotFound
     from asynqio.errors import HandlerNotFound as HandlerNotFound
+    from asynqio.errors import InvalidFilter as InvalidFilter
     from asynqio.errors import InvalidSchedule as InvalidSchedule
     from asynqio.errors import InvalidTask as InvalidTask
     from asynqio.errors import NotFound as NotFound
@@ -79,6 +82,7 @@ if TYPE_CHECKING:
     from asynqio.inspector import Inspector as Inspector
     from asynqio.mux import Mux as Mux
     from asynqio.mux import Next as Next
+    from asynqio.runtime.bulk import Applied as Applied
     from asynqio.runtime.context import TaskContext as TaskContext
     from asynqio.runtime.context import current as current
     from asynqio.runtime.settings import ServerConfig as ServerConfig
@@ -104,6 +108,8 @@ _HOMES = {
         "WorkerCard",
     ],
     "core.cron": ["parse_schedule"],
+    "core.durations": ["parse_seconds"],
+    "core.filters": ["Filter"],
     "core.groups": ["GroupRule"],
     "core.lifecycle": ["Action", "UnknownTask"],
     "core.message": ["TaskInfo", "TaskMessage", "TaskState"],
@@ -124,6 +130,7 @@ _HOMES = {
         "EntryNotFound",
         "HandlerNotFound",
         "InvalidSchedule",
+        "InvalidFilter",
         "InvalidTask",
         "NotFound",
         "QueueNotFound",
@@ -142,6 +149,7 @@ _HOMES = {
     "function": ["TaskFunction", "TaskHandle"],
     "inspector": ["Inspector"],
     "mux": ["Mux", "Next"],
+    "runtime.bulk": ["Applied"],
     "runtime.context": ["TaskContext", "current"],
     "runtime.settings": ["ServerConfig"],
     "scheduler": ["Scheduler"],

@@ -33,6 +33,7 @@
     │  ├─ CorruptMessage         do not
     │  └─ VersionMismatch        the store was written by another version
     ├─ ServerStateError          start, stop or shutdown at the wrong moment
+    ├─ InvalidFilter             (also ValueError) a filter that means nothing
     ├─ InvalidSchedule           (also ValueError) a cron spec, or its time zone, that means nothing
     └─ ConfigError               (also ValueError) lists every problem at once
 
@@ -285,6 +286,14 @@ class VersionMismatch(BrokerError):
 
 class ServerStateError(AsynqioError):
     """start, stop or shutdown at a moment where they make no sense."""
+
+
+class InvalidFilter(AsynqioError, ValueError):
+    """A filter that means nothing, or asks for too much at once."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"filter: {reason}")
+        self.reason = reason
 
 
 class InvalidSchedule(AsynqioError, ValueError):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Self
 
 from asynqio.brokers.base import Moved, Page, Store, Where
@@ -11,11 +12,18 @@ from asynqio.core.attempts import AttemptRecord
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
 from asynqio.core.explain import explain
 from asynqio.core.explanation import Explanation
+from asynqio.core.filters import Filter
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
 from asynqio.errors import TaskNotFound, WrongState
 from asynqio.evidence import facts_about, queues_with
 from asynqio.inspector_schedules import ScheduleInspector
+from asynqio.runtime import bulk
+from asynqio.runtime.bulk import Applied
+
+
+def _silent(progress: Applied) -> None:
+    return None
 
 
 class Inspector(ScheduleInspector):
@@ -56,6 +64,28 @@ class Inspector(ScheduleInspector):
         """A page of the tasks in one state (order: see `Inspection.tasks`)."""
         return await self.broker.tasks(Where(queue, TaskState(state), group), Page(size, offset))
 
+    async def search(
+        self,
+        queue: str,
+        state: TaskState,
+        filter: Filter | None = None,
+        *,
+        group: str = "",
+        limit: int | None = None,
+        on_progress: Callable[[Applied], object] | None = None,
+    ) -> AsyncGenerator[TaskInfo]:
+        """The tasks of a state that match, at most `limit`; of all of them, without a filter.
+
+        However long it takes and whatever goes on meanwhile: whoever stays in the state is found, and nobody
+        twice who does not leave it. `on_progress` is told every 200 tasks how many were seen and matched.
+        """
+        where = Where(queue, TaskState(state), group)
+        told = on_progress or _silent
+        found = bulk.search(self.broker, self.broker.clock, where, filter or Filter(), limit, told)
+        async with contextlib.aclosing(found):
+            async for info in found:
+                yield info
+
     async def task(self, queue: str, id: str) -> TaskInfo:
         """Raises TaskNotFound."""
         [info] = await self.broker.find([TaskRef(queue, id)])
@@ -80,6 +110,10 @@ class Inspector(ScheduleInspector):
         """The queues that have a task of this id, by name."""
         return await queues_with(self.broker, id)
 
+    async def find(self, queue: str, ids: Sequence[str]) -> list[TaskInfo | None]:
+        """Several tasks by their ids, in their order; None for those that are not there."""
+        return await self.broker.find([TaskRef(queue, id) for id in ids])
+
     async def servers(self) -> list[ServerCard]:
         """The worker servers that showed a sign of life lately."""
         return await self.broker.servers()
@@ -98,9 +132,33 @@ class Inspector(ScheduleInspector):
         """Raises TaskNotFound, WrongState (it is running)."""
         await self._act(Action.DELETE, queue, id)
 
-    async def move_all(self, action: Action, queue: str, state: TaskState, *, group: str = "") -> int:
-        """Run, archive or delete every task of a state; how many there were."""
-        return await self.broker.move_all(action, Where(queue, TaskState(state), group))
+    async def move(self, action: Action, queue: str, ids: Sequence[str]) -> list[Moved]:
+        """Run, archive or delete several tasks; one answer for each, in their order."""
+        return await self.broker.move(action, [TaskRef(queue, id) for id in ids])
+
+    async def apply(
+        self,
+        action: Action,
+        queue: str,
+        state: TaskState,
+        filter: Filter | None = None,
+        *,
+        group: str = "",
+        limit: int | None = None,
+        on_progress: Callable[[Applied], object] | None = None,
+    ) -> Applied:
+        """Run, archive or delete every task of a state, or those that match, at most `limit` of them.
+
+        In small steps, each told to `on_progress`; cut off, it leaves done what was done.
+        """
+        where = Where(queue, TaskState(state), group)
+        if filter is None and limit is None and on_progress is None:
+            moved = await self.broker.move_all(action, where)
+            return Applied(moved, moved, moved)
+        told = on_progress or _silent
+        return await bulk.apply(
+            self.broker, self.broker.clock, action, where, filter or Filter(), limit, told
+        )
 
     async def rewrite(self, queue: str, id: str, payload: bytes) -> None:
         """Another payload for a task that waits. Raises TaskNotFound, WrongState."""

@@ -11,7 +11,7 @@ May be used from any number of threads. A test compares the signatures with thos
 from __future__ import annotations
 
 import atexit
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, Self, TypeVar, Unpack, overload
 
 from asynqio import client as _client
@@ -21,6 +21,7 @@ from asynqio.config import store_of
 from asynqio.core.attempts import AttemptRecord
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
 from asynqio.core.explanation import Explanation
+from asynqio.core.filters import Filter
 from asynqio.core.follow import TaskEvent
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskState
@@ -28,9 +29,14 @@ from asynqio.core.options import TaskOptions
 from asynqio.core.task import DEFAULT_MAX_PAYLOAD, Task
 from asynqio.errors import EnqueueError
 from asynqio.portal import Portal, refuse_loop
+from asynqio.runtime.bulk import Applied
 from asynqio.sync_schedules import ScheduleInspector
 
 T = TypeVar("T")
+
+
+async def _next(found: AsyncGenerator[T]) -> T | None:
+    return await anext(found, None)
 
 
 class _Facade:
@@ -159,6 +165,26 @@ class Inspector(_Facade, ScheduleInspector):
     ) -> list[TaskInfo]:
         return self._through.call(self._inspector.tasks, queue, state, group=group, size=size, offset=offset)
 
+    def search(
+        self,
+        queue: str,
+        state: TaskState,
+        filter: Filter | None = None,
+        *,
+        group: str = "",
+        limit: int | None = None,
+        on_progress: Callable[[Applied], object] | None = None,
+    ) -> Generator[TaskInfo]:
+        through = self._through
+        found = self._inspector.search(
+            queue, state, filter, group=group, limit=limit, on_progress=on_progress
+        )
+        try:
+            while (info := through.call(_next, found)) is not None:
+                yield info
+        finally:
+            through.call(found.aclose)
+
     def task(self, queue: str, id: str) -> TaskInfo:
         return self._through.call(self._inspector.task, queue, id)
 
@@ -170,6 +196,9 @@ class Inspector(_Facade, ScheduleInspector):
 
     def queues_with(self, id: str) -> list[str]:
         return self._through.call(self._inspector.queues_with, id)
+
+    def find(self, queue: str, ids: Sequence[str]) -> list[TaskInfo | None]:
+        return self._through.call(self._inspector.find, queue, ids)
 
     def servers(self) -> list[ServerCard]:
         return self._through.call(self._inspector.servers)
@@ -183,8 +212,30 @@ class Inspector(_Facade, ScheduleInspector):
     def delete(self, queue: str, id: str) -> None:
         self._through.call(self._inspector.delete, queue, id)
 
-    def move_all(self, action: Action, queue: str, state: TaskState, *, group: str = "") -> int:
-        return self._through.call(self._inspector.move_all, action, queue, state, group=group)
+    def move(self, action: Action, queue: str, ids: Sequence[str]) -> list[Moved]:
+        return self._through.call(self._inspector.move, action, queue, ids)
+
+    def apply(
+        self,
+        action: Action,
+        queue: str,
+        state: TaskState,
+        filter: Filter | None = None,
+        *,
+        group: str = "",
+        limit: int | None = None,
+        on_progress: Callable[[Applied], object] | None = None,
+    ) -> Applied:
+        return self._through.call(
+            self._inspector.apply,
+            action,
+            queue,
+            state,
+            filter,
+            group=group,
+            limit=limit,
+            on_progress=on_progress,
+        )
 
     def rewrite(self, queue: str, id: str, payload: bytes) -> None:
         self._through.call(self._inspector.rewrite, queue, id, payload)

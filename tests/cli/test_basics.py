@@ -27,12 +27,17 @@ Options:
   -h, --help  Show this message and exit.
 
 Commands:
+  stats    Show how many tasks there are, where, and how many failed today.
   worker   Run the tasks of an App.
   version  Print the versions of asynqio and of what it stands on.
   explain  Say what happened to a task, why it is where it is, and what...
   demo     See it work: a worker and a stream of realistic tasks, live.
   config   Look at the configuration.
-  cron     Look at schedules, and act on them.
+  queue    Queues: figures, history, pause, remove.
+  task     Tasks: find, run, archive, delete, cancel, enqueue, edit.
+  group    Groups of tasks that wait to be aggregated.
+  cron     Schedules: look at them, and act on them.
+  server   Worker servers, and what they are running.
 """
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from asynqio.brokers.base import Admission, Claimed, Fired, Moved, Note
+from asynqio.brokers.base import Admission, Claimed, Fired, Moved, Note, Scan, Where
 from asynqio.core.attempts import RUNS_KEPT, AttemptRecord
 from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupRule
 from asynqio.core.lifecycle import Action, Lease, Settlement
@@ -46,6 +46,19 @@ class Stored:
     #: All attempts that were recorded, and what the one that goes on has left of itself.
     runs: list[AttemptRecord] = field(default_factory=list)
     live: AttemptRecord | None = None
+    #: Grows with every state it comes into, and with every batch that is given back.
+    visit: int = 0
+    returned: int = 0
+
+
+@dataclass
+class Walk:
+    """A walk through the tasks of a state: who was there when it began, who has been shown, each with its visit."""
+
+    where: Where
+    staying: dict[TaskRef, int]
+    shown: list[tuple[TaskRef, int, int]] = field(default_factory=list)
+    after: str = ""
 
 
 @dataclass
@@ -118,6 +131,7 @@ class Model:
 
     def join(self, queue: Queue, task: Stored, state: TaskState, at: float, *, front: bool = False) -> None:
         task.state, task.at = state, at
+        task.visit += 1
         if state is S.PENDING:
             task.pending_since = at
             queue.pending.insert(0 if front else len(queue.pending), task.message.id)
@@ -152,6 +166,7 @@ class Model:
                 self.leave(queue, task)
                 self.leases_given += 1
                 task.state, task.at = S.ACTIVE, self.now + lease
+                task.visit += 1
                 task.lease, task.owner = self.leases_given, owner
                 queue.active.append(task.message.id)
                 taken.append(task)
@@ -220,6 +235,7 @@ class Model:
                     del queue.batches[id]
                     for member in batch.ids:
                         queue.tasks[member].batch = ""
+                        queue.tasks[member].returned += 1
 
     # --- groups -----------------------------------------------------------------------------------
 
@@ -329,6 +345,34 @@ class Model:
             if not self.locked(queue, key):
                 queue.locks[key] = held
         return Moved.DONE
+
+    # --- walks ------------------------------------------------------------------------------------
+
+    def there(self, where: Where) -> dict[TaskRef, Stored]:
+        """Who is in a state now."""
+        return {
+            task.message.ref: task
+            for task in self.in_state(where.queue, where.state)
+            if where.state is not S.AGGREGATING or task.message.group == where.group
+        }
+
+    def begin(self, where: Where) -> Walk:
+        return Walk(where, {ref: task.visit for ref, task in self.there(where).items()})
+
+    def walked(self, walk: Walk, answer: Scan) -> None:
+        """Check what one step showed, and the whole walk when that was the last."""
+        there = self.there(walk.where)
+        for info in answer.infos:
+            task = there[info.ref]
+            assert info == self.info(task)
+            walk.shown.append((info.ref, task.visit, task.returned))
+        assert len(walk.shown) == len(set(walk.shown)), "shown twice"
+        walk.after = answer.after
+        if not walk.after:
+            stayed = {
+                ref for ref, visit in walk.staying.items() if ref in there and there[ref].visit == visit
+            }
+            assert stayed <= {ref for ref, _, _ in walk.shown}, "left out"
 
     # --- what is there to see ---------------------------------------------------------------------
 

@@ -60,7 +60,7 @@ from asynqio.errors import (
 from asynqio.testing import FakeClock
 from tests.builders import card, entry
 from tests.conformance.conftest import broker_url, make_store
-from tests.conformance.model import DAY, WAITING, Held, Model, Queue, Stored
+from tests.conformance.model import DAY, WAITING, Held, Model, Queue, Stored, Walk
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., None])
@@ -148,6 +148,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.model = Model(self.clock.now())
         self.held: list[Held] = []
         self.batches: list[GroupBatch] = []
+        self.walks: list[Walk] = []
         self.known: set[TaskRef] = set()
         self.servers: dict[str, tuple[ServerCard, float]] = {}
         self.schedulers: dict[str, tuple[SchedulerCard, float]] = {}
@@ -473,6 +474,20 @@ class StoreMachine(RuleBasedStateMachine):
             assert sorted(there) == sorted(model.pending)
             model.pending = there
 
+    @operation(
+        weight=2, queue=queue_names, state=st.sampled_from(TaskState), group=st.sampled_from(["g", "h {x}"])
+    )
+    def begin_a_walk(self, queue: str, state: TaskState, group: str) -> None:
+        if queue in self.model.queues:
+            self.walks.append(self.model.begin(Where(queue, state, group if state is S.AGGREGATING else "")))
+
+    @operation(weight=4, needs="walks", size=st.integers(1, 2))
+    def take_a_step(self, data: st.DataObject, size: int) -> None:
+        walk = data.draw(st.sampled_from(self.walks), "walk")
+        self.model.walked(walk, self.run(self.broker.scan(walk.where, walk.after, size)))
+        if not walk.after:
+            self.walks.remove(walk)
+
     @operation(weight=2, needs="known")
     def rewrite(self, data: st.DataObject) -> None:
         refs = data.draw(st.lists(st.sampled_from(sorted(self.known)), min_size=1, max_size=3, unique=True))
@@ -497,6 +512,7 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             self.run(self.broker.drop(queue, force=force))
             del self.model.queues[queue]
+            self.walks = [walk for walk in self.walks if walk.where.queue != queue]
 
     # --- after every step -------------------------------------------------------------------------
 

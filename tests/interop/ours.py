@@ -180,10 +180,10 @@ class OurInspector:
             await self._inspector.rewrite(queue, id, payload)
 
     async def run_all(self, queue: str, state: str, group: str = "") -> int:
-        return await self._inspector.move_all(Action.RUN, queue, TaskState(state), group=group)
+        return (await self._inspector.apply(Action.RUN, queue, TaskState(state), group=group)).done
 
     async def archive_all(self, queue: str, state: str, group: str = "") -> int:
-        return await self._inspector.move_all(Action.ARCHIVE, queue, TaskState(state), group=group)
+        return (await self._inspector.apply(Action.ARCHIVE, queue, TaskState(state), group=group)).done
 
     async def delete_all(self, queue: str, state: str, group: str = "") -> int:
-        return await self._inspector.move_all(Action.DELETE, queue, TaskState(state), group=group)
+        return (await self._inspector.apply(Action.DELETE, queue, TaskState(state), group=group)).done

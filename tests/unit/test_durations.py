@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from asynqio.core.durations import MAX_TEXT, SECOND, format_duration, parse_duration
+from asynqio.core.durations import MAX_TEXT, SECOND, format_duration, parse_duration, parse_seconds
 from tests.schedules import Printed, duration_difference, duration_table
 
 #: What an int64 holds.
@@ -97,3 +97,28 @@ def test_no_text_does_worse_than_a_value_error(text: str) -> None:
         assert len(found) < 200
     else:
         assert -LONGEST - 1 <= found <= LONGEST
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0),
+        ("90", 90),
+        ("1.5", 1.5),
+        ("1h30m", 5400),
+        ("250ms", 0.25),
+        ("7d", 604_800),
+        ("1d12h", 129_600),
+        ("0.5d", 43_200),
+    ],
+)
+def test_seconds_as_people_write_them(text: str, seconds: float) -> None:
+    assert parse_seconds(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "d", "-1", "-5s", "1w", "soon", "1d2", "1_000", "٣", "9" * 30, "1e9", "nan", "dd", "1h2d"]
+)
+def test_what_is_no_number_of_seconds(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_seconds(text)

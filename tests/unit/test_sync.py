@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from asynqio import App, Task
-from asynqio.sync import Client
+from asynqio import Action, App, Applied, Filter, Task, TaskState
+from asynqio.sync import Client, Inspector
 
 
 def in_a_loop(call: object) -> None:
@@ -42,3 +42,16 @@ def test_a_closed_client_says_so() -> None:
     with pytest.raises(RuntimeError, match="not open"):
         client.enqueue(Task("a"))
     client.close()
+
+
+def test_searching_without_a_loop() -> None:
+    with Client("memory://searched") as client, Inspector("memory://searched") as inspector:
+        client.enqueue_many([Task.json("a", {"n": number}) for number in range(450)])
+        found = list(inspector.search("default", TaskState.PENDING, Filter(payload={"n": 7})))
+        assert [info.load() for info in found] == [{"n": 7}]
+        some = inspector.search("default", TaskState.PENDING)
+        next(some)
+        some.close()
+        told: list[Applied] = []
+        applied = inspector.apply(Action.DELETE, "default", TaskState.PENDING, on_progress=told.append)
+        assert applied == told[-1] == Applied(450, 450, 450)

@@ -36,13 +36,18 @@ Rules every broker keeps; `tests/conformance` is these sentences as tests:
     known of a schedule belongs to the queue of its entry, and goes with it.
 18. `record` keeps the last `FIRES_KEPT` events of a schedule, newest first; `FIRES_AGE` after the newest all of
     them are gone.
+19. A walk is `scan` from "" on, each step with the `after` of the one before, until that is "". It shows every
+    task that is in its state from the first step to the last, whatever comes, goes or moves meanwhile; what
+    joins meanwhile may be shown. A task is shown twice only if it left its state, or its group was claimed,
+    and it came back; or if somebody took out of the middle of a line all that stood around the place. A step
+    costs the same however long the queue is (memory: one look through the queue).
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol, Self, runtime_checkable
+from typing import NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -56,6 +61,8 @@ from asynqio.core.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.task import Entry
 from asynqio.core.ticks import Fire, FireEvent, Standing
 from asynqio.core.unique import LockHolder
+
+T = TypeVar("T")
 
 #: The type under which an undecodable task is shown; its payload are the bytes found.
 CORRUPT_TYPE = "asynqio:corrupt"
@@ -149,6 +156,27 @@ class Page(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if self.size < 1 or self.offset < 0:
             raise ValueError(f"{self!r}: size must be at least 1 and offset at least 0")
+
+
+class Scan(NamedTuple):
+    """One step of a walk: some tasks, and the place behind them for the next step. No place: that was the end."""
+
+    infos: list[TaskInfo]
+    after: str
+
+
+#: The places of walks are JSON; what they say is the store's own business.
+encode_place = msgspec.json.Encoder().encode
+
+
+def read_place(kind: type[T], after: str) -> T | None:
+    """What a place says; None: the beginning. Raises ValueError for what no walk through such tasks gave."""
+    if not after:
+        return None
+    try:
+        return msgspec.json.decode(after, type=kind)
+    except msgspec.DecodeError:
+        raise ValueError(f"{after!r} is not a place that a scan of this state and this store gave") from None
 
 
 class Broker(Protocol):
@@ -300,8 +328,24 @@ class Inspection(Protocol):
         latest first, AGGREGATING oldest first. Raises QueueNotFound."""
         ...
 
+    async def scan(self, where: Where, after: str, size: int) -> Scan:
+        """At most `size` tasks behind the place `after` ("": from the beginning), in the order of `tasks`; there
+        may be fewer, even none, before the end (16). Of AGGREGATING tasks one group is walked through: name it.
+        Raises QueueNotFound, ValueError (no group, or a place that is none)."""
+        ...
+
+    async def group_names(self, queue: str) -> list[str]:
+        """All groups that hold tasks, claimed or not. Raises QueueNotFound."""
+        ...
+
     async def find(self, refs: Sequence[TaskRef]) -> list[TaskInfo | None]: ...
-    async def move(self, action: Action, refs: Sequence[TaskRef]) -> list[Moved]: ...
+    async def move(
+        self, action: Action, refs: Sequence[TaskRef], *, state: TaskState | None = None, near: str = ""
+    ) -> list[Moved]:
+        """`state`: act only on those that are still in it, the others answer WRONG_STATE. `near`: the `after` of
+        the step that showed the first of them; in a long line they need not be searched then."""
+        ...
+
     async def move_all(self, action: Action, where: Where) -> int: ...
     async def rewrite(self, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
         """New payloads for tasks that wait (SCHEDULED, RETRY, PENDING, ARCHIVED); a uniqueness lock moves

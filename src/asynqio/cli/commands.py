@@ -9,10 +9,12 @@ from typing import Annotated
 
 from typer import Argument, Context, Exit, Option, Typer
 
-from asynqio.cli.cron import cron
+from asynqio.cli.flags import BrokerUrl, Json, Watch
+from asynqio.cli.nouns import Nouns
 
 # Without rich's markup: loading rich for a page of help takes longer than everything else together.
 commands = Typer(
+    cls=Nouns,
     help="asynqio: a distributed task queue.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -21,7 +23,6 @@ commands = Typer(
 )
 config = Typer(help="Look at the configuration.", rich_markup_mode=None)
 commands.add_typer(config, name="config")
-commands.add_typer(cron, name="cron")
 
 
 class Level(StrEnum):
@@ -37,7 +38,6 @@ ConfigFile = Annotated[
     Path | None,
     Option("--config", metavar="FILE", help="Configuration file; asynqio.toml if there is one."),
 ]
-Json = Annotated[bool, Option("--json", help="Print JSON, for scripts.")]
 
 
 @commands.callback(invoke_without_command=True)
@@ -53,6 +53,14 @@ def everything(
         raise Exit
     if context.invoked_subcommand is None:
         print(context.get_help())
+
+
+@commands.command()
+def stats(broker: BrokerUrl = None, json: Json = False, watch: Watch = None) -> None:
+    """Show how many tasks there are, where, and how many failed today."""
+    from asynqio.cli.look_work import show_stats
+
+    show_stats(broker, as_json=json, watch=watch)
 
 
 @commands.command()

@@ -16,7 +16,7 @@ def main() -> None:
     arguments = sys.argv[1:]
     # Taken out here, so that it works before and after the command's name.
     debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]
+    arguments = _with_seconds([argument for argument in arguments if argument != "--debug"])
     try:
         from asynqio.cli.commands import commands
     except ModuleNotFoundError as missing:
@@ -34,15 +34,25 @@ def main() -> None:
         sys.exit(_explain(error))
 
 
+def _with_seconds(arguments: list[str]) -> list[str]:
+    """`--watch` takes seconds or none; typer knows no such options."""
+    every = "--watch=2"
+    filled = []
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        bare = argument in ("--watch", "-w") and not following.replace(".", "", 1).isdecimal()
+        filled.append(every if bare else argument)
+    return filled
+
+
 def _explain(error: Exception) -> int:
     """Say what is wrong, each problem on a line of its own; the exit status."""
-    from asynqio import ConfigError, NotFound
-    from asynqio.cli.terminal import Refused
+    from asynqio import ConfigError, InvalidFilter, InvalidTask, NotFound
+    from asynqio.cli.terminal import Refused, clean
 
     for problem in error.problems if isinstance(error, ConfigError) else [str(error)]:
-        print(f"asynqio: {problem}", file=sys.stderr)
+        print(f"asynqio: {clean(problem)}", file=sys.stderr)
     match error:
-        case ConfigError() | Refused():
+        case ConfigError() | Refused() | InvalidFilter() | InvalidTask():
             return 2
         case TimeoutError():
             return 3

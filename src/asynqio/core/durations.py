@@ -62,6 +62,25 @@ def parse_duration(text: str) -> int:
     return -total if sign == "-" else total
 
 
+def parse_seconds(text: str) -> float:
+    """Seconds, from 0 up, as people write them: `90`, `1.5`, `1h30m` and all that Go reads, and days: `7d`, `1d12h`.
+
+    Raises ValueError, with a sentence without a subject.
+    """
+    days, has_days, rest = text.partition("d") if "d" in text else ("0", "", text)
+    number = text if not has_days else days
+    plain = number.replace(".", "", 1).isascii() and number.replace(".", "", 1).isdecimal()
+    if has_days and (not plain or len(days) > 10):
+        raise ValueError(f"needs a number of days before 'd', as in 7d, not {_show(days)}")
+    if not has_days and plain and len(text) <= MAX_TEXT:
+        seconds = float(text)
+    else:
+        seconds = float(days) * 86_400 + (parse_duration(rest) / SECOND if rest or not has_days else 0.0)
+    if not 0 <= seconds <= _LONGEST / SECOND:
+        raise ValueError("must be from 0 up, and at most about 292 years")
+    return seconds
+
+
 def format_duration(nanoseconds: int) -> str:
     """The text of Go's `Duration.String`: `0s`, `100ns`, `1.5µs`, `500ms`, `1.5s`, `1m30s`, `24h0m0s`.
 

@@ -9,8 +9,9 @@ from itertools import islice
 import msgspec
 
 from asynqio.brokers import signals
-from asynqio.brokers.base import SAMPLE, Moved, Page, Where
+from asynqio.brokers.base import SAMPLE, Moved, Page, Scan, Where
 from asynqio.brokers.memory.queue import Day, Queue, Record
+from asynqio.brokers.memory.scan import scan
 from asynqio.brokers.memory.store import MemoryStore
 from asynqio.clock import Clock
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
@@ -78,6 +79,15 @@ class MemoryInspection:
             chosen = islice(queue.in_order(where.state, where.group), page.offset, page.offset + page.size)
             return [queue.info(record, now) for record in chosen]
 
+    async def scan(self, where: Where, after: str, size: int) -> Scan:
+        with self._store.lock:
+            return scan(self._existing(where.queue), where, after, size, self.clock.now())
+
+    async def group_names(self, queue: str) -> list[str]:
+        with self._store.lock:
+            known = self._existing(queue)
+            return sorted({*known.groups, *(batch.group for batch in known.batches.values())})
+
     async def find(self, refs: Sequence[TaskRef]) -> list[TaskInfo | None]:
         now = self.clock.now()
         with self._store.lock:
@@ -87,13 +97,17 @@ class MemoryInspection:
                 found.append(queue.info(record, now) if queue and record else None)
             return found
 
-    async def move(self, action: Action, refs: Sequence[TaskRef]) -> list[Moved]:
+    async def move(
+        self, action: Action, refs: Sequence[TaskRef], *, state: TaskState | None = None, near: str = ""
+    ) -> list[Moved]:
         answers = []
         with self._store.lock:
             for ref in refs:
                 queue, record = self._record(ref)
                 if queue is None or record is None:
                     answers.append(Moved.NOT_FOUND)
+                elif state is not None and record.state is not state:
+                    answers.append(Moved.WRONG_STATE)
                 else:
                     answers.append(self._move(queue, record, action))
         self._announce(action, refs)

@@ -30,6 +30,7 @@ class Record:
         "batch",
         "live",
         "message",
+        "number",
         "owner",
         "pending_since",
         "progress",
@@ -44,6 +45,9 @@ class Record:
         self.state = TaskState.PENDING
         #: ACTIVE: lease expiry. SCHEDULED, RETRY: due. COMPLETED: expiry. ARCHIVED, AGGREGATING: since.
         self.at = 0.0
+        #: Its place among those of equal times, by arrival in the state; below 0: put at the front. An active task
+        #: keeps the one it had while it was pending.
+        self.number = 0
         self.token = 0
         self.owner = ""
         self.pending_since = 0.0
@@ -97,6 +101,7 @@ class Queue:
         self.total = Day()
         #: Archived tasks that were dropped because the archive is full or they were too old.
         self.evicted = 0
+        self._first = self._last = 0
 
     # --- in ---------------------------------------------------------------------------------------
 
@@ -119,12 +124,17 @@ class Queue:
         """Put a record, which is in no container, into the one for `state`."""
         record.state = state
         record.at = at
+        self._last += 1
+        record.number = self._last
         id = record.message.id
         if state is TaskState.PENDING:
             record.pending_since = at
             self.pending[id] = record
             if front:
                 self.pending.move_to_end(id, last=False)
+                self._first -= 1
+                record.number = self._first
+                return
         elif state is TaskState.AGGREGATING:
             self.groups.setdefault(record.message.group, Timeline()).add(id, at)
         elif state is TaskState.ACTIVE:

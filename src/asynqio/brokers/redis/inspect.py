@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from asynqio.brokers.base import Moved, Page, Where
-from asynqio.brokers.redis import look, presence, schedulers, schedules, tidy
+from asynqio.brokers.base import Moved, Page, Scan, Where
+from asynqio.brokers.redis import look, presence, scan, schedulers, schedules, tidy
 from asynqio.brokers.redis.engine import Engine
 from asynqio.brokers.redis.footprint import footprint
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, SchedulerCard, ServerCard
 from asynqio.core.lifecycle import Action
-from asynqio.core.message import TaskInfo, TaskRef
+from asynqio.core.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.ticks import FireEvent, Standing
 from asynqio.core.unique import LockHolder
 
@@ -40,11 +40,19 @@ class RedisInspection:
     async def tasks(self, where: Where, page: Page) -> list[TaskInfo]:
         return await look.tasks(self._engine, where, page)
 
+    async def scan(self, where: Where, after: str, size: int) -> Scan:
+        return await scan.scan(self._engine, where, after, size)
+
+    async def group_names(self, queue: str) -> list[str]:
+        return await scan.names_of_groups(self._engine, queue)
+
     async def find(self, refs: Sequence[TaskRef]) -> list[TaskInfo | None]:
         return await look.find(self._engine, refs)
 
-    async def move(self, action: Action, refs: Sequence[TaskRef]) -> list[Moved]:
-        return await tidy.move(self._engine, action, refs)
+    async def move(
+        self, action: Action, refs: Sequence[TaskRef], *, state: TaskState | None = None, near: str = ""
+    ) -> list[Moved]:
+        return await tidy.move(self._engine, action, refs, state, near)
 
     async def move_all(self, action: Action, where: Where) -> int:
         return await tidy.move_all(self._engine, action, where)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from asynqio.brokers.base import Moved, Page, Where
-from asynqio.brokers.sqlite import look, schedules, tidy
+from asynqio.brokers.base import Moved, Page, Scan, Where
+from asynqio.brokers.sqlite import look, scan, schedules, tidy
 from asynqio.brokers.sqlite.engine import Engine
 from asynqio.brokers.sqlite.footprint import footprint
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, SchedulerCard, ServerCard
 from asynqio.core.lifecycle import Action
-from asynqio.core.message import TaskInfo, TaskRef
+from asynqio.core.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.ticks import FireEvent, Standing
 from asynqio.core.unique import LockHolder
 
@@ -42,11 +42,19 @@ class SqliteInspection:
     async def tasks(self, where: Where, page: Page) -> list[TaskInfo]:
         return await self._engine.read(partial(look.tasks, where=where, page=page))
 
+    async def scan(self, where: Where, after: str, size: int) -> Scan:
+        return await self._engine.read(partial(scan.scan, where=where, after=after, size=size))
+
+    async def group_names(self, queue: str) -> list[str]:
+        return await self._engine.read(partial(scan.group_names, queue=queue))
+
     async def find(self, refs: Sequence[TaskRef]) -> list[TaskInfo | None]:
         return await self._engine.read(partial(look.find, refs=refs))
 
-    async def move(self, action: Action, refs: Sequence[TaskRef]) -> list[Moved]:
-        return await self._engine.write(partial(tidy.move, action=action, refs=refs))
+    async def move(
+        self, action: Action, refs: Sequence[TaskRef], *, state: TaskState | None = None, near: str = ""
+    ) -> list[Moved]:
+        return await self._engine.write(partial(tidy.move, action=action, refs=refs, state=state))
 
     async def move_all(self, action: Action, where: Where) -> int:
         moved = left = 0

@@ -357,6 +357,39 @@ SELECT key, queue, id, unique_key, message, state, at, pending_since, batch, res
 WHERE queue = :queue AND state = 'aggregating' AND (:group = '' OR group_key = :group)
 ORDER BY at, id LIMIT :size OFFSET :offset;
 
+-- name: scan_earliest
+-- Tasks of a state behind a place, earliest first; they end with the place they have.
+SELECT key, queue, id, unique_key, message, state, at, pending_since, batch, result, progress, at, seq FROM tasks
+WHERE queue = :queue AND state = :state AND (at, seq) > (:first, :second) ORDER BY at, seq LIMIT :size;
+
+-- name: scan_latest
+-- Tasks of a state behind a place, latest first.
+SELECT key, queue, id, unique_key, message, state, at, pending_since, batch, result, progress, at, seq FROM tasks
+WHERE queue = :queue AND state = :state AND (at, seq) < (:first, :second)
+ORDER BY at DESC, seq DESC LIMIT :size;
+
+-- name: scan_active
+-- Active tasks behind a place, in the order in which they were taken. There are no more than servers can run.
+SELECT key, queue, id, unique_key, message, state, at, pending_since, batch, result, progress, token, seq FROM tasks
+WHERE queue = :queue AND state = 'active' AND (token, seq) > (:first, :second) ORDER BY token, seq LIMIT :size;
+
+-- name: scan_grouped
+-- Tasks of one group behind a place, claimed or not. Two ranges, so that each has its index.
+SELECT * FROM (
+    SELECT * FROM (SELECT key, queue, id, unique_key, message, state, at, pending_since, batch, result, progress, at, seq FROM tasks
+                   WHERE queue = :queue AND group_key = :group AND state = 'aggregating' AND batch = ''
+                     AND (at, seq) > (:first, :second) ORDER BY at, seq LIMIT :size)
+    UNION ALL
+    SELECT key, queue, id, unique_key, message, state, at, pending_since, batch, result, progress, at, seq FROM tasks
+    WHERE batch IN (SELECT id FROM batches WHERE queue = :queue AND group_key = :group) AND batch <> ''
+      AND (at, seq) > (:first, :second)
+) ORDER BY at, seq LIMIT :size;
+
+-- name: group_names
+-- The groups that hold tasks, claimed or not.
+SELECT group_key FROM tasks WHERE queue = :queue AND state = 'aggregating' AND batch = ''
+UNION SELECT group_key FROM batches WHERE queue = :queue ORDER BY 1;
+
 -- name: rewrite
 -- A task gets another payload.
 UPDATE tasks SET message = :message, unique_key = :unique_key WHERE key = :key;

@@ -25,13 +25,15 @@ REWRITABLE = frozenset({TaskState.SCHEDULED, TaskState.RETRY, TaskState.PENDING,
 _decode_card = msgspec.msgpack.Decoder(ServerCard).decode
 
 
-def move(transaction: Transaction, action: Action, refs: Sequence[TaskRef]) -> list[Moved]:
+def move(
+    transaction: Transaction, action: Action, refs: Sequence[TaskRef], state: TaskState | None
+) -> list[Moved]:
     answers = []
     for ref in refs:
         row = transaction.one(SQL.find, queue=ref.queue, id=ref.id)
         if row is None:
             answers.append(Moved.NOT_FOUND)
-        elif not _movable(row, action):
+        elif (state is not None and row[5] != state) or not _movable(row, action):
             answers.append(Moved.WRONG_STATE)
         else:
             _move(transaction, action, [row])
