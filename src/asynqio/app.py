@@ -271,7 +271,7 @@ class App(AppSchedules):
             client = SyncClient(self.broker, max_payload=self._max_payload, **self._defaults)
             self._sync = client.open(own_broker=self._owned)
             if self._tracer is not None:
-                self._tracer(client.client)
+                self._tracer(client.awaited)
         return self._sync
 
     @property
@@ -282,7 +282,7 @@ class App(AppSchedules):
     def trace(self, tracer: Callable[[Client], None]) -> None:
         """Have `tracer` look at every client of this app, once. (`asynqio.otel.instrument` does.)"""
         self._tracer = tracer
-        for client in (self._client, self._sync.client if self._sync is not None else None):
+        for client in (self._client, self._sync.awaited if self._sync is not None else None):
             if client is not None:
                 tracer(client)
 

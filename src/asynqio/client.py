@@ -64,7 +64,7 @@ class Client:
         **defaults: Unpack[TaskOptions],
     ) -> None:
         self.broker, self._owned = store_of(broker)
-        self.defaults = merge(defaults)
+        self._defaults = merge(defaults)
         self.tracing: Tracing | None = None
         self._max_payload = max_payload
         self._batcher: Batcher[Entry, Admission] = Batcher(
@@ -140,8 +140,8 @@ class Client:
 
     def _entry(self, task: Task, options: TaskOptions) -> Entry:
         _task(task)
-        if self.defaults or task.options or options:
-            options = merge(self.defaults, task.options, options)
+        if self._defaults or task.options or options:
+            options = merge(self._defaults, task.options, options)
         entry = make_entry(task, options, self.broker.clock.now(), max_payload=self._max_payload)
         self.broker.check(entry)
         return entry

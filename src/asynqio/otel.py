@@ -63,7 +63,7 @@ def instrument(
         case Client():
             _client(target, tracer)
         case blocking.Client():
-            _client(target.client, tracer)
+            _client(target.awaited, tracer)
         case Mux():
             _mux(target, tracer)
         case _:
@@ -132,7 +132,7 @@ class _Producer:
     def _options(self, task: Any, options: TaskOptions) -> TaskOptions:
         """What counts for a task in the end; what is wrong with it is for the client to say."""
         try:
-            return merge(self._client.defaults, task.options, options)
+            return merge(self._client._defaults, task.options, options)
         except (EnqueueError, AttributeError):
             return {}
 

@@ -99,19 +99,23 @@ class Client(_Facade):
         **defaults: Unpack[TaskOptions],
     ) -> None:
         super().__init__(broker)
-        #: What does the work.
-        self.client = _client.Client(self.broker, max_payload=max_payload, **defaults)
+        self._client = _client.Client(self.broker, max_payload=max_payload, **defaults)
+
+    @property
+    def awaited(self) -> _client.Client:
+        """The one that does the work, on a loop of its own."""
+        return self._client
 
     def enqueue(self, task: Task, **options: Unpack[TaskOptions]) -> TaskInfo:
-        return self._through.call(self.client.enqueue, task, **options)
+        return self._through.call(self._client.enqueue, task, **options)
 
     def enqueue_many(
         self, tasks: Iterable[Task], **options: Unpack[TaskOptions]
     ) -> list[TaskInfo | EnqueueError]:
-        return self._through.call(self.client.enqueue_many, tasks, **options)
+        return self._through.call(self._client.enqueue_many, tasks, **options)
 
     def find(self, id: str | TaskInfo, *, queue: str = "default") -> TaskInfo:
-        return self._through.call(self.client.find, id, queue=queue)
+        return self._through.call(self._client.find, id, queue=queue)
 
     @overload
     def result(
@@ -122,19 +126,19 @@ class Client(_Facade):
     def result(
         self, id: str | TaskInfo, as_type: Any = Any, *, queue: str = "default", timeout: float | None = None
     ) -> Any:
-        return self._through.call(self.client.result, id, as_type, queue=queue, timeout=timeout)
+        return self._through.call(self._client.result, id, as_type, queue=queue, timeout=timeout)
 
     def wait(self, id: str | TaskInfo, *, queue: str = "default", timeout: float | None = None) -> TaskInfo:
-        return self._through.call(self.client.wait, id, queue=queue, timeout=timeout)
+        return self._through.call(self._client.wait, id, queue=queue, timeout=timeout)
 
     def follow(self, id: str | TaskInfo, *, queue: str = "default") -> Iterator[TaskEvent]:
         return self._through.iterate(self.client.follow(id, queue=queue))
 
     def cancel(self, id: str | TaskInfo, *, queue: str = "default") -> None:
-        self._through.call(self.client.cancel, id, queue=queue)
+        self._through.call(self._client.cancel, id, queue=queue)
 
     def delete(self, ids: Sequence[str], *, queue: str = "default") -> list[Moved]:
-        return self._through.call(self.client.delete, ids, queue=queue)
+        return self._through.call(self._client.delete, ids, queue=queue)
 
 
 class Inspector(_Facade, ScheduleInspector):

@@ -40,6 +40,8 @@ class Stored:
     lease: int = 0
     owner: str = ""
     pending_since: float = 0.0
+    #: What that was when the task was taken.
+    waited_since: float = 0.0
     batch: str = ""
     result: bytes | None = None
     progress: bytes | None = None
@@ -163,6 +165,7 @@ class Model:
             queue = self.queues.get(name, Queue())
             while queue.pending and not queue.paused and len(taken) < limit:
                 task = queue.tasks[queue.pending[0]]
+                task.waited_since = task.pending_since
                 self.leave(queue, task)
                 self.leases_given += 1
                 task.state, task.at = S.ACTIVE, self.now + lease

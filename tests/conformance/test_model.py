@@ -210,8 +210,12 @@ class StoreMachine(RuleBasedStateMachine):
         weight=5, queues=several_queues, limit=limits, lease=spans, owner=st.sampled_from(["one", "two"])
     )
     def dequeue(self, queues: tuple[str, ...], limit: int, lease: float, owner: str) -> None:
-        leases = self.run(self.broker.dequeue(queues, limit, lease, owner))
+        timed = len(self.held) % 2 == 0
+        leases = self.run(self.broker.dequeue(queues, limit, lease, owner, timed=timed))
         expected = self.model.dequeue(queues, limit, lease, owner)
+        if timed:
+            since = [task.waited_since for task in expected]
+            assert [given.pending_since for given in leases] == pytest.approx(since, abs=0.001)
         assert [given.message for given in leases] == [task.message for task in expected]
         assert {given.expires_at for given in leases} <= {self.clock.now() + lease}
         self.held += [Held(given, task.lease) for given, task in zip(leases, expected, strict=True)]
@@ -242,6 +246,12 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.run(self.broker.renew([h.lease for h in some], lease)) == expected
         for h, was, renewed in zip(some, before, expected, strict=True):
             assert h.lease.expires_at == (self.clock.now() + lease if renewed else was)
+
+    @operation(queue=queue_names)
+    def footprint(self, queue: str) -> None:
+        if queue in self.model.queues:
+            [bytes] = self.run(self.broker.footprint([queue]))
+            assert bytes >= 100 * len(self.model.queues[queue].tasks)
 
     @operation(owner=st.sampled_from(["one", "two", "nobody"]), lease=spans)
     def renew_owner(self, owner: str, lease: float) -> None:

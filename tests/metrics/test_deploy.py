@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from asynqio import Server, Task, sync
 from asynqio.metrics import Endpoint, QueueCollector, ServerMetrics
 from tests.metrics.scraping import fetch
+from tests.pages import tables_of
 from tests.redis.ports import free_port
 from tests.redis.servers import MissingProgram
 from tests.until import until
@@ -110,6 +111,20 @@ def test_every_metric_in_the_dashboard_is_exported(output: CollectorRegistry) ->
     }
     assert len(shown) > 20
     assert shown - exported(output) == set()
+
+
+def test_every_metric_of_ours_has_its_line_in_the_guide(output: CollectorRegistry) -> None:
+    guide = DEPLOY.parent / "docs" / "guides" / "monitoring.md"
+    listed = {name for row in tables_of(guide) if (name := row[0]).startswith("asynqio_")}
+    families = text_string_to_metric_families(generate_latest(output).decode())
+    ours = {
+        family.name + ("_total" if family.type == "counter" else "")
+        for family in families
+        if family.name.startswith("asynqio_")
+    }
+    assert listed == VITALS | {name for name in ours if not name.endswith("_created")}
+    text = guide.read_text()
+    assert [name for name in exported(output) if name.startswith("asynq_") and name not in text] == []
 
 
 def test_the_check_itself_can_fail(output: CollectorRegistry) -> None:

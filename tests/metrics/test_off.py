@@ -87,3 +87,38 @@ async def test_nothing_is_told_and_nothing_measured_when_nobody_listens(
         info = await client.enqueue(Task("t"), retention=60)
         await client.wait(info, timeout=20)
     assert server.events.listeners == ()
+
+
+@pytest.mark.parametrize(
+    ("missing", "program", "advice"),
+    [
+        ("opentelemetry", "from asynqio import App; App('memory://', tracing=True)", "asynqio[otel]"),
+        ("prometheus_client", "import asynqio.metrics", "asynqio[metrics]"),
+    ],
+)
+def test_what_is_asked_for_and_not_installed_says_what_to_install(
+    missing: str, program: str, advice: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT.format(name=missing) + program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "ConfigError" in done.stderr.splitlines()[-1]
+    assert advice in done.stderr.splitlines()[-1]
+
+
+def test_the_exporter_says_so_in_one_line() -> None:
+    program = "sys.argv = ['asynqio', 'metrics', '--broker', 'memory://']; from asynqio.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT.format(name="prometheus_client") + program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "asynqio: metrics need prometheus-client: pip install 'asynqio[metrics]'\n"

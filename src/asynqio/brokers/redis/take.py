@@ -90,13 +90,16 @@ def _read(taken: Iterable[Any], token: bytes, expires_at: float) -> tuple[list[L
     """Leases of what a script has taken, and how many of it cannot be read."""
     leases, unread = [], 0
     for item in taken:
-        msg, strikes, *since = item if isinstance(item, list) else (item, None)
+        msg, strikes, since = item, None, 0.0
+        if isinstance(item, list):
+            msg, strikes = item[0], item[1]
+            since = _seconds(item[2]) if len(item) > 2 else 0.0
         try:
             message = decode_task(msg, strikes)
         except CorruptMessage:
             unread += 1
         else:
-            leases.append(lease_of(message, msg, token, expires_at, _seconds(since[0]) if since else 0.0))
+            leases.append(lease_of(message, msg, token, expires_at, since))
     return leases, unread
 
 
