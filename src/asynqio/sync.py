@@ -132,7 +132,7 @@ class Client(_Facade):
         return self._through.call(self._client.wait, id, queue=queue, timeout=timeout)
 
     def follow(self, id: str | TaskInfo, *, queue: str = "default") -> Iterator[TaskEvent]:
-        return self._through.iterate(self.client.follow(id, queue=queue))
+        return self._through.iterate(self._client.follow(id, queue=queue))
 
     def cancel(self, id: str | TaskInfo, *, queue: str = "default") -> None:
         self._through.call(self._client.cancel, id, queue=queue)
