@@ -26,7 +26,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from asynqio.brokers.base import Admission, Moved, Note, Page, Where
+from asynqio.brokers.base import Admission, Moved, Note, Page, Replaced, Where
 from asynqio.core.cards import ServerCard
 from asynqio.core.groups import GroupBatch, GroupRule
 from asynqio.core.lifecycle import Aborted, Action, Failed, Outcome, Policy, Succeeded, UnknownTask, decide
@@ -474,7 +474,7 @@ class StoreMachine(RuleBasedStateMachine):
         expected = [Admission.DUPLICATE if held else Admission.ID_CONFLICT for held in locks]
         assert answers == (expected if queue.tasks else [])
 
-    async def try_locks(self, name: str, queue: Queue) -> list[Admission]:
+    async def try_locks(self, name: str, queue: Queue) -> list[Admission | Replaced]:
         """Tried with an id that is taken: a held lock answers DUPLICATE, a free one ID_CONFLICT."""
         if not queue.tasks:
             return []

@@ -6,15 +6,15 @@ Rules every broker keeps; `tests/conformance` is these sentences as tests:
     cancelled or killed in between.
 2.  Answers are aligned with the input, one per item. An item is applied wholly or not at all; a batch need
     not be.
-3.  `enqueue` answers DUPLICATE before ID_CONFLICT when both hold. A refused entry leaves no trace.
+3.  `enqueue` answers DUPLICATE before ID_CONFLICT when both hold. A refused entry leaves no trace. A COMPLETED
+    or ARCHIVED task makes room for an entry of its id that says `replace_finished`.
 4.  `dequeue` looks at queues in the order given, skips paused ones, takes the oldest first, never more than
     `limit`. A task and its lease appear together.
 5.  A watch sees every signal from the moment it was opened; waiting may return early for no reason, and it
     never takes anything.
 6.  `renew` touches only leases still held and says which.
 7.  `settle` acts only on an ACTIVE task whose lease this is, expired or not; otherwise it answers False and
-    changes nothing. Counters change in the same step. The uniqueness lock goes when the task is gone or
-    COMPLETED, if this task still holds it. `to=PENDING` puts the task at the front.
+    changes nothing. Counters change in the same step. `to=PENDING` puts the task at the front.
 8.  `forward` moves due SCHEDULED and RETRY tasks to PENDING, earliest first; those that belong to a group go
     (back) to AGGREGATING.
 9.  `expired` only reads. What becomes of an abandoned task is decided by the same `decide`.
@@ -27,6 +27,9 @@ Rules every broker keeps; `tests/conformance` is these sentences as tests:
     counted (quarantine), its neighbours go on.
 15. An archive keeps at most `ARCHIVE_LIMIT` tasks per queue, the youngest, none older than `ARCHIVE_AGE`;
     what it drops is counted (`QueueStats.evicted_total`).
+16. An entry's `lock` is held for `unique_ttl` seconds. Every step that brings a task where `locks.freed_by` says
+    so frees the task's own lock, if it still holds it; a `throttle` only time frees. An entry that meets a held
+    lock is refused, changes the holder (`Replaced`, one step), or takes the lock over, as `locks.meet` says.
 """
 
 from __future__ import annotations
@@ -60,6 +63,12 @@ class Admission(enum.Enum):
     ACCEPTED = enum.auto()
     DUPLICATE = enum.auto()
     ID_CONFLICT = enum.auto()
+
+
+class Replaced(NamedTuple):
+    """The entry became no task of its own: the waiting task of this id, which held its lock, was changed."""
+
+    id: str
 
 
 class Forwarded(NamedTuple):
@@ -176,7 +185,7 @@ class Broker(Protocol):
         other entry of its batch anything."""
         ...
 
-    async def enqueue(self, entries: Sequence[Entry]) -> list[Admission]: ...
+    async def enqueue(self, entries: Sequence[Entry]) -> list[Admission | Replaced]: ...
 
     # tasks out
 
@@ -207,7 +216,7 @@ class Broker(Protocol):
     # groups
 
     async def claim_groups(self, queues: Sequence[str], rule: GroupRule, limit: int) -> Claimed: ...
-    async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | None:
+    async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
         """Put `merged` in the members' place. None: the batch is not ours any more, nothing was done."""
         ...
 

@@ -69,7 +69,7 @@ class Aggregator(WatchingService):
             log.warning(
                 "group %r of queue %r took too long to aggregate and was given back", batch.group, batch.queue
             )
-        elif answer is not Admission.ACCEPTED:
+        elif isinstance(answer, Admission) and answer is not Admission.ACCEPTED:
             log.warning(
                 "group %r of queue %r: the merged task was refused: %s", batch.group, batch.queue, answer.name
             )

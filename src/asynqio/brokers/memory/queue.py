@@ -14,8 +14,10 @@ from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, STATS_AGE
 from asynqio.brokers.memory.timeline import Timeline
 from asynqio.core.groups import GroupBatch
 from asynqio.core.lifecycle import Lease
+from asynqio.core.locks import changed, freed_by, keeps_place
 from asynqio.core.message import TaskInfo, TaskMessage, TaskState
 from asynqio.core.task import Entry
+from asynqio.core.unique import OnDuplicate
 
 
 class Record:
@@ -70,18 +72,32 @@ class Queue:
 
     # --- in ---------------------------------------------------------------------------------------
 
-    def locked(self, key: str, now: float) -> bool:
+    def locked(self, key: str, now: float) -> str | None:
+        """The id of the task for which a lock is held."""
         held = self.locks.get(key)
-        return held is not None and held[1] > now
+        return held[0] if held is not None and held[1] > now else None
 
     def admit(self, entry: Entry, now: float) -> None:
         """Take in an entry that was checked for conflicts."""
         message = entry.message
         if entry.unique_ttl > 0:
-            self.locks[message.unique_key] = (message.id, now + entry.unique_ttl)
+            self.locks[entry.lock] = (message.id, now + entry.unique_ttl)
         record = self.records[message.id] = Record(message)
         at = entry.process_at if entry.state is TaskState.SCHEDULED else now
         self.place(record, entry.state, at)
+
+    def change(self, record: Record, entry: Entry, now: float) -> None:
+        """The holder of an entry's lock, which waits, becomes what the entry says."""
+        message, state = changed(entry, record.message, record.state)
+        self.locks[entry.lock] = (message.id, now + entry.unique_ttl)
+        if entry.on_duplicate is OnDuplicate.REPLACE:
+            record.result = record.progress = None
+        stays = keeps_place(record.message, record.state, message, state)
+        if not stays:
+            self.lift(record)
+        record.message = message
+        if not stays:
+            self.place(record, state, entry.process_at if entry.state is TaskState.SCHEDULED else now)
 
     # --- moves ------------------------------------------------------------------------------------
 
@@ -141,6 +157,8 @@ class Queue:
         record.token = token
         record.owner = owner
         self.active[id] = record
+        if record.message.unique_key and freed_by(record.message, TaskState.ACTIVE):
+            self.unlock(record.message)
         return Lease(record.message, expires_at, token)
 
     def trim(self, now: float) -> None:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Self
 
-from asynqio.brokers.base import Admission, Claimed, Expired, Forwarded, Note, Swept
+from asynqio.brokers.base import Admission, Claimed, Expired, Forwarded, Note, Replaced, Swept
 from asynqio.brokers.redis import gather, intake, keep, presence, settle, take, times
 from asynqio.brokers.redis.damage import Repair
 from asynqio.brokers.redis.engine import Engine
@@ -113,7 +113,7 @@ class RedisBroker(RedisInspection):
     def check(self, entry: Entry) -> None:
         self._parts.keys(entry.message.queue)
 
-    async def enqueue(self, entries: Sequence[Entry]) -> list[Admission]:
+    async def enqueue(self, entries: Sequence[Entry]) -> list[Admission | Replaced]:
         return await intake.enqueue(self._engine, entries)
 
     # --- tasks out --------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ class RedisBroker(RedisInspection):
     async def claim_groups(self, queues: Sequence[str], rule: GroupRule, limit: int) -> Claimed:
         return await gather.claim_groups(self._engine, queues, rule, limit)
 
-    async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | None:
+    async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
         return await gather.merge_group(self._engine, batch, merged)
 
     # --- who is there -----------------------------------------------------------------------------

@@ -7,11 +7,11 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from asynqio.brokers.base import ARCHIVE_LIMIT, Admission, Claimed
+from asynqio.brokers.base import ARCHIVE_LIMIT, Admission, Claimed, Replaced
 from asynqio.brokers.redis import damage
 from asynqio.brokers.redis.codec import encode_task
 from asynqio.brokers.redis.engine import Engine, Word
-from asynqio.brokers.redis.intake import ANSWERS, enqueue, spec
+from asynqio.brokers.redis.intake import ANSWERS, REPLACED, enqueue, spec
 from asynqio.brokers.redis.keys import QueueKeys, queue_keys
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.brokers.redis.times import earliest
@@ -104,7 +104,7 @@ async def release(engine: Engine, batch: GroupBatch) -> None:
     await engine.repeat(LUA.sweep, keys, [now, 0, ARCHIVE_LIMIT, 0, 0, queue.prefix])
 
 
-async def merge_group(engine: Engine, batch: GroupBatch, merged: Entry) -> Admission | None:
+async def merge_group(engine: Engine, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
     home = queue_keys(batch.queue)
     target = queue_keys(merged.message.queue)
     if engine.redis.clustered and home is not target:
@@ -117,10 +117,12 @@ async def merge_group(engine: Engine, batch: GroupBatch, merged: Entry) -> Admis
     if answer == b"-":
         return None
     await engine.listed([target.name])
+    if answer.startswith(REPLACED):
+        return Replaced(answer[1:].decode())
     return ANSWERS[answer.decode()]
 
 
-async def _merge_elsewhere(engine: Engine, batch: GroupBatch, merged: Entry) -> Admission | None:
+async def _merge_elsewhere(engine: Engine, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
     """In a cluster two queues have no step in common: the merged task goes in first. A crash in between leaves the
     members to be aggregated once more, but loses nothing. (Servers keep merged tasks in the queue.)"""
     home = queue_keys(batch.queue)
@@ -128,6 +130,6 @@ async def _merge_elsewhere(engine: Engine, batch: GroupBatch, merged: Entry) -> 
     if await engine.redis.command(home.batches, "ZSCORE", home.batches, key) is None:
         return None
     [answer] = await enqueue(engine, [merged])
-    if answer is Admission.ACCEPTED:
+    if answer is Admission.ACCEPTED or isinstance(answer, Replaced):
         await engine.repeat(LUA.dissolve, [key, home.batches], [home.prefix])
     return answer

@@ -40,6 +40,7 @@ class QueueKeys:
         "retry",
         "scheduled",
         "task_prefix",
+        "throttles",
     )
 
     def __init__(self, name: str) -> None:
@@ -63,6 +64,9 @@ class QueueKeys:
         self.counts = f"{prefix}asynqio:counts"
         #: Ours: groups that had members once, to find those that Go forgot to list.
         self.known_groups = f"{prefix}asynqio:groups"
+
+        #: Ours: locks that belong to no task, as `<id>\\n<lock>`, by their exact end.
+        self.throttles = f"{prefix}asynqio:locks"
 
     def task(self, id: str) -> str:
         """The hash of one task."""

@@ -14,6 +14,7 @@ from asynqio.brokers.redis.pieces import by_queue
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.brokers.redis.tokens import KEPT, token_of
 from asynqio.core.lifecycle import Settlement
+from asynqio.core.locks import freed_by
 from asynqio.core.message import TaskState
 from asynqio.errors import BrokerUnavailable
 
@@ -79,7 +80,7 @@ def _spec(settlement: Settlement) -> bytes | str:
         str(int(at) if settlement.to is TaskState.ARCHIVED else math.ceil(at)),
         "1" if settlement.processed else "",
         "1" if settlement.failed else "",
-        message.unique_key,
+        message.unique_key if freed_by(message, settlement.to) else "",
         maybe(settlement.result),
         encode_strikes(message),
     )

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Self
 from urllib.parse import SplitResult
 
-from asynqio.brokers.base import Admission, Claimed, Expired, Forwarded, Note, Swept
+from asynqio.brokers.base import Admission, Claimed, Expired, Forwarded, Note, Replaced, Swept
 from asynqio.brokers.signals import Topic, Watch
 from asynqio.brokers.sqlite import gather, intake, tidy, times, work
 from asynqio.brokers.sqlite.engine import Engine
@@ -70,8 +70,8 @@ class SqliteBroker(SqliteInspection):
     def check(self, entry: Entry) -> None:
         return None
 
-    async def enqueue(self, entries: Sequence[Entry]) -> list[Admission]:
-        answers: list[Admission] = []
+    async def enqueue(self, entries: Sequence[Entry]) -> list[Admission | Replaced]:
+        answers: list[Admission | Replaced] = []
         for start in range(0, len(entries), ENTRIES_TOGETHER):
             some = entries[start : start + ENTRIES_TOGETHER]
             step = partial(intake.enqueue, entries=some, settings=self._engine.settings)
@@ -120,7 +120,7 @@ class SqliteBroker(SqliteInspection):
         step = partial(gather.claim_groups, queues=tuple(queues), rule=rule, limit=limit)
         return await self._engine.write(step, undo=gather.release)
 
-    async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | None:
+    async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
         step = partial(gather.merge_group, batch=batch, merged=merged, settings=self._engine.settings)
         return await self._engine.write(step)
 

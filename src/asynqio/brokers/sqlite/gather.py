@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 
 from asynqio.brokers import signals
-from asynqio.brokers.base import Admission, Claimed
+from asynqio.brokers.base import Admission, Claimed, Replaced
 from asynqio.brokers.sqlite.intake import enqueue
 from asynqio.brokers.sqlite.rows import forget, sound
 from asynqio.brokers.sqlite.settings import Settings
@@ -71,11 +71,11 @@ def dissolve(transaction: Transaction, batch: str) -> None:
 
 def merge_group(
     transaction: Transaction, batch: GroupBatch, merged: Entry, settings: Settings
-) -> Admission | None:
+) -> Admission | Replaced | None:
     if not transaction.one(SQL.batch_exists, batch=batch.id, queue=batch.queue):
         return None
     [answer] = enqueue(transaction, [merged], settings)
-    if answer is Admission.ACCEPTED:
+    if answer is Admission.ACCEPTED or isinstance(answer, Replaced):
         members = transaction.all(SQL.batch_members, batch=batch.id)
         forget(transaction, members)
         transaction.run(SQL.delete_batch, batch=batch.id)

@@ -12,9 +12,9 @@ SELECT last FROM counter;
 -- A queue exists from the first task, or pause, on.
 INSERT INTO queues (name) VALUES (:queue) ON CONFLICT DO NOTHING;
 
--- name: lock_held
--- Whether a uniqueness lock is held now.
-SELECT 1 FROM locks WHERE queue = :queue AND key = :key AND until > :now;
+-- name: lock_holder
+-- The task for which a uniqueness lock is held now.
+SELECT id FROM locks WHERE queue = :queue AND key = :key AND until > :now;
 
 -- name: take_lock
 -- Hold a uniqueness lock for a task; one that ran out is replaced.
@@ -326,6 +326,11 @@ WHERE queue = :queue AND state = 'active' ORDER BY token, seq LIMIT :size OFFSET
 SELECT key, queue, id, unique_key, message, state, at, pending_since, batch, result, progress FROM tasks
 WHERE queue = :queue AND state = 'aggregating' AND (:group = '' OR group_key = :group)
 ORDER BY at, id LIMIT :size OFFSET :offset;
+
+-- name: replace
+-- A waiting task becomes another one of the same id, where it is.
+UPDATE tasks SET message = :message, unique_key = :unique_key, group_key = :group, result = NULL, progress = NULL
+WHERE key = :key;
 
 -- name: rewrite
 -- A task gets another payload.

@@ -41,6 +41,8 @@ for queue = 0, #KEYS / 5 - 1 do
     released = released + 1
   end
   soon(redis.call('ZRANGE', batches, 0, 0, 'WITHSCORES')[2])
+  local lapsed = redis.call('ZRANGEBYSCORE', prefix .. 'asynqio:locks', '-inf', now, 'LIMIT', 0, 500)
+  if #lapsed > 0 then redis.call('ZREM', prefix .. 'asynqio:locks', unpack(lapsed)) end
   -- Go's forwarder puts a task into its group without listing the group: nobody would ever look there (B3).
   -- A group that had no new member for a week is forgotten.
   redis.call('ZREMRANGEBYSCORE', known, '-inf', now - 604800)
