@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from asynqio.inspector import Inspector as Inspector
     from asynqio.mux import Mux as Mux
     from asynqio.mux import Next as Next
+    from asynqio.runtime.aggregation import Aggregation as Aggregation
     from asynqio.runtime.context import TaskContext as TaskContext
     from asynqio.runtime.context import current as current
     from asynqio.runtime.settings import ServerConfig as ServerConfig
@@ -109,6 +110,7 @@ _HOMES = {
     "function": ["TaskFunction", "TaskHandle"],
     "inspector": ["Inspector"],
     "mux": ["Mux", "Next"],
+    "runtime.aggregation": ["Aggregation"],
     "runtime.context": ["TaskContext", "current"],
     "runtime.settings": ["ServerConfig"],
     "server": ["Server"],

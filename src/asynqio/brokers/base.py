@@ -20,7 +20,9 @@ Rules every broker keeps; `tests/conformance` is these sentences as tests:
 9.  `expired` only reads. What becomes of an abandoned task is decided by the same `decide`.
 10. `sweep` deletes what has outlived its retention, trims the archive, and returns group batches whose time
     ran out to their group.
-11. `merge_group` takes the merged task in and removes the members in one step, or neither.
+11. `claim_groups` looks at the groups that have a rule and claims at most `BATCH_MEMBERS` members per batch,
+    oldest first. `merge_group` takes the merged task in and removes the members in one step, or neither. A flushed
+    group is ripe as long as a member that was there then waits in it.
 12. Time is the clock given at construction. Nothing blocks the event loop. `CancelledError` passes through.
 13. What is worth trying again is `BrokerUnavailable`; no driver's exception gets out.
 14. Stored bytes that cannot be decoded never stop anything: such a task is archived as `CORRUPT_TYPE` and
@@ -43,7 +45,7 @@ import msgspec
 from asynqio.brokers.signals import Topic, Watch
 from asynqio.clock import Clock
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
-from asynqio.core.groups import GroupBatch, GroupRule
+from asynqio.core.groups import GroupBatch, GroupPolicy
 from asynqio.core.lifecycle import Action, Lease, Settlement
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.task import Entry
@@ -215,7 +217,10 @@ class Broker(Protocol):
 
     # groups
 
-    async def claim_groups(self, queues: Sequence[str], rule: GroupRule, limit: int) -> Claimed: ...
+    async def claim_groups(self, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
+        """At most `limit` batches. `policy`: a GroupRule for all groups, or GroupRules."""
+        ...
+
     async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
         """Put `merged` in the members' place. None: the batch is not ours any more, nothing was done."""
         ...
@@ -258,6 +263,10 @@ class Inspection(Protocol):
     async def rewrite(self, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
         """New payloads for tasks that wait (SCHEDULED, RETRY, PENDING, ARCHIVED); a uniqueness lock moves
         along."""
+        ...
+
+    async def flush_group(self, queue: str, group: str) -> int:
+        """Make a group ripe at once, whatever its rule; how many unclaimed members it has. Raises QueueNotFound."""
         ...
 
     async def pause(self, queue: str, paused: bool) -> bool:

@@ -43,6 +43,8 @@ class ServerCard(msgspec.Struct, frozen=True):
     failed: int = 0
     #: Finished too late: the lease had passed to somebody else and the result was refused.
     refused: int = 0
+    #: Batches of groups that were claimed and not merged: the aggregate function raised, or its task was refused.
+    unmerged: int = 0
 
 
 class QueueStats(msgspec.Struct, frozen=True):

@@ -15,7 +15,8 @@ from asynqio.core.cards import ServerCard
 from asynqio.core.lifecycle import Aborted, Policy
 from asynqio.core.queues import QueueOrder
 from asynqio.errors import BrokerUnavailable
-from asynqio.runtime.aggregator import Aggregate, Aggregator
+from asynqio.runtime.aggregation import Aggregation
+from asynqio.runtime.aggregator import Aggregator
 from asynqio.runtime.attempt import Attempt
 from asynqio.runtime.canceller import Canceller
 from asynqio.runtime.fetcher import Fetcher
@@ -46,7 +47,7 @@ class Hooks(NamedTuple):
     """The application's own functions."""
 
     on_error: OnError | None = None
-    aggregate: Aggregate | None = None
+    aggregations: Mapping[str, Aggregation] = {}
     health_check: Callable[[BrokerUnavailable | None], None] | None = None
 
 
@@ -67,6 +68,7 @@ class Engine:
         self._broker = broker
         self._random = random
         self._status = "active"
+        self._aggregator: Aggregator | None = None
         self._started_at = broker.clock.now()
         host = host_name()
         self.id = f"{host}:{os.getpid()}:{uuid.uuid4()}"
@@ -117,8 +119,11 @@ class Engine:
             Forwarder(broker, queues),
             Sweeper(broker, queues),
         ]
-        if hooks.aggregate is not None:
-            services.append(Aggregator(broker, queues, settings.group_rule, hooks.aggregate, self._threads))
+        if hooks.aggregations:
+            self._aggregator = Aggregator(
+                broker, queues, settings.group_rule, hooks.aggregations, self._threads
+            )
+            services.append(self._aggregator)
         if hooks.health_check is not None:
             services.append(Health(broker, hooks.health_check, settings.health_interval))
         return services
@@ -150,6 +155,7 @@ class Engine:
             processed=self.runner.processed,
             failed=self.runner.failed,
             refused=self._settler.refused,
+            unmerged=self._aggregator.failed if self._aggregator is not None else 0,
         )
 
     async def start(self) -> None:

@@ -34,7 +34,7 @@ async def no_next(task: Task) -> object: ...
 def one_argument(task: Task) -> None: ...
 
 
-@app.aggregate  # E: [type-var]
+@app.aggregate  # E: [call-overload]
 def makes_text(group: str, members: list[Task]) -> str:
     return ""
 

@@ -16,7 +16,7 @@ from asynqio.brokers.signals import Topic, Watch
 from asynqio.clock import Clock, SystemClock
 from asynqio.core import locks
 from asynqio.core.cards import ServerCard
-from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupRule
+from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupPolicy
 from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.locks import FINISHED, Meeting
 from asynqio.core.message import TaskRef, TaskState
@@ -282,16 +282,18 @@ class MemoryBroker(MemoryInspection):
 
     # --- groups -----------------------------------------------------------------------------------
 
-    async def claim_groups(self, queues: Sequence[str], rule: GroupRule, limit: int) -> Claimed:
+    async def claim_groups(self, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
         now = self.clock.now()
         batches: list[GroupBatch] = []
         next_at: list[float] = []
         with self._store.lock:
             for queue in [self._store.queues[name] for name in queues if name in self._store.queues]:
                 for group in list(queue.groups):
-                    while len(batches) < limit and (members := queue.groups.get(group)):
+                    rule = policy.of(group)
+                    while rule and len(batches) < limit and (members := queue.groups.get(group)):
                         oldest, newest = members.next_at(), members.last_at()
-                        count = rule.ripe(len(members), oldest, newest, now)
+                        flushed = queue.flushed_until(group)
+                        count = rule.ripe(len(members), oldest, newest, now, flushed)
                         if not count:
                             next_at.append(rule.ripe_at(oldest, newest))
                             break

@@ -108,6 +108,12 @@ class MemoryInspection:
                     answers.append(Moved.DONE)
         return answers
 
+    async def flush_group(self, queue: str, group: str) -> int:
+        with self._store.lock:
+            members = self._existing(queue).flush(group)
+        self._store.signals.publish([signals.grouped(queue)])
+        return members
+
     async def pause(self, queue: str, paused: bool) -> bool:
         with self._store.lock:
             state = self._store.queue(queue) if paused else self._store.queues.get(queue)

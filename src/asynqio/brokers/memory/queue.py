@@ -64,6 +64,8 @@ class Queue:
         }
         self.groups: dict[str, Timeline] = {}
         self.batches: dict[str, GroupBatch] = {}
+        #: Flushed groups: as long as a member is as old as this, the group is ripe.
+        self.flushed: dict[str, float] = {}
         self.locks: dict[str, tuple[str, float]] = {}
         self.days: defaultdict[int, Day] = defaultdict(Day)
         self.total = Day()
@@ -176,12 +178,28 @@ class Queue:
         ids = [timeline.pop() for _ in range(count)]
         if not timeline:
             del self.groups[group]
+            self.flushed.pop(group, None)
         messages = []
         for id in ids:
             self.records[id].batch = batch_id
             messages.append(self.records[id].message)
         batch = self.batches[batch_id] = GroupBatch(self.name, group, batch_id, messages, expires_at)
         return batch
+
+    def flush(self, group: str) -> int:
+        """The members that are there now are ripe; how many these are."""
+        timeline = self.groups.get(group)
+        if timeline:
+            self.flushed[group] = timeline.last_at()
+        return len(timeline) if timeline else 0
+
+    def flushed_until(self, group: str) -> float:
+        """The age that makes a member of this group ripe; 0: none does."""
+        flushed = self.flushed.get(group, 0.0)
+        if flushed and flushed < self.groups[group].next_at():
+            del self.flushed[group]
+            return 0.0
+        return flushed
 
     def release(self, batch: GroupBatch) -> None:
         """The members of a batch go back to their group, as old as they were."""

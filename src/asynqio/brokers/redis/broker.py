@@ -17,7 +17,7 @@ from asynqio.brokers.redis.settings import RedisSettings, parse
 from asynqio.brokers.signals import Topic, Watch
 from asynqio.clock import Clock, SystemClock
 from asynqio.core.cards import ServerCard
-from asynqio.core.groups import GroupBatch, GroupRule
+from asynqio.core.groups import GroupBatch, GroupPolicy
 from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.message import TaskRef
 from asynqio.core.task import Entry
@@ -146,8 +146,8 @@ class RedisBroker(RedisInspection):
 
     # --- groups -----------------------------------------------------------------------------------
 
-    async def claim_groups(self, queues: Sequence[str], rule: GroupRule, limit: int) -> Claimed:
-        return await gather.claim_groups(self._engine, queues, rule, limit)
+    async def claim_groups(self, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
+        return await gather.claim_groups(self._engine, queues, policy, limit)
 
     async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
         return await gather.merge_group(self._engine, batch, merged)

@@ -29,6 +29,7 @@ class QueueKeys:
         "completed",
         "counts",
         "failed",
+        "flushed",
         "groups",
         "known_groups",
         "lease",
@@ -62,6 +63,8 @@ class QueueKeys:
         self.batches = f"{prefix}aggregation_sets"
         #: Ours: evicted and quarantined tasks, as a hash of counters.
         self.counts = f"{prefix}asynqio:counts"
+        #: Ours: groups that were flushed, as a hash: as long as a member waits that is as old as this, they are ripe.
+        self.flushed = f"{prefix}asynqio:flushed"
         #: Ours: groups that had members once, to find those that Go forgot to list.
         self.known_groups = f"{prefix}asynqio:groups"
 

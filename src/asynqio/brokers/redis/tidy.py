@@ -145,6 +145,7 @@ async def drop(engine: Engine, name: str, *, force: bool) -> None:
         queue.failed,
         queue.counts,
         queue.known_groups,
+        queue.flushed,
         *(key for day in days for key in (queue.processed_on(day), queue.failed_on(day))),
     ]
     while True:

@@ -17,7 +17,7 @@ from asynqio.brokers.sqlite.sql import QUERIES as SQL
 from asynqio.brokers.sqlite.transaction import Transaction
 from asynqio.clock import Clock, SystemClock
 from asynqio.core.cards import ServerCard
-from asynqio.core.groups import GroupBatch, GroupRule
+from asynqio.core.groups import GroupBatch, GroupPolicy
 from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.message import TaskRef
 from asynqio.core.task import Entry
@@ -116,8 +116,8 @@ class SqliteBroker(SqliteInspection):
 
     # --- groups -----------------------------------------------------------------------------------
 
-    async def claim_groups(self, queues: Sequence[str], rule: GroupRule, limit: int) -> Claimed:
-        step = partial(gather.claim_groups, queues=tuple(queues), rule=rule, limit=limit)
+    async def claim_groups(self, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
+        step = partial(gather.claim_groups, queues=tuple(queues), policy=policy, limit=limit)
         return await self._engine.write(step, undo=gather.release)
 
     async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:

@@ -123,7 +123,14 @@ def drop(transaction: Transaction, queue: str, *, force: bool) -> None:
         raise WrongState(f"queue {queue!r} has {active} active tasks: wait, or cancel them")
     if counts and not force:
         raise WrongState(f"queue {queue!r} holds {sum(counts.values())} tasks: drop it with force=True")
-    for statement in (SQL.drop_tasks, SQL.drop_batches, SQL.drop_locks, SQL.drop_days, SQL.drop_queue):
+    for statement in (
+        SQL.drop_tasks,
+        SQL.drop_batches,
+        SQL.drop_flushed,
+        SQL.drop_locks,
+        SQL.drop_days,
+        SQL.drop_queue,
+    ):
         transaction.run(statement, queue=queue)
     transaction.topics.add(("ended",))
 
