@@ -151,6 +151,18 @@ async def test_rule_16_a_throttle_is_held_for_its_time_whatever_becomes_of_the_t
     assert await broker.enqueue([unique("c")]) == [DUPLICATE]
 
 
+async def test_rule_16_a_throttle_that_was_swept_is_over(broker: Store, clock: FakeClock) -> None:
+    await put(broker, unique("a", until="expired", unique=60.0))
+    clock.advance(59)
+    await broker.sweep(["default"], 9)
+    assert await broker.enqueue([unique("b")]) == [DUPLICATE]
+    clock.advance(1)
+    await broker.sweep(["default"], 9)
+    await put(broker, unique("b", unique=60.0))
+    await broker.sweep(["default"], 9)
+    assert await broker.enqueue([unique("c")]) == [DUPLICATE]
+
+
 async def test_rule_16_a_throttle_is_not_its_namesakes(broker: Store, clock: FakeClock) -> None:
     # Given the throttle of a task that is gone
     await put(broker, unique("a", until="expired", unique=60.0))
@@ -413,6 +425,15 @@ async def test_rule_16_entries_of_one_batch_replace_each_other(broker: Store, cl
     assert await ids(broker, TaskState.PENDING) == ["between", "a"]
     assert (await see(broker, "a")).payload == b"4"
     assert await ids(broker, TaskState.SCHEDULED) == []
+
+
+async def test_rule_16_who_is_moved_to_the_end_stands_before_those_who_came_after_it_in_the_same_batch(
+    broker: Store, clock: FakeClock
+) -> None:
+    await put(broker, unique("a", at=clock.now() + 100))
+    answers = await broker.enqueue([entry("b"), unique("c", on_duplicate="reschedule"), entry("d")])
+    assert answers == [ACCEPTED, Replaced("a"), ACCEPTED]
+    assert await ids(broker, TaskState.PENDING) == ["b", "a", "d"]
 
 
 async def test_rule_16_an_id_that_is_taken_does_not_matter_to_who_only_changes_another(

@@ -11,9 +11,9 @@ from asynqio.core.message import TaskMessage
 
 #: Seconds a claimed batch belongs to the server that aggregates it; then it goes back to its group.
 BATCH_LEASE = 120.0
-#: Most members of one batch; a larger group makes several. (Taking or merging so many keeps Redis busy for a few
-#: milliseconds.)
-BATCH_MEMBERS = 1_000
+#: Most members of one batch; a larger group makes several. Taking or merging so many keeps Redis busy for about
+#: two milliseconds.
+BATCH_MEMBERS = 500
 
 
 class GroupRule(msgspec.Struct, frozen=True):

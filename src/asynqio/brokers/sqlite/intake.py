@@ -49,7 +49,7 @@ def admit(transaction: Transaction, entry: Entry, number: int) -> Admission | Re
             if meeting is Meeting.REFUSED:
                 return Admission.DUPLICATE
             if meeting is Meeting.CHANGES:
-                _change(transaction, entry, row)
+                _change(transaction, entry, row, number)
                 return Replaced(holder)
     if entry.replace_finished:
         there = transaction.one(SQL.find, queue=queue, id=id)
@@ -94,7 +94,7 @@ def _meet(transaction: Transaction, entry: Entry, holder: str) -> tuple[Meeting,
     return locks.meet(entry, task_of(row), None if claimed else TaskState(row[5])), row
 
 
-def _change(transaction: Transaction, entry: Entry, row: Row) -> None:
+def _change(transaction: Transaction, entry: Entry, row: Row, number: int) -> None:
     """The holder of an entry's lock, which waits, becomes what the entry says."""
     key, queue, id = row[:3]
     before, state, now = task_of(row), TaskState(row[5]), transaction.now
@@ -103,8 +103,8 @@ def _change(transaction: Transaction, entry: Entry, row: Row) -> None:
         changes = {"message": encode(after), "unique_key": after.unique_key, "group": after.group}
         transaction.run(SQL.replace, key=key, **changes)
     if not locks.keeps_place(before, state, after, target):
-        later = entry.state is TaskState.SCHEDULED
-        place(transaction, [row], target, entry.process_at if later else now)
+        at = entry.process_at if entry.state is TaskState.SCHEDULED else now
+        place(transaction, [row], target, at, [number])
     transaction.run(SQL.take_lock, queue=queue, key=entry.lock, id=id, until=now + entry.unique_ttl)
     transaction.topics.add(_TOPICS[target](queue))
 

@@ -52,6 +52,11 @@ for queue = 0, #KEYS / 5 - 1 do
   end
   soon(redis.call('ZRANGE', batches, 0, 0, 'WITHSCORES')[2])
   local lapsed = redis.call('ZRANGEBYSCORE', prefix .. 'asynqio:locks', '-inf', now, 'LIMIT', 0, 500)
+  for _, held in ipairs(lapsed) do
+    local id, lock = held:match('^(.-)\n(.*)$')
+    -- By the clock of Redis it may last a little longer; by now it may also be that task's own.
+    if redis.pcall('HGET', prefix .. 't:' .. id, 'unique_key') ~= lock then unlock(lock, id) end
+  end
   if #lapsed > 0 then redis.call('ZREM', prefix .. 'asynqio:locks', unpack(lapsed)) end
   -- Go's forwarder puts a task into its group without listing the group: nobody would ever look there (B3).
   -- A group that had no new member for a week is forgotten.
