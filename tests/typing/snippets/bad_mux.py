@@ -34,7 +34,7 @@ async def no_next(task: Task) -> object: ...
 def one_argument(task: Task) -> None: ...
 
 
-@app.aggregate  # E: [call-overload]
+@app.aggregate  # E: [type-var]
 def makes_text(group: str, members: list[Task]) -> str:
     return ""
 
