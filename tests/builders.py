@@ -9,7 +9,7 @@ from asynqio.core.lifecycle import DONE, Aborted, Failed, Lease, Outcome, Policy
 from asynqio.core.message import TaskMessage, TaskState
 from asynqio.core.retry import FixedRetry
 from asynqio.core.task import Entry, new_id
-from asynqio.core.unique import unique_key
+from asynqio.core.unique import OnDuplicate, UniqueUntil, unique_key
 from asynqio.errors import LeaseExpired, SkipRetry
 from asynqio.testing.clock import START
 
@@ -31,14 +31,29 @@ def entry(
     at: float = 0.0,
     group: str = "",
     unique: float = 0.0,
+    until: str = "finished",
+    by: bytes | None = None,
+    on_duplicate: str = "reject",
+    replace_finished: bool = False,
     **fields: Any,
 ) -> Entry:
     """A task on its way in: SCHEDULED when `at` is given, else AGGREGATING in a `group`, else PENDING."""
-    key = unique_key(queue, type, payload) if unique else ""
-    stored = message(id, type, queue=queue, payload=payload, group=group, unique_key=key, **fields)
-    if at:
-        return Entry(stored, TaskState.SCHEDULED, at, unique)
-    return Entry(stored, TaskState.AGGREGATING if group else TaskState.PENDING, 0.0, unique)
+    key = unique_key(queue, type, payload if by is None else by) if unique else ""
+    throttle = ""
+    if until == "expired":
+        key, throttle, until = "", key, "finished"
+    stored = message(
+        id,
+        type,
+        queue=queue,
+        payload=payload,
+        group=group,
+        unique_key=key,
+        unique_until=UniqueUntil(until),
+        **fields,
+    )
+    state = TaskState.SCHEDULED if at else TaskState.AGGREGATING if group else TaskState.PENDING
+    return Entry(stored, state, at, unique, throttle, OnDuplicate(on_duplicate), replace_finished)
 
 
 def lease(id: str = "", *, expires_at: float = START + 30.0, token: Any = 1, **fields: Any) -> Lease:

@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from asynqio.inspector import Inspector as Inspector
     from asynqio.mux import Mux as Mux
     from asynqio.mux import Next as Next
+    from asynqio.runtime.aggregation import Aggregation as Aggregation
     from asynqio.runtime.bulk import Applied as Applied
     from asynqio.runtime.context import TaskContext as TaskContext
     from asynqio.runtime.context import current as current
@@ -150,6 +151,7 @@ _HOMES = {
     "inspector": ["Inspector"],
     "mux": ["Mux", "Next"],
     "runtime.bulk": ["Applied"],
+    "runtime.aggregation": ["Aggregation"],
     "runtime.context": ["TaskContext", "current"],
     "runtime.settings": ["ServerConfig"],
     "scheduler": ["Scheduler"],

@@ -14,7 +14,7 @@ from asynqio.brokers.base import Store
 from asynqio.client import Client
 from asynqio.config import broker_url
 from asynqio.core.message import TaskInfo
-from asynqio.core.options import TaskDefaults, TaskOptions, merge
+from asynqio.core.options import Seconds, TaskDefaults, TaskOptions, merge
 from asynqio.core.retry import ExponentialRetry, FixedRetry, GoRetry, RetryLike, as_policy
 from asynqio.core.schedule_entry import ScheduleEntry
 from asynqio.core.task import DEFAULT_MAX_PAYLOAD, Task
@@ -22,7 +22,7 @@ from asynqio.errors import BrokerUnavailable, ConfigError, EnqueueError
 from asynqio.function import TaskFunction, module_name
 from asynqio.inspector import Inspector
 from asynqio.mux import Lane, M, Mux
-from asynqio.runtime.aggregator import Aggregate
+from asynqio.runtime.aggregation import Aggregate, Aggregation, check_pattern
 from asynqio.runtime.runner import OnError
 from asynqio.runtime.settings import ServerConfig
 from asynqio.server import Lifespan, Server, ServerOptions
@@ -76,7 +76,7 @@ class App(AppSchedules):
         self._defaults = merge(defaults)
         self._functions: dict[str, TaskFunction[Any, Any, Any]] = {}
         self._schedules: list[ScheduleEntry] = []
-        self.aggregate_hook: Aggregate | None = None
+        self.aggregations: dict[str, Aggregation] = {}
         self.error_hook: OnError | None = None
         self._client: Client | None = None
         self._client_loop: asyncio.AbstractEventLoop | None = None
@@ -153,12 +153,44 @@ class App(AppSchedules):
         """Wrap all handlers: `async def timing(task, call_next)`. The first one is outermost."""
         return self.mux.use(function)
 
-    def aggregate(self, function: A) -> A:
-        """Declare the function that makes one task out of the members of a ripe group."""
-        if self.aggregate_hook is not None:
-            raise ConfigError(["there is an aggregate function already"])
-        self.aggregate_hook = function
-        return function
+    @overload
+    def aggregate(self, function: A, /) -> A: ...
+    @overload
+    def aggregate(
+        self,
+        pattern: str = "",
+        /,
+        *,
+        grace: Seconds | None = ...,
+        max_delay: Seconds | None = ...,
+        max_size: int | None = ...,
+    ) -> Callable[[A], A]: ...
+    def aggregate(
+        self,
+        pattern: Any = "",
+        /,
+        *,
+        grace: Seconds | None = None,
+        max_delay: Seconds | None = None,
+        max_size: int | None = None,
+    ) -> Any:
+        """Declare a function that makes one task out of the members of a ripe group: `@app.aggregate` for all groups,
+        `@app.aggregate("user:", grace=5)` for those whose name begins so, with a rule of their own (what is left out
+        is as the server's settings say). A group's whole name wins, then the longest pattern. Raises ConfigError."""
+        if callable(pattern):
+            return self.aggregate()(pattern)
+        check_pattern(pattern)
+
+        def declare(function: A) -> A:
+            if pattern in self.aggregations:
+                which = f"for groups {pattern!r}" if pattern else "for all groups"
+                raise ConfigError([f"there is an aggregate function {which} already"])
+            self.aggregations[pattern] = Aggregation(
+                function=function, grace=grace, max_delay=max_delay, max_size=max_size
+            )
+            return function
+
+        return declare
 
     def on_error(self, function: E) -> E:
         """Declare a hook that is told of every failed attempt: `(task, error)`, may be async."""
@@ -304,7 +336,7 @@ class App(AppSchedules):
             retry=self._retry,
             is_failure=self._is_failure,
             on_error=self.error_hook,
-            aggregate=self.aggregate_hook,
+            aggregate=self.aggregations,
             health_check=health_check,
             lifespan=self.lifespan_hook,
             random=random,

@@ -7,7 +7,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Protocol, Self, TypeVar, Unpack, overload
 
-from asynqio.brokers.base import Admission, Moved, Store
+import msgspec
+
+from asynqio.brokers.base import Admission, Moved, Replaced, Store
 from asynqio.brokers.signals import changed, ended
 from asynqio.config import store_of
 from asynqio.core import payload as payloads
@@ -16,6 +18,7 @@ from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.options import TaskOptions, merge
 from asynqio.core.task import DEFAULT_MAX_PAYLOAD, Entry, Task, make_entry
+from asynqio.core.unique import unique_key
 from asynqio.errors import (
     DuplicateTask,
     EnqueueError,
@@ -67,7 +70,7 @@ class Client:
         self._defaults = merge(defaults)
         self.tracing: Tracing | None = None
         self._max_payload = max_payload
-        self._batcher: Batcher[Entry, Admission] = Batcher(
+        self._batcher: Batcher[Entry, Admission | Replaced] = Batcher(
             self.broker.enqueue, CHUNK, overlap=lambda: self.broker.distance > 0
         )
 
@@ -86,12 +89,16 @@ class Client:
         """Put one task in. From its return on, the task survives any crash (as far as the broker does).
 
         Concurrent calls share a call to the broker. Raises an InvalidTask, DuplicateTask, TaskIdConflict,
-        BrokerUnavailable.
+        BrokerUnavailable. A task that changed a waiting one (`on_duplicate`) is answered by that one.
         """
         if self.tracing is not None:
             return await self.tracing.enqueue(task, options)
         entry = self._entry(task, options)
-        answer = self._answer(entry, await self._batcher.submit(entry))
+        admission = await self._batcher.submit(entry)
+        if isinstance(admission, Replaced):
+            [changed] = await self._changed([(entry, admission)])
+            return changed
+        answer = self._answer(entry, admission)
         if isinstance(answer, EnqueueError):
             raise answer
         return answer
@@ -135,8 +142,27 @@ class Client:
 
     async def _put(self, items: list[Entry | EnqueueError]) -> list[TaskInfo | EnqueueError]:
         entries = [item for item in items if isinstance(item, Entry)]
-        outcome = iter(await self.broker.enqueue(entries))
-        return [self._answer(item, next(outcome)) if isinstance(item, Entry) else item for item in items]
+        admissions = await self.broker.enqueue(entries)
+        replaced = [pair for pair in zip(entries, admissions, strict=True) if isinstance(pair[1], Replaced)]
+        changed = iter(await self._changed(replaced) if replaced else ())  # type: ignore[arg-type]
+        outcome = iter(admissions)
+        answers: list[TaskInfo | EnqueueError] = []
+        for item in items:
+            if isinstance(item, Entry):
+                admission = next(outcome)
+                found = next(changed) if isinstance(admission, Replaced) else self._answer(item, admission)
+                answers.append(found)
+            else:
+                answers.append(item)
+        return answers
+
+    async def _changed(self, replaced: Sequence[tuple[Entry, Replaced]]) -> list[TaskInfo]:
+        """The tasks that were changed, as they are now; as they were meant to be if they are gone already."""
+        refs = [TaskRef(entry.message.queue, answer.id) for entry, answer in replaced]
+        return [
+            info or self._info(entry, ref.id)
+            for info, ref, (entry, _) in zip(await self.broker.find(refs), refs, replaced, strict=True)
+        ]
 
     def _entry(self, task: Task, options: TaskOptions) -> Entry:
         _task(task)
@@ -149,9 +175,14 @@ class Client:
     def _answer(self, entry: Entry, admission: Admission) -> TaskInfo | EnqueueError:
         message = entry.message
         if admission is Admission.DUPLICATE:
-            return DuplicateTask(message.queue, message.type)
+            by_payload = entry.lock == unique_key(message.queue, message.type, message.payload)
+            return DuplicateTask(message.queue, message.type, "payload" if by_payload else "unique_key")
         if admission is Admission.ID_CONFLICT:
             return TaskIdConflict(message.queue, message.id)
+        return self._info(entry, message.id)
+
+    def _info(self, entry: Entry, id: str) -> TaskInfo:
+        message = entry.message if entry.message.id == id else msgspec.structs.replace(entry.message, id=id)
         now = self.broker.clock.now()
         due = entry.process_at if entry.state is TaskState.SCHEDULED else now
         return TaskInfo.of(

@@ -135,10 +135,10 @@ class PayloadTooLarge(InvalidTask):
 
 
 class DuplicateTask(EnqueueError):
-    """A task of the same queue, type and payload holds the uniqueness lock."""
+    """The uniqueness lock of this queue, type and payload (or `unique_key`) is held."""
 
-    def __init__(self, queue: str, type: str) -> None:
-        super().__init__(f"a unique task {type!r} with this payload already exists in queue {queue!r}")
+    def __init__(self, queue: str, type: str, by: str = "payload") -> None:
+        super().__init__(f"a unique task {type!r} with this {by} already exists in queue {queue!r}")
         self.queue, self.type = queue, type
 
 

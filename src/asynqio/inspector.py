@@ -58,6 +58,11 @@ class Inspector(ScheduleInspector):
     async def groups(self, queue: str) -> list[GroupStats]:
         return await self.broker.groups(queue)
 
+    async def flush_group(self, queue: str, group: str) -> int:
+        """Have a group aggregated at once, whatever its rule; how many members it has. It takes a server with an
+        aggregate function for it."""
+        return await self.broker.flush_group(queue, group)
+
     async def tasks(
         self, queue: str, state: TaskState, *, group: str = "", size: int = 30, offset: int = 0
     ) -> list[TaskInfo]:

@@ -20,7 +20,7 @@ from asynqio.core.lifecycle import Policy, UnknownTask, every_error
 from asynqio.core.retry import GoRetry, RetryLike, as_policy
 from asynqio.errors import BrokerUnavailable, ConfigError, ServerStateError
 from asynqio.mux import Mux
-from asynqio.runtime.aggregator import Aggregate
+from asynqio.runtime.aggregation import Aggregates, aggregations
 from asynqio.runtime.engine import Engine, Hooks
 from asynqio.runtime.events import Events, Vitals
 from asynqio.runtime.runner import OnError
@@ -74,7 +74,8 @@ class Server:
         server = Server("sqlite:///tasks.db", concurrency=100, queues={"critical": 6, "default": 3})
         await server.run(mux)
 
-    Options are the fields of `ServerConfig`; environment variables fill in what is not given. Raises
+    Options are the fields of `ServerConfig`; environment variables fill in what is not given. `aggregate` makes one
+    task out of the members of a group: a function for all groups, or, in a mapping, one for each pattern. Raises
     ConfigError with everything that is wrong.
     """
 
@@ -86,7 +87,7 @@ class Server:
         retry: RetryLike | None = None,
         is_failure: Callable[[BaseException], bool] | None = None,
         on_error: OnError | None = None,
-        aggregate: Aggregate | None = None,
+        aggregate: Aggregates | None = None,
         health_check: Callable[[BrokerUnavailable | None], None] | None = None,
         lifespan: Lifespan | None = None,
         random: Random | None = None,
@@ -100,7 +101,7 @@ class Server:
         self._is_failure = is_failure or every_error
         #: Tells what happens: `server.events.listen(function)`.
         self.events = Events()
-        self._hooks = Hooks(on_error, aggregate, health_check, self.events)
+        self._hooks = Hooks(on_error, aggregations(aggregate), health_check, self.events)
         self._lifespan = lifespan
         self._random = random or Random()
         self._state = ServerState.NEW

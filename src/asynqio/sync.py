@@ -164,6 +164,9 @@ class Inspector(_Facade, ScheduleInspector):
     def groups(self, queue: str) -> list[GroupStats]:
         return self._through.call(self._inspector.groups, queue)
 
+    def flush_group(self, queue: str, group: str) -> int:
+        return self._through.call(self._inspector.flush_group, queue, group)
+
     def tasks(
         self, queue: str, state: TaskState, *, group: str = "", size: int = 30, offset: int = 0
     ) -> list[TaskInfo]:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from asynqio.brokers.base import Admission, Claimed, Fired, Moved, Note, Scan, Where
+from asynqio.brokers.base import Admission, Claimed, Fired, Moved, Note, Replaced, Scan, Where
 from asynqio.core.attempts import RUNS_KEPT, AttemptRecord
-from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupRule
+from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupPolicy
 from asynqio.core.lifecycle import Action, Lease, Settlement
 from asynqio.core.message import TaskInfo, TaskMessage, TaskRef, TaskState
 from asynqio.core.task import Entry
@@ -24,6 +24,8 @@ from asynqio.core.unique import unique_key
 
 S = TaskState
 WAITING = {S.SCHEDULED, S.RETRY}
+UNBEGUN = {S.SCHEDULED, S.RETRY, S.PENDING, S.AGGREGATING}
+OVER = {S.COMPLETED, S.ARCHIVED}
 REWRITABLE = {S.SCHEDULED, S.RETRY, S.PENDING, S.ARCHIVED}
 DAY = 86_400
 
@@ -145,19 +147,48 @@ class Model:
 
     # --- in and out -------------------------------------------------------------------------------
 
-    def admit(self, entry: Entry) -> Admission:
+    def admit(self, entry: Entry) -> Admission | Replaced:
         queue = self.queues.get(entry.message.queue, Queue())
-        key, id = entry.message.unique_key, entry.message.id
+        key, id = entry.throttle or entry.message.unique_key, entry.message.id
+        there = queue.tasks.get(id)
+        gives_way = there if there and entry.replace_finished and there.state in OVER else None
         if entry.unique_ttl and self.locked(queue, key):
-            return Admission.DUPLICATE
-        if id in queue.tasks:
+            holder = queue.tasks.get(queue.locks[key][0])
+            if not holder or holder.message.unique_key != key:
+                return Admission.DUPLICATE  # a throttle
+            if holder is not gives_way:
+                if entry.on_duplicate == "reject":
+                    return Admission.DUPLICATE
+                if holder.state in UNBEGUN and not holder.batch:
+                    return self.change(queue, holder, entry)
+        if there and not gives_way:
             return Admission.ID_CONFLICT
+        if gives_way:
+            self.remove(queue, gives_way)
         queue = self.queue(entry.message.queue)
         if entry.unique_ttl:
             queue.locks[key] = (id, self.now + entry.unique_ttl)
         task = queue.tasks[id] = Stored(entry.message, entry.state, 0.0)
         self.join(queue, task, entry.state, entry.process_at if entry.state is S.SCHEDULED else self.now)
         return Admission.ACCEPTED
+
+    def change(self, queue: Queue, task: Stored, entry: Entry) -> Replaced:
+        """Who waits becomes what a duplicate of it says."""
+        before, group, state = task.message, task.message.group, entry.state
+        if entry.on_duplicate == "replace":
+            task.message = msgspec.structs.replace(entry.message, id=before.id)
+            task.result = task.progress = None
+        elif entry.state is S.SCHEDULED:
+            state = S.RETRY if task.state is S.RETRY else S.SCHEDULED
+        else:
+            state = S.AGGREGATING if group else S.PENDING
+        queue.locks[task.message.unique_key] = (before.id, self.now + entry.unique_ttl)
+        in_its_group = state is S.AGGREGATING and group == task.message.group
+        if state is task.state and (state is S.PENDING or in_its_group):
+            return Replaced(before.id)  # where it was
+        self.leave(queue, task)
+        self.join(queue, task, state, entry.process_at if state in WAITING else self.now)
+        return Replaced(before.id)
 
     def dequeue(self, names: Sequence[str], limit: int, lease: float, owner: str) -> list[Stored]:
         taken: list[Stored] = []
@@ -171,6 +202,8 @@ class Model:
                 task.state, task.at = S.ACTIVE, self.now + lease
                 task.visit += 1
                 task.lease, task.owner = self.leases_given, owner
+                if task.message.unique_until == "started":
+                    self.unlock(queue, task.message)
                 queue.active.append(task.message.id)
                 taken.append(task)
         return taken
@@ -216,9 +249,14 @@ class Model:
         task.message = end.message
         task.result = task.result if end.result is None else end.result
         self.join(queue, task, end.to, self.now if end.to is S.PENDING else end.at, front=True)
-        if end.to is S.COMPLETED:
-            self.unlock(queue, task.message)
+        self.ended(queue, task)
         return True
+
+    def ended(self, queue: Queue, task: Stored) -> None:
+        """Free the lock of a task that is over, if it says so."""
+        until = task.message.unique_until
+        if task.state is S.COMPLETED or (task.state is S.ARCHIVED and until in ("started", "ended")):
+            self.unlock(queue, task.message)
 
     # --- time -------------------------------------------------------------------------------------
 
@@ -250,13 +288,19 @@ class Model:
                 found.setdefault(task.message.group, []).append(task)
         return found
 
-    def claimed(self, names: Sequence[str], rule: GroupRule, limit: int, answer: Claimed) -> None:
+    def claimed(
+        self, names: Sequence[str], policy: GroupPolicy, limit: int, answer: Claimed, flushed: str = ""
+    ) -> None:
         """Check what was claimed, and take note of it."""
         for batch in answer.batches:
             assert batch.queue in names
             members = self.groups(batch.queue)[batch.group]
             ids = [message.id for message in batch.messages]
+            rule = policy.of(batch.group)
+            assert rule, "a group without a rule"
             count = rule.ripe(len(members), members[0].at, members[-1].at, self.now)
+            if batch.group == flushed:
+                count = min(len(members), rule.most)
             assert len(ids) == len(set(ids)) == count > 0, "not ripe, or not the right number"
             queue = self.queues[batch.queue]
             times = [queue.tasks[id].at for id in ids]
@@ -270,17 +314,23 @@ class Model:
             queue.batches[batch.id] = Batch(batch, ids)
         assert len(answer.batches) <= limit
         if len(answer.batches) < limit:
-            left = [members for name in dict.fromkeys(names) for members in self.groups(name).values()]
-            assert not any(rule.ripe(len(m), m[0].at, m[-1].at, self.now) for m in left), "ripe, not claimed"
-            next_at = min((rule.ripe_at(m[0].at, m[-1].at) for m in left), default=None)
+            left = [
+                (rule, members)
+                for name in dict.fromkeys(names)
+                for group, members in self.groups(name).items()
+                if (rule := policy.of(group))
+            ]
+            ripe = [rule.ripe(len(m), m[0].at, m[-1].at, self.now) for rule, m in left]
+            assert not any(ripe), "ripe, not claimed"
+            next_at = min((rule.ripe_at(m[0].at, m[-1].at) for rule, m in left), default=None)
             assert answer.next_at == next_at
 
-    def merge(self, batch: GroupBatch, merged: Entry) -> Admission | None:
+    def merge(self, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
         queue = self.queues.get(batch.queue, Queue())
         if batch.id not in queue.batches:
             return None
         answer = self.admit(merged)
-        if answer is Admission.ACCEPTED:
+        if answer is Admission.ACCEPTED or isinstance(answer, Replaced):
             for id in queue.batches.pop(batch.id).ids:
                 self.remove(queue, queue.tasks[id])
         return answer
@@ -331,6 +381,7 @@ class Model:
         else:
             self.leave(queue, task)
             self.join(queue, task, action.target, self.now)
+            self.ended(queue, task)
         return Moved.DONE
 
     def rewrite(self, ref: TaskRef, payload: bytes) -> Moved:
@@ -340,7 +391,8 @@ class Model:
         if task.state not in REWRITABLE:
             return Moved.WRONG_STATE
         queue, old = self.queues[ref.queue], task.message
-        key = unique_key(old.queue, old.type, payload) if old.unique_key else ""
+        by_payload = old.unique_key == unique_key(old.queue, old.type, old.payload)
+        key = unique_key(old.queue, old.type, payload) if by_payload else old.unique_key
         task.message = msgspec.structs.replace(old, payload=payload, unique_key=key)
         held = queue.locks.get(old.unique_key)
         if key and held and held[0] == old.id:

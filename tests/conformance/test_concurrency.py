@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from asynqio.brokers.base import Admission, Store
+from asynqio.brokers.base import Admission, Replaced, Store
 from asynqio.core.groups import GroupRule
 from asynqio.core.lifecycle import Action, Lease
 from asynqio.core.message import TaskRef, TaskState
@@ -61,7 +61,7 @@ async def test_rule_7_of_many_settlements_of_one_lease_one_counts(broker: Store,
 
 
 async def test_rule_3_of_many_tasks_with_one_id_one_is_taken(broker: Store) -> None:
-    async def enqueue(store: Store) -> list[Admission]:
+    async def enqueue(store: Store) -> list[Admission | Replaced]:
         return [(await store.enqueue([entry("same")]))[0] for _ in range(10)]
 
     rounds = await asyncio.gather(enqueue(broker), enqueue(broker), elsewhere(broker, enqueue))
@@ -70,7 +70,7 @@ async def test_rule_3_of_many_tasks_with_one_id_one_is_taken(broker: Store) -> N
 
 
 async def test_rule_3_of_many_unique_tasks_one_is_taken(broker: Store) -> None:
-    async def enqueue(store: Store) -> list[Admission]:
+    async def enqueue(store: Store) -> list[Admission | Replaced]:
         return [(await store.enqueue([entry(unique=60)]))[0] for _ in range(10)]
 
     rounds = await asyncio.gather(enqueue(broker), enqueue(broker), elsewhere(broker, enqueue))

@@ -9,7 +9,7 @@ from asynqio.brokers import signals
 from asynqio.brokers.base import Admission, Store
 from asynqio.core.message import TaskMessage, TaskState
 from asynqio.core.task import Entry
-from asynqio.core.unique import unique_key
+from asynqio.core.unique import UniqueUntil, unique_key
 from asynqio.testing import FakeClock
 from tests.builders import entry, settlement
 from tests.conformance.looks import (
@@ -43,6 +43,7 @@ WHOLE = TaskMessage(
     headers={"traceparent": "00-1", "leer": ""},
     crashes=1,
     deferrals=2,
+    unique_until=UniqueUntil.ENDED,
 )
 
 

@@ -234,7 +234,7 @@ async def in_a_group(broker: Store, clock: FakeClock) -> None:
     clock.advance(20)
     await put(broker, entry("a", group="digest"))
     clock.advance(5)
-    await serve(broker, group_rule=GroupRule(60, 120))
+    await serve(broker, group_rules={"": GroupRule(60, 120)})
 
 
 @situation
@@ -246,7 +246,7 @@ async def in_a_group_that_nobody_aggregates(broker: Store, clock: FakeClock) -> 
 @situation
 async def in_a_batch(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", group="digest"))
-    await serve(broker, group_rule=GroupRule(60))
+    await serve(broker, group_rules={"": GroupRule(60)})
     await broker.claim_groups(["default"], GroupRule(0), 1)
 
 

@@ -6,9 +6,10 @@ import pytest
 
 from asynqio.brokers import signals
 from asynqio.brokers.base import Admission, Moved, Store
-from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupRule
+from asynqio.core.groups import BATCH_LEASE, BATCH_MEMBERS, GroupBatch, GroupPolicy, GroupRule, GroupRules
 from asynqio.core.lifecycle import Action
-from asynqio.core.message import TaskState
+from asynqio.core.message import TaskRef, TaskState
+from asynqio.errors import QueueNotFound
 from asynqio.testing import FakeClock
 from tests.builders import entry
 from tests.conformance.looks import ids, locked, look, picture, put, see, state_of, take, woken
@@ -20,7 +21,7 @@ async def members(broker: Store, *names: str, group: str = "news", queue: str = 
     await put(broker, *(entry(name, group=group, queue=queue) for name in names))
 
 
-async def claim(broker: Store, rule: GroupRule = NOW, *queues: str) -> GroupBatch:
+async def claim(broker: Store, rule: GroupPolicy = NOW, *queues: str) -> GroupBatch:
     [batch] = (await broker.claim_groups(queues or ["default"], rule, 10)).batches
     return batch
 
@@ -222,6 +223,137 @@ async def test_rule_11_an_empty_group_is_none(broker: Store) -> None:
     assert await broker.groups("default") == []
     [stats] = await broker.stats(["default"])
     assert (stats.groups, stats.aggregating) == (0, 0)
+
+
+# --- a rule for each group ------------------------------------------------------------------------
+
+
+POLICY = GroupRules(
+    {
+        "user:": GroupRule(grace=10),
+        "user:vip:": GroupRule(grace=100, max_size=2),
+        "user:vip:7": GroupRule(grace=1),
+        "odd *": GroupRule(grace=0.0),
+    }
+)
+
+
+async def test_rule_11_each_group_is_ripe_by_the_rule_of_its_longest_pattern(
+    broker: Store, clock: FakeClock
+) -> None:
+    # Given groups with rules of their own, and two that nobody has a rule for
+    for group in ("user:1", "user:vip:3", "user:vip:7", "odd *", "others", "use"):
+        await members(broker, f"{group} a", group=group)
+    # Then each is ripe in its time
+    assert [batch.group for batch in (await broker.claim_groups(["default"], POLICY, 9)).batches] == ["odd *"]
+    clock.advance(1)
+    found = await broker.claim_groups(["default"], POLICY, 9)
+    assert ([batch.group for batch in found.batches], found.next_at) == (["user:vip:7"], clock.now() + 9)
+    await members(broker, "second", group="user:vip:3")
+    found = await broker.claim_groups(["default"], POLICY, 9)
+    assert [batch.group for batch in found.batches] == ["user:vip:3"]
+    clock.advance(9)
+    found = await broker.claim_groups(["default"], POLICY, 9)
+    assert ([batch.group for batch in found.batches], found.next_at) == (["user:1"], None)
+    # and those without a rule are left alone
+    clock.advance(1e6)
+    assert await broker.claim_groups(["default"], POLICY, 9) == ([], None)
+    assert sorted(group.group for group in await broker.groups("default")) == ["others", "use"]
+
+
+# --- flushing -------------------------------------------------------------------------------------
+
+NEVER = GroupRule(grace=1e9)
+
+
+async def test_rule_11_a_flushed_group_is_ripe_at_once(broker: Store, clock: FakeClock) -> None:
+    await members(broker, "a", "b")
+    await members(broker, "c", group="other")
+    assert await broker.flush_group("default", "news") == 2
+    assert names(await claim(broker, NEVER)) == ["a", "b"]
+    assert (await broker.claim_groups(["default"], NEVER, 9)).batches == []
+    # Those who come later wait as they would have
+    clock.advance(1)
+    await members(broker, "d")
+    assert (await broker.claim_groups(["default"], NEVER, 9)).batches == []
+    assert [group.size for group in await broker.groups("default")] == [1, 1]
+
+
+async def test_rule_11_flushing_counts_for_those_who_have_a_rule_for_the_group(broker: Store) -> None:
+    await members(broker, "a", group="user:1")
+    await broker.flush_group("default", "user:1")
+    assert await broker.claim_groups(["default"], GroupRules({"shop:": NOW}), 9) == ([], None)
+    assert names(await claim(broker, GroupRules({"user:": NEVER}))) == ["a"]
+
+
+async def test_rule_11_a_group_without_members_is_not_flushed(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("x"))
+    assert await broker.flush_group("default", "news") == 0
+    await members(broker, "a")
+    assert (await broker.claim_groups(["default"], NEVER, 9)).batches == []
+    with pytest.raises(QueueNotFound):
+        await broker.flush_group("ghost", "news")
+
+
+async def test_rule_11_a_dropped_queue_forgets_what_was_flushed(broker: Store) -> None:
+    await members(broker, "a")
+    await broker.flush_group("default", "news")
+    await broker.drop("default", force=True)
+    await members(broker, "b")
+    assert (await broker.claim_groups(["default"], NEVER, 9)).batches == []
+
+
+async def test_rule_11_what_was_flushed_and_deleted_makes_nobody_ripe(
+    broker: Store, clock: FakeClock
+) -> None:
+    await members(broker, "a")
+    await broker.flush_group("default", "news")
+    await broker.move(Action.DELETE, [TaskRef("default", "a")])
+    clock.advance(1)
+    await members(broker, "b")
+    assert (await broker.claim_groups(["default"], NEVER, 9)).batches == []
+
+
+async def test_rule_5_flushing_wakes_those_who_aggregate(broker: Store) -> None:
+    await members(broker, "a")
+    with broker.watch([signals.grouped("default")]) as watch:
+        while await watch.wait(0.2):  # what came of the members
+            watch.clear()
+        await broker.flush_group("default", "news")
+        assert await woken(watch)
+
+
+# --- large groups ---------------------------------------------------------------------------------
+
+
+async def test_rule_11_a_large_group_makes_several_batches(broker: Store) -> None:
+    count = 2 * BATCH_MEMBERS + 5
+    await put(broker, *(entry(f"{number:05}", group="news") for number in range(count)))
+    first = (await broker.claim_groups(["default"], NOW, 2)).batches
+    [last] = (await broker.claim_groups(["default"], NOW, 9)).batches
+    assert [len(batch.messages) for batch in [*first, last]] == [BATCH_MEMBERS, BATCH_MEMBERS, 5]
+    assert len({id for batch in [*first, last] for id in names(batch)}) == count
+    # All of it is given back when nobody merges it
+    assert await broker.merge_group(last, entry("digest")) is Admission.ACCEPTED
+
+
+async def test_rule_10_large_batches_go_back_to_their_group_whole(broker: Store, clock: FakeClock) -> None:
+    count = 2 * BATCH_MEMBERS + 5
+    await put(broker, *(entry(f"{number:05}", group="news") for number in range(count)))
+    assert len((await broker.claim_groups(["default"], NOW, 9)).batches) == 3
+    clock.advance(BATCH_LEASE)
+    await broker.sweep(["default"], 9)
+    assert [group.size for group in await broker.groups("default")] == [count]
+    assert (
+        sum(len(batch.messages) for batch in (await broker.claim_groups(["default"], NOW, 9)).batches)
+        == count
+    )
+
+
+async def test_rule_11_a_size_beyond_what_a_batch_holds_counts_as_that(broker: Store) -> None:
+    await put(broker, *(entry(f"{number:05}", group="news") for number in range(BATCH_MEMBERS)))
+    rule = GroupRule(grace=1e9, max_size=10 * BATCH_MEMBERS)
+    assert len((await claim(broker, rule)).messages) == BATCH_MEMBERS
 
 
 async def test_rule_5_merging_wakes_those_who_wait_for_work(broker: Store) -> None:

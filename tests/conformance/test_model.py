@@ -26,10 +26,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from asynqio.brokers.base import Admission, Moved, Note, Page, Where
+from asynqio.brokers.base import Admission, Moved, Note, Page, Replaced, Where
 from asynqio.core.attempts import AttemptRecord, LogLine
 from asynqio.core.cards import SchedulerCard, ServerCard
-from asynqio.core.groups import GroupBatch, GroupRule
+from asynqio.core.groups import GroupBatch, GroupPolicy, GroupRule, GroupRules
 from asynqio.core.lifecycle import (
     Aborted,
     Action,
@@ -104,6 +104,16 @@ policies = st.sampled_from(
         Policy(retry=FixedRetry(0.0), unknown=UnknownTask.ARCHIVE, max_crashes=1),
     ]
 )
+group_rules = st.builds(
+    GroupRule,
+    grace=st.sampled_from([0.0, 5.0, 30.0]),
+    max_delay=st.sampled_from([0.0, 30.0]),
+    max_size=st.sampled_from([0, 1, 2]),
+)
+group_policies: st.SearchStrategy[GroupPolicy] = group_rules | st.dictionaries(
+    st.sampled_from(["", "g", "h", "h {x}"]), group_rules
+).map(GroupRules)
+NEVER = GroupRule(grace=1e9)
 
 
 @dataclasses.dataclass
@@ -193,10 +203,25 @@ class StoreMachine(RuleBasedStateMachine):
             if "later" in kind
             else 0.0,
             group=data.draw(st.sampled_from(["g", "h {x}"]), "group") if "group" in kind else "",
-            unique=data.draw(st.sampled_from([0.0, 0.0, 60.0, 300.0]), "unique"),  # long in real time
+            **self.a_lock(data),
+            replace_finished=data.draw(st.sampled_from([False, False, True]), "replace_finished"),
             retention=data.draw(st.sampled_from([0.0, RETENTION]), "retention"),
             max_retry=data.draw(st.sampled_from([0, 1, 25]), "max_retry"),
         )
+
+    def a_lock(self, data: st.DataObject) -> dict[str, Any]:
+        unique = data.draw(st.sampled_from([0.0, 0.0, 60.0, 300.0]), "unique")  # long in real time
+        if not unique or data.draw(st.booleans(), "as in Go"):
+            return {"unique": unique}
+        until = data.draw(st.sampled_from(["finished", "started", "ended", "expired"]), "until")
+        return {
+            "unique": unique,
+            "until": until,
+            "by": data.draw(st.sampled_from([None, b"1", b"3"]), "by"),
+            "on_duplicate": "reject"
+            if until == "expired"
+            else data.draw(st.sampled_from(["reject", "replace", "reschedule"]), "on_duplicate"),
+        }
 
     @operation(weight=5, count=st.integers(1, 4))
     def enqueue(self, data: st.DataObject, count: int) -> None:
@@ -359,20 +384,26 @@ class StoreMachine(RuleBasedStateMachine):
 
     # --- groups -----------------------------------------------------------------------------------
 
-    @operation(
-        weight=2,
-        queues=several_queues,
-        limit=limits,
-        wanted=st.builds(
-            GroupRule,
-            grace=st.sampled_from([0.0, 5.0, 30.0]),
-            max_delay=st.sampled_from([0.0, 30.0]),
-            max_size=st.sampled_from([0, 1, 2]),
-        ),
-    )
-    def claim_groups(self, queues: tuple[str, ...], limit: int, wanted: GroupRule) -> None:
+    @operation(weight=2, queues=several_queues, limit=limits, wanted=group_policies)
+    def claim_groups(self, queues: tuple[str, ...], limit: int, wanted: GroupPolicy) -> None:
         answer = self.run(self.broker.claim_groups(queues, wanted, limit))
         self.model.claimed(queues, wanted, limit, answer)
+        self.batches += answer.batches
+
+    @operation(queue=queue_names, group=st.sampled_from(["g", "h {x}"]))
+    def flush_group(self, queue: str, group: str) -> None:
+        """And claim it: until when a group stays flushed is open."""
+        if queue not in self.model.queues:
+            with pytest.raises(QueueNotFound):
+                self.run(self.broker.flush_group(queue, group))
+            return
+        members = self.model.groups(queue).get(group, [])
+        assert self.run(self.broker.flush_group(queue, group)) == len(members)
+        answer = self.run(self.broker.claim_groups([queue], NEVER, 100))
+        assert [(batch.group, len(batch.messages)) for batch in answer.batches] == (
+            [(group, len(members))] if members else []
+        )
+        self.model.claimed([queue], NEVER, 100, answer, flushed=group)
         self.batches += answer.batches
 
     @operation(weight=5, needs="batches")
@@ -381,7 +412,7 @@ class StoreMachine(RuleBasedStateMachine):
         merged = self.an_entry(data, batch.queue)
         members = {message.id for message in batch.messages}
         keys = {message.unique_key for message in batch.messages}
-        if merged.message.id in members or (merged.unique_ttl and merged.message.unique_key in keys):
+        if merged.message.id in members or (merged.unique_ttl and merged.lock in keys):
             return  # a merged task that collides with its own members: the contract does not say
         self.known.add(merged.message.ref)
         assert self.run(self.broker.merge_group(batch, merged)) == self.model.merge(batch, merged)
@@ -580,7 +611,7 @@ class StoreMachine(RuleBasedStateMachine):
             holder = LockHolder(*queue.locks[key]) if is_held else None
             assert await self.broker.lock_holder(name, key) == holder
 
-    async def try_locks(self, name: str, queue: Queue) -> list[Admission]:
+    async def try_locks(self, name: str, queue: Queue) -> list[Admission | Replaced]:
         """Tried with an id that is taken: a held lock answers DUPLICATE, a free one ID_CONFLICT."""
         if not queue.tasks:
             return []

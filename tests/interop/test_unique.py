@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from tests.interop.conftest import Side
+from asynqio import Client, DuplicateTask, Task, TaskState
+from tests.interop.conftest import Go, Ours, Side
 from tests.interop.process import GoError
 from tests.redis.servers import RedisServer
 
@@ -91,3 +93,39 @@ async def test_a_duplicate_is_said_before_a_conflict(producer: Side, worker: Sid
         await first.enqueue("ok", b"x", task_id="same", unique=600)
         with pytest.raises(GoError, match="duplicate"):
             await second.enqueue("ok", b"x", task_id="same", unique=600)
+
+
+async def test_a_replaced_task_is_whole_to_go_and_frees_its_lock_there(go: Go, ours: Ours) -> None:
+    async with Client(ours.url) as client, go.server() as server:
+        options: dict[str, Any] = {"unique": 600, "unique_key": "x", "on_duplicate": "replace"}
+        first = await client.enqueue(Task("ok", b"one"), process_in=60, task_id="a", **options)
+        second = await client.enqueue(Task("ok", b"two"), headers={"k": "v"}, **options)
+        assert (first.id, second.id) == ("a", "a")
+        seen = (await server.event("started", id="a")).seen
+        assert (seen.id, seen.type, seen.payload, seen.headers) == ("a", "ok", b"two", {"k": "v"})
+        await server.event("ended", id="a")
+        await server.terminate()
+        await client.enqueue(Task("ok", b"three"), unique=600, unique_key="x")
+
+
+async def test_gos_waiting_task_is_replaced_by_a_duplicate_of_ours(go: Go, ours: Ours) -> None:
+    async with go.client() as first, Client(ours.url) as client, go.inspector() as inspector:
+        for number, how in enumerate([{}, {"process_in": 60}, {"group": "g"}]):
+            payload = b"%d" % number
+            old = await first.enqueue("ok", payload, unique=600, **how)  # type: ignore[arg-type]
+            new = await client.enqueue(Task("ok", payload), unique=600, on_duplicate="replace", max_retry=7)
+            assert (new.id, new.state, new.max_retry) == (old.id, TaskState.PENDING, 7)
+        waiting = await inspector.tasks("default", "pending")
+        assert sorted((task.payload, task.max_retry) for task in waiting) == [(b"0", 7), (b"1", 7), (b"2", 7)]
+        assert await inspector.groups("default") == []
+
+
+async def test_a_throttle_keeps_go_out_after_go_has_done_the_task(go: Go, ours: Ours) -> None:
+    async with Client(ours.url) as client, go.client() as other, go.server() as server:
+        info = await client.enqueue(Task("ok", b"x"), unique=600, unique_until="expired")
+        await server.event("ended", id=info.id)
+        await server.terminate()
+        with pytest.raises(GoError, match="duplicate"):
+            await other.enqueue("ok", b"x", unique=600)
+        with pytest.raises(DuplicateTask):
+            await client.enqueue(Task("ok", b"x"), unique=600)

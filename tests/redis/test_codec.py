@@ -17,9 +17,11 @@ from asynqio.brokers.redis.codec import (
     encode_strikes,
     encode_task,
     encode_worker,
+    id_offset,
 )
 from asynqio.core.cards import WorkerCard
 from asynqio.core.message import TaskMessage
+from asynqio.core.unique import UniqueUntil
 from asynqio.errors import CorruptMessage, InvalidTask
 from asynqio.testing.clock import START
 from tests.builders import card, message
@@ -206,6 +208,7 @@ _messages = st.builds(
     headers=st.dictionaries(_text, _text, max_size=4),
     crashes=st.integers(0, 100),
     deferrals=st.integers(0, 100_000),
+    unique_until=st.sampled_from([UniqueUntil.FINISHED, UniqueUntil.STARTED, UniqueUntil.ENDED]),
 )
 
 
@@ -215,9 +218,23 @@ def test_a_message_comes_back_as_it_went(sent: TaskMessage) -> None:
     assert decode_task(encode_task(sent), strikes) == sent
 
 
+@given(_messages, st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200))
+def test_another_id_is_put_where_the_offset_says(sent: TaskMessage, other: str) -> None:
+    """What scripts/lib_change.lua does, in Python."""
+    data, at = encode_task(sent), id_offset(sent)
+    renamed = data[:at] + _field(other) + data[at + len(_field(sent.id)) :]
+    assert renamed == encode_task(msgspec.structs.replace(sent, id=other))
+
+
+def _field(id: str) -> bytes:
+    size = len(id.encode())
+    length = bytes([size]) if size < 128 else bytes([size % 128 + 128, size // 128])
+    return b"\x1a" + length + id.encode()
+
+
 @pytest.mark.parametrize("field", [b"", b"x", b"1", b"1,", b",1", b"-1,2", b"1,2,3", b"\xff,1"])
 def test_strikes_that_nobody_of_us_wrote_count_as_none(field: bytes) -> None:
-    assert decode_strikes(field) == (0, 0)
+    assert decode_strikes(field) == (0, 0, UniqueUntil.FINISHED)
 
 
 # --- cards ----------------------------------------------------------------------------------------

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
 
 import pytest
 from benchmarks.proxy import DelayingProxy
 
 from asynqio.brokers import open_broker
-from asynqio.brokers.base import Admission, Fired, Store
+from asynqio.brokers.base import Admission, Fired, Replaced, Store
+from asynqio.brokers.redis.broker import RedisBroker
+from asynqio.brokers.redis.engine import Word
+from asynqio.brokers.redis.script import Script
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.core.groups import GroupRule
 from asynqio.core.message import TaskState
@@ -72,6 +76,50 @@ async def test_a_real_conflict_is_still_one_after_a_lost_reply(broker: Store, pr
     )
     assert await lost_one(proxy)
     assert answers == [Admission.ID_CONFLICT, Admission.DUPLICATE, Admission.ACCEPTED]
+
+
+@pytest.mark.parametrize("on_duplicate", ["replace", "reschedule"])
+async def test_what_was_changed_and_begun_before_it_is_sent_again_is_not_queued_again(
+    broker: Store, proxy: DelayingProxy, on_duplicate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an entry that changes a waiting task, and whose reply is lost
+    await known(broker)
+    await put(broker, entry("a", payload=b"old", by=b"x", unique=60))
+    assert isinstance(broker, RedisBroker)
+    engine, sent = broker._engine, list[tuple[Sequence[str], list[Word]]]()
+    certain = engine.certain
+
+    def remember(script: Script, keys: Sequence[str], args: list[Word]) -> Any:
+        sent.append((keys, args))
+        return certain(script, keys, args)
+
+    monkeypatch.setattr(engine, "certain", remember)
+    await lose_the_reply(proxy, "enqueue")
+    new = entry("b", payload=b"new", by=b"x", unique=60, on_duplicate=on_duplicate)
+    assert await broker.enqueue([new]) == [Replaced("a")]
+    assert await lost_one(proxy)
+    # When it is sent again though the task runs by now
+    assert len(await take(broker)) == 1
+    [(keys, args)] = sent
+    again = await engine.run(LUA.enqueue, keys, ["1", *args])
+    # Then it is the same change, and no second task
+    assert again == [b"3", b"a"]
+    assert await look(broker, "b") is None
+    assert await ids(broker, TaskState.PENDING) == []
+
+
+async def test_a_task_in_the_place_of_one_that_is_over_is_no_conflict_with_itself(
+    broker: Store, proxy: DelayingProxy
+) -> None:
+    await known(broker)
+    await lose_the_reply(proxy, "enqueue")
+    again = entry("known", payload=b"new", replace_finished=True)
+    assert (
+        await broker.enqueue([again, entry("throttled", until="expired", unique=60)])
+        == [Admission.ACCEPTED] * 2
+    )
+    assert await lost_one(proxy)
+    assert (await see(broker, "known")).payload == b"new"
 
 
 async def test_tasks_whose_lease_got_lost_on_the_way_are_found_again(

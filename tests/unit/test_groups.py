@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynqio.core.groups import GroupRule
+from asynqio.core.groups import BATCH_MEMBERS, GroupRule, GroupRules
 
 NOW = 1000.0
 
@@ -36,6 +36,36 @@ def test_a_group_is_ripe_by_size_delay_or_grace(
     rule: GroupRule, size: int, oldest: float, newest: float, count: int
 ) -> None:
     assert rule.ripe(size, oldest, newest, NOW) == count
+
+
+@pytest.mark.parametrize(
+    ("rule", "size", "flushed", "count"),
+    [
+        # flushed: whoever was there then, and who came since, as long as one of the first is there
+        (GroupRule(grace=60), 3, 0.0, 0),
+        (GroupRule(grace=60), 3, 989.0, 0),
+        (GroupRule(grace=60), 3, 990.0, 3),
+        (GroupRule(grace=60, max_size=2), 1, 990.0, 1),
+        # a batch is bounded, whatever the rule says
+        (GroupRule(grace=0), BATCH_MEMBERS + 1, 0.0, BATCH_MEMBERS),
+        (GroupRule(grace=60), BATCH_MEMBERS + 1, 990.0, BATCH_MEMBERS),
+        (GroupRule(grace=60), BATCH_MEMBERS + 1, 0.0, 0),
+        (GroupRule(grace=60, max_size=5_000), BATCH_MEMBERS, 0.0, BATCH_MEMBERS),
+        (GroupRule(grace=60, max_size=5_000), BATCH_MEMBERS - 1, 0.0, 0),
+    ],
+)
+def test_a_group_is_ripe_when_it_was_flushed_and_never_taken_beyond_a_batch(
+    rule: GroupRule, size: int, flushed: float, count: int
+) -> None:
+    assert rule.ripe(size, 990.0, NOW, NOW, flushed) == count
+
+
+def test_the_longest_pattern_wins_and_a_name_of_its_own_before_all() -> None:
+    rules = GroupRules({pattern: GroupRule(max_size=len(pattern)) for pattern in ("", "user:", "user:1")})
+    sizes = {group: rules.of(group) for group in ("user:1", "user:12", "user:2", "shop", "")}
+    found = {group: rule.max_size for group, rule in sizes.items() if rule is not None}
+    assert found == {"user:1": 6, "user:12": 6, "user:2": 5, "shop": 0, "": 0}
+    assert GroupRules({"user:": GroupRule()}).of("use") is None
 
 
 rules = st.builds(

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from asynqio.brokers import open_broker
-from asynqio.brokers.base import Admission, Page, Store, Where
+from asynqio.brokers.base import Admission, Page, Replaced, Store, Where
 from asynqio.core.groups import GroupRule
 from asynqio.core.message import TaskMessage, TaskState
 from asynqio.core.task import Entry
@@ -109,12 +109,12 @@ async def test_one_that_fails_costs_its_neighbours_nothing(broker: Store, path: 
 
 
 async def test_a_twin_works_while_the_first_loop_is_blocked(broker: Store) -> None:
-    async def elsewhere() -> list[Admission]:
+    async def elsewhere() -> list[Admission | Replaced]:
         async with broker.twin() as twin:
             return await twin.enqueue(entries(1))
 
     go = threading.Event()
-    answers: list[Admission] = []
+    answers: list[Admission | Replaced] = []
 
     def other_loop() -> None:
         go.wait(SOON)

@@ -13,17 +13,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynqio.core.message import TaskState
-from asynqio.core.options import DEFAULT_TIMEOUT, MAX_NAME, MAX_RETRY_LIMIT, TaskOptions, check_name, merge
+from asynqio.core.options import (
+    DEFAULT_TIMEOUT,
+    MAX_NAME,
+    MAX_RETRY_LIMIT,
+    UNTIL_TTL,
+    TaskOptions,
+    check_name,
+    merge,
+)
 from asynqio.core.retry import (
     RETRY_HEADER,
     ExponentialRetry,
     FixedRetry,
+    GoRetry,
     RetryByException,
     RetryFunction,
     from_header,
 )
 from asynqio.core.task import DEFAULT_MAX_PAYLOAD, Entry, Task, make_entry, new_id
-from asynqio.core.unique import unique_key
+from asynqio.core.unique import OnDuplicate, UniqueUntil, unique_key
 from asynqio.errors import (
     ConflictingOptions,
     InvalidName,
@@ -124,6 +133,13 @@ def test_due_later_is_scheduled_else_in_a_group_is_aggregating_else_pending(
         ({"unique": 1.5}, 1.5),
         ({"unique": dt.timedelta(hours=1)}, 3600.0),
         ({"unique": 60, "process_in": 100}, 160.0),
+        # without a time of its own: longer than all retries take
+        ({"unique_until": "finished"}, UNTIL_TTL),
+        ({"unique_until": "started", "process_in": 100}, UNTIL_TTL + 100),
+        ({"unique_key": "x"}, UNTIL_TTL),
+        ({"unique_key": "x", "unique": 60}, 60.0),
+        ({"unique": 60, "unique_until": "expired", "process_in": 5}, 65.0),
+        ({"on_duplicate": "reject"}, 0.0),
         ({"unique": 60, "process_at": NOW + 100}, 160.0),
         ({"unique": 60, "process_at": NOW - 100}, 60.0),
     ],
@@ -145,6 +161,34 @@ def test_making_an_entry_leaves_the_callers_headers_alone() -> None:
     mine = {"a": "b"}
     made(retry=FixedRetry(1), headers=mine)
     assert mine == {"a": "b"}
+
+
+def test_a_lock_by_a_text_has_it_in_the_payloads_place() -> None:
+    one = made(b"payload", unique_key="text")
+    assert one.lock == one.message.unique_key == unique_key("default", "email:send", b"text")
+    assert (one.throttle, one.on_duplicate, one.replace_finished) == ("", OnDuplicate.REJECT, False)
+
+
+def test_the_lock_of_a_throttle_is_not_the_tasks_own() -> None:
+    one = made(b"x", unique=60, unique_until="expired")
+    assert one.lock == one.throttle == unique_key("default", "email:send", b"x")
+    assert (one.message.unique_key, one.message.unique_until) == ("", UniqueUntil.FINISHED)
+
+
+@pytest.mark.parametrize("on_duplicate", ["replace", "reschedule"])
+def test_a_throttle_has_no_duplicates_that_change_anything(on_duplicate: str) -> None:
+    with pytest.raises(ConflictingOptions, match="a throttle refuses whatever comes before its time"):
+        made(unique=60, unique_until="expired", on_duplicate=on_duplicate)
+
+
+def test_modes_land_in_message_and_entry() -> None:
+    one = made(unique=60, unique_until="ended", on_duplicate="reschedule", replace_finished=True)
+    assert one.message.unique_until is UniqueUntil.ENDED
+    assert (one.on_duplicate, one.replace_finished) == (OnDuplicate.RESCHEDULE, True)
+
+
+def test_the_longest_retrying_ends_before_the_lock_does() -> None:
+    assert sum(GoRetry().delay(n, ValueError(), made().message, 1.0) for n in range(25)) < UNTIL_TTL
 
 
 # --- wrong values: each its own error, and words that help -----------------------------------------------
@@ -188,6 +232,16 @@ WRONG: list[tuple[dict[str, Any], type[InvalidTask], str]] = [
     ({"unique": 0.5}, InvalidOption, "unique=0.5 must be at least 1 second"),
     ({"unique": dt.timedelta(milliseconds=999)}, InvalidOption, "must be at least 1 second"),
     ({"unique": True}, InvalidOption, "unique=True must be a number of seconds"),
+    ({"unique_until": "done"}, InvalidOption, "must be one of started, finished, ended, expired"),
+    ({"unique_until": None}, InvalidOption, "unique_until=None must be one of"),
+    ({"unique_until": []}, InvalidOption, "unique_until=.* must be one of"),
+    ({"unique_until": "expired"}, InvalidOption, "needs to know when: add unique=seconds"),
+    ({"unique_key": ""}, InvalidOption, "must be a text that is not empty"),
+    ({"unique_key": b"x"}, InvalidOption, "must be a text that is not empty"),
+    ({"unique_key": "half \ud83d"}, InvalidOption, "must be valid Unicode"),
+    ({"on_duplicate": "replace"}, InvalidOption, "needs a unique task: add unique=seconds"),
+    ({"on_duplicate": "ignore"}, InvalidOption, "must be one of reject, replace, reschedule"),
+    ({"replace_finished": 1}, InvalidOption, "must be True or False"),
     # moments
     ({"deadline": NOW}, InvalidOption, "is in the past: the task could never run"),
     ({"deadline": NOW - 1}, InvalidOption, "is in the past"),

@@ -6,21 +6,23 @@ Rules every broker keeps; `tests/conformance` is these sentences as tests:
     cancelled or killed in between.
 2.  Answers are aligned with the input, one per item. An item is applied wholly or not at all; a batch need
     not be.
-3.  `enqueue` answers DUPLICATE before ID_CONFLICT when both hold. A refused entry leaves no trace.
+3.  `enqueue` answers DUPLICATE before ID_CONFLICT when both hold. A refused entry leaves no trace. A COMPLETED
+    or ARCHIVED task makes room for an entry of its id that says `replace_finished`.
 4.  `dequeue` looks at queues in the order given, skips paused ones, takes the oldest first, never more than
     `limit`. A task and its lease appear together.
 5.  A watch sees every signal from the moment it was opened; waiting may return early for no reason, and it
     never takes anything.
 6.  `renew` touches only leases still held and says which.
 7.  `settle` acts only on an ACTIVE task whose lease this is, expired or not; otherwise it answers False and
-    changes nothing. Counters change in the same step. The uniqueness lock goes when the task is gone or
-    COMPLETED, if this task still holds it. `to=PENDING` puts the task at the front.
+    changes nothing. Counters change in the same step. `to=PENDING` puts the task at the front.
 8.  `forward` moves due SCHEDULED and RETRY tasks to PENDING, earliest first; those that belong to a group go
     (back) to AGGREGATING.
 9.  `expired` only reads. What becomes of an abandoned task is decided by the same `decide`.
 10. `sweep` deletes what has outlived its retention, trims the archive, and returns group batches whose time
     ran out to their group.
-11. `merge_group` takes the merged task in and removes the members in one step, or neither.
+11. `claim_groups` looks at the groups that have a rule and claims at most `BATCH_MEMBERS` members per batch,
+    oldest first. `merge_group` takes the merged task in and removes the members in one step, or neither. A flushed
+    group is ripe as long as a member that was there then waits in it.
 12. Time is the clock given at construction. Nothing blocks the event loop. `CancelledError` passes through.
 13. What is worth trying again is `BrokerUnavailable`; no driver's exception gets out.
 14. Stored bytes that cannot be decoded never stop anything: such a task is archived as `CORRUPT_TYPE` and
@@ -41,6 +43,9 @@ Rules every broker keeps; `tests/conformance` is these sentences as tests:
     joins meanwhile may be shown. A task is shown twice only if it left its state, or its group was claimed,
     and it came back; or if somebody took out of the middle of a line all that stood around the place. A step
     costs the same however long the queue is (memory: one look through the queue).
+20. An entry's `lock` is held for `unique_ttl` seconds. Every step that brings a task where `locks.freed_by` says
+    so frees the task's own lock, if it still holds it; a `throttle` only time frees. An entry that meets a held
+    lock is refused, changes the holder (`Replaced`, one step), or takes the lock over, as `locks.meet` says.
 """
 
 from __future__ import annotations
@@ -55,7 +60,7 @@ from asynqio.brokers.signals import Topic, Watch
 from asynqio.clock import Clock
 from asynqio.core.attempts import AttemptRecord
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, SchedulerCard, ServerCard
-from asynqio.core.groups import GroupBatch, GroupRule
+from asynqio.core.groups import GroupBatch, GroupPolicy
 from asynqio.core.lifecycle import Action, Lease, Settlement
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.task import Entry
@@ -89,8 +94,14 @@ class Admission(enum.Enum):
 class Fired(NamedTuple):
     """What became of one tick. No admission: it was taken before, or (`paused`) the schedule is paused."""
 
-    admission: Admission | None
+    admission: Admission | Replaced | None
     paused: bool = False
+
+
+class Replaced(NamedTuple):
+    """The entry became no task of its own: the waiting task of this id, which held its lock, was changed."""
+
+    id: str
 
 
 class Forwarded(NamedTuple):
@@ -230,7 +241,7 @@ class Broker(Protocol):
         other entry of its batch anything."""
         ...
 
-    async def enqueue(self, entries: Sequence[Entry]) -> list[Admission]: ...
+    async def enqueue(self, entries: Sequence[Entry]) -> list[Admission | Replaced]: ...
 
     # tasks out
 
@@ -270,8 +281,11 @@ class Broker(Protocol):
 
     # groups
 
-    async def claim_groups(self, queues: Sequence[str], rule: GroupRule, limit: int) -> Claimed: ...
-    async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | None:
+    async def claim_groups(self, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
+        """At most `limit` batches. `policy`: a GroupRule for all groups, or GroupRules."""
+        ...
+
+    async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
         """Put `merged` in the members' place. None: the batch is not ours any more, nothing was done."""
         ...
 
@@ -350,6 +364,10 @@ class Inspection(Protocol):
     async def rewrite(self, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
         """New payloads for tasks that wait (SCHEDULED, RETRY, PENDING, ARCHIVED); a uniqueness lock moves
         along."""
+        ...
+
+    async def flush_group(self, queue: str, group: str) -> int:
+        """Make a group ripe at once, whatever its rule; how many unclaimed members it has. Raises QueueNotFound."""
         ...
 
     async def pause(self, queue: str, paused: bool) -> bool:

@@ -44,12 +44,14 @@ class ServerCard(msgspec.Struct, frozen=True):
     failed: int = 0
     #: Finished too late: the lease had passed to somebody else and the result was refused.
     refused: int = 0
+    #: Batches of groups that were claimed and not merged: the aggregate function raised, or its task was refused.
+    unmerged: int = 0
     #: When it said this; 0: not known (a server of Go).
     at: float = 0.0
     #: The task types that it has handlers for, or their beginnings; None: it does not say (Go's servers).
     types: list[str] | None = None
-    #: By which rule it aggregates groups; None: it does not, or does not say.
-    group_rule: GroupRule | None = None
+    #: By which rules it aggregates groups, by pattern (see GroupRules); none: it does not, or does not say.
+    group_rules: dict[str, GroupRule] = {}
 
     def knows(self, type: str) -> bool | None:
         """Whether it has a handler for tasks of this type; None: it does not say."""

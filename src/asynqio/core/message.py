@@ -1,7 +1,7 @@
 """What is stored of a task, the states it can be in, and what one sees when looking at it.
 
-Field by field this is Go asynq's `TaskMessage` (spec: redis wire format, section 2.1); `crashes` and
-`deferrals` are ours and live outside the shared message on Redis. Times are seconds since the epoch
+Field by field this is Go asynq's `TaskMessage` (spec: redis wire format, section 2.1); `crashes`, `deferrals` and
+`unique_until` are ours and live outside the shared message on Redis. Times are seconds since the epoch
 and durations seconds, 0 meaning "none".
 """
 
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from asynqio.core import payload as payloads
+from asynqio.core.unique import UniqueUntil
 
 
 class TaskState(enum.StrEnum):
@@ -57,6 +58,8 @@ class TaskMessage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     crashes: int = 0
     #: How often in a row it was put off without counting as a retry.
     deferrals: int = 0
+    #: What frees its lock before the time of that is over.
+    unique_until: UniqueUntil = UniqueUntil.FINISHED
 
     @property
     def ref(self) -> TaskRef:

@@ -8,11 +8,13 @@ Rules and defaults: spec redis wire format, section 7.1; sub-second durations ar
 from __future__ import annotations
 
 import difflib
+import enum
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict, TypeVar
 
 from asynqio.core.retry import RETRY_HEADER, ExponentialRetry, FixedRetry, GoRetry, PortableRetry, to_header
+from asynqio.core.unique import OnDuplicate, UniqueUntil
 from asynqio.errors import ConflictingOptions, InvalidName, InvalidOption
 
 #: What a task gets that names neither a timeout nor a deadline, in seconds (Go's default).
@@ -23,11 +25,14 @@ DEFAULT_MAX_RETRY = 25
 MAX_NAME = 255
 #: Longest duration, in seconds: about 300 years.
 MAX_SECONDS = 1e10
+#: How long a lock is held at most that was given no time: longer than 25 retries with Go's delays (21 days).
+UNTIL_TTL = 30 * 86_400.0
 #: Go keeps retry counts in an int32.
 MAX_RETRY_LIMIT = 2**31 - 1
 
 Seconds = float | timedelta
 Moment = float | datetime
+E = TypeVar("E", bound=enum.StrEnum)
 
 
 class TaskDefaults(TypedDict, total=False):
@@ -38,6 +43,10 @@ class TaskDefaults(TypedDict, total=False):
     timeout: Seconds
     process_in: Seconds
     unique: Seconds
+    unique_until: Literal["started", "finished", "ended", "expired"]
+    unique_key: str
+    on_duplicate: Literal["reject", "replace", "reschedule"]
+    replace_finished: bool
     retention: Seconds
     group: str
     headers: Mapping[str, str]
@@ -56,6 +65,24 @@ class TaskOptions(TaskDefaults, total=False):
 OPTION_NAMES = tuple(sorted(TaskOptions.__optional_keys__))
 
 
+#: The options that ask for a lock, and the one that says what happens at it.
+_LOCKING = frozenset({"unique", "unique_until", "unique_key"})
+
+
+class Uniqueness(NamedTuple):
+    """The lock that is asked for."""
+
+    #: Seconds; 0: none.
+    ttl: float
+    until: UniqueUntil
+    #: What stands for the payload in its key; None: the payload.
+    by: bytes | None
+    on_duplicate: OnDuplicate
+
+
+_ANY = Uniqueness(0.0, UniqueUntil.FINISHED, None, OnDuplicate.REJECT)
+
+
 class Plan(NamedTuple):
     """Options that were checked, in seconds since the epoch and seconds."""
 
@@ -65,8 +92,8 @@ class Plan(NamedTuple):
     group: str
     #: 0: now.
     process_at: float
-    #: 0: not unique.
-    unique_ttl: float
+    unique: Uniqueness
+    replace_finished: bool
     timeout: float
     deadline: float
     max_retry: int
@@ -96,7 +123,10 @@ def check_options(options: TaskOptions, now: float) -> Plan:
         id,
         group,
         process_at,
-        _unique_ttl(options, process_at, now),
+        _uniqueness(options, process_at, now),
+        _yes_or_no("replace_finished", options["replace_finished"])
+        if "replace_finished" in options
+        else False,
         timeout,
         deadline,
         _max_retry(options),
@@ -145,14 +175,54 @@ def check_name(what: str, value: object) -> None:
         raise InvalidName(what, value, "must be valid Unicode: it contains half of a surrogate pair")
 
 
-def _unique_ttl(options: TaskOptions, process_at: float, now: float) -> float:
-    """How long the lock is held: as long as the task waits for its time, and from then on (section 5.2)."""
-    if "unique" not in options:
-        return 0.0
-    ttl = _duration("unique", options["unique"])
-    if ttl < 1:
-        raise InvalidOption("unique", options["unique"], "must be at least 1 second")
-    return ttl + max(0.0, process_at - now)
+def _uniqueness(options: TaskOptions, process_at: float, now: float) -> Uniqueness:
+    """The lock: it is held as long as the task waits for its time, and from then on for its own (section 5.2)."""
+    on_duplicate = OnDuplicate.REJECT
+    if "on_duplicate" in options:
+        on_duplicate = _one_of(OnDuplicate, "on_duplicate", options["on_duplicate"])
+    if _LOCKING.isdisjoint(options):
+        if on_duplicate is not OnDuplicate.REJECT:
+            raise InvalidOption("on_duplicate", on_duplicate.value, "needs a unique task: add unique=seconds")
+        return _ANY
+    until, by, ttl = UniqueUntil.FINISHED, None, UNTIL_TTL
+    if "unique_until" in options:
+        until = _one_of(UniqueUntil, "unique_until", options["unique_until"])
+    if "unique_key" in options:
+        by = _text("unique_key", options["unique_key"])
+    if "unique" in options:
+        ttl = _duration("unique", options["unique"])
+        if ttl < 1:
+            raise InvalidOption("unique", options["unique"], "must be at least 1 second")
+    elif until is UniqueUntil.EXPIRED:
+        raise InvalidOption("unique_until", until.value, "needs to know when: add unique=seconds")
+    if until is UniqueUntil.EXPIRED and on_duplicate is not OnDuplicate.REJECT:
+        advice = "a throttle refuses whatever comes before its time is over"
+        raise ConflictingOptions("unique_until='expired'", f"on_duplicate={on_duplicate.value!r}", advice)
+    return Uniqueness(ttl + max(0.0, process_at - now), until, by, on_duplicate)
+
+
+def _one_of(kind: type[E], option: str, value: Any) -> E:
+    try:
+        return kind(value)
+    except ValueError:
+        raise InvalidOption(
+            option, value, f"must be one of {', '.join(item.value for item in kind)}"
+        ) from None
+
+
+def _text(option: str, value: object) -> bytes:
+    if not isinstance(value, str) or not value:
+        raise InvalidOption(option, value, "must be a text that is not empty")
+    try:
+        return value.encode()
+    except UnicodeEncodeError:
+        raise InvalidOption(option, value, "must be valid Unicode") from None
+
+
+def _yes_or_no(option: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidOption(option, value, "must be True or False")
+    return value
 
 
 def _limits(options: TaskOptions, now: float) -> tuple[float, float]:

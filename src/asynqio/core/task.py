@@ -11,7 +11,7 @@ import msgspec
 from asynqio.core import payload as payloads
 from asynqio.core.message import TaskMessage, TaskState
 from asynqio.core.options import DEFAULT_TIMEOUT, TaskOptions, article, check_name, check_options
-from asynqio.core.unique import unique_key
+from asynqio.core.unique import OnDuplicate, UniqueUntil, unique_key
 from asynqio.errors import NotSerializable, PayloadTooLarge
 
 T = TypeVar("T")
@@ -28,8 +28,19 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     state: TaskState = TaskState.PENDING
     #: For SCHEDULED: when it is due.
     process_at: float = 0.0
-    #: Above 0: hold `message.unique_key` for so many seconds.
+    #: Above 0: hold `lock` for so many seconds.
     unique_ttl: float = 0.0
+    #: A lock that is not the task's own: nothing but time frees it.
+    throttle: str = ""
+    #: What becomes of it if its lock is held by a task that waits.
+    on_duplicate: OnDuplicate = OnDuplicate.REJECT
+    #: Take the place of a COMPLETED or ARCHIVED task of the same id.
+    replace_finished: bool = False
+
+    @property
+    def lock(self) -> str:
+        """The lock that is held, if `unique_ttl` is above 0."""
+        return self.throttle or self.message.unique_key
 
 
 class Task:
@@ -104,6 +115,12 @@ def make_entry(
     if not options:
         return Entry(TaskMessage(new_id(now), task.type, payload=payload, timeout=DEFAULT_TIMEOUT))
     plan = check_options(options, now)
+    unique = plan.unique
+    key, throttle = "", ""
+    if unique.ttl:
+        key = unique_key(plan.queue, task.type, payload if unique.by is None else unique.by)
+        if unique.until is UniqueUntil.EXPIRED:
+            key, throttle = "", key
     message = TaskMessage(
         id=new_id(now) if plan.task_id is None else plan.task_id,
         type=task.type,
@@ -112,14 +129,16 @@ def make_entry(
         max_retry=plan.max_retry,
         timeout=plan.timeout,
         deadline=plan.deadline,
-        unique_key=unique_key(plan.queue, task.type, payload) if plan.unique_ttl else "",
+        unique_key=key,
+        unique_until=unique.until if key else UniqueUntil.FINISHED,
         group=plan.group,
         retention=plan.retention,
         headers=plan.headers,
     )
-    if plan.process_at > now:
-        return Entry(message, TaskState.SCHEDULED, plan.process_at, plan.unique_ttl)
-    return Entry(message, TaskState.AGGREGATING if plan.group else TaskState.PENDING, 0.0, plan.unique_ttl)
+    later = plan.process_at > now
+    state = TaskState.SCHEDULED if later else TaskState.AGGREGATING if plan.group else TaskState.PENDING
+    at = plan.process_at if later else 0.0
+    return Entry(message, state, at, unique.ttl, throttle, unique.on_duplicate, plan.replace_finished)
 
 
 def new_id(now: float) -> str:

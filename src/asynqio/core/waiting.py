@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asynqio.core.attempts import AttemptOutcome
 from asynqio.core.explanation import Draft, Facts
+from asynqio.core.groups import GroupRules
 from asynqio.core.message import TaskInfo
 from asynqio.core.obstacles import Obstacle, Situation, obstacles, serving, silent
 from asynqio.core.spoken import ago, coming, many, moment, sentence, since, span
@@ -116,7 +117,7 @@ def aggregating(facts: Facts, info: TaskInfo, draft: Draft) -> None:
         f"the last one came {ago(group.newest_at, now)}."
     )
     there = serving(facts.ref.queue, facts.servers)
-    rules = [card.group_rule for card in there if card.group_rule is not None]
+    rules = [rule for card in there if (rule := GroupRules(card.group_rules).of(info.group)) is not None]
     if rules:
         ripe = any(rule.ripe(group.size, group.oldest_at, group.newest_at, now) for rule in rules)
         at = now if ripe else min(rule.ripe_at(group.oldest_at, group.newest_at) for rule in rules)

@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
 
 from asynqio.brokers.base import Admission, Broker
 from asynqio.brokers.signals import grouped
-from asynqio.core.groups import GroupBatch, GroupRule
+from asynqio.core.groups import GroupBatch, GroupRule, GroupRules, match
 from asynqio.core.options import merge
 from asynqio.core.task import Task, make_entry
+from asynqio.runtime.aggregation import Aggregate, Aggregation
 from asynqio.runtime.service import WatchingService
 from asynqio.runtime.threads import Threads
 
 log = logging.getLogger("asynqio.server")
-
-#: Makes one task out of the members of a group, oldest first. May be async; a plain function runs in a thread.
-Aggregate: TypeAlias = Callable[[str, Sequence[Task]], Task | Awaitable[Task]]
 
 #: Batches claimed per call.
 BATCH = 10
@@ -31,22 +28,36 @@ class Aggregator(WatchingService):
     name = "aggregator"
 
     def __init__(
-        self, broker: Broker, queues: Sequence[str], rule: GroupRule, aggregate: Aggregate, threads: Threads
+        self,
+        broker: Broker,
+        queues: Sequence[str],
+        default: GroupRule,
+        aggregations: Mapping[str, Aggregation],
+        threads: Threads,
     ) -> None:
         super().__init__(broker, [grouped(queue) for queue in queues])
         self._queues = queues
-        self._rule = rule
-        self._aggregate = aggregate
+        #: When groups are ripe, by pattern.
+        self.rules = {pattern: one.rule(default) for pattern, one in aggregations.items()}
+        self._policy = GroupRules(self.rules)
+        self._functions = {pattern: one.function for pattern, one in aggregations.items()}
         self._threads = threads
+        #: Batches that were not merged, for whatever reason.
+        self.failed = 0
 
     async def once(self) -> float:
         self.watch.clear()
-        batches, next_at = await self._broker.claim_groups(self._queues, self._rule, BATCH)
+        batches, next_at = await self._broker.claim_groups(self._queues, self._policy, BATCH)
         for batch in batches:
             await self._merge(batch)
         return 0.0 if len(batches) == BATCH else self.until(next_at)
 
     async def _merge(self, batch: GroupBatch) -> None:
+        self.failed += 1
+        if await self._merged(batch):
+            self.failed -= 1
+
+    async def _merged(self, batch: GroupBatch) -> bool:
         members = [Task.received(message) for message in batch.messages]
         try:
             async with asyncio.timeout(batch.expires_at - self._broker.clock.now()):
@@ -63,19 +74,25 @@ class Aggregator(WatchingService):
                 len(members),
                 batch.expires_at - self._broker.clock.now(),
             )
-            return
+            return False
         answer = await self._broker.merge_group(batch, entry)
         if answer is None:
             log.warning(
                 "group %r of queue %r took too long to aggregate and was given back", batch.group, batch.queue
             )
-        elif answer is not Admission.ACCEPTED:
+        elif isinstance(answer, Admission) and answer is not Admission.ACCEPTED:
             log.warning(
                 "group %r of queue %r: the merged task was refused: %s", batch.group, batch.queue, answer.name
             )
+        else:
+            return True
+        return False
 
     async def _call(self, group: str, members: Sequence[Task]) -> object:
-        if inspect.iscoroutinefunction(self._aggregate):
-            return await self._aggregate(group, members)
-        answer = await self._threads.run(self._aggregate, group, members)
+        pattern = match(self._functions, group)
+        assert pattern is not None, "a group without a function is not claimed"
+        aggregate: Aggregate = self._functions[pattern]
+        if inspect.iscoroutinefunction(aggregate):
+            return await aggregate(group, members)
+        answer = await self._threads.run(aggregate, group, members)
         return await answer if inspect.isawaitable(answer) else answer

@@ -15,7 +15,8 @@ from asynqio.core.cards import ServerCard
 from asynqio.core.lifecycle import Aborted, Policy
 from asynqio.core.queues import QueueOrder
 from asynqio.errors import BrokerUnavailable
-from asynqio.runtime.aggregator import Aggregate, Aggregator
+from asynqio.runtime.aggregation import Aggregation
+from asynqio.runtime.aggregator import Aggregator
 from asynqio.runtime.attempt import Attempt
 from asynqio.runtime.canceller import Canceller
 from asynqio.runtime.capture import Capture
@@ -48,7 +49,7 @@ class Hooks(NamedTuple):
     """The application's own functions."""
 
     on_error: OnError | None = None
-    aggregate: Aggregate | None = None
+    aggregations: Mapping[str, Aggregation] = {}
     health_check: Callable[[BrokerUnavailable | None], None] | None = None
     #: Who wants to know what happens.
     events: Events | None = None
@@ -71,6 +72,7 @@ class Engine:
         self._broker = broker
         self._random = random
         self._status = "active"
+        self._aggregator: Aggregator | None = None
         self._started_at = broker.clock.now()
         host = host_name()
         self.id = f"{host}:{os.getpid()}:{uuid.uuid4()}"
@@ -101,7 +103,6 @@ class Engine:
             events=hooks.events,
         )
         self._router = router
-        self._rule = settings.group_rule if hooks.aggregate is not None else None
         self._capture = Capture(self.runner) if settings.capture_logs else None
         self._heartbeat = Heartbeat(
             broker,
@@ -127,8 +128,11 @@ class Engine:
             Forwarder(broker, queues),
             Sweeper(broker, queues),
         ]
-        if hooks.aggregate is not None:
-            services.append(Aggregator(broker, queues, settings.group_rule, hooks.aggregate, self._threads))
+        if hooks.aggregations:
+            self._aggregator = Aggregator(
+                broker, queues, settings.group_rule, hooks.aggregations, self._threads
+            )
+            services.append(self._aggregator)
         if hooks.health_check is not None:
             services.append(Health(broker, hooks.health_check, settings.health_interval))
         return services
@@ -162,7 +166,8 @@ class Engine:
             refused=self._settler.refused,
             at=self._broker.clock.now(),
             types=self._router.patterns(),
-            group_rule=self._rule,
+            group_rules=self._aggregator.rules if self._aggregator is not None else {},
+            unmerged=self._aggregator.failed if self._aggregator is not None else 0,
         )
 
     def vitals(self) -> Vitals:

@@ -114,10 +114,9 @@ class AppTesting:
     async def _run_one(self, runner: Runner, settler: Settler, slots: Slots, threads: Threads) -> bool:
         queues = await self.broker.queues()
         await self.broker.forward(queues, 1_000_000)
-        if self.app.aggregate_hook is not None:
-            aggregator = Aggregator(
-                self.broker, queues, ServerConfig().group_rule, self.app.aggregate_hook, threads
-            )
+        if self.app.aggregations:
+            rule = ServerConfig().group_rule
+            aggregator = Aggregator(self.broker, queues, rule, self.app.aggregations, threads)
             await aggregator.open()
             await aggregator.once()
             await aggregator.close()

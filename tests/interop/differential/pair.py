@@ -18,7 +18,7 @@ from tests.interop.peers import GoRdb
 from tests.interop.process import GoError
 
 #: Go's names for our answers. Go tells a task that is in the wrong state by a failed precondition.
-ADMISSIONS = {Admission.DUPLICATE: "duplicate", Admission.ID_CONFLICT: "id_conflict"}
+ADMISSIONS: dict[object, str] = {Admission.DUPLICATE: "duplicate", Admission.ID_CONFLICT: "id_conflict"}
 MOVES = {Moved.NOT_FOUND: "task_not_found", Moved.WRONG_STATE: "failed_precondition"}
 
 

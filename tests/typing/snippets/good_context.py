@@ -33,6 +33,11 @@ def digest(group: str, members: Sequence[Task]) -> Task:
     return a.task(len(members))
 
 
+@app.aggregate("user:", grace=5, max_delay=timedelta(minutes=1), max_size=100)
+async def digest_of_user(group: str, members: Sequence[Task]) -> Task:
+    return a.task(len(members))
+
+
 @app.on_error
 async def tell(task: Task, error: BaseException) -> None: ...
 

@@ -8,17 +8,19 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Self
 
 from asynqio.brokers import signals
-from asynqio.brokers.base import Admission, Claimed, Expired, Forwarded, Note, Swept
+from asynqio.brokers.base import Admission, Claimed, Expired, Forwarded, Note, Replaced, Swept
 from asynqio.brokers.memory.inspect import MemoryInspection
 from asynqio.brokers.memory.queue import Queue, Record
 from asynqio.brokers.memory.schedules import MemorySchedules
 from asynqio.brokers.memory.store import MemoryStore, shared_store
 from asynqio.brokers.signals import Topic, Watch
 from asynqio.clock import Clock, SystemClock
+from asynqio.core import locks
 from asynqio.core.attempts import AttemptRecord, under_way
 from asynqio.core.cards import SchedulerCard, ServerCard
-from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupRule
+from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupPolicy
 from asynqio.core.lifecycle import Lease, Settlement
+from asynqio.core.locks import FINISHED, Meeting
 from asynqio.core.message import TaskRef, TaskState
 from asynqio.core.task import Entry
 
@@ -72,7 +74,7 @@ class MemoryBroker(MemorySchedules, MemoryInspection):
     def check(self, entry: Entry) -> None:
         return None
 
-    async def enqueue(self, entries: Sequence[Entry]) -> list[Admission]:
+    async def enqueue(self, entries: Sequence[Entry]) -> list[Admission | Replaced]:
         now = self.clock.now()
         topics: set[Topic] = set()
         with self._store.lock:
@@ -80,13 +82,25 @@ class MemoryBroker(MemorySchedules, MemoryInspection):
         self._store.signals.publish(topics)
         return answers
 
-    def _admit(self, entry: Entry, now: float, topics: set[Topic]) -> Admission:
+    def _admit(self, entry: Entry, now: float, topics: set[Topic]) -> Admission | Replaced:
         message = entry.message
         queue = self._store.queue(message.queue)
-        if entry.unique_ttl > 0 and queue.locked(message.unique_key, now):
-            return Admission.DUPLICATE
-        if message.id in queue.records:
-            return Admission.ID_CONFLICT
+        if entry.unique_ttl > 0 and (holder := queue.locked(entry.lock, now)) is not None:
+            record = queue.records.get(holder)
+            state = record.state if record is not None and not record.batch else None
+            meeting = locks.meet(entry, record.message if record is not None else None, state)
+            if meeting is Meeting.REFUSED:
+                return Admission.DUPLICATE
+            if meeting is Meeting.CHANGES and record is not None:
+                queue.change(record, entry, now)
+                topics.add(_TOPICS[record.state](message.queue))
+                return Replaced(holder)
+        there = queue.records.get(message.id)
+        if there is not None:
+            if not entry.replace_finished or there.state not in FINISHED:
+                return Admission.ID_CONFLICT
+            queue.lift(there)
+            queue.forget(there)
         queue.admit(entry, now)
         topics.add(_TOPICS[entry.state](message.queue))
         return Admission.ACCEPTED
@@ -189,7 +203,7 @@ class MemoryBroker(MemorySchedules, MemoryInspection):
             record.result = settlement.result
         at = now if settlement.to is TaskState.PENDING else settlement.at
         queue.place(record, settlement.to, at, front=True)
-        if settlement.to is TaskState.COMPLETED:
+        if message.unique_key and locks.freed_by(message, settlement.to):
             queue.unlock(message)
 
     async def note(self, notes: Sequence[Note]) -> list[bool]:
@@ -296,23 +310,25 @@ class MemoryBroker(MemorySchedules, MemoryInspection):
 
     # --- groups -----------------------------------------------------------------------------------
 
-    async def claim_groups(self, queues: Sequence[str], rule: GroupRule, limit: int) -> Claimed:
+    async def claim_groups(self, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
         now = self.clock.now()
         batches: list[GroupBatch] = []
         next_at: list[float] = []
         with self._store.lock:
             for queue in [self._store.queues[name] for name in queues if name in self._store.queues]:
                 for group in list(queue.groups):
-                    while len(batches) < limit and (members := queue.groups.get(group)):
+                    rule = policy.of(group)
+                    while rule and len(batches) < limit and (members := queue.groups.get(group)):
                         oldest, newest = members.next_at(), members.last_at()
-                        count = rule.ripe(len(members), oldest, newest, now)
+                        flushed = queue.flushed_until(group)
+                        count = rule.ripe(len(members), oldest, newest, now, flushed)
                         if not count:
                             next_at.append(rule.ripe_at(oldest, newest))
                             break
                         batches.append(queue.claim(group, count, uuid.uuid4().hex, now + BATCH_LEASE))
         return Claimed(batches, min(next_at, default=None))
 
-    async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | None:
+    async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
         now = self.clock.now()
         topics: set[Topic] = set()
         with self._store.lock:
@@ -320,7 +336,7 @@ class MemoryBroker(MemorySchedules, MemoryInspection):
             if queue is None or batch.id not in queue.batches:
                 return None
             answer = self._admit(merged, now, topics)
-            if answer is Admission.ACCEPTED:
+            if answer is Admission.ACCEPTED or isinstance(answer, Replaced):
                 queue.dissolve(batch)
         topics.update(signals.ended(message.ref) for message in batch.messages)
         topics.update(self._store.changed(message.ref for message in batch.messages))
@@ -378,4 +394,5 @@ _TOPICS = {
     TaskState.PENDING: signals.pending,
     TaskState.SCHEDULED: signals.due,
     TaskState.AGGREGATING: signals.grouped,
+    TaskState.RETRY: signals.due,
 }

@@ -16,8 +16,9 @@ from asynqio.brokers.memory.store import MemoryStore
 from asynqio.clock import Clock
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
 from asynqio.core.lifecycle import Action
+from asynqio.core.locks import freed_by, moved_key
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
-from asynqio.core.unique import LockHolder, unique_key
+from asynqio.core.unique import LockHolder
 from asynqio.errors import QueueNotFound, WrongState
 
 #: The states in which a payload may be replaced: nobody works with it.
@@ -135,6 +136,12 @@ class MemoryInspection:
                     answers.append(Moved.DONE)
         return answers
 
+    async def flush_group(self, queue: str, group: str) -> int:
+        with self._store.lock:
+            members = self._existing(queue).flush(group)
+        self._store.signals.publish([signals.grouped(queue)])
+        return members
+
     async def pause(self, queue: str, paused: bool) -> bool:
         with self._store.lock:
             state = self._store.queue(queue) if paused else self._store.queues.get(queue)
@@ -192,16 +199,18 @@ class MemoryInspection:
             queue.forget(record)
         else:
             queue.place(record, action.target, self.clock.now())
+            if freed_by(record.message, action.target):
+                queue.unlock(record.message)
         return Moved.DONE
 
     def _rewrite(self, queue: Queue, record: Record, payload: bytes) -> None:
         old = record.message
-        key = old.unique_key and unique_key(old.queue, old.type, payload)
+        key = moved_key(old, payload)
         record.message = msgspec.structs.replace(old, payload=payload, unique_key=key)
         held = queue.locks.get(old.unique_key)
         if key and held is not None and held[0] == old.id:
             del queue.locks[old.unique_key]
-            if not queue.locked(key, self.clock.now()):
+            if queue.locked(key, self.clock.now()) is None:
                 queue.locks[key] = held
 
     def _announce(self, action: Action, refs: Sequence[TaskRef]) -> None:

@@ -17,9 +17,11 @@ from asynqio.brokers.memory.timeline import Timeline
 from asynqio.core.attempts import RUNS_KEPT, AttemptRecord
 from asynqio.core.groups import GroupBatch
 from asynqio.core.lifecycle import Lease
+from asynqio.core.locks import changed, freed_by, keeps_place
 from asynqio.core.message import TaskInfo, TaskMessage, TaskState
 from asynqio.core.task import Entry
 from asynqio.core.ticks import Standing
+from asynqio.core.unique import OnDuplicate
 
 
 class Record:
@@ -95,6 +97,8 @@ class Queue:
         }
         self.groups: dict[str, Timeline] = {}
         self.batches: dict[str, GroupBatch] = {}
+        #: Flushed groups: as long as a member is as old as this, the group is ripe.
+        self.flushed: dict[str, float] = {}
         self.locks: dict[str, tuple[str, float]] = {}
         self.schedules: dict[str, Standing] = {}
         self.days: defaultdict[int, Day] = defaultdict(Day)
@@ -105,18 +109,32 @@ class Queue:
 
     # --- in ---------------------------------------------------------------------------------------
 
-    def locked(self, key: str, now: float) -> bool:
+    def locked(self, key: str, now: float) -> str | None:
+        """The id of the task for which a lock is held."""
         held = self.locks.get(key)
-        return held is not None and held[1] > now
+        return held[0] if held is not None and held[1] > now else None
 
     def admit(self, entry: Entry, now: float) -> None:
         """Take in an entry that was checked for conflicts."""
         message = entry.message
         if entry.unique_ttl > 0:
-            self.locks[message.unique_key] = (message.id, now + entry.unique_ttl)
+            self.locks[entry.lock] = (message.id, now + entry.unique_ttl)
         record = self.records[message.id] = Record(message)
         at = entry.process_at if entry.state is TaskState.SCHEDULED else now
         self.place(record, entry.state, at)
+
+    def change(self, record: Record, entry: Entry, now: float) -> None:
+        """The holder of an entry's lock, which waits, becomes what the entry says."""
+        message, state = changed(entry, record.message, record.state)
+        self.locks[entry.lock] = (message.id, now + entry.unique_ttl)
+        if entry.on_duplicate is OnDuplicate.REPLACE:
+            record.result = record.progress = None
+        stays = keeps_place(record.message, record.state, message, state)
+        if not stays:
+            self.lift(record)
+        record.message = message
+        if not stays:
+            self.place(record, state, entry.process_at if entry.state is TaskState.SCHEDULED else now)
 
     # --- moves ------------------------------------------------------------------------------------
 
@@ -182,6 +200,8 @@ class Queue:
         record.token = token
         record.owner = owner
         self.active[id] = record
+        if record.message.unique_key and freed_by(record.message, TaskState.ACTIVE):
+            self.unlock(record.message)
         return Lease(record.message, expires_at, token, since)
 
     def trim(self, now: float) -> None:
@@ -199,12 +219,28 @@ class Queue:
         ids = [timeline.pop() for _ in range(count)]
         if not timeline:
             del self.groups[group]
+            self.flushed.pop(group, None)
         messages = []
         for id in ids:
             self.records[id].batch = batch_id
             messages.append(self.records[id].message)
         batch = self.batches[batch_id] = GroupBatch(self.name, group, batch_id, messages, expires_at)
         return batch
+
+    def flush(self, group: str) -> int:
+        """The members that are there now are ripe; how many these are."""
+        timeline = self.groups.get(group)
+        if timeline:
+            self.flushed[group] = timeline.last_at()
+        return len(timeline) if timeline else 0
+
+    def flushed_until(self, group: str) -> float:
+        """The age that makes a member of this group ripe; 0: none does."""
+        flushed = self.flushed.get(group, 0.0)
+        if flushed and flushed < self.groups[group].next_at():
+            del self.flushed[group]
+            return 0.0
+        return flushed
 
     def release(self, batch: GroupBatch) -> None:
         """The members of a batch go back to their group, as old as they were."""

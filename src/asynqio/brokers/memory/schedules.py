@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from asynqio.brokers.base import FIRES_AGE, FIRES_KEPT, Admission, Fired, Page
+from asynqio.brokers.base import FIRES_AGE, FIRES_KEPT, Admission, Fired, Page, Replaced
 from asynqio.brokers.memory.store import MemoryStore
 from asynqio.brokers.signals import Topic
 from asynqio.clock import Clock
@@ -20,7 +20,7 @@ class MemorySchedules:
     clock: Clock
     _store: MemoryStore
 
-    def _admit(self, entry: Entry, now: float, topics: set[Topic]) -> Admission:
+    def _admit(self, entry: Entry, now: float, topics: set[Topic]) -> Admission | Replaced:
         raise NotImplementedError
 
     async def meet(self, queue: str, ids: Sequence[str]) -> list[Standing]:

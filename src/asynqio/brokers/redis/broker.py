@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Self
 
-from asynqio.brokers.base import Admission, Claimed, Expired, Fired, Forwarded, Note, Swept
+from asynqio.brokers.base import Admission, Claimed, Expired, Fired, Forwarded, Note, Replaced, Swept
 from asynqio.brokers.redis import (
     gather,
     history,
@@ -29,7 +29,7 @@ from asynqio.brokers.signals import Topic, Watch
 from asynqio.clock import Clock, SystemClock
 from asynqio.core.attempts import AttemptRecord
 from asynqio.core.cards import SchedulerCard, ServerCard
-from asynqio.core.groups import GroupBatch, GroupRule
+from asynqio.core.groups import GroupBatch, GroupPolicy
 from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.message import TaskRef
 from asynqio.core.task import Entry
@@ -126,7 +126,7 @@ class RedisBroker(RedisInspection):
     def check(self, entry: Entry) -> None:
         self._parts.keys(entry.message.queue)
 
-    async def enqueue(self, entries: Sequence[Entry]) -> list[Admission]:
+    async def enqueue(self, entries: Sequence[Entry]) -> list[Admission | Replaced]:
         return await intake.enqueue(self._engine, entries)
 
     # --- tasks out --------------------------------------------------------------------------------
@@ -164,10 +164,10 @@ class RedisBroker(RedisInspection):
 
     # --- groups -----------------------------------------------------------------------------------
 
-    async def claim_groups(self, queues: Sequence[str], rule: GroupRule, limit: int) -> Claimed:
-        return await gather.claim_groups(self._engine, queues, rule, limit)
+    async def claim_groups(self, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
+        return await gather.claim_groups(self._engine, queues, policy, limit)
 
-    async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | None:
+    async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
         return await gather.merge_group(self._engine, batch, merged)
 
     # --- schedules --------------------------------------------------------------------------------

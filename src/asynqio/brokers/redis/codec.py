@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 
 from asynqio.core.cards import ServerCard, WorkerCard
 from asynqio.core.message import TaskMessage
+from asynqio.core.unique import UniqueUntil
 from asynqio.errors import CorruptMessage, InvalidTask
 
 _Field = descriptor_pb2.FieldDescriptorProto
@@ -79,6 +80,9 @@ _MESSAGES: dict[str, dict[str, tuple[int, Any]]] = {
 _OPTIONAL = {("TaskMessage", "payload")}
 #: The largest number that Go can read where it has an int32.
 _INT32_MAX = 2**31 - 1
+#: What may stand behind the strikes.
+_UNTIL = {b"": UniqueUntil.FINISHED, b"started": UniqueUntil.STARTED, b"ended": UniqueUntil.ENDED}
+_NO_STRIKES = (0, 0, UniqueUntil.FINISHED)
 #: Go's zero time, the year 1, in seconds of the epoch.
 GO_ZERO = -62_135_596_800
 
@@ -172,7 +176,7 @@ def decode_task(data: bytes, strikes: bytes | None = None) -> TaskMessage:
     if not id:
         raise CorruptMessage(f"{len(data)} bytes that are not a task message: no id")
     payload = read.payload or (b"" if read.HasField("payload") else None)
-    crashes, deferrals = decode_strikes(strikes) if strikes else (0, 0)
+    crashes, deferrals, until = decode_strikes(strikes) if strikes else _NO_STRIKES
     return TaskMessage(
         id,
         read.type,
@@ -191,20 +195,35 @@ def decode_task(data: bytes, strikes: bytes | None = None) -> TaskMessage:
         dict(headers) if (headers := read.headers) else {},
         crashes,
         deferrals,
+        until,
     )
 
 
+def id_offset(message: TaskMessage) -> int:
+    """Where in the encoded message its id stands, with what is before it: so that a script can put in another one."""
+    before = [message.type.encode()] if message.type else []
+    if message.payload is not None:
+        before.append(message.payload)
+    return sum(1 + -(-max(1, len(text).bit_length()) // 7) + len(text) for text in before)
+
+
 def encode_strikes(message: TaskMessage) -> str:
-    """What we keep of a task beside its message, as `crashes,deferrals`; empty when both are 0."""
+    """What we keep of a task beside its message, as `crashes,deferrals`, and `,until` if its lock is not freed by
+    Go's rule; empty when there is nothing."""
+    if message.unique_until is not UniqueUntil.FINISHED:
+        return f"{message.crashes},{message.deferrals},{message.unique_until.value}"
     if message.crashes or message.deferrals:
         return f"{message.crashes},{message.deferrals}"
     return ""
 
 
-def decode_strikes(field: bytes) -> tuple[int, int]:
+def decode_strikes(field: bytes) -> tuple[int, int, UniqueUntil]:
     """The reverse; anything that we did not write counts as nothing."""
-    crashes, _, deferrals = field.partition(b",")
-    return (int(crashes), int(deferrals)) if crashes.isdigit() and deferrals.isdigit() else (0, 0)
+    crashes, _, rest = field.partition(b",")
+    deferrals, _, until = rest.partition(b",")
+    if not crashes.isdigit() or not deferrals.isdigit() or until not in _UNTIL:
+        return _NO_STRIKES
+    return int(crashes), int(deferrals), _UNTIL[until]
 
 
 def plain_id(card: ServerCard) -> str:

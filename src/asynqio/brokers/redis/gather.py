@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asynqio.brokers.base import ARCHIVE_LIMIT, Admission, Claimed
+from asynqio.brokers.base import ARCHIVE_LIMIT, Admission, Claimed, Replaced
 from asynqio.brokers.redis import damage
 from asynqio.brokers.redis.codec import encode_task
 from asynqio.brokers.redis.engine import Engine, Word
-from asynqio.brokers.redis.intake import ANSWERS, enqueue, spec
+from asynqio.brokers.redis.intake import ANSWERS, REPLACED, enqueue, spec
 from asynqio.brokers.redis.keys import QueueKeys, queue_keys
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.brokers.redis.times import earliest
-from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupRule
+from asynqio.core.groups import BATCH_LEASE, BATCH_MEMBERS, GroupBatch, GroupPolicy, GroupRule
 from asynqio.core.message import TaskMessage
 from asynqio.core.task import Entry
 from asynqio.errors import CorruptMessage
@@ -24,25 +24,27 @@ from asynqio.errors import CorruptMessage
 GROUPS_TOGETHER = 100
 
 
-async def claim_groups(engine: Engine, queues: Sequence[str], rule: GroupRule, limit: int) -> Claimed:
+async def claim_groups(engine: Engine, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
     """See Broker.claim_groups. A canceled caller's batches are given back."""
 
     async def give_back(claimed: Claimed) -> None:
         for batch in claimed.batches:
             await release(engine, batch)
 
-    return await engine.finish(_claim_groups(engine, queues, rule, limit), give_back)
+    return await engine.finish(_claim_groups(engine, queues, policy, limit), give_back)
 
 
-async def _claim_groups(engine: Engine, queues: Sequence[str], rule: GroupRule, limit: int) -> Claimed:
+async def _claim_groups(engine: Engine, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
     batches: list[GroupBatch] = []
     next_at: list[float | None] = []
 
     async def call(some: list[QueueKeys]) -> None:
         for queue in some:
             async for names in group_names(engine, queue):
-                if len(batches) < limit:
-                    found, coming = await _claim(engine, queue, names, rule, limit - len(batches))
+                rules = {name: rule for name in names if (rule := policy.of(name)) is not None}
+                more = bool(rules)
+                while more and len(batches) < limit:
+                    found, coming, more = await _claim(engine, queue, rules, limit - len(batches))
                     batches.extend(found)
                     next_at.append(coming)
 
@@ -64,14 +66,16 @@ async def group_names(engine: Engine, queue: QueueKeys) -> Any:
 
 
 async def _claim(
-    engine: Engine, queue: QueueKeys, names: list[str], rule: GroupRule, limit: int
-) -> tuple[list[GroupBatch], float | None]:
+    engine: Engine, queue: QueueKeys, rules: Mapping[str, GroupRule], limit: int
+) -> tuple[list[GroupBatch], float | None, bool]:
+    """Some batches, when the next group will be ripe, and whether there are more that are ripe now."""
     now = engine.clock.now()
     expires_at = float(math.ceil(now + BATCH_LEASE))
-    keys = [queue.groups, queue.batches, *(queue.group(name) for name in names)]
-    args: list[Word] = [queue.prefix, repr(now), repr(rule.grace), repr(rule.max_delay), rule.max_size]
-    args += (int(expires_at), limit, uuid.uuid4().hex, *names)
-    coming, *claimed = await engine.run(LUA.claim, keys, args)
+    keys = [queue.groups, queue.batches, queue.flushed, *(queue.group(name) for name in rules)]
+    args: list[Word] = [queue.prefix, repr(now), int(expires_at), limit, BATCH_MEMBERS, uuid.uuid4().hex]
+    for name, rule in rules.items():
+        args += (name, repr(rule.grace), repr(rule.max_delay), rule.most, int(rule.max_size > 0))
+    coming, more, *claimed = await engine.run(LUA.claim, keys, args)
     batches = []
     for id, group, *members in claimed:
         name = group.decode()
@@ -79,7 +83,7 @@ async def _claim(
         messages = await _read(engine, queue, batch, members)
         if messages:
             batches.append(GroupBatch(queue.name, name, id.decode(), messages, expires_at))
-    return batches, None if coming is None else float(coming)
+    return batches, None if coming is None else float(coming), bool(more)
 
 
 async def _read(engine: Engine, queue: QueueKeys, batch: str, members: list[Any]) -> list[TaskMessage]:
@@ -101,10 +105,16 @@ async def release(engine: Engine, batch: GroupBatch) -> None:
     key = queue.batch(batch.group, batch.id)
     await engine.redis.command(queue.batches, "ZADD", queue.batches, "XX", now, key)
     keys = [queue.completed, queue.archived, queue.batches, queue.groups, queue.known_groups]
-    await engine.repeat(LUA.sweep, keys, [now, 0, ARCHIVE_LIMIT, 0, 0, queue.prefix])
+    await engine.repeat(LUA.sweep, keys, [now, 0, ARCHIVE_LIMIT, 0, 0, BATCH_MEMBERS, queue.prefix])
 
 
-async def merge_group(engine: Engine, batch: GroupBatch, merged: Entry) -> Admission | None:
+async def flush(engine: Engine, queue: QueueKeys, group: str) -> int:
+    """See Inspection.flush_group."""
+    keys = [queue.group(group), queue.groups, queue.flushed]
+    return int(await engine.repeat(LUA.flush, keys, [group]))
+
+
+async def merge_group(engine: Engine, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
     home = queue_keys(batch.queue)
     target = queue_keys(merged.message.queue)
     if engine.redis.clustered and home is not target:
@@ -117,10 +127,12 @@ async def merge_group(engine: Engine, batch: GroupBatch, merged: Entry) -> Admis
     if answer == b"-":
         return None
     await engine.listed([target.name])
+    if answer.startswith(REPLACED):
+        return Replaced(answer[1:].decode())
     return ANSWERS[answer.decode()]
 
 
-async def _merge_elsewhere(engine: Engine, batch: GroupBatch, merged: Entry) -> Admission | None:
+async def _merge_elsewhere(engine: Engine, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
     """In a cluster two queues have no step in common: the merged task goes in first. A crash in between leaves the
     members to be aggregated once more, but loses nothing. (Servers keep merged tasks in the queue.)"""
     home = queue_keys(batch.queue)
@@ -128,6 +140,6 @@ async def _merge_elsewhere(engine: Engine, batch: GroupBatch, merged: Entry) -> 
     if await engine.redis.command(home.batches, "ZSCORE", home.batches, key) is None:
         return None
     [answer] = await enqueue(engine, [merged])
-    if answer is Admission.ACCEPTED:
+    if answer is Admission.ACCEPTED or isinstance(answer, Replaced):
         await engine.repeat(LUA.dissolve, [key, home.batches], [home.prefix])
     return answer

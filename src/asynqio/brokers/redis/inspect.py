@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from asynqio.brokers.base import Moved, Page, Scan, Where
-from asynqio.brokers.redis import look, presence, scan, schedulers, schedules, tidy
+from asynqio.brokers.redis import gather, look, presence, scan, schedulers, schedules, tidy
 from asynqio.brokers.redis.engine import Engine
 from asynqio.brokers.redis.footprint import footprint
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, SchedulerCard, ServerCard
@@ -59,6 +59,9 @@ class RedisInspection:
 
     async def rewrite(self, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
         return await tidy.rewrite(self._engine, payloads)
+
+    async def flush_group(self, queue: str, group: str) -> int:
+        return await gather.flush(self._engine, await look.known(self._engine, queue), group)
 
     async def pause(self, queue: str, paused: bool) -> bool:
         return await tidy.pause(self._engine, queue, paused)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any
 
-from asynqio.brokers.base import Admission
-from asynqio.brokers.redis.codec import encode_strikes, encode_task
+from asynqio.brokers.base import Admission, Replaced
+from asynqio.brokers.redis.codec import encode_strikes, encode_task, id_offset
 from asynqio.brokers.redis.engine import Engine, Word
 from asynqio.brokers.redis.keys import QueueKeys
 from asynqio.brokers.redis.pack import pack
@@ -16,13 +16,15 @@ from asynqio.brokers.redis.pieces import chunks
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.core.message import TaskState
 from asynqio.core.task import Entry
+from asynqio.core.unique import OnDuplicate
 
-#: How scripts answer for one entry.
+#: How scripts answer for one entry; REPLACED comes with the id of the task that was changed.
+REPLACED = b"3"
 ANSWERS = {"1": Admission.ACCEPTED, "0": Admission.ID_CONFLICT, "2": Admission.DUPLICATE}
 _ANSWERS = {ord(char): answer for char, answer in ANSWERS.items()}
 
 
-async def enqueue(engine: Engine, entries: Sequence[Entry]) -> list[Admission]:
+async def enqueue(engine: Engine, entries: Sequence[Entry]) -> list[Admission | Replaced]:
     """One answer per entry, in their order. Redis works on one chunk while we write the next."""
     if not entries:
         return []
@@ -35,7 +37,7 @@ async def enqueue(engine: Engine, entries: Sequence[Entry]) -> list[Admission]:
             by_queue.setdefault(entry.message.queue, []).append(at)
     queues = {name: engine.keys(name) for name in by_queue}
     listing = engine.listing(by_queue)
-    calls: list[tuple[Sequence[int], Coroutine[Any, Any, bytes]]] = []
+    calls: list[tuple[Sequence[int], Coroutine[Any, Any, Any]]] = []
     try:
         for name, places in by_queue.items():
             for some in chunks(places, [len(entries[at].message.payload or b"") for at in places]):
@@ -46,7 +48,7 @@ async def enqueue(engine: Engine, entries: Sequence[Entry]) -> list[Admission]:
         for _, call in calls:
             call.close()
         raise
-    answers = [Admission.ACCEPTED] * len(entries)
+    answers: list[Admission | Replaced] = [Admission.ACCEPTED] * len(entries)
     if listing is None and len(calls) == 1:
         replies = [await calls[0][1]]
     else:
@@ -54,14 +56,23 @@ async def enqueue(engine: Engine, entries: Sequence[Entry]) -> list[Admission]:
         if listing is not None:
             await listing
     for (some, _), reply in zip(calls, replies, strict=True):
-        if reply.count(b"1") < len(reply):
-            for at, char in zip(some, reply, strict=True):
-                answers[at] = _ANSWERS[char]
+        found, changed = opened(reply)
+        if found.count(b"1") < len(found):
+            for at, char in zip(some, found, strict=True):
+                answers[at] = _ANSWERS.get(char) or next(changed)
     return answers
 
 
-def _send(engine: Engine, queue: QueueKeys, entries: Sequence[Entry]) -> Coroutine[Any, Any, bytes]:
-    """Send entries of one queue; the reply has a character for each."""
+def opened(reply: bytes | list[bytes]) -> tuple[bytes, Iterator[Replaced]]:
+    """A script's answer: a character for each item, and what it says of those that changed another task."""
+    if isinstance(reply, bytes):
+        return reply, iter(())
+    found, *holders = reply
+    return found, (Replaced(holder.decode()) for holder in holders)
+
+
+def _send(engine: Engine, queue: QueueKeys, entries: Sequence[Entry]) -> Coroutine[Any, Any, Any]:
+    """Send entries of one queue; the reply has a character for each, and the ids of those that were changed."""
     now = engine.clock.now()
     keys = [queue.pending]
     args: list[Word] = [queue.prefix, repr(now), engine.nanoseconds()]
@@ -81,6 +92,7 @@ def spec(entry: Entry, now: float) -> bytes:
     if (
         entry.state is TaskState.PENDING
         and not entry.unique_ttl
+        and not entry.replace_finished
         and not message.group
         and not message.crashes
         and not message.deferrals
@@ -88,12 +100,21 @@ def spec(entry: Entry, now: float) -> bytes:
         return b""
     score = math.ceil(entry.process_at if entry.state is TaskState.SCHEDULED else now)
     unique = entry.unique_ttl > 0
-    return pack(
+    fields = (
         entry.state.value,
         str(score),
         message.group,
-        message.unique_key if unique else "",
+        entry.lock if unique else "",
         str(math.ceil(entry.unique_ttl)),
         repr(now + entry.unique_ttl),
         encode_strikes(message),
+    )
+    if entry.on_duplicate is OnDuplicate.REJECT and not entry.throttle and not entry.replace_finished:
+        return pack(*fields)
+    return pack(
+        *fields,
+        "" if entry.on_duplicate is OnDuplicate.REJECT else entry.on_duplicate.value,
+        "1" if entry.throttle else "",
+        "1" if entry.replace_finished else "",
+        str(id_offset(message)),
     )

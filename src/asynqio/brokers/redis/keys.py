@@ -31,6 +31,7 @@ class QueueKeys:
         "counts",
         "cron",
         "failed",
+        "flushed",
         "groups",
         "known_groups",
         "lease",
@@ -42,6 +43,7 @@ class QueueKeys:
         "retry",
         "scheduled",
         "task_prefix",
+        "throttles",
     )
 
     def __init__(self, name: str) -> None:
@@ -65,8 +67,13 @@ class QueueKeys:
         self.counts = f"{prefix}asynqio:counts"
         #: Ours: the schedules whose tasks go to this queue, and their last ticks.
         self.cron = f"{prefix}asynqio:cron"
+        #: Ours: groups that were flushed, as a hash: as long as a member waits that is as old as this, they are ripe.
+        self.flushed = f"{prefix}asynqio:flushed"
         #: Ours: groups that had members once, to find those that Go forgot to list.
         self.known_groups = f"{prefix}asynqio:groups"
+
+        #: Ours: locks that belong to no task, as `<id>\\n<lock>`, by their exact end.
+        self.throttles = f"{prefix}asynqio:locks"
 
     def task(self, id: str) -> str:
         """The hash of one task."""

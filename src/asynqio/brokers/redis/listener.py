@@ -73,7 +73,7 @@ class Listener:
         keys = {
             "pending": [queue.pending, queue.paused],
             "due": [queue.scheduled, queue.retry],
-            "grouped": [queue.groups],
+            "grouped": [queue.groups, queue.flushed],
         }.get(kind, [])
         for key in keys:
             self._keys[key.encode()] = topic

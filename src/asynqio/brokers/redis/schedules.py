@@ -15,7 +15,7 @@ from asynqio.brokers.redis.codec import encode_task
 from asynqio.brokers.redis.codec_schedules import decode_event, encode_event
 from asynqio.brokers.redis.damage import shown
 from asynqio.brokers.redis.engine import Engine, Word
-from asynqio.brokers.redis.intake import ANSWERS, spec
+from asynqio.brokers.redis.intake import ANSWERS, opened, spec
 from asynqio.brokers.redis.keys import QueueKeys, history_key
 from asynqio.brokers.redis.pieces import TOGETHER, by_queue, chunks, together
 from asynqio.brokers.redis.scripts import LUA
@@ -50,8 +50,9 @@ async def fire(engine: Engine, fires: Sequence[Fire]) -> list[Fired]:
     async def call(queue: QueueKeys, mine: list[int]) -> None:
         for some in chunks(mine, [len(fires[at].entry.message.payload or b"") for at in mine]):
             reply = await _send(engine, queue, [fires[at] for at in some])
-            for at, char in zip(some, reply, strict=True):
-                answers[at] = _FIRED_BYTES[char]
+            found, changed = opened(reply)
+            for at, char in zip(some, found, strict=True):
+                answers[at] = _FIRED_BYTES.get(char) or Fired(next(changed))
 
     calls = [call(engine.keys(name), mine) for name, mine in places.items()]
     if calls:
@@ -60,7 +61,7 @@ async def fire(engine: Engine, fires: Sequence[Fire]) -> list[Fired]:
     return answers
 
 
-async def _send(engine: Engine, queue: QueueKeys, fires: Sequence[Fire]) -> bytes:
+async def _send(engine: Engine, queue: QueueKeys, fires: Sequence[Fire]) -> bytes | list[bytes]:
     now = engine.clock.now()
     keys = [queue.pending, queue.cron]
     args: list[Word] = [queue.prefix, repr(now), engine.nanoseconds()]
@@ -68,7 +69,7 @@ async def _send(engine: Engine, queue: QueueKeys, fires: Sequence[Fire]) -> byte
         message = one.entry.message
         keys.append(queue.task(message.id))
         args += (one.schedule_id, repr(one.tick), message.id, encode_task(message), spec(one.entry, now))
-    reply: bytes = await engine.certain(LUA.fire, keys, args)
+    reply: bytes | list[bytes] = await engine.certain(LUA.fire, keys, args)
     return reply
 
 

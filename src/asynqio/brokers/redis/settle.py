@@ -15,6 +15,7 @@ from asynqio.brokers.redis.scripts import LUA
 from asynqio.brokers.redis.tokens import KEPT, token_of
 from asynqio.core.attempts import RUNS_KEPT, encode_record
 from asynqio.core.lifecycle import Settlement
+from asynqio.core.locks import freed_by
 from asynqio.core.message import TaskState
 from asynqio.errors import BrokerUnavailable
 
@@ -81,7 +82,7 @@ def _spec(settlement: Settlement) -> bytes | str:
         str(int(at) if settlement.to is TaskState.ARCHIVED else math.ceil(at)),
         "1" if settlement.processed else "",
         "1" if settlement.failed else "",
-        message.unique_key,
+        message.unique_key if freed_by(message, settlement.to) else "",
         maybe(settlement.result),
         encode_strikes(message),
         b"" if settlement.record is None else encode_record(settlement.record),

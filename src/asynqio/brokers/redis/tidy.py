@@ -17,8 +17,8 @@ from asynqio.brokers.redis.pieces import TOGETHER, by_queue, chunks, together
 from asynqio.brokers.redis.scan import place_of
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.core.lifecycle import Action
+from asynqio.core.locks import moved_key
 from asynqio.core.message import TaskRef, TaskState
-from asynqio.core.unique import unique_key
 from asynqio.errors import CorruptMessage, QueueNotFound, WrongState
 
 #: How scripts answer for one task.
@@ -147,7 +147,7 @@ async def _rewrite(engine: Engine, ref: TaskRef, payload: bytes) -> Moved:
         except CorruptMessage:
             return Moved.WRONG_STATE
         old = message.unique_key
-        new = unique_key(ref.queue, message.type, payload) if old else ""
+        new = moved_key(message, payload)
         after = msgspec.structs.replace(message, payload=payload, unique_key=new)
         args: list[Word] = [stored, encode_task(after), ref.id, old, new, queue.prefix]
         answer = await engine.run(LUA.rewrite, [key], [*args, repr(engine.clock.now())])
@@ -178,12 +178,14 @@ async def drop(engine: Engine, name: str, *, force: bool) -> None:
         queue.completed,
         queue.groups,
         queue.batches,
+        queue.throttles,
         queue.paused,
         queue.processed,
         queue.failed,
         queue.counts,
         queue.cron,
         queue.known_groups,
+        queue.flushed,
         *(key for day in days for key in (queue.processed_on(day), queue.failed_on(day))),
     ]
     while True:

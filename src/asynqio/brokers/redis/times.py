@@ -14,6 +14,7 @@ from asynqio.brokers.redis.keys import QueueKeys
 from asynqio.brokers.redis.pieces import TOGETHER
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.brokers.redis.tokens import is_ours, lease_of
+from asynqio.core.groups import BATCH_MEMBERS
 from asynqio.core.lifecycle import Lease
 from asynqio.errors import CorruptMessage
 
@@ -125,14 +126,15 @@ async def sweep(engine: Engine, repair: Repair, queues: Sequence[str], limit: in
         now = engine.clock.now()
         keys: list[str] = []
         args: list[Word] = [math.floor(now), 0, ARCHIVE_LIMIT, math.floor(now - ARCHIVE_AGE), TOGETHER]
+        args.append(BATCH_MEMBERS)
         for queue in some:
             keys += (queue.completed, queue.archived, queue.batches, queue.groups, queue.known_groups)
             args.append(queue.prefix)
         while True:
             args[1] = min(limit - deleted, TOGETHER)
-            step, coming, _, trimmed = await engine.repeat(LUA.sweep, keys, args)
+            step, coming, more, trimmed = await engine.repeat(LUA.sweep, keys, args)
             deleted += step
-            if trimmed < TOGETHER and (step < TOGETHER or deleted >= limit):
+            if not more and trimmed < TOGETHER and (step < TOGETHER or deleted >= limit):
                 break
         next_at.append(None if coming is None else float(coming))
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Self
 from urllib.parse import SplitResult
 
-from asynqio.brokers.base import Admission, Claimed, Expired, Fired, Forwarded, Note, Swept
+from asynqio.brokers.base import Admission, Claimed, Expired, Fired, Forwarded, Note, Replaced, Swept
 from asynqio.brokers.signals import Topic, Watch
 from asynqio.brokers.sqlite import gather, intake, look, schedules, tidy, times, work
 from asynqio.brokers.sqlite.engine import Engine
@@ -18,7 +18,7 @@ from asynqio.brokers.sqlite.transaction import Transaction
 from asynqio.clock import Clock, SystemClock
 from asynqio.core.attempts import AttemptRecord
 from asynqio.core.cards import SchedulerCard, ServerCard
-from asynqio.core.groups import GroupBatch, GroupRule
+from asynqio.core.groups import GroupBatch, GroupPolicy
 from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.message import TaskRef
 from asynqio.core.task import Entry
@@ -72,8 +72,8 @@ class SqliteBroker(SqliteInspection):
     def check(self, entry: Entry) -> None:
         return None
 
-    async def enqueue(self, entries: Sequence[Entry]) -> list[Admission]:
-        answers: list[Admission] = []
+    async def enqueue(self, entries: Sequence[Entry]) -> list[Admission | Replaced]:
+        answers: list[Admission | Replaced] = []
         for start in range(0, len(entries), ENTRIES_TOGETHER):
             some = entries[start : start + ENTRIES_TOGETHER]
             step = partial(intake.enqueue, entries=some, settings=self._engine.settings)
@@ -123,11 +123,11 @@ class SqliteBroker(SqliteInspection):
 
     # --- groups -----------------------------------------------------------------------------------
 
-    async def claim_groups(self, queues: Sequence[str], rule: GroupRule, limit: int) -> Claimed:
-        step = partial(gather.claim_groups, queues=tuple(queues), rule=rule, limit=limit)
+    async def claim_groups(self, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
+        step = partial(gather.claim_groups, queues=tuple(queues), policy=policy, limit=limit)
         return await self._engine.write(step, undo=gather.release)
 
-    async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | None:
+    async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
         step = partial(gather.merge_group, batch=batch, merged=merged, settings=self._engine.settings)
         return await self._engine.write(step)
 

@@ -4,35 +4,70 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from asynqio.brokers import signals
-from asynqio.brokers.base import Admission, Claimed
+from asynqio.brokers.base import Admission, Claimed, Replaced
 from asynqio.brokers.sqlite.intake import enqueue
+from asynqio.brokers.sqlite.look import existing
 from asynqio.brokers.sqlite.rows import forget, sound
 from asynqio.brokers.sqlite.settings import Settings
 from asynqio.brokers.sqlite.sql import QUERIES as SQL
 from asynqio.brokers.sqlite.transaction import Transaction
-from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupRule
+from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupPolicy, GroupRule
 from asynqio.core.message import TaskRef
 from asynqio.core.task import Entry
 
 
-def claim_groups(transaction: Transaction, queues: Sequence[str], rule: GroupRule, limit: int) -> Claimed:
+def claim_groups(transaction: Transaction, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
     batches: list[GroupBatch] = []
     next_at: list[float] = []
     for queue in queues:
-        for group, *figures in transaction.all(SQL.ripe_figures, queue=queue):
-            size, oldest, newest = figures
-            while size and len(batches) < limit:
-                count = rule.ripe(size, oldest, newest, transaction.now)
+        flushed: dict[str, float] = dict(transaction.all(SQL.flushed_groups, queue=queue))
+        groups = []
+        for (group,) in transaction.all(SQL.group_names, queue=queue):
+            if (rule := policy.of(group)) is not None:
+                groups.append((_figures(transaction, queue, group, rule), group, rule))
+        for group in flushed.keys() - {group for _, group, _ in groups}:
+            if policy.of(group) is not None:  # its members are gone
+                transaction.run(SQL.forget_flush, queue=queue, group=group)
+        groups.sort(key=lambda found: found[0].oldest)
+        for figures, group, rule in groups:
+            while figures.size and len(batches) < limit:
+                count = rule.ripe(*figures, transaction.now, flushed.get(group, 0.0))
                 if not count:
-                    next_at.append(rule.ripe_at(oldest, newest))
+                    next_at.append(rule.ripe_at(figures.oldest, figures.newest))
                     break
                 batch = _claim(transaction, queue, group, count)
                 if batch is not None:
                     batches.append(batch)
-                size, oldest, newest = transaction.one(SQL.group_figures, queue=queue, group=group)
+                figures = _figures(transaction, queue, group, rule)
+            if group in flushed and (not figures.size or figures.oldest > flushed[group]):
+                transaction.run(SQL.forget_flush, queue=queue, group=group)
     return Claimed(batches, min(next_at, default=None))
+
+
+class _Figures(NamedTuple):
+    """A group: the size only as far as it matters."""
+
+    size: int
+    oldest: float
+    newest: float
+
+
+def _figures(transaction: Transaction, queue: str, group: str, rule: GroupRule) -> _Figures:
+    found = transaction.one(SQL.group_figures, queue=queue, group=group, most=rule.most)
+    return _Figures(*found)
+
+
+def flush(transaction: Transaction, queue: str, group: str) -> int:
+    """The members that a group has now are ripe; how many these are."""
+    existing(transaction, queue)
+    size, _, newest = transaction.one(SQL.group_figures, queue=queue, group=group, most=-1)
+    if size:
+        transaction.run(SQL.flush_group, queue=queue, group=group, until=newest)
+        transaction.topics.add(signals.grouped(queue))
+    return int(size)
 
 
 def _claim(transaction: Transaction, queue: str, group: str, count: int) -> GroupBatch | None:
@@ -71,11 +106,11 @@ def dissolve(transaction: Transaction, batch: str) -> None:
 
 def merge_group(
     transaction: Transaction, batch: GroupBatch, merged: Entry, settings: Settings
-) -> Admission | None:
+) -> Admission | Replaced | None:
     if not transaction.one(SQL.batch_exists, batch=batch.id, queue=batch.queue):
         return None
     [answer] = enqueue(transaction, [merged], settings)
-    if answer is Admission.ACCEPTED:
+    if answer is Admission.ACCEPTED or isinstance(answer, Replaced):
         members = transaction.all(SQL.batch_members, batch=batch.id)
         forget(transaction, members)
         transaction.run(SQL.delete_batch, batch=batch.id)

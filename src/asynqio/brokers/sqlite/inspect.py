@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from asynqio.brokers.base import Moved, Page, Scan, Where
-from asynqio.brokers.sqlite import look, scan, schedules, tidy
+from asynqio.brokers.sqlite import gather, look, scan, schedules, tidy
 from asynqio.brokers.sqlite.engine import Engine
 from asynqio.brokers.sqlite.footprint import footprint
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, SchedulerCard, ServerCard
@@ -68,6 +68,9 @@ class SqliteInspection:
 
     async def rewrite(self, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
         return await self._engine.write(partial(tidy.rewrite, payloads=payloads))
+
+    async def flush_group(self, queue: str, group: str) -> int:
+        return await self._engine.write(partial(gather.flush, queue=queue, group=group))
 
     async def pause(self, queue: str, paused: bool) -> bool:
         return await self._engine.write(partial(tidy.pause, queue=queue, paused=paused))

@@ -5,23 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from asynqio.brokers import signals
-from asynqio.brokers.base import Admission
+from asynqio.brokers.base import Admission, Replaced
 from asynqio.brokers.sqlite.problems import full
-from asynqio.brokers.sqlite.rows import encode
+from asynqio.brokers.sqlite.rows import Row, encode, forget, place
+from asynqio.brokers.sqlite.rows import message as task_of
 from asynqio.brokers.sqlite.settings import Settings
 from asynqio.brokers.sqlite.sql import QUERIES as SQL
 from asynqio.brokers.sqlite.transaction import Transaction
+from asynqio.core import locks
+from asynqio.core.locks import FINISHED, Meeting
 from asynqio.core.message import TaskState
 from asynqio.core.task import Entry
+from asynqio.core.unique import OnDuplicate
 
 _TOPICS = {
     TaskState.PENDING: signals.pending,
     TaskState.SCHEDULED: signals.due,
     TaskState.AGGREGATING: signals.grouped,
+    TaskState.RETRY: signals.due,
 }
 
 
-def enqueue(transaction: Transaction, entries: Sequence[Entry], settings: Settings) -> list[Admission]:
+def enqueue(
+    transaction: Transaction, entries: Sequence[Entry], settings: Settings
+) -> list[Admission | Replaced]:
     for queue in {entry.message.queue for entry in entries}:
         transaction.run(SQL.ensure_queue, queue=queue)
     numbers = transaction.numbers(len(entries))
@@ -30,13 +37,24 @@ def enqueue(transaction: Transaction, entries: Sequence[Entry], settings: Settin
     return answers
 
 
-def admit(transaction: Transaction, entry: Entry, number: int) -> Admission:
+def admit(transaction: Transaction, entry: Entry, number: int) -> Admission | Replaced:
     """Take one entry in; its queue exists, `number` is fresh."""
     message = entry.message
     queue, id, now = message.queue, message.id, transaction.now
     unique = entry.unique_ttl > 0
-    if unique and transaction.one(SQL.lock_held, queue=queue, key=message.unique_key, now=now):
-        return Admission.DUPLICATE
+    if unique:
+        holder = transaction.value(SQL.lock_holder, queue=queue, key=entry.lock, now=now)
+        if holder is not None:
+            meeting, row = _meet(transaction, entry, holder)
+            if meeting is Meeting.REFUSED:
+                return Admission.DUPLICATE
+            if meeting is Meeting.CHANGES:
+                _change(transaction, entry, row, number)
+                return Replaced(holder)
+    if entry.replace_finished:
+        there = transaction.one(SQL.find, queue=queue, id=id)
+        if there is not None and there[5] in FINISHED:
+            forget(transaction, [there])
     state = entry.state
     at = since = 0.0
     if state is TaskState.PENDING:
@@ -62,9 +80,33 @@ def admit(transaction: Transaction, entry: Entry, number: int) -> Admission:
         return Admission.ID_CONFLICT
     if unique:
         until = now + entry.unique_ttl
-        transaction.run(SQL.take_lock, queue=queue, key=message.unique_key, id=id, until=until)
+        transaction.run(SQL.take_lock, queue=queue, key=entry.lock, id=id, until=until)
     transaction.topics.add(_TOPICS[state](queue))
     return Admission.ACCEPTED
+
+
+def _meet(transaction: Transaction, entry: Entry, holder: str) -> tuple[Meeting, Row]:
+    """What becomes of an entry whose lock is held, and the row of the holder."""
+    row: Row | None = transaction.one(SQL.find, queue=entry.message.queue, id=holder)
+    if row is None:
+        return locks.meet(entry, None, None), ()
+    claimed = row[8]
+    return locks.meet(entry, task_of(row), None if claimed else TaskState(row[5])), row
+
+
+def _change(transaction: Transaction, entry: Entry, row: Row, number: int) -> None:
+    """The holder of an entry's lock, which waits, becomes what the entry says."""
+    key, queue, id = row[:3]
+    before, state, now = task_of(row), TaskState(row[5]), transaction.now
+    after, target = locks.changed(entry, before, state)
+    if entry.on_duplicate is OnDuplicate.REPLACE:
+        changes = {"message": encode(after), "unique_key": after.unique_key, "group": after.group}
+        transaction.run(SQL.replace, key=key, **changes)
+    if not locks.keeps_place(before, state, after, target):
+        at = entry.process_at if entry.state is TaskState.SCHEDULED else now
+        place(transaction, [row], target, at, [number])
+    transaction.run(SQL.take_lock, queue=queue, key=entry.lock, id=id, until=now + entry.unique_ttl)
+    transaction.topics.add(_TOPICS[target](queue))
 
 
 def keep_reserve(transaction: Transaction, settings: Settings) -> None:

@@ -12,10 +12,6 @@ SELECT last FROM counter;
 -- A queue exists from the first task, or pause, on.
 INSERT INTO queues (name) VALUES (:queue) ON CONFLICT DO NOTHING;
 
--- name: lock_held
--- Whether a uniqueness lock is held now.
-SELECT 1 FROM locks WHERE queue = :queue AND key = :key AND until > :now;
-
 -- name: lock_holder
 -- Who holds a uniqueness lock now, and until when.
 SELECT id, until FROM locks WHERE queue = :queue AND key = :key AND until > :now;
@@ -192,16 +188,38 @@ SELECT 1 FROM tasks WHERE key = :key AND token = :token;
 SELECT key, queue, id, unique_key FROM tasks
 WHERE queue = :queue AND state = 'completed' AND at <= :now ORDER BY at, seq LIMIT :limit;
 
--- name: ripe_figures
--- The groups of a queue that hold unclaimed tasks, in the order of their first member's arrival.
-SELECT group_key, count(*), min(at), max(at) FROM tasks
-WHERE queue = :queue AND state = 'aggregating' AND batch = ''
-GROUP BY group_key ORDER BY min(seq);
+-- name: group_names
+-- The groups of a queue that hold unclaimed tasks. From one name to the next, so members cost nothing.
+WITH RECURSIVE names(name) AS (
+    SELECT min(group_key) FROM tasks WHERE queue = :queue AND state = 'aggregating' AND batch = ''
+    UNION ALL
+    SELECT (SELECT min(group_key) FROM tasks
+            WHERE queue = :queue AND state = 'aggregating' AND batch = '' AND group_key > name)
+    FROM names WHERE name IS NOT NULL
+)
+SELECT name FROM names WHERE name IS NOT NULL;
 
 -- name: group_figures
--- One group.
-SELECT count(*), min(at), max(at) FROM tasks
-WHERE queue = :queue AND group_key = :group AND state = 'aggregating' AND batch = '';
+-- One group: its size, counted up to :most, its oldest and its newest member.
+SELECT (SELECT count(*) FROM (SELECT 1 FROM tasks
+            WHERE queue = :queue AND group_key = :group AND state = 'aggregating' AND batch = '' LIMIT :most)),
+       (SELECT min(at) FROM tasks
+        WHERE queue = :queue AND group_key = :group AND state = 'aggregating' AND batch = ''),
+       (SELECT max(at) FROM tasks
+        WHERE queue = :queue AND group_key = :group AND state = 'aggregating' AND batch = '');
+
+-- name: flushed_groups
+-- The groups of a queue that were flushed.
+SELECT group_key, until FROM flushed_groups WHERE queue = :queue;
+
+-- name: flush_group
+-- The members that a group has now are ripe.
+INSERT INTO flushed_groups (queue, group_key, until) VALUES (:queue, :group, :until)
+ON CONFLICT (queue, group_key) DO UPDATE SET until = excluded.until;
+
+-- name: forget_flush
+-- Those who were there are gone.
+DELETE FROM flushed_groups WHERE queue = :queue AND group_key = :group;
 
 -- name: oldest_members
 -- The members of a group that come first.
@@ -309,7 +327,14 @@ SELECT state, count(*) FROM tasks WHERE queue = :queue GROUP BY state;
 
 -- name: count_groups
 -- How many groups hold unclaimed tasks.
-SELECT count(DISTINCT group_key) FROM tasks WHERE queue = :queue AND state = 'aggregating' AND batch = '';
+WITH RECURSIVE names(name) AS (
+    SELECT min(group_key) FROM tasks WHERE queue = :queue AND state = 'aggregating' AND batch = ''
+    UNION ALL
+    SELECT (SELECT min(group_key) FROM tasks
+            WHERE queue = :queue AND state = 'aggregating' AND batch = '' AND group_key > name)
+    FROM names WHERE name IS NOT NULL
+)
+SELECT count(name) FROM names;
 
 -- name: mean_size
 -- How many bytes the first tasks of a state take, each.
@@ -389,6 +414,10 @@ SELECT * FROM (
 -- The groups that hold tasks, claimed or not.
 SELECT group_key FROM tasks WHERE queue = :queue AND state = 'aggregating' AND batch = ''
 UNION SELECT group_key FROM batches WHERE queue = :queue ORDER BY 1;
+-- name: replace
+-- A waiting task becomes another one of the same id, where it is.
+UPDATE tasks SET message = :message, unique_key = :unique_key, group_key = :group, result = NULL, progress = NULL
+WHERE key = :key;
 
 -- name: rewrite
 -- A task gets another payload.
@@ -397,6 +426,10 @@ UPDATE tasks SET message = :message, unique_key = :unique_key WHERE key = :key;
 -- name: drop_tasks
 -- Remove a queue's tasks.
 DELETE FROM tasks WHERE queue = :queue;
+
+-- name: drop_flushed
+-- Remove the marks of a queue's flushed groups.
+DELETE FROM flushed_groups WHERE queue = :queue;
 
 -- name: drop_batches
 -- Remove a queue's claimed batches.

@@ -83,8 +83,14 @@ def quarantine(transaction: Transaction, row: Row) -> None:
     trim(transaction, queue, now)
 
 
-def place(transaction: Transaction, rows: Sequence[Row], state: TaskState, at: float) -> None:
-    """Put tasks at the end of a state's line."""
+def place(
+    transaction: Transaction,
+    rows: Sequence[Row],
+    state: TaskState,
+    at: float,
+    numbers: Sequence[int] | None = None,
+) -> None:
+    """Put tasks at the end of a state's line, or where the numbers say."""
     pending = state is TaskState.PENDING
     when, since = (0.0, at) if pending else (at, 0.0)
     transaction.changed += [TaskRef(row[1], row[2]) for row in rows]
@@ -92,7 +98,7 @@ def place(transaction: Transaction, rows: Sequence[Row], state: TaskState, at: f
         SQL.place,
         [
             (state.value, when, seq, since, row[0])
-            for row, seq in zip(rows, transaction.numbers(len(rows)), strict=True)
+            for row, seq in zip(rows, numbers or transaction.numbers(len(rows)), strict=True)
         ],
     )
 

@@ -15,8 +15,8 @@ from asynqio.brokers.sqlite.sql import QUERIES as SQL
 from asynqio.brokers.sqlite.transaction import Transaction
 from asynqio.core.cards import ServerCard
 from asynqio.core.lifecycle import Action
+from asynqio.core.locks import freed_by, moved_key
 from asynqio.core.message import TaskRef, TaskState
-from asynqio.core.unique import unique_key
 from asynqio.errors import WrongState
 
 #: The states in which a payload may be replaced: nobody works with it.
@@ -74,6 +74,9 @@ def _move(transaction: Transaction, action: Action, rows: Sequence[Row]) -> None
         forget(transaction, rows)
     else:
         place(transaction, rows, action.target, transaction.now)
+        for row in rows:
+            if row[3] and freed_by(message(row), action.target):
+                transaction.run(SQL.unlock, queue=row[1], key=row[3], id=row[2]).fetchall()
     if action.target is TaskState.PENDING:
         transaction.topics.update(signals.pending(row[1]) for row in rows)
     else:
@@ -96,13 +99,13 @@ def rewrite(transaction: Transaction, payloads: Mapping[TaskRef, bytes]) -> list
 
 def _rewrite(transaction: Transaction, row: Row, payload: bytes) -> None:
     old = message(row)
-    key = old.unique_key and unique_key(old.queue, old.type, payload)
+    key = moved_key(old, payload)
     after = msgspec.structs.replace(old, payload=payload, unique_key=key)
     transaction.run(SQL.rewrite, key=row[0], unique_key=key, message=encode(after))
     if not key:
         return
     until = transaction.value(SQL.unlock, queue=old.queue, key=old.unique_key, id=old.id)
-    if until is None or transaction.one(SQL.lock_held, queue=old.queue, key=key, now=transaction.now):
+    if until is None or transaction.one(SQL.lock_holder, queue=old.queue, key=key, now=transaction.now):
         return
     transaction.run(SQL.take_lock, queue=old.queue, key=key, id=old.id, until=until)
 
@@ -128,6 +131,7 @@ def drop(transaction: Transaction, queue: str, *, force: bool) -> None:
         SQL.drop_locks,
         SQL.drop_days,
         SQL.drop_schedules,
+        SQL.drop_flushed,
         SQL.drop_queue,
     ):
         transaction.run(statement, queue=queue)

@@ -12,6 +12,7 @@ from asynqio.brokers.sqlite.sql import QUERIES as SQL
 from asynqio.brokers.sqlite.transaction import Transaction
 from asynqio.core.attempts import RUNS_KEPT
 from asynqio.core.lifecycle import Lease, Settlement
+from asynqio.core.locks import freed_by
 from asynqio.core.message import TaskState
 
 DAY = 86_400
@@ -37,6 +38,9 @@ def dequeue(
                     token=token,
                     owner=owner,
                 )
+                for row, task in tasks:
+                    if row[3] and freed_by(task, TaskState.ACTIVE):
+                        transaction.run(SQL.unlock, queue=queue, key=row[3], id=row[2]).fetchall()
                 leases += [Lease(task, expires_at, (row[0], token), row[6]) for row, task in tasks]
                 transaction.changed += [task for _, task in tasks]
             if len(tasks) == len(rows):
@@ -93,7 +97,7 @@ def settle(transaction: Transaction, settlements: Sequence[Settlement]) -> list[
             counted = counts[queue]
             counted[0] += 1
             counted[1] += settlement.failed
-        if message.unique_key and to in (None, TaskState.COMPLETED):
+        if message.unique_key and freed_by(message, to):
             transaction.run(SQL.unlock, queue=queue, key=message.unique_key, id=message.id).fetchall()
         if to is TaskState.PENDING:
             transaction.topics.add(signals.pending(queue))

@@ -4,7 +4,8 @@
 -- ARGV  1 limit · 2 lease expiry, seconds · 3 token · 4… task prefix per queue · then, or not, "timed"
 -- Gives the messages; {msg, strikes} for a task that has strikes; timed: {msg, strikes, pending since} for each.
 -- Ids without a message are dropped and counted, so that they do not come again and again.
--- Cost  O(tasks taken + queues)
+-- Strikes that end with `started` say that the task frees its lock now (B6).
+-- Cost  O(tasks taken + queues). include: lib_lock
 local call, try = redis.call, redis.pcall
 local limit, expires, token = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local timed = ARGV[4 + #KEYS / 4]
@@ -35,7 +36,9 @@ for queue = 0, #KEYS / 4 - 1 do
         started[#started + 1] = id
         leases[#leases + 1] = expires
         leases[#leases + 1] = id
-        taken[#taken + 1] = (timed or task[2]) and task or task[1]
+        local strikes = task[2]
+        taken[#taken + 1] = (timed or strikes) and task or task[1]
+        if strikes and strikes:sub(-8) == ',started' then unlock(call('HGET', key, 'unique_key'), id) end
       else
         if not task.err then call('DEL', key) end
         ghosts = ghosts + 1

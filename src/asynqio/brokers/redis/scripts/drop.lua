@@ -1,7 +1,7 @@
 -- Remove some of a queue, until nothing is left (spec 3.16; corrects B13, B14).
 --
 -- KEYS  1 pending · 2 active · 3 lease · 4 scheduled · 5 retry · 6 archived · 7 completed · 8 groups
---       9 aggregation_sets · 10… everything else that goes at the end
+--       9 aggregation_sets · 10 throttles (ours) · 11… everything else that goes at the end
 -- ARGV  1 queue prefix · 2 force (1: also if there are tasks) · 3 budget
 -- Gives {-1, active tasks} or {-2, tasks} if that is not allowed, {0, tasks removed} if there is more to do, {1, tasks
 -- removed} when all is gone.
@@ -42,6 +42,13 @@ for _, key in ipairs(sets()) do
   local members = redis.call('ZRANGE', key, 0, budget - removed - 1)
   redis.call('ZREMRANGEBYRANK', key, 0, budget - removed - 1)
   forget(members)
+end
+if removed >= budget then return {0, removed} end
+for _, held in ipairs(redis.call('ZRANGE', KEYS[10], 0, budget - removed - 1)) do
+  local id, lock = held:match('^(.-)\n(.*)$')
+  unlock(lock, id)
+  redis.call('ZREM', KEYS[10], held)
+  removed = removed + 1
 end
 if removed >= budget then return {0, removed} end
 for at = 1, #KEYS do redis.call('DEL', KEYS[at]) end

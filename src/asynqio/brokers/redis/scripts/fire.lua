@@ -3,22 +3,23 @@
 -- KEYS  1 pending · 2 schedules (asynqio:cron) · 3… one task hash per tick
 -- ARGV  1 again (1: the reply to the same call got lost) · 2 queue prefix · 3 now, seconds · 4 now, nanoseconds
 --       then per tick: schedule id, tick, id, msg, spec (see lib_admit)
--- Gives one character per tick: as enqueue does, or - taken before, p the schedule is paused.
+-- Gives what enqueue gives, with one character per tick; besides: - taken before, p the schedule is paused.
 -- Cost  O(ticks). include: lib_admit
 --
--- What took the last tick stands behind it, `<tick> <answer> <task id>`: by that a call that is sent again knows its
--- own. Of earlier ticks the task tells, as long as it is there.
+-- What took the last tick stands behind it, `<tick> <answer> <task id>`, and on a line of its own the task that was
+-- changed: by that a call that is sent again knows its own. Of earlier ticks the task tells, as long as it is there.
 local prefix, now, now_ns, again = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[1] == '1'
 redis.call('LLEN', KEYS[1]) -- fails before anything is written if the key is not a list
-local pending, answers = {}, {}
+local pending, answers, changed = {}, {}, {}
 for item = 1, #KEYS - 2 do
   local at = 5 * item
   local schedule, tick, id, msg, spec = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   local key = KEYS[item + 2]
   local known = redis.call('HMGET', KEYS[2], 'last:' .. schedule, 'held:' .. schedule)
-  local last, answer, taker = (known[1] or ''):match('^(%S+) (.) (.*)$')
+  local last, answer, taker, holder = (known[1] or ''):match('^(%S+) (.) ([^\n]*)\n?(.*)$')
   if again and last == tick and taker == id then
     answers[item] = answer
+    if answer == '3' then changed[#changed + 1] = holder end
   elseif again and last and tonumber(last) > tonumber(tick) and redis.call('HGET', key, 'msg') == msg then
     answers[item] = '1'
   elseif known[2] then
@@ -26,8 +27,10 @@ for item = 1, #KEYS - 2 do
   elseif last and tonumber(last) >= tonumber(tick) then
     answers[item] = '-'
   else
-    answer = admit(prefix, key, id, msg, spec, now, now_ns, false, pending)
-    redis.call('HSET', KEYS[2], 'last:' .. schedule, tick .. ' ' .. answer .. ' ' .. id)
+    answer, holder = admit(prefix, key, id, msg, spec, now, now_ns, false, pending)
+    if holder then changed[#changed + 1] = holder end
+    local taken = tick .. ' ' .. answer .. ' ' .. id .. (holder and '\n' .. holder or '')
+    redis.call('HSET', KEYS[2], 'last:' .. schedule, taken)
     if redis.call('HSETNX', KEYS[2], 'met:' .. schedule, ARGV[3]) == 1 then
       redis.call('HSETNX', KEYS[2], 'since:' .. schedule, ARGV[3])
     end
@@ -37,4 +40,5 @@ end
 if #pending > 0 then
   redis.call('LPUSH', KEYS[1], unpack(pending))
 end
+if #changed > 0 then return {table.concat(answers), unpack(changed)} end
 return table.concat(answers)

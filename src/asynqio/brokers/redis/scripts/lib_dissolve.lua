@@ -1,10 +1,24 @@
--- The members of a batch are gone, and so is the batch. include: lib_lock
+-- The members of a batch are gone, and so is the batch. A call for many of them costs half as much as one for each.
+-- include: lib_lock
 local function dissolve(prefix, batch, batches)
+  local gone, locks, holders = {}, {}, {}
   for _, id in ipairs(redis.call('ZRANGE', batch, 0, -1)) do
     local key = prefix .. 't:' .. id
-    release(prefix, key, id)
-    redis.call('DEL', key)
+    local lock = redis.pcall('HGET', key, 'unique_key')
+    if type(lock) == 'string' and lock ~= '' then
+      locks[#locks + 1], holders[#holders + 1] = lock, id
+    elseif not lock then
+      release(prefix, key, id)
+    end
+    gone[#gone + 1] = key
   end
+  for at = 1, #locks, 1000 do
+    local last = math.min(at + 999, #locks)
+    for place, holder in ipairs(redis.call('MGET', unpack(locks, at, last))) do
+      if holder == holders[at + place - 1] then gone[#gone + 1] = locks[at + place - 1] end
+    end
+  end
+  for at = 1, #gone, 1000 do redis.call('DEL', unpack(gone, at, math.min(at + 999, #gone))) end
   redis.call('DEL', batch)
   redis.call('ZREM', batches, batch)
 end

@@ -26,12 +26,19 @@ local function release(prefix, key, id)
   end
 end
 
--- Whether somebody other than `id` holds the lock by the caller's clock. Redis and Go count whole seconds; the exact
--- end stands with the task that holds it (asynqio:unique).
+-- The id of the task for which a lock is held by the caller's clock, or false; and whether the lock is its own. Redis and
+-- Go count whole seconds; the exact end stands with the task that holds it (asynqio:unique), or, for a lock that outlives
+-- its task, beside all tasks.
 local function locked(key, prefix, now)
   local holder = redis.call('GET', key)
   if not holder then return false end
-  local ends = redis.call('HGET', prefix .. 't:' .. holder, 'asynqio:unique')
+  local task = redis.pcall('HMGET', prefix .. 't:' .. holder, 'unique_key', 'asynqio:unique', 'state')
+  local ends, own = task[2], true
+  if task[1] ~= key then
+    ends = redis.call('ZSCORE', prefix .. 'asynqio:locks', holder .. '\n' .. key)
+    -- For a member of a group Go notes its lock in the message only.
+    own = not ends and task[3]
+  end
   if ends and tonumber(ends) <= now then return false end
-  return holder
+  return holder, own
 end

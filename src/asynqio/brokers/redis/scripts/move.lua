@@ -49,7 +49,7 @@ end
 
 for item = 1, #KEYS - 4 do
   local key, id = KEYS[4 + item], ARGV[9 + item]
-  local task = redis.pcall('HMGET', key, 'state', 'group')
+  local task = redis.pcall('HMGET', key, 'state', 'group', 'asynqio:strikes')
   local state, group = task[1], task[2] or ''
   if not state then
     answers[item] = '0'
@@ -71,6 +71,8 @@ for item = 1, #KEYS - 4 do
       redis.call('ZADD', KEYS[2], now, id)
       redis.call('HSET', key, 'state', 'archived')
       redis.call('HDEL', key, 'pending_since')
+      -- Strikes that end with a word say that its lock is free now: `started` or `ended`.
+      if (task[3] or ''):match('%a$') then unlock(redis.call('HGET', key, 'unique_key'), id) end
       fresh[#fresh + 1] = id
     end
     answers[item] = '1'

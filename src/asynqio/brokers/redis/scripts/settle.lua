@@ -6,8 +6,8 @@
 --       4 seconds that daily counters live · 5 archive limit · 6 archive cutoff, seconds · 7 attempts kept
 --       then per settlement: id, token, witness, spec. spec begins with '-' for a task that is gone and counts as
 --       processed, followed by the key of its lock or nothing; else it is the fields
---       to ('' gone), msg, at, processed ('1'), failed ('1'), lock or '', '=' and result or '', strikes or '', record of
---       the attempt or ''
+--       to ('' gone), msg, at, processed ('1'), failed ('1'), lock that is freed or '', '=' and result or '', strikes
+--       or '', record of the attempt or ''
 -- Gives one character per settlement: 1 done, 0 the lease was lost.
 -- Cost  O(settlements), if tasks end in about the order in which they started: they are looked for from the old end.
 -- include: lib_fields lib_held lib_trim
@@ -25,9 +25,9 @@ local function place(key, id, spec, runs)
   local to, msg, at, counted, was_failure, lock, result, strikes, record = unpack(fields(spec))
   if counted == '1' then processed = processed + 1 end
   if was_failure == '1' then failed = failed + 1 end
+  unlock(lock, id)
   if to == '' then
     gone[#gone + 1] = key
-    unlock(lock, id)
     return
   end
   local task = {'msg', msg, 'state', to}
@@ -38,7 +38,6 @@ local function place(key, id, spec, runs)
     redis.call('ZADD', retry, at, id)
   elseif to == 'completed' then
     redis.call('ZADD', completed, at, id)
-    unlock(lock, id)
   else
     redis.call('ZADD', archived, at, id)
     fresh[#fresh + 1] = id

@@ -2,13 +2,13 @@
 --
 -- KEYS  per queue: 1 completed · 2 archived · 3 aggregation_sets · 4 groups · 5 known groups (ours)
 -- ARGV  1 now, seconds · 2 limit · 3 archive limit · 4 archive cutoff, seconds
---       5 most that is trimmed of one archive · 6… queue prefix per queue
--- Gives {how many were deleted, when there will be more to do or false, how many batches were given back, how many were
--- trimmed of the archive that lost most}.
+--       5 most that is trimmed of one archive · 6 most members of batches that are given back · 7… queue prefix per queue
+-- Gives {how many were deleted, when there will be more to do or false, 1 if there are more members to give back, how
+-- many were trimmed of the archive that lost most}.
 -- Cost  O(tasks deleted · log n + members given back + groups known)
 -- include: lib_trim
-local now, left = ARGV[1], tonumber(ARGV[2])
-local deleted, coming, released, trimmed = 0, false, 0, 0
+local now, left, members_left = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[6])
+local deleted, coming, more, trimmed = 0, false, 0, 0
 
 local function soon(moment)
   if moment and (not coming or tonumber(moment) < tonumber(coming)) then coming = moment end
@@ -16,7 +16,7 @@ end
 
 for queue = 0, #KEYS / 5 - 1 do
   local completed, archived, batches, groups, known = unpack(KEYS, queue * 5 + 1, queue * 5 + 5)
-  local prefix = ARGV[6 + queue]
+  local prefix = ARGV[7 + queue]
   if left > 0 then
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', completed, '-inf', now, 'LIMIT', 0, left)) do
       local key = prefix .. 't:' .. id
@@ -34,21 +34,37 @@ for queue = 0, #KEYS / 5 - 1 do
   end
   for _, batch in ipairs(redis.call('ZRANGEBYSCORE', batches, '-inf', now, 'LIMIT', 0, 20)) do
     local members = batch:match('^(.*):[^:]*$')
-    redis.call('ZUNIONSTORE', members, 2, members, batch, 'AGGREGATE', 'MIN')
-    redis.call('DEL', batch)
-    redis.call('ZREM', batches, batch)
-    redis.call('SADD', groups, members:sub(#prefix + 3))
-    released = released + 1
+    if members_left > 0 then
+      local given = redis.call('ZRANGE', batch, 0, members_left - 1, 'WITHSCORES')
+      for at = 1, #given, 2000 do
+        local pairs = {}
+        for place = at, math.min(at + 1999, #given), 2 do
+          pairs[#pairs + 1] = given[place + 1]
+          pairs[#pairs + 1] = given[place]
+        end
+        redis.call('ZADD', members, 'LT', unpack(pairs))
+      end
+      redis.call('ZREMRANGEBYRANK', batch, 0, members_left - 1)
+      members_left = members_left - #given / 2
+      redis.call('SADD', groups, members:sub(#prefix + 3))
+    end
+    if redis.call('EXISTS', batch) == 0 then redis.call('ZREM', batches, batch) else more = 1 end
   end
   soon(redis.call('ZRANGE', batches, 0, 0, 'WITHSCORES')[2])
+  local lapsed = redis.call('ZRANGEBYSCORE', prefix .. 'asynqio:locks', '-inf', now, 'LIMIT', 0, 500)
+  for _, held in ipairs(lapsed) do
+    local id, lock = held:match('^(.-)\n(.*)$')
+    -- By the clock of Redis it may last a little longer; by now it may also be that task's own.
+    if redis.pcall('HGET', prefix .. 't:' .. id, 'unique_key') ~= lock then unlock(lock, id) end
+  end
+  if #lapsed > 0 then redis.call('ZREM', prefix .. 'asynqio:locks', unpack(lapsed)) end
   -- Go's forwarder puts a task into its group without listing the group: nobody would ever look there (B3).
   -- A group that had no new member for a week is forgotten.
   redis.call('ZREMRANGEBYSCORE', known, '-inf', now - 604800)
   for _, group in ipairs(redis.call('ZDIFF', 2, known, groups)) do
     if redis.call('EXISTS', prefix .. 'g:' .. group) == 1 then
       redis.call('SADD', groups, group)
-      released = released + 1
     end
   end
 end
-return {deleted, coming, released, trimmed}
+return {deleted, coming, more, trimmed}
