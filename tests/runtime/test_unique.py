@@ -65,7 +65,7 @@ async def test_until_started_one_runs_and_one_waits(app: App) -> None:
         await go.wait()
 
     one = sync.with_options(unique_key="all")
-    async with app.running():
+    async with app.running(concurrency=1):
         await one.enqueue(1)
         await within(started.wait())
         started.clear()
