@@ -15,7 +15,9 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from asynqio.brokers.base import FIRES_AGE, Admission, Broker, Fired, Inspection, Store
+import msgspec
+
+from asynqio.brokers.base import FIRES_AGE, Admission, Broker, Fired, Inspection, Replaced, Store
 from asynqio.core.cards import SchedulerCard
 from asynqio.core.message import TaskInfo
 from asynqio.core.misfire import Due
@@ -244,6 +246,8 @@ class Ticker(Service):
                 plan.prev_at = fire.tick
             if fired.admission is Admission.ACCEPTED:
                 events.append(FireEvent(plan.id, fire.entry.message.id, now))
+            elif isinstance(fired.admission, Replaced):
+                events.append(FireEvent(plan.id, fired.admission.id, now))
             await self._tell(plan, fire.entry, fired, now)
         try:
             if events:
@@ -277,6 +281,9 @@ class Ticker(Service):
         outcome: TaskInfo | EnqueueError
         if fired.admission is Admission.ACCEPTED:
             outcome = TaskInfo.of(message, entry.state, next_process_at=entry.process_at or now)
+        elif isinstance(fired.admission, Replaced):
+            changed = msgspec.structs.replace(message, id=fired.admission.id)
+            outcome = TaskInfo.of(changed, entry.state, next_process_at=entry.process_at or now)
         elif fired.admission is Admission.DUPLICATE:
             outcome = DuplicateTask(message.queue, message.type)
         elif fired.admission is Admission.ID_CONFLICT:
