@@ -410,10 +410,11 @@ SELECT * FROM (
       AND (at, seq) > (:first, :second)
 ) ORDER BY at, seq LIMIT :size;
 
--- name: group_names
+-- name: all_group_names
 -- The groups that hold tasks, claimed or not.
 SELECT group_key FROM tasks WHERE queue = :queue AND state = 'aggregating' AND batch = ''
 UNION SELECT group_key FROM batches WHERE queue = :queue ORDER BY 1;
+
 -- name: replace
 -- A waiting task becomes another one of the same id, where it is.
 UPDATE tasks SET message = :message, unique_key = :unique_key, group_key = :group, result = NULL, progress = NULL

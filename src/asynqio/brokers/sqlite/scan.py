@@ -46,7 +46,7 @@ def scan(transaction: Transaction, where: Where, after: str, size: int) -> Scan:
 def group_names(transaction: Transaction, queue: str) -> list[str]:
     """See Inspection.group_names."""
     existing(transaction, queue)
-    return [name for (name,) in transaction.all(SQL.group_names, queue=queue)]
+    return [name for (name,) in transaction.all(SQL.all_group_names, queue=queue)]
 
 
 def _newest_first(state: TaskState) -> bool:
