@@ -8,12 +8,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
 from asynqio import ServerConfig, errors
 from asynqio.cli.commands import commands
+from asynqio.cli.nouns import NOUNS
 from asynqio.core.lifecycle import MOVES
 from asynqio.core.options import OPTION_NAMES, TaskDefaults
 from tests.pages import PAGES, ROOT, Program, blocks_of, programs_of, tables_of
@@ -159,10 +161,34 @@ def test_every_task_option_is_listed() -> None:
 
 
 def test_every_option_of_the_worker_command_is_listed() -> None:
-    rows = [row[0] for row in tables_of(DOCS / "reference" / "cli.md")]
-    listed = {match[0] for row in rows if (match := re.match(r"--[a-z-]+", row))}
+    page = (DOCS / "reference" / "cli.md").read_text()
+    section = page.partition("## asynqio worker")[2].partition("\n## ")[0]
+    listed = set(re.findall(r"^\| `(--[a-z-]+)`", section, re.MULTILINE))
     worker = typer.main.get_command(commands).commands["worker"]  # type: ignore[attr-defined]
     assert listed == {name for option in worker.params for name in option.opts if name.startswith("--")}
+
+
+def test_every_command_and_option_of_operators_is_listed() -> None:
+    page = (DOCS / "reference" / "cli.md").read_text()
+    group: Any = typer.main.get_command(commands)
+    for noun in NOUNS:
+        nested = group.commands[noun]
+        for name in nested.list_commands(None):
+            command = nested.get_command(None, name)
+            if command.hidden:
+                assert name.endswith("all") or f"`{name}`" in page, f"{noun} {name}"
+                continue
+            assert f"asynqio {noun} {name}" in page
+            shown = [param for param in command.params if not getattr(param, "hidden", False)]
+            options = {
+                opt for param in shown for opt in param.opts if opt.startswith("--") and "_" not in opt
+            }
+            missing = {
+                option
+                for option in options - {"--help"}
+                if f"{option}`" not in page and f"{option} " not in page
+            }
+            assert not missing, f"{noun} {name}"
 
 
 def tree_of(text: str) -> dict[str, str]:

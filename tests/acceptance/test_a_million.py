@@ -97,7 +97,8 @@ class Watched:
         self._server.cli("SLOWLOG", "RESET")
         slow = sorted(((one[2], self._names.get(one[3][1], one[3][0])) for one in entries), reverse=True)
         waited, self._waited = self._waiting() - self._waited, self._waiting()
-        print(f"{what}: above {LIMIT // 1_000} ms: {slow}; waited for a processor: {waited / 1e3:.0f} ms")
+        print(f"{what}: {len(slow)} commands above {LIMIT // 1_000} ms, of which {slow[:10]}")
+        print(f"{what}: Redis waited for a processor for {waited / 1e3:,.0f} ms")
         assert sum(us - LIMIT for us, _ in slow) <= waited
 
 

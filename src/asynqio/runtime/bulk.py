@@ -11,10 +11,12 @@ from asynqio.core.filters import Filter
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
 
-#: Tasks looked at, and acted on, by one call: nobody else waits long (on Redis about 1 ms).
+#: Tasks looked at by one call: nobody else waits long (on Redis about 1 ms).
 TOGETHER = 200
+#: Tasks found before they are acted on by one call (on Redis about 2 ms; 200 took 4).
+ACTED_ON = 100
 #: Tasks looked at before those found are acted on, even if they are few: they should still be where they were.
-LOOKED_AT = 2_000
+LOOKED_AT = 1_000
 
 
 class Applied(NamedTuple):
@@ -122,7 +124,7 @@ class _Work:
         self._looked_at += TOGETHER
         self.progress = Applied(seen + len(step.infos), matched + len(fits), done)
         full = limit is not None and matched + len(fits) >= limit
-        if full or len(self._found) >= TOGETHER or self._looked_at >= LOOKED_AT:
+        if full or len(self._found) >= ACTED_ON or self._looked_at >= LOOKED_AT:
             await self.flush()
         self._told(self.progress)
         return full
@@ -130,8 +132,9 @@ class _Work:
     async def flush(self) -> None:
         """Act on what was found."""
         found, self._found = self._found, []
-        if found:
-            answers = await self._broker.move(self._action, found, state=self._where.state, near=self._near)
+        for start in range(0, len(found), ACTED_ON):
+            some = found[start : start + ACTED_ON]
+            answers = await self._broker.move(self._action, some, state=self._where.state, near=self._near)
             done = self.progress.done + answers.count(Moved.DONE)
             self.progress = self.progress._replace(done=done)
             self._told(self.progress)
