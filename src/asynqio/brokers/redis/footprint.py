@@ -19,5 +19,5 @@ async def footprint(engine: Engine, queues: Sequence[str]) -> list[int]:
 async def _footprint(engine: Engine, name: str) -> int:
     queue = await known(engine, name)
     keys = [queue.pending, queue.active, queue.scheduled, queue.retry, queue.archived, queue.completed]
-    keys.append(queue.groups)
+    keys += (queue.groups, queue.batches)
     return int(await engine.run(LUA.footprint, keys, [queue.task_prefix, queue.group(""), SAMPLE]))
