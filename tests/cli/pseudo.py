@@ -7,6 +7,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -15,6 +16,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.cli.command import PATIENCE, environment
+
+
+def _sit_down() -> None:
+    """In the new process: this terminal is the one whose Ctrl-C counts, also if pytest runs in the background."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Screen:
@@ -34,7 +41,7 @@ class Screen:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=_sit_down,
         )
         os.close(theirs)
         self.text = ""
