@@ -29,6 +29,7 @@ Options:
 Commands:
   stats    Show how many tasks there are, where, and how many failed today.
   worker   Run the tasks of an App.
+  metrics  Serve the figures of all queues and servers to Prometheus,...
   version  Print the versions of asynqio and of what it stands on.
   explain  Say what happened to a task, why it is where it is, and what...
   demo     See it work: a worker and a stream of realistic tasks, live.
