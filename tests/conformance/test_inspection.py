@@ -466,5 +466,8 @@ async def test_it_is_told_who_holds_a_lock_and_until_when(broker: Store, clock: 
     assert await broker.lock_holder("default", key) is None
     await put(broker, entry("b", unique=30.0))
     assert await broker.lock_holder("default", key) == LockHolder("b", clock.now() + 30)
+    throttle = entry("c", payload=b"3", unique=20.5, until="expired")
+    await put(broker, throttle)
+    assert await broker.lock_holder("default", throttle.lock) == LockHolder("c", clock.now() + 20.5)
     await broker.move(Action.DELETE, [TaskRef("default", "b")])
     assert await broker.lock_holder("default", key) is None

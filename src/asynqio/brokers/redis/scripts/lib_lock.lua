@@ -26,9 +26,9 @@ local function release(prefix, key, id)
   end
 end
 
--- The id of the task for which a lock is held by the caller's clock, or false; and whether the lock is its own. Redis and
--- Go count whole seconds; the exact end stands with the task that holds it (asynqio:unique), or, for a lock that outlives
--- its task, beside all tasks.
+-- The id of the task for which a lock is held by the caller's clock, or false; whether the lock is its own; and its exact
+-- end, or false. Redis and Go count whole seconds; the exact end stands with the task that holds it (asynqio:unique), or,
+-- for a lock that outlives its task, beside all tasks.
 local function locked(key, prefix, now)
   local holder = redis.call('GET', key)
   if not holder then return false end
@@ -40,5 +40,5 @@ local function locked(key, prefix, now)
     own = not ends and task[3]
   end
   if ends and tonumber(ends) <= now then return false end
-  return holder, own
+  return holder, own, ends or false
 end
