@@ -206,3 +206,15 @@ async def test_an_enqueue_that_cannot_be_begun_leaves_nothing_behind(proxy: Dela
         with pytest.raises(BrokerUnavailable):
             await broker.enqueue([entry("a")])
         gc.collect()  # a coroutine that was never awaited is a warning now, and warnings are errors
+
+
+async def test_opening_that_fails_half_way_leaves_nothing_open(proxy: DelayingProxy) -> None:
+    before = asyncio.all_tasks()
+    broker = open_broker(f"redis://127.0.0.1:{proxy.port}")
+    await asyncio.to_thread(proxy.drop_replies, "EXISTS")
+    with pytest.raises(BrokerUnavailable):
+        async with broker:
+            pass
+    assert asyncio.all_tasks() == before
+    async with broker:  # and it can be opened later
+        assert await broker.queues() == []
