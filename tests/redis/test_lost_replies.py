@@ -276,3 +276,15 @@ async def test_a_tick_that_was_taken_is_not_taken_by_somebody_else(
     assert await lost_one(proxy)
     assert await ids(broker, TaskState.PENDING) == ["b", "a1", "a2"]
     assert await broker.fire(fires) == [Fired(None)] * 3
+
+
+async def test_opening_that_fails_half_way_leaves_nothing_open(proxy: DelayingProxy) -> None:
+    before = asyncio.all_tasks()
+    broker = open_broker(f"redis://127.0.0.1:{proxy.port}")
+    await asyncio.to_thread(proxy.drop_replies, "EXISTS")
+    with pytest.raises(BrokerUnavailable):
+        async with broker:
+            pass
+    assert asyncio.all_tasks() == before
+    async with broker:  # and it can be opened later
+        assert await broker.queues() == []

@@ -90,12 +90,15 @@ class Echo:
     def __init__(self) -> None:
         self.sizes: list[int] = []
         self.under_way: list[asyncio.Event] = []
+        self.wrong: Exception | None = None
 
     async def __call__(self, items: list[int]) -> list[int]:
         self.sizes.append(len(items))
         answered = asyncio.Event()
         self.under_way.append(answered)
         await answered.wait()
+        if self.wrong is not None:
+            raise self.wrong
         return items
 
     async def answer(self, count: int = 1) -> None:
@@ -132,15 +135,37 @@ async def test_the_halves_of_many_callers_take_turns() -> None:
     await callers
 
 
-async def test_callers_whose_calls_overlap_all_hear_of_an_error() -> None:
-    calls = Calls()
-    batcher: Batcher[int, int] = Batcher(calls, overlap=lambda: True)
-    tasks = await started(20, batcher)
-    calls.error = ValueError("no")
-    calls.gate.set()
-    answers = await asyncio.gather(*tasks, return_exceptions=True)
-    assert all(isinstance(answer, ValueError) for answer in answers)
-    calls.error = None
-    assert await asyncio.gather(*(batcher.submit(number) for number in range(20))) == [
-        10 * number for number in range(20)
-    ]
+async def test_a_half_whose_call_fails_hears_of_it_and_the_other_half_goes_on() -> None:
+    echo = Echo()
+    batcher: Batcher[int, int] = Batcher(echo, overlap=lambda: True)
+
+    async def caller(number: int) -> int:
+        for _ in range(5):
+            await batcher.submit(number)
+        return number
+
+    callers = asyncio.gather(*(caller(number) for number in range(16)), return_exceptions=True)
+    await asyncio.sleep(0)
+    await echo.answer()
+    await echo.answer()
+    assert echo.sizes == [1, 15, 8, 8]
+    echo.wrong = ValueError("no")
+    await echo.answer()
+    echo.wrong = None
+    while not callers.done():
+        await echo.answer()
+    ended = await callers
+    assert sum(isinstance(one, ValueError) for one in ended) == 8
+    assert sum(isinstance(one, int) for one in ended) == 8
+
+
+async def test_answers_that_do_not_match_their_items_hold_nobody_up() -> None:
+    async def broken(items: list[int]) -> list[int]:
+        await asyncio.sleep(0)
+        return items[1:]
+
+    batcher: Batcher[int, int] = Batcher(broken)
+    for _ in range(2):
+        async with asyncio.timeout(10):
+            answers = await asyncio.gather(*map(batcher.submit, range(4)), return_exceptions=True)
+        assert all(isinstance(answer, ValueError) for answer in answers)

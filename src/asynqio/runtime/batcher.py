@@ -72,6 +72,7 @@ class Batcher(Generic[I, O]):
     async def _flush(self, batch: list[tuple[I, asyncio.Future[O]]]) -> None:
         try:
             answers = await self._call([item for item, _ in batch])
+            pairs = list(zip(batch, answers, strict=True))
         except BaseException as error:
             for _, future in batch:
                 if not future.done():
@@ -81,7 +82,6 @@ class Batcher(Generic[I, O]):
             if not isinstance(error, Exception):
                 raise
             return
-        pairs = list(zip(batch, answers, strict=True))
         async with self._turn:
             if self._under_way == 1 and len(pairs) >= DIVIDED and self._overlap():
                 half = len(pairs) // 2

@@ -62,7 +62,14 @@ class Engine:
         """
         await asyncio.to_thread(LUA.read)
         await self.redis.open()
-        self.distance = min([await self._ping() for _ in range(PINGS)])
+        try:
+            self.distance = min([await self._ping() for _ in range(PINGS)])
+            await self._teach()
+        except BaseException:
+            await self.redis.close()
+            raise
+
+    async def _teach(self) -> None:
         scripts = list(LUA)
         try:
             for known in await self.redis.everywhere("SCRIPT", "EXISTS", *(script.sha for script in scripts)):

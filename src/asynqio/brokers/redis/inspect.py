@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 from asynqio.brokers.base import Moved, Page, Scan, Where
@@ -15,12 +16,12 @@ from asynqio.core.ticks import FireEvent, Standing
 from asynqio.core.unique import LockHolder
 
 
-class RedisInspection:
+class RedisInspection(ABC):
     """The `Inspection` half of `RedisBroker`."""
 
     @property
-    def _engine(self) -> Engine:
-        raise NotImplementedError
+    @abstractmethod
+    def _engine(self) -> Engine: ...
 
     async def queues(self) -> list[str]:
         return await look.queues(self._engine)
