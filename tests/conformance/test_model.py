@@ -463,8 +463,11 @@ class StoreMachine(RuleBasedStateMachine):
         assert [figures.processed_total, figures.failed_total] == totals
         assert [[day.processed, day.failed] for day in history] == [queue.days[today - n] for n in range(3)]
         since = [queue.tasks[id].pending_since for id in queue.pending]
-        # The one that is next, or the one that waits longest: the contract can be read both ways.
-        assert figures.latency in ({now - since[0], now - min(since)} if since else {0.0})
+        assert figures.oldest_pending_at == min(since, default=0.0)
+        assert figures.latency == (now - min(since) if since else 0.0)
+        overdue = [task.at for task in self.model.in_state(name, *WAITING) if task.at <= now]
+        assert figures.overdue_since == min(overdue, default=0.0)
+        assert not figures.estimated
         assert {g.group: (g.size, g.oldest_at, g.newest_at) for g in groups} == {
             group: (len(members), members[0].at, members[-1].at)
             for group, members in self.model.groups(name).items()

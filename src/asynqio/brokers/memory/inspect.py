@@ -13,7 +13,7 @@ from asynqio.brokers.base import Moved, Page, Where
 from asynqio.brokers.memory.queue import Day, Queue, Record
 from asynqio.brokers.memory.store import MemoryStore
 from asynqio.clock import Clock
-from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
+from asynqio.core.cards import FRONT, DayStats, GroupStats, QueueStats, ServerCard, longest_waiting
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.unique import unique_key
@@ -178,23 +178,32 @@ class MemoryInspection:
     def _stats(self, queue: Queue) -> QueueStats:
         now = self.clock.now()
         day = queue.days.get(int(now // 86_400)) or Day()
-        oldest = next(iter(queue.pending.values()), None)
-        claimed = sum(len(batch.messages) for batch in queue.batches.values())
+        oldest = longest_waiting(record.pending_since for record in islice(queue.pending.values(), FRONT))
+        waiting = {state: len(timeline) for state, timeline in queue.timelines.items()}
         return QueueStats(
             queue=queue.name,
             paused=queue.paused,
             pending=len(queue.pending),
             active=len(queue.active),
-            scheduled=len(queue.timelines[TaskState.SCHEDULED]),
-            retry=len(queue.timelines[TaskState.RETRY]),
-            archived=len(queue.timelines[TaskState.ARCHIVED]),
-            completed=len(queue.timelines[TaskState.COMPLETED]),
-            aggregating=claimed + sum(len(members) for members in queue.groups.values()),
+            scheduled=waiting[TaskState.SCHEDULED],
+            retry=waiting[TaskState.RETRY],
+            archived=waiting[TaskState.ARCHIVED],
+            completed=waiting[TaskState.COMPLETED],
+            aggregating=len(queue.records) - len(queue.pending) - len(queue.active) - sum(waiting.values()),
             groups=len(queue.groups),
-            latency=max(0.0, now - oldest.pending_since) if oldest else 0.0,
+            latency=max(0.0, now - oldest) if oldest else 0.0,
+            oldest_pending_at=oldest,
+            overdue_since=_overdue_since(queue, now),
             processed=day.processed,
             failed=day.failed,
             processed_total=queue.total.processed,
             failed_total=queue.total.failed,
             evicted_total=queue.evicted,
         )
+
+
+def _overdue_since(queue: Queue, now: float) -> float:
+    """When the delayed task that is overdue for longest was due; 0: none is."""
+    waiting = (queue.timelines[state] for state in (TaskState.SCHEDULED, TaskState.RETRY))
+    due = min((timeline.next_at() for timeline in waiting if timeline), default=now + 1)
+    return due if due <= now else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from asynqio.brokers import signals
@@ -26,6 +27,13 @@ def enqueue(transaction: Transaction, entries: Sequence[Entry], settings: Settin
         transaction.run(SQL.ensure_queue, queue=queue)
     numbers = transaction.numbers(len(entries))
     answers = [admit(transaction, entry, number) for entry, number in zip(entries, numbers, strict=True)]
+    pending = Counter(
+        entry.message.queue
+        for entry, answer in zip(entries, answers, strict=True)
+        if answer is Admission.ACCEPTED and entry.state is TaskState.PENDING
+    )
+    for queue, count in pending.items():
+        transaction.run(SQL.tally_pending, queue=queue, count=count)
     _keep_reserve(transaction, settings)
     return answers
 

@@ -279,17 +279,21 @@ SELECT paused, processed, failed, evicted, quarantined FROM queues WHERE name = 
 -- Pause or resume; changes nothing when it is so already.
 UPDATE queues SET paused = :paused WHERE name = :queue AND paused <> :paused;
 
--- name: state_counts
--- How many tasks are in which state.
-SELECT state, count(*) FROM tasks WHERE queue = :queue GROUP BY state;
+-- name: tallies
+-- How many tasks are in which state, and how many groups there are. Leases are few, so they are counted.
+SELECT what, count FROM tallies WHERE queue = :queue
+UNION ALL
+SELECT 'active', count(*) FROM tasks WHERE queue = :queue AND state = 'active';
 
--- name: count_groups
--- How many groups hold unclaimed tasks.
-SELECT count(DISTINCT group_key) FROM tasks WHERE queue = :queue AND state = 'aggregating' AND batch = '';
+-- name: tally_pending
+-- So many tasks more, or fewer, are pending: those that came in pending, or became active, of one transaction. The
+-- triggers of migration 2 see to all else.
+INSERT INTO tallies (queue, what, count) VALUES (:queue, 'pending', :count)
+ON CONFLICT (queue, what) DO UPDATE SET count = count + excluded.count;
 
 -- name: waiting_since
--- Since when the first task in line waits.
-SELECT pending_since FROM tasks WHERE queue = :queue AND state = 'pending' ORDER BY at, seq LIMIT 1;
+-- Since when the first tasks in line wait.
+SELECT pending_since FROM tasks WHERE queue = :queue AND state = 'pending' ORDER BY at, seq LIMIT :limit;
 
 -- name: day
 -- The attempts of one day.
@@ -346,6 +350,10 @@ DELETE FROM locks WHERE queue = :queue;
 -- name: drop_days
 -- Remove a queue's daily figures.
 DELETE FROM days WHERE queue = :queue;
+
+-- name: drop_tallies
+-- Remove a queue's figures.
+DELETE FROM tallies WHERE queue = :queue;
 
 -- name: drop_queue
 -- Remove a queue itself.

@@ -115,12 +115,19 @@ def pause(transaction: Transaction, queue: str, paused: bool) -> bool:
 
 def drop(transaction: Transaction, queue: str, *, force: bool) -> None:
     existing(transaction, queue)
-    counts = dict(transaction.all(SQL.state_counts, queue=queue))
+    counts = dict(transaction.all(SQL.tallies, queue=queue))
     if active := counts.get(TaskState.ACTIVE):
         raise WrongState(f"queue {queue!r} has {active} active tasks: wait, or cancel them")
-    if counts and not force:
-        raise WrongState(f"queue {queue!r} holds {sum(counts.values())} tasks: drop it with force=True")
-    for statement in (SQL.drop_tasks, SQL.drop_batches, SQL.drop_locks, SQL.drop_days, SQL.drop_queue):
+    if (tasks := sum(counts.get(state, 0) for state in TaskState)) and not force:
+        raise WrongState(f"queue {queue!r} holds {tasks} tasks: drop it with force=True")
+    for statement in (
+        SQL.drop_tasks,
+        SQL.drop_batches,
+        SQL.drop_locks,
+        SQL.drop_days,
+        SQL.drop_tallies,
+        SQL.drop_queue,
+    ):
         transaction.run(statement, queue=queue)
     transaction.topics.add(("ended",))
 

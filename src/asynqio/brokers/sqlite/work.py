@@ -28,14 +28,15 @@ def dequeue(
             tasks = list(sound(transaction, rows))
             if tasks:
                 [token] = transaction.numbers(1)
-                transaction.run(
+                leased = transaction.run(
                     SQL.lease_pending,
                     queue=queue,
                     last=tasks[-1][0][5],
                     expires_at=expires_at,
                     token=token,
                     owner=owner,
-                )
+                ).rowcount
+                transaction.run(SQL.tally_pending, queue=queue, count=-leased)
                 leases += [Lease(task, expires_at, (row[0], token)) for row, task in tasks]
             if len(tasks) == len(rows):
                 break
