@@ -10,6 +10,7 @@ from asynqio.config import store_of
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
+from asynqio.core.options import check_name
 from asynqio.errors import TaskNotFound, WrongState
 
 
@@ -84,6 +85,12 @@ class Inspector:
         """Another payload for a task that waits. Raises TaskNotFound, WrongState."""
         [answer] = await self.broker.rewrite({TaskRef(queue, id): payload})
         await self._check(answer, "rewritten", queue, id)
+
+    async def move_to(self, queue: str, ids: Sequence[str], target: str) -> list[Moved]:
+        """Put tasks that wait (PENDING, SCHEDULED, RETRY, ARCHIVED) into another queue, as they are; one answer per
+        id. DUPLICATE, ID_CONFLICT: the other queue has such a task already. Raises InvalidName."""
+        check_name("queue", target)
+        return await self.broker.transfer([TaskRef(queue, id) for id in ids], target)
 
     async def cancel(self, queue: str, ids: Sequence[str]) -> None:
         """Tell whoever runs these tasks to stop."""

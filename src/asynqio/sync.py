@@ -168,6 +168,9 @@ class Inspector(_Facade):
     def rewrite(self, queue: str, id: str, payload: bytes) -> None:
         self._through.call(self._inspector.rewrite, queue, id, payload)
 
+    def move_to(self, queue: str, ids: Sequence[str], target: str) -> list[Moved]:
+        return self._through.call(self._inspector.move_to, queue, ids, target)
+
     def cancel(self, queue: str, ids: Sequence[str]) -> None:
         self._through.call(self._inspector.cancel, queue, ids)
 

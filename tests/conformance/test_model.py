@@ -399,6 +399,15 @@ class StoreMachine(RuleBasedStateMachine):
             assert sorted(there) == sorted(model.pending)
             model.pending = there
 
+    @operation(weight=3, needs="known", target=queue_names)
+    def transfer(self, data: st.DataObject, target: str) -> None:
+        one = data.draw(st.sampled_from(sorted(self.known)), "task")
+        same = [ref for ref in sorted(self.known) if ref.queue == one.queue]
+        refs = data.draw(st.lists(st.sampled_from(same), max_size=3, unique=True), "more")
+        expected = [self.model.transfer(ref, target) for ref in refs]
+        self.known |= {TaskRef(target, ref.id) for ref in refs}
+        assert self.run(self.broker.transfer(refs, target)) == expected
+
     @operation(weight=2, needs="known")
     def rewrite(self, data: st.DataObject) -> None:
         refs = data.draw(st.lists(st.sampled_from(sorted(self.known)), min_size=1, max_size=3, unique=True))

@@ -50,6 +50,8 @@ CORRUPT_TYPE = "asynqio:corrupt"
 #: Archived tasks kept per queue, and for how many seconds (Go: 10,000 and 90 days).
 ARCHIVE_LIMIT = 10_000
 ARCHIVE_AGE = 90 * 86_400.0
+#: The states in which a task may be put into another queue: it waits, and belongs to nobody.
+TRANSFERABLE = frozenset({TaskState.PENDING, TaskState.SCHEDULED, TaskState.RETRY, TaskState.ARCHIVED})
 #: Seconds that daily figures are kept.
 STATS_AGE = 90 * 86_400.0
 
@@ -99,11 +101,15 @@ class Note(msgspec.Struct, frozen=True):
 
 
 class Moved(enum.Enum):
-    """What became of one task that an operator acted on."""
+    """What became of one task that an operator acted on. The last two are answers of `transfer` only."""
 
     DONE = enum.auto()
     NOT_FOUND = enum.auto()
     WRONG_STATE = enum.auto()
+    #: Its uniqueness lock is held in the other queue.
+    DUPLICATE = enum.auto()
+    #: The other queue has a task with its id.
+    ID_CONFLICT = enum.auto()
 
 
 class Where(msgspec.Struct, frozen=True):
@@ -246,6 +252,18 @@ class Inspection(Protocol):
     async def find(self, refs: Sequence[TaskRef]) -> list[TaskInfo | None]: ...
     async def move(self, action: Action, refs: Sequence[TaskRef]) -> list[Moved]: ...
     async def move_all(self, action: Action, where: Where) -> int: ...
+    async def transfer(self, refs: Sequence[TaskRef], target: str) -> list[Moved]:
+        """Put tasks that wait (TRANSFERABLE) into the queue `target`, as they are: state, time, payload, retries,
+        headers, group, result. PENDING ones join the end of the line there, those of one queue in the order
+        given. Who holds its uniqueness lock holds it there from then on.
+
+        WRONG_STATE also if it is in `target` already, DUPLICATE before ID_CONFLICT; a refused task stays as it
+        is. Where two queues have no step in common (Redis), a task that is under way is nobody's for a moment:
+        no server takes it. Should the caller die then, the same call made again, or a sweep of either queue a minute
+        later, ends what was begun: at no moment can it be lost, and in no case is it taken from both queues.
+        """
+        ...
+
     async def rewrite(self, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
         """New payloads for tasks that wait (SCHEDULED, RETRY, PENDING, ARCHIVED); a uniqueness lock moves
         along."""

@@ -9,14 +9,15 @@ from itertools import islice
 import msgspec
 
 from asynqio.brokers import signals
-from asynqio.brokers.base import Moved, Page, Where
+from asynqio.brokers.base import TRANSFERABLE, Moved, Page, Where
 from asynqio.brokers.memory.queue import Day, Queue, Record
 from asynqio.brokers.memory.store import MemoryStore
+from asynqio.brokers.signals import Topic
 from asynqio.clock import Clock
 from asynqio.core.cards import FRONT, DayStats, GroupStats, QueueStats, ServerCard, longest_waiting
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
-from asynqio.core.unique import unique_key
+from asynqio.core.unique import in_queue, unique_key
 from asynqio.errors import QueueNotFound, WrongState
 
 #: The states in which a payload may be replaced: nobody works with it.
@@ -94,6 +95,13 @@ class MemoryInspection:
         self._announce(action, [record.message.ref for record in moved])
         return len(moved)
 
+    async def transfer(self, refs: Sequence[TaskRef], target: str) -> list[Moved]:
+        topics: set[Topic] = set()
+        with self._store.lock:
+            answers = [self._transfer(ref, target, topics) for ref in refs]
+        self._store.signals.publish(topics)
+        return answers
+
     async def rewrite(self, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
         answers = []
         with self._store.lock:
@@ -157,6 +165,32 @@ class MemoryInspection:
             queue.forget(record)
         else:
             queue.place(record, action.target, self.clock.now())
+        return Moved.DONE
+
+    def _transfer(self, ref: TaskRef, target: str, topics: set[Topic]) -> Moved:
+        queue, record = self._record(ref)
+        if queue is None or record is None:
+            return Moved.NOT_FOUND
+        if record.state not in TRANSFERABLE or ref.queue == target:
+            return Moved.WRONG_STATE
+        now, before = self.clock.now(), record.message
+        after = in_queue(before, target)
+        there = self._store.queues.get(target)
+        holder, until = queue.locks.get(before.unique_key, ("", 0.0))
+        holds = holder == ref.id and until > now
+        if there is not None and holds and there.locked(after.unique_key, now):
+            return Moved.DUPLICATE
+        if there is not None and ref.id in there.records:
+            return Moved.ID_CONFLICT
+        there = self._store.queue(target)
+        queue.lift(record)
+        queue.forget(record)
+        record.message = after
+        there.records[ref.id] = record
+        if holds:
+            there.locks[after.unique_key] = (ref.id, until)
+        there.place(record, record.state, now if record.state is TaskState.PENDING else record.at)
+        topics |= {signals.ended(ref), signals.pending(target), signals.due(target)}
         return Moved.DONE
 
     def _rewrite(self, queue: Queue, record: Record, payload: bytes) -> None:

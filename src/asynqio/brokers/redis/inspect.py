@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from asynqio.brokers.base import Moved, Page, Where
-from asynqio.brokers.redis import look, presence, tidy
+from asynqio.brokers.redis import look, presence, tidy, transfer
 from asynqio.brokers.redis.engine import Engine
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
 from asynqio.core.lifecycle import Action
@@ -42,6 +42,9 @@ class RedisInspection:
 
     async def move_all(self, action: Action, where: Where) -> int:
         return await tidy.move_all(self._engine, action, where)
+
+    async def transfer(self, refs: Sequence[TaskRef], target: str) -> list[Moved]:
+        return await transfer.transfer(self._engine, refs, target)
 
     async def rewrite(self, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
         return await tidy.rewrite(self._engine, payloads)

@@ -32,6 +32,7 @@ class QueueKeys:
         "groups",
         "known_groups",
         "lease",
+        "moving",
         "name",
         "paused",
         "pending",
@@ -63,6 +64,8 @@ class QueueKeys:
         self.counts = f"{prefix}asynqio:counts"
         #: Ours: groups that had members once, to find those that Go forgot to list.
         self.known_groups = f"{prefix}asynqio:groups"
+        #: Ours: tasks on their way to or from another queue, by when they set out.
+        self.moving = f"{prefix}asynqio:moving"
 
     def task(self, id: str) -> str:
         """The hash of one task."""

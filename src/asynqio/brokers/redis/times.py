@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, Expired, Forwarded, Swept
-from asynqio.brokers.redis import damage
+from asynqio.brokers.redis import damage, transfer
 from asynqio.brokers.redis.damage import GO_GRACE, Repair
 from asynqio.brokers.redis.engine import Engine, Word
 from asynqio.brokers.redis.keys import QueueKeys
@@ -138,5 +138,8 @@ async def sweep(engine: Engine, repair: Repair, queues: Sequence[str], limit: in
 
     await engine.each(queues, call, None)
     if repair.due(engine):
-        await repair.look(engine, [queue for some in engine.there(engine.by_slot(queues)) for queue in some])
+        there = [queue for some in engine.there(engine.by_slot(queues)) for queue in some]
+        await repair.look(engine, there)
+        for queue in there:
+            await transfer.resume(engine, queue)
     return Swept(deleted, earliest(next_at))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from asynqio.brokers.base import Moved, Page, Where
-from asynqio.brokers.sqlite import look, tidy
+from asynqio.brokers.sqlite import look, tidy, transfer
 from asynqio.brokers.sqlite.engine import Engine
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
 from asynqio.core.lifecycle import Action
@@ -51,6 +51,13 @@ class SqliteInspection:
             left += some.left
             if some.last:
                 return moved
+
+    async def transfer(self, refs: Sequence[TaskRef], target: str) -> list[Moved]:
+        answers: list[Moved] = []
+        for start in range(0, len(refs), MOVES_TOGETHER):
+            some = refs[start : start + MOVES_TOGETHER]
+            answers += await self._engine.write(partial(transfer.transfer, refs=some, target=target))
+        return answers
 
     async def rewrite(self, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
         return await self._engine.write(partial(tidy.rewrite, payloads=payloads))

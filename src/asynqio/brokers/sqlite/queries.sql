@@ -335,6 +335,16 @@ ORDER BY at, id LIMIT :size OFFSET :offset;
 -- A task gets another payload.
 UPDATE tasks SET message = :message, unique_key = :unique_key WHERE key = :key;
 
+-- name: lock_until
+-- Until when a task holds a uniqueness lock.
+SELECT until FROM locks WHERE queue = :queue AND key = :key AND id = :id AND until > :now;
+
+-- name: transfer
+-- A task goes to another queue.
+UPDATE tasks SET queue = :queue, message = :message, unique_key = :unique_key, at = :at, seq = :seq,
+    pending_since = :since
+WHERE key = :key;
+
 -- name: drop_tasks
 -- Remove a queue's tasks.
 DELETE FROM tasks WHERE queue = :queue;

@@ -36,7 +36,7 @@ for item = 1, #KEYS - 4 do
   local state, group = task[1], task[2] or ''
   if not state then
     answers[item] = '0'
-  elseif state == 'active' or state == target or (state == 'aggregating' and claimed(group, id)) then
+  elseif state == 'active' or state == 'moving' or state == target or (state == 'aggregating' and claimed(group, id)) then
     answers[item] = '2'
   else
     leave(state, id, group)

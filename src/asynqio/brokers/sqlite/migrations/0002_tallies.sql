@@ -37,7 +37,7 @@ CREATE TRIGGER tasks_went AFTER DELETE ON tasks WHEN OLD.state <> 'active' BEGIN
     WHERE OLD.state = 'aggregating' AND OLD.batch = '' AND queue = OLD.queue AND group_key = OLD.group_key;
 END;
 
-CREATE TRIGGER tasks_moved AFTER UPDATE OF state ON tasks WHEN NEW.state <> 'active' BEGIN
+CREATE TRIGGER tasks_moved AFTER UPDATE OF state, queue ON tasks WHEN NEW.state <> 'active' BEGIN
     UPDATE tallies SET count = count - 1 WHERE queue = OLD.queue AND what = OLD.state;
     UPDATE grouped SET members = members - 1
     WHERE OLD.state = 'aggregating' AND OLD.batch = '' AND queue = OLD.queue AND group_key = OLD.group_key;
