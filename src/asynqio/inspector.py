@@ -92,9 +92,11 @@ class Inspector:
         check_name("queue", target)
         return await self.broker.transfer([TaskRef(queue, id) for id in ids], target)
 
-    async def cancel(self, queue: str, ids: Sequence[str]) -> None:
-        """Tell whoever runs these tasks to stop."""
-        await self.broker.cancel([TaskRef(queue, id) for id in ids])
+    async def cancel(self, queue: str, ids: Sequence[str], *, archive: bool = False) -> None:
+        """Tell whoever runs these tasks to stop. They count as failed and are retried; `archive`: they are archived,
+        unless the handler finishes all the same or raises RevokeTask. What is not running is not touched; a server of
+        Go's only stops."""
+        await self.broker.cancel([TaskRef(queue, id) for id in ids], archive=archive)
 
     async def pause(self, queue: str) -> bool:
         """Hand out no more tasks of this queue. False: it was paused already."""
@@ -103,6 +105,22 @@ class Inspector:
     async def resume(self, queue: str) -> bool:
         """False: it was not paused."""
         return await self.broker.pause(queue, False)
+
+    async def pause_type(self, queue: str, type: str) -> bool:
+        """Run no more tasks of this type of this queue: servers put them off, uncounted, until it is resumed, and
+        other types go on. Go's servers know nothing of it. False: it was paused already. Raises InvalidName."""
+        check_name("queue", queue)
+        check_name("type", type)
+        return await self.broker.pause_type(queue, type, True)
+
+    async def resume_type(self, queue: str, type: str) -> bool:
+        """Its tasks run again, those that were put off within a quarter of the time that the pause lasted (from 5
+        seconds to 5 minutes). False: it was not paused."""
+        return await self.broker.pause_type(queue, type, False)
+
+    async def paused_types(self, queue: str) -> dict[str, float]:
+        """The types that are paused in a queue, and since when."""
+        return (await self.broker.paused_types([queue])).get(queue, {})
 
     async def drop(self, queue: str, *, force: bool = False) -> None:
         """Remove a queue with everything in it. Raises WrongState."""

@@ -171,14 +171,23 @@ class Inspector(_Facade):
     def move_to(self, queue: str, ids: Sequence[str], target: str) -> list[Moved]:
         return self._through.call(self._inspector.move_to, queue, ids, target)
 
-    def cancel(self, queue: str, ids: Sequence[str]) -> None:
-        self._through.call(self._inspector.cancel, queue, ids)
+    def cancel(self, queue: str, ids: Sequence[str], *, archive: bool = False) -> None:
+        self._through.call(self._inspector.cancel, queue, ids, archive=archive)
 
     def pause(self, queue: str) -> bool:
         return self._through.call(self._inspector.pause, queue)
 
     def resume(self, queue: str) -> bool:
         return self._through.call(self._inspector.resume, queue)
+
+    def pause_type(self, queue: str, type: str) -> bool:
+        return self._through.call(self._inspector.pause_type, queue, type)
+
+    def resume_type(self, queue: str, type: str) -> bool:
+        return self._through.call(self._inspector.resume_type, queue, type)
+
+    def paused_types(self, queue: str) -> dict[str, float]:
+        return self._through.call(self._inspector.paused_types, queue)
 
     def drop(self, queue: str, *, force: bool = False) -> None:
         self._through.call(self._inspector.drop, queue, force=force)

@@ -64,6 +64,7 @@ class Queue:
     """One queue. PENDING and ACTIVE have an order of their own, the rest is ordered by `at`."""
 
     paused: bool = False
+    paused_types: dict[str, float] = field(default_factory=dict)
     tasks: dict[str, Stored] = field(default_factory=dict)
     pending: list[str] = field(default_factory=list)
     active: list[str] = field(default_factory=list)

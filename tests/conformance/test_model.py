@@ -362,9 +362,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.run(self.broker.leave(card(id)))
         self.servers.pop(id, None)
 
-    @operation(queue=queue_names, id=some_ids)
-    def cancel(self, queue: str, id: str) -> None:
-        self.run(self.broker.cancel([TaskRef(queue, id)]))
+    @operation(queue=queue_names, id=some_ids, archive=st.booleans())
+    def cancel(self, queue: str, id: str, archive: bool) -> None:
+        self.run(self.broker.cancel([TaskRef(queue, id)], archive=archive))
 
     # --- operators --------------------------------------------------------------------------------
 
@@ -423,6 +423,18 @@ class StoreMachine(RuleBasedStateMachine):
         self.model.queue(queue).paused = paused
         assert self.run(self.broker.pause(queue, paused)) is changed
 
+    @operation(queue=queue_names, type=st.sampled_from(["work", "play"]), paused=st.booleans())
+    def pause_type(self, queue: str, type: str, paused: bool) -> None:
+        if queue not in self.model.queues and not paused:
+            return
+        types = self.model.queue(queue).paused_types
+        changed = (type in types) is not paused
+        if paused:
+            types.setdefault(type, self.clock.now())
+        else:
+            types.pop(type, None)
+        assert self.run(self.broker.pause_type(queue, type, paused)) is changed
+
     @operation(queue=queue_names, force=st.booleans())
     def drop(self, queue: str, force: bool) -> None:
         there = self.model.queues.get(queue)
@@ -448,6 +460,8 @@ class StoreMachine(RuleBasedStateMachine):
         tasks = [self.model.task(ref) for ref in refs]
         assert await self.broker.find(refs) == [task and self.model.info(task) for task in tasks]
         assert await self.broker.queues() == sorted(self.model.queues)
+        paused = {name: queue.paused_types for name, queue in self.model.queues.items() if queue.paused_types}
+        assert await self.broker.paused_types(QUEUES) == paused
 
     async def compare_queue(self, name: str, queue: Queue) -> None:
         (stats, history, groups, answers), lists = await asyncio.gather(

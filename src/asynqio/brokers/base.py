@@ -112,6 +112,13 @@ class Moved(enum.Enum):
     ID_CONFLICT = enum.auto()
 
 
+class Cancellation(NamedTuple):
+    """Somebody wants this task canceled; `archive`: and archived instead of retried."""
+
+    ref: TaskRef
+    archive: bool = False
+
+
 class Where(msgspec.Struct, frozen=True):
     """The tasks of one state of one queue; for AGGREGATING of one group, or of all when it is empty."""
 
@@ -204,6 +211,11 @@ class Broker(Protocol):
         """Keep results and progress with tasks whose lease is still held; False: it is not."""
         ...
 
+    async def paused_types(self, queues: Sequence[str]) -> dict[str, dict[str, float]]:
+        """The task types that are paused and since when, by queue; only those queues that have some. It is up to
+        servers not to run their tasks: `dequeue` hands them out."""
+        ...
+
     # what time does to tasks
 
     async def forward(self, queues: Sequence[str], limit: int) -> Forwarded: ...
@@ -224,8 +236,12 @@ class Broker(Protocol):
 
     # cancellation of running tasks
 
-    async def cancel(self, refs: Sequence[TaskRef]) -> None: ...
-    def cancellations(self) -> AsyncIterator[TaskRef]:
+    async def cancel(self, refs: Sequence[TaskRef], *, archive: bool = False) -> None:
+        """Tell whoever runs these tasks; `archive`: they shall be archived and not retried (Go's servers hear only
+        that they are canceled)."""
+        ...
+
+    def cancellations(self) -> AsyncIterator[Cancellation]:
         """The tasks that somebody wants canceled, from the first `anext` on, until closed. An empty queue means
         whatever task has the id: Go asynq says no more."""
         ...
@@ -271,6 +287,11 @@ class Inspection(Protocol):
 
     async def pause(self, queue: str, paused: bool) -> bool:
         """False: it was so already. A queue may be paused before its first task."""
+        ...
+
+    async def pause_type(self, queue: str, type: str, paused: bool) -> bool:
+        """Tasks of this type are not to be run by servers of ours, or are again; Go's know nothing of it. False: it
+        was so already. May come before the first task."""
         ...
 
     async def drop(self, queue: str, *, force: bool = False) -> None:

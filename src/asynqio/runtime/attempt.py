@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from asynqio.core.cards import SHOWN_PAYLOAD, WorkerCard
 from asynqio.core.lifecycle import Aborted, Failed, Lease, Outcome
+from asynqio.errors import TaskCanceled
 
 if TYPE_CHECKING:
     from asynqio.runtime.runner import Runner
@@ -73,7 +74,7 @@ class Attempt:
         is killed. What the handler makes of it decides; `reason` holds when it just ends. Event loop only."""
         if self.outcome is not None or self.finished:
             return
-        if self._stopped_by is None or isinstance(reason, Aborted):
+        if self._stopped_by is None or isinstance(reason, Aborted) or _archives(reason):
             self._stopped_by = reason
         if self.stopped_at == math.inf:
             self.stopped_at = self.runner.clock.monotonic()
@@ -97,3 +98,8 @@ class Attempt:
             self.stuck_reports > 0,
             payload if payload is not None and len(payload) <= SHOWN_PAYLOAD else None,
         )
+
+
+def _archives(reason: Failed) -> bool:
+    """Whether somebody wants the task archived: who canceled it before may think better of it."""
+    return isinstance(reason.error, TaskCanceled) and reason.error.archive

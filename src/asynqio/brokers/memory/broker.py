@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Self
 
 from asynqio.brokers import signals
-from asynqio.brokers.base import Admission, Claimed, Expired, Forwarded, Note, Swept
+from asynqio.brokers.base import Admission, Cancellation, Claimed, Expired, Forwarded, Note, Swept
 from asynqio.brokers.memory.inspect import MemoryInspection
 from asynqio.brokers.memory.queue import Queue, Record
 from asynqio.brokers.memory.store import MemoryStore, shared_store
@@ -107,6 +107,11 @@ class MemoryBroker(MemoryInspection):
                 if len(leases) >= limit:
                     break
         return leases
+
+    async def paused_types(self, queues: Sequence[str]) -> dict[str, dict[str, float]]:
+        with self._store.lock:
+            known = (self._store.queues[name] for name in queues if name in self._store.queues)
+            return {queue.name: dict(queue.paused_types) for queue in known if queue.paused_types}
 
     async def renew(self, leases: Sequence[Lease], lease: float) -> list[bool]:
         expires_at = self.clock.now() + lease
@@ -310,21 +315,21 @@ class MemoryBroker(MemoryInspection):
 
     # --- cancellation -----------------------------------------------------------------------------
 
-    async def cancel(self, refs: Sequence[TaskRef]) -> None:
+    async def cancel(self, refs: Sequence[TaskRef], *, archive: bool = False) -> None:
         with self._store.lock:
             for ref in refs:
                 self._store.tokens += 1
-                self._store.cancellations.append((self._store.tokens, ref))
+                self._store.cancellations.append((self._store.tokens, Cancellation(ref, archive)))
         self._store.signals.publish([("cancel",)])
 
-    async def cancellations(self) -> AsyncIterator[TaskRef]:
+    async def cancellations(self) -> AsyncIterator[Cancellation]:
         with self.watch([("cancel",)]) as watch:
             last = self._store.tokens
             while True:
                 with self._store.lock:
-                    news = [(number, ref) for number, ref in self._store.cancellations if number > last]
-                for last, ref in news:  # noqa: B007
-                    yield ref
+                    news = [(number, call) for number, call in self._store.cancellations if number > last]
+                for last, call in news:  # noqa: B007
+                    yield call
                 await watch.wait()
 
 

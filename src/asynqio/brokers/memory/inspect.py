@@ -126,6 +126,18 @@ class MemoryInspection:
             self._store.signals.publish([signals.pending(queue)])
         return changed
 
+    async def pause_type(self, queue: str, type: str, paused: bool) -> bool:
+        with self._store.lock:
+            state = self._store.queue(queue) if paused else self._store.queues.get(queue)
+            changed = state is not None and (type in state.paused_types) is not paused
+            if state is not None and changed:
+                if paused:
+                    state.paused_types[type] = self.clock.now()
+                else:
+                    del state.paused_types[type]
+        self._store.signals.publish([signals.types(queue)])
+        return changed
+
     async def drop(self, queue: str, *, force: bool = False) -> None:
         with self._store.lock:
             state = self._existing(queue)

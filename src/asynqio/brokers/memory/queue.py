@@ -53,6 +53,8 @@ class Queue:
     def __init__(self, name: str) -> None:
         self.name = name
         self.paused = False
+        #: Task types that nobody is to work on, and since when.
+        self.paused_types: dict[str, float] = {}
         self.records: dict[str, Record] = {}
         self.pending: OrderedDict[str, Record] = OrderedDict()
         self.active: dict[str, Record] = {}

@@ -6,10 +6,10 @@ import threading
 import weakref
 from collections import deque
 
+from asynqio.brokers.base import Cancellation
 from asynqio.brokers.memory.queue import Queue
 from asynqio.brokers.signals import Signals
 from asynqio.core.cards import ServerCard
-from asynqio.core.message import TaskRef
 
 #: Cancellations remembered for servers that have not read them yet.
 CANCELLATIONS_KEPT = 10_000
@@ -24,7 +24,7 @@ class MemoryStore:
         self.signals = Signals()
         self.queues: dict[str, Queue] = {}
         self.servers: dict[str, tuple[ServerCard, float]] = {}
-        self.cancellations: deque[tuple[int, TaskRef]] = deque(maxlen=CANCELLATIONS_KEPT)
+        self.cancellations: deque[tuple[int, Cancellation]] = deque(maxlen=CANCELLATIONS_KEPT)
         self.tokens = 0
 
     def queue(self, name: str) -> Queue:

@@ -7,8 +7,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Self
 
-from asynqio.brokers.base import Admission, Claimed, Expired, Forwarded, Note, Swept
-from asynqio.brokers.redis import gather, intake, keep, presence, settle, take, times
+from asynqio.brokers.base import Admission, Cancellation, Claimed, Expired, Forwarded, Note, Swept
+from asynqio.brokers.redis import gather, intake, keep, look, presence, settle, take, times
 from asynqio.brokers.redis.damage import Repair
 from asynqio.brokers.redis.engine import Engine
 from asynqio.brokers.redis.inspect import RedisInspection
@@ -121,6 +121,9 @@ class RedisBroker(RedisInspection):
     async def dequeue(self, queues: Sequence[str], limit: int, lease: float, owner: str) -> list[Lease]:
         return await take.dequeue(self._engine, queues, limit, lease, owner)
 
+    async def paused_types(self, queues: Sequence[str]) -> dict[str, dict[str, float]]:
+        return await look.paused_types(self._engine, queues)
+
     async def renew(self, leases: Sequence[Lease], lease: float) -> list[bool]:
         return await keep.renew(self._engine, leases, lease)
 
@@ -162,8 +165,8 @@ class RedisBroker(RedisInspection):
 
     # --- cancellation -----------------------------------------------------------------------------
 
-    async def cancel(self, refs: Sequence[TaskRef]) -> None:
-        await self._listener.cancel(refs)
+    async def cancel(self, refs: Sequence[TaskRef], *, archive: bool = False) -> None:
+        await self._listener.cancel(refs, archive=archive)
 
-    def cancellations(self) -> AsyncIterator[TaskRef]:
+    def cancellations(self) -> AsyncIterator[Cancellation]:
         return self._listener.cancellations()

@@ -52,6 +52,9 @@ class RedisInspection:
     async def pause(self, queue: str, paused: bool) -> bool:
         return await tidy.pause(self._engine, queue, paused)
 
+    async def pause_type(self, queue: str, type: str, paused: bool) -> bool:
+        return await tidy.pause_type(self._engine, queue, type, paused)
+
     async def drop(self, queue: str, *, force: bool = False) -> None:
         await tidy.drop(self._engine, queue, force=force)
 

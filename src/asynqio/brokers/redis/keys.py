@@ -35,6 +35,7 @@ class QueueKeys:
         "moving",
         "name",
         "paused",
+        "paused_types",
         "pending",
         "prefix",
         "processed",
@@ -64,6 +65,8 @@ class QueueKeys:
         self.counts = f"{prefix}asynqio:counts"
         #: Ours: groups that had members once, to find those that Go forgot to list.
         self.known_groups = f"{prefix}asynqio:groups"
+        #: Ours: task types that nobody is to work on, and since when, as a hash.
+        self.paused_types = f"{prefix}asynqio:paused_types"
         #: Ours: tasks on their way to or from another queue, by when they set out.
         self.moving = f"{prefix}asynqio:moving"
 

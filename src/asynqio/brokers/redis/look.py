@@ -88,6 +88,17 @@ async def _stats(engine: Engine, name: str) -> QueueStats:
     )
 
 
+async def paused_types(engine: Engine, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    keys = [queue_keys(name).paused_types for name in names]
+    answers = await together([engine.redis.command(key, "HGETALL", key) for key in keys]) if keys else []
+    found: dict[str, dict[str, float]] = {}
+    for name, answer in zip(names, answers, strict=True):
+        pairs = answer.items() if isinstance(answer, dict) else zip(answer[::2], answer[1::2], strict=True)
+        if types := {shown(type): float(since) for type, since in pairs}:
+            found[name] = dict(sorted(types.items()))
+    return found
+
+
 async def history(engine: Engine, name: str, days: int) -> list[DayStats]:
     queue = await known(engine, name)
     today = int(engine.clock.now() // 86_400)

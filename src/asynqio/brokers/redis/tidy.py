@@ -125,6 +125,14 @@ async def pause(engine: Engine, name: str, paused: bool) -> bool:
     return bool(await engine.redis.command(queue.paused, "SETNX", queue.paused, now))
 
 
+async def pause_type(engine: Engine, name: str, type: str, paused: bool) -> bool:
+    key = queue_keys(name).paused_types
+    if not paused:
+        return bool(await engine.redis.command(key, "HDEL", key, type))
+    await engine.listed([name])
+    return bool(await engine.redis.command(key, "HSETNX", key, type, repr(engine.clock.now())))
+
+
 async def drop(engine: Engine, name: str, *, force: bool) -> None:
     queue = await look.known(engine, name)
     today = int(engine.clock.now() // 86_400)
@@ -144,6 +152,8 @@ async def drop(engine: Engine, name: str, *, force: bool) -> None:
         queue.failed,
         queue.counts,
         queue.known_groups,
+        queue.paused_types,
+        queue.moving,
         *(key for day in days for key in (queue.processed_on(day), queue.failed_on(day))),
     ]
     while True:

@@ -65,6 +65,9 @@ class SqliteInspection:
     async def pause(self, queue: str, paused: bool) -> bool:
         return await self._engine.write(partial(tidy.pause, queue=queue, paused=paused))
 
+    async def pause_type(self, queue: str, type: str, paused: bool) -> bool:
+        return await self._engine.write(partial(tidy.pause_type, queue=queue, type=type, paused=paused))
+
     async def drop(self, queue: str, *, force: bool = False) -> None:
         await self._engine.write(partial(tidy.drop, queue=queue, force=force))
 

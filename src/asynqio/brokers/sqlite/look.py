@@ -61,6 +61,11 @@ def _stats(transaction: Transaction, queue: str) -> QueueStats:
     )
 
 
+def paused_types(transaction: Transaction, queues: Sequence[str]) -> dict[str, dict[str, float]]:
+    found = {queue: dict(transaction.all(SQL.paused_types, queue=queue)) for queue in queues}
+    return {queue: types for queue, types in found.items() if types}
+
+
 def history(transaction: Transaction, queue: str, days: int) -> list[DayStats]:
     existing(transaction, queue)
     today = int(transaction.now // DAY)

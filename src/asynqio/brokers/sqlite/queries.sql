@@ -236,11 +236,11 @@ SELECT card FROM servers ORDER BY key;
 
 -- name: insert_cancel
 -- Somebody wants a task canceled.
-INSERT INTO cancels (seq, queue, id, at) VALUES (:seq, :queue, :id, :at);
+INSERT INTO cancels (seq, queue, id, at, archive) VALUES (:seq, :queue, :id, :at, :archive);
 
 -- name: cancels_since
 -- Cancellations after one that was seen.
-SELECT seq, queue, id FROM cancels WHERE seq > :seq ORDER BY seq;
+SELECT seq, queue, id, archive FROM cancels WHERE seq > :seq ORDER BY seq;
 
 -- name: purge_cancels
 -- Forget cancellations that everybody has had time to read.
@@ -278,6 +278,22 @@ SELECT paused, processed, failed, evicted, quarantined FROM queues WHERE name = 
 -- name: set_paused
 -- Pause or resume; changes nothing when it is so already.
 UPDATE queues SET paused = :paused WHERE name = :queue AND paused <> :paused;
+
+-- name: pause_type
+-- Nobody is to work on tasks of a type; changes nothing when it is so already.
+INSERT INTO paused_types (queue, type, since) VALUES (:queue, :type, :since) ON CONFLICT DO NOTHING;
+
+-- name: resume_type
+-- Tasks of a type are worked on again.
+DELETE FROM paused_types WHERE queue = :queue AND type = :type;
+
+-- name: paused_types
+-- The types that nobody is to work on.
+SELECT type, since FROM paused_types WHERE queue = :queue ORDER BY type;
+
+-- name: drop_types
+-- Remove what is paused of a queue.
+DELETE FROM paused_types WHERE queue = :queue;
 
 -- name: tallies
 -- How many tasks are in which state, and how many groups there are. Leases are few, so they are counted.

@@ -113,6 +113,14 @@ def pause(transaction: Transaction, queue: str, paused: bool) -> bool:
     return bool(transaction.run(SQL.set_paused, queue=queue, paused=paused).rowcount)
 
 
+def pause_type(transaction: Transaction, queue: str, type: str, paused: bool) -> bool:
+    transaction.topics.add(signals.types(queue))
+    if not paused:
+        return bool(transaction.run(SQL.resume_type, queue=queue, type=type).rowcount)
+    transaction.run(SQL.ensure_queue, queue=queue)
+    return bool(transaction.run(SQL.pause_type, queue=queue, type=type, since=transaction.now).rowcount)
+
+
 def drop(transaction: Transaction, queue: str, *, force: bool) -> None:
     existing(transaction, queue)
     counts = dict(transaction.all(SQL.tallies, queue=queue))
@@ -126,6 +134,7 @@ def drop(transaction: Transaction, queue: str, *, force: bool) -> None:
         SQL.drop_locks,
         SQL.drop_days,
         SQL.drop_tallies,
+        SQL.drop_types,
         SQL.drop_queue,
     ):
         transaction.run(statement, queue=queue)
@@ -151,7 +160,9 @@ def servers(transaction: Transaction) -> list[ServerCard]:
     return cards
 
 
-def cancel(transaction: Transaction, refs: Sequence[TaskRef]) -> None:
+def cancel(transaction: Transaction, refs: Sequence[TaskRef], archive: bool) -> None:
     for ref, seq in zip(refs, transaction.numbers(len(refs)), strict=True):
-        transaction.run(SQL.insert_cancel, seq=seq, queue=ref.queue, id=ref.id, at=transaction.now)
+        transaction.run(
+            SQL.insert_cancel, seq=seq, queue=ref.queue, id=ref.id, at=transaction.now, archive=archive
+        )
     transaction.topics.add(("cancel",))
