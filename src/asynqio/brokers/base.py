@@ -25,8 +25,9 @@ Rules every broker keeps; `tests/conformance` is these sentences as tests:
 13. What is worth trying again is `BrokerUnavailable`; no driver's exception gets out.
 14. Stored bytes that cannot be decoded never stop anything: such a task is archived as `CORRUPT_TYPE` and
     counted (quarantine), its neighbours go on.
-15. An archive keeps at most `ARCHIVE_LIMIT` tasks per queue, the youngest, none older than `ARCHIVE_AGE`;
-    what it drops is counted (`QueueStats.evicted_total`).
+15. An archive keeps at most `ARCHIVE_LIMIT` tasks per queue, the youngest, none older than `ARCHIVE_AGE`, unless
+    the URL says otherwise (`archive_limit=`, `archive_age=`: who is given less keeps less, for all); what it
+    drops is counted (`QueueStats.evicted_total`).
 """
 
 from __future__ import annotations
@@ -54,6 +55,24 @@ ARCHIVE_AGE = 90 * 86_400.0
 TRANSFERABLE = frozenset({TaskState.PENDING, TaskState.SCHEDULED, TaskState.RETRY, TaskState.ARCHIVED})
 #: Seconds that daily figures are kept.
 STATS_AGE = 90 * 86_400.0
+
+
+def archive_limit(value: str) -> int:
+    """The option `archive_limit` of a URL. Raises ValueError with what it takes."""
+    if not value.isdecimal() or not int(value):
+        raise ValueError("a whole number of tasks from 1 up")
+    return int(value)
+
+
+def archive_age(value: str) -> float:
+    """The option `archive_age` of a URL. Raises ValueError with what it takes."""
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds < float("inf"):
+        raise ValueError("a number of seconds from 1 up")
+    return seconds
 
 
 class Admission(enum.Enum):

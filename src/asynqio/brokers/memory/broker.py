@@ -5,13 +5,13 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Self
+from typing import Self, Unpack
 
 from asynqio.brokers import signals
 from asynqio.brokers.base import Admission, Cancellation, Claimed, Expired, Forwarded, Note, Swept
 from asynqio.brokers.memory.inspect import MemoryInspection
 from asynqio.brokers.memory.queue import Queue, Record
-from asynqio.brokers.memory.store import MemoryStore, shared_store
+from asynqio.brokers.memory.store import Archive, MemoryStore, shared_store
 from asynqio.brokers.signals import Topic, Watch
 from asynqio.clock import Clock, SystemClock
 from asynqio.core.cards import ServerCard
@@ -38,9 +38,9 @@ class MemoryBroker(MemoryInspection):
         self._store = store or MemoryStore()
 
     @classmethod
-    def named(cls, name: str, *, clock: Clock | None = None) -> Self:
-        """The broker of `memory://name`."""
-        return cls(shared_store(name), clock=clock)
+    def named(cls, name: str, *, clock: Clock | None = None, **archive: Unpack[Archive]) -> Self:
+        """The broker of `memory://name`; of `memory://`, if it is empty."""
+        return cls(shared_store(name, **archive) if name else MemoryStore(**archive), clock=clock)
 
     @property
     def url(self) -> str:

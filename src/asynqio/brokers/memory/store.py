@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import deque
+from typing import TypedDict, Unpack
 
-from asynqio.brokers.base import Cancellation
+from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, Cancellation
 from asynqio.brokers.memory.queue import Queue
 from asynqio.brokers.signals import Signals
 from asynqio.core.cards import ServerCard
@@ -15,11 +16,21 @@ from asynqio.core.cards import ServerCard
 CANCELLATIONS_KEPT = 10_000
 
 
+class Archive(TypedDict, total=False):
+    """How much an archive keeps: tasks per queue, and seconds."""
+
+    archive_limit: int
+    archive_age: float
+
+
 class MemoryStore:
     """Everything that a memory broker holds. `lock` guards all of it: twins live in several threads."""
 
-    def __init__(self, name: str = "") -> None:
+    def __init__(
+        self, name: str = "", *, archive_limit: int = ARCHIVE_LIMIT, archive_age: float = ARCHIVE_AGE
+    ) -> None:
         self.name = name
+        self.archive_limit, self.archive_age = archive_limit, archive_age
         self.lock = threading.Lock()
         self.signals = Signals()
         self.queues: dict[str, Queue] = {}
@@ -31,7 +42,7 @@ class MemoryStore:
         """The queue of this name, made if need be."""
         queue = self.queues.get(name)
         if queue is None:
-            queue = self.queues[name] = Queue(name)
+            queue = self.queues[name] = Queue(name, self.archive_limit, self.archive_age)
         return queue
 
 
@@ -39,10 +50,11 @@ _named: weakref.WeakValueDictionary[str, MemoryStore] = weakref.WeakValueDiction
 _naming = threading.Lock()
 
 
-def shared_store(name: str) -> MemoryStore:
-    """The store of `memory://name`: one per process and name, for as long as somebody uses it."""
+def shared_store(name: str, **archive: Unpack[Archive]) -> MemoryStore:
+    """The store of `memory://name`: one per process and name, for as long as somebody uses it; how much its archive
+    keeps is up to who makes it."""
     with _naming:
         store = _named.get(name)
         if store is None:
-            store = _named[name] = MemoryStore(name)
+            store = _named[name] = MemoryStore(name, **archive)
         return store

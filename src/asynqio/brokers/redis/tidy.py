@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, STATS_AGE, Moved, Where
+from asynqio.brokers.base import STATS_AGE, Moved, Where
 from asynqio.brokers.redis import look
 from asynqio.brokers.redis.codec import decode_task, encode_task
 from asynqio.brokers.redis.damage import shown
@@ -44,7 +44,7 @@ async def _move(engine: Engine, queue: QueueKeys, action: Action, ids: Sequence[
     keys = [queue.pending, queue.archived, queue.groups, queue.batches, *(queue.task(id) for id in ids)]
     target = action.target.value if action.target is not None else ""
     args: list[Word] = [target, queue.prefix, math.floor(now), engine.nanoseconds()]
-    args += (ARCHIVE_LIMIT, math.floor(now - ARCHIVE_AGE), *ids)
+    args += (engine.archive_limit, engine.archive_cutoff(), *ids)
     reply = await engine.run(LUA.move, keys, args)
     assert isinstance(reply, bytes)
     return reply

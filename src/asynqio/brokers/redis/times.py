@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, Expired, Forwarded, Swept
+from asynqio.brokers.base import Expired, Forwarded, Swept
 from asynqio.brokers.redis import damage, transfer
 from asynqio.brokers.redis.damage import GO_GRACE, Repair
 from asynqio.brokers.redis.engine import Engine, Word
@@ -124,7 +124,7 @@ async def sweep(engine: Engine, repair: Repair, queues: Sequence[str], limit: in
         nonlocal deleted
         now = engine.clock.now()
         keys: list[str] = []
-        args: list[Word] = [math.floor(now), 0, ARCHIVE_LIMIT, math.floor(now - ARCHIVE_AGE), TOGETHER]
+        args: list[Word] = [math.floor(now), 0, engine.archive_limit, engine.archive_cutoff(), TOGETHER]
         for queue in some:
             keys += (queue.completed, queue.archived, queue.batches, queue.groups, queue.known_groups)
             args.append(queue.prefix)

@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, Moved
+from asynqio.brokers.base import Moved
 from asynqio.brokers.redis import damage
 from asynqio.brokers.redis.codec import decode_task, encode_task
 from asynqio.brokers.redis.engine import Engine, Word
@@ -144,7 +144,7 @@ async def _there(engine: Engine, route: Route, step: str, said: Mapping[str, byt
     there, now = route.there, engine.clock.now()
     keys = [there.moving, there.archived, there.groups, there.known_groups, *(there.task(id) for id in said)]
     args: list[Word] = [step, there.prefix, repr(now), engine.nanoseconds(), route.home.name]
-    args += (ARCHIVE_LIMIT, math.floor(now - ARCHIVE_AGE))
+    args += (engine.archive_limit, engine.archive_cutoff())
     for id, what in said.items():
         args += (id, what)
     reply = await engine.repeat(LUA.arrive, keys, args)
