@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Self
 
-from asynqio.brokers.base import Moved, Page, Store, Where
+from asynqio.brokers.base import Moved, Page, Progress, Store, Where
 from asynqio.config import store_of
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
 from asynqio.core.lifecycle import Action
@@ -122,9 +122,10 @@ class Inspector:
         """The types that are paused in a queue, and since when."""
         return (await self.broker.paused_types([queue])).get(queue, {})
 
-    async def drop(self, queue: str, *, force: bool = False) -> None:
-        """Remove a queue with everything in it. Raises WrongState."""
-        await self.broker.drop(queue, force=force)
+    async def drop(self, queue: str, *, force: bool = False, progress: Progress | None = None) -> None:
+        """Remove a queue with everything in it. In steps; `progress` is called with the number of tasks that are
+        gone. Raises WrongState."""
+        await self.broker.drop(queue, force=force, progress=progress)
 
     async def _act(self, action: Action, queue: str, id: str) -> None:
         [answer] = await self.broker.move(action, [TaskRef(queue, id)])

@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar, Unpack, overload
 
 from asynqio import client as _client
 from asynqio import inspector as _inspector
-from asynqio.brokers.base import Moved, Store
+from asynqio.brokers.base import Moved, Progress, Store
 from asynqio.config import store_of
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
 from asynqio.core.lifecycle import Action
@@ -189,5 +189,5 @@ class Inspector(_Facade):
     def paused_types(self, queue: str) -> dict[str, float]:
         return self._through.call(self._inspector.paused_types, queue)
 
-    def drop(self, queue: str, *, force: bool = False) -> None:
-        self._through.call(self._inspector.drop, queue, force=force)
+    def drop(self, queue: str, *, force: bool = False, progress: Progress | None = None) -> None:
+        self._through.call(self._inspector.drop, queue, force=force, progress=progress)

@@ -33,8 +33,8 @@ Rules every broker keeps; `tests/conformance` is these sentences as tests:
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol, Self, runtime_checkable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -73,6 +73,10 @@ def archive_age(value: str) -> float:
     if not 1 <= seconds < float("inf"):
         raise ValueError("a number of seconds from 1 up")
     return seconds
+
+
+#: Told how far a long call is: how many of what it is about are done.
+Progress: TypeAlias = Callable[[int], None]
 
 
 class Admission(enum.Enum):
@@ -313,9 +317,12 @@ class Inspection(Protocol):
         was so already. May come before the first task."""
         ...
 
-    async def drop(self, queue: str, *, force: bool = False) -> None:
-        """Remove the queue with everything in it. Raises QueueNotFound, WrongState (active tasks; or any
-        task at all without `force`)."""
+    async def drop(self, queue: str, *, force: bool = False, progress: Progress | None = None) -> None:
+        """Remove the queue with everything in it and of it. Raises QueueNotFound, WrongState (active tasks; or any
+        task at all without `force`).
+
+        It is paused first, and goes in steps, so that nobody else waits long; `progress` is called with the number of
+        tasks that are gone. Who is interrupted leaves a paused queue that has fewer tasks, and calls again."""
         ...
 
     async def servers(self) -> list[ServerCard]: ...

@@ -9,7 +9,7 @@ from itertools import islice
 import msgspec
 
 from asynqio.brokers import signals
-from asynqio.brokers.base import TRANSFERABLE, Moved, Page, Where
+from asynqio.brokers.base import TRANSFERABLE, Moved, Page, Progress, Where
 from asynqio.brokers.memory.queue import Day, Queue, Record
 from asynqio.brokers.memory.store import MemoryStore
 from asynqio.brokers.signals import Topic
@@ -138,7 +138,7 @@ class MemoryInspection:
         self._store.signals.publish([signals.types(queue)])
         return changed
 
-    async def drop(self, queue: str, *, force: bool = False) -> None:
+    async def drop(self, queue: str, *, force: bool = False, progress: Progress | None = None) -> None:
         with self._store.lock:
             state = self._existing(queue)
             if state.active:
@@ -148,6 +148,8 @@ class MemoryInspection:
             if state.records and not force:
                 raise WrongState(f"queue {queue!r} holds {len(state.records)} tasks: drop it with force=True")
             del self._store.queues[queue]
+        if progress is not None:
+            progress(len(state.records))
         self._store.signals.publish_all("ended")
 
     async def servers(self) -> list[ServerCard]:

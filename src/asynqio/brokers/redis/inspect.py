@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from asynqio.brokers.base import Moved, Page, Where
-from asynqio.brokers.redis import look, presence, tidy, transfer
+from asynqio.brokers.base import Moved, Page, Progress, Where
+from asynqio.brokers.redis import drop, look, presence, tidy, transfer
 from asynqio.brokers.redis.engine import Engine
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
 from asynqio.core.lifecycle import Action
@@ -55,8 +55,8 @@ class RedisInspection:
     async def pause_type(self, queue: str, type: str, paused: bool) -> bool:
         return await tidy.pause_type(self._engine, queue, type, paused)
 
-    async def drop(self, queue: str, *, force: bool = False) -> None:
-        await tidy.drop(self._engine, queue, force=force)
+    async def drop(self, queue: str, *, force: bool = False, progress: Progress | None = None) -> None:
+        await drop.drop(self._engine, queue, force=force, progress=progress)
 
     async def servers(self) -> list[ServerCard]:
         return await presence.servers(self._engine)

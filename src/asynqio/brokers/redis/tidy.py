@@ -7,23 +7,21 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from asynqio.brokers.base import STATS_AGE, Moved, Where
+from asynqio.brokers.base import Moved, Where
 from asynqio.brokers.redis import look
 from asynqio.brokers.redis.codec import decode_task, encode_task
 from asynqio.brokers.redis.damage import shown
 from asynqio.brokers.redis.engine import Engine, Word
-from asynqio.brokers.redis.keys import QUEUES, QueueKeys, day_of, queue_keys
+from asynqio.brokers.redis.keys import QueueKeys, queue_keys
 from asynqio.brokers.redis.pieces import TOGETHER, by_queue, chunks, together
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskRef, TaskState
 from asynqio.core.unique import unique_key
-from asynqio.errors import CorruptMessage, QueueNotFound, WrongState
+from asynqio.errors import CorruptMessage
 
 #: How scripts answer for one task.
 _ANSWERS = {ord("1"): Moved.DONE, ord("0"): Moved.NOT_FOUND, ord("2"): Moved.WRONG_STATE}
-#: Tasks removed per call when a queue is dropped.
-REMOVED_TOGETHER = 500
 
 
 async def move(engine: Engine, action: Action, refs: Sequence[TaskRef]) -> list[Moved]:
@@ -131,39 +129,3 @@ async def pause_type(engine: Engine, name: str, type: str, paused: bool) -> bool
         return bool(await engine.redis.command(key, "HDEL", key, type))
     await engine.listed([name])
     return bool(await engine.redis.command(key, "HSETNX", key, type, repr(engine.clock.now())))
-
-
-async def drop(engine: Engine, name: str, *, force: bool) -> None:
-    queue = await look.known(engine, name)
-    today = int(engine.clock.now() // 86_400)
-    days = [day_of(today - back) for back in range(int(STATS_AGE // 86_400) + 1)]
-    keys = [
-        queue.pending,
-        queue.active,
-        queue.lease,
-        queue.scheduled,
-        queue.retry,
-        queue.archived,
-        queue.completed,
-        queue.groups,
-        queue.batches,
-        queue.paused,
-        queue.processed,
-        queue.failed,
-        queue.counts,
-        queue.known_groups,
-        queue.paused_types,
-        queue.moving,
-        *(key for day in days for key in (queue.processed_on(day), queue.failed_on(day))),
-    ]
-    while True:
-        state, count = await engine.run(LUA.drop, keys, [queue.prefix, int(force), REMOVED_TOGETHER])
-        if state == -1:
-            raise WrongState(f"queue {name!r} has {count} active tasks: wait, or cancel them")
-        if state == -2:
-            raise WrongState(f"queue {name!r} holds {count} tasks: drop it with force=True")
-        if state == 1:
-            break
-    engine.unlist(name)
-    if not await engine.redis.command(QUEUES, "SREM", QUEUES, name):
-        raise QueueNotFound(name)

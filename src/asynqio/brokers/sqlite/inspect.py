@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from asynqio.brokers.base import Moved, Page, Where
+from asynqio.brokers.base import Moved, Page, Progress, Where
 from asynqio.brokers.sqlite import look, tidy, transfer
 from asynqio.brokers.sqlite.engine import Engine
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
@@ -68,8 +68,14 @@ class SqliteInspection:
     async def pause_type(self, queue: str, type: str, paused: bool) -> bool:
         return await self._engine.write(partial(tidy.pause_type, queue=queue, type=type, paused=paused))
 
-    async def drop(self, queue: str, *, force: bool = False) -> None:
-        await self._engine.write(partial(tidy.drop, queue=queue, force=force))
+    async def drop(self, queue: str, *, force: bool = False, progress: Progress | None = None) -> None:
+        removed = 0
+        while (
+            some := await self._engine.write(partial(tidy.drop_some, queue=queue, force=force))
+        ) is not None:
+            removed, force = removed + some, True
+            if progress is not None:
+                progress(removed)
 
     async def servers(self) -> list[ServerCard]:
         return await self._engine.write(tidy.servers)

@@ -291,6 +291,10 @@ DELETE FROM paused_types WHERE queue = :queue AND type = :type;
 -- The types that nobody is to work on.
 SELECT type, since FROM paused_types WHERE queue = :queue ORDER BY type;
 
+-- name: drop_grouped
+-- Remove the sizes of a queue's groups.
+DELETE FROM grouped WHERE queue = :queue;
+
 -- name: drop_types
 -- Remove what is paused of a queue.
 DELETE FROM paused_types WHERE queue = :queue;
@@ -362,8 +366,8 @@ UPDATE tasks SET queue = :queue, message = :message, unique_key = :unique_key, a
 WHERE key = :key;
 
 -- name: drop_tasks
--- Remove a queue's tasks.
-DELETE FROM tasks WHERE queue = :queue;
+-- Remove some of a queue's tasks.
+DELETE FROM tasks WHERE key IN (SELECT key FROM tasks WHERE queue = :queue LIMIT :limit);
 
 -- name: drop_batches
 -- Remove a queue's claimed batches.

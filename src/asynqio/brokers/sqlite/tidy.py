@@ -121,24 +121,33 @@ def pause_type(transaction: Transaction, queue: str, type: str, paused: bool) ->
     return bool(transaction.run(SQL.pause_type, queue=queue, type=type, since=transaction.now).rowcount)
 
 
-def drop(transaction: Transaction, queue: str, *, force: bool) -> None:
+#: Tasks removed by one transaction when a queue is dropped, so that nobody else waits long.
+REMOVED_TOGETHER = 1_000
+
+
+def drop_some(transaction: Transaction, queue: str, *, force: bool) -> int | None:
+    """Remove some of a queue, and see to it that nobody works on the rest; how many tasks, None when all is gone."""
     existing(transaction, queue)
     counts = dict(transaction.all(SQL.tallies, queue=queue))
     if active := counts.get(TaskState.ACTIVE):
         raise WrongState(f"queue {queue!r} has {active} active tasks: wait, or cancel them")
     if (tasks := sum(counts.get(state, 0) for state in TaskState)) and not force:
         raise WrongState(f"queue {queue!r} holds {tasks} tasks: drop it with force=True")
+    transaction.topics.add(("ended",))
+    transaction.run(SQL.set_paused, queue=queue, paused=True)
+    if removed := transaction.run(SQL.drop_tasks, queue=queue, limit=REMOVED_TOGETHER).rowcount:
+        return removed
     for statement in (
-        SQL.drop_tasks,
         SQL.drop_batches,
         SQL.drop_locks,
         SQL.drop_days,
         SQL.drop_tallies,
+        SQL.drop_grouped,
         SQL.drop_types,
         SQL.drop_queue,
     ):
         transaction.run(statement, queue=queue)
-    transaction.topics.add(("ended",))
+    return None
 
 
 def beat(transaction: Transaction, card: ServerCard, ttl: float) -> None:
