@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from asynqio.core.cards import QueueStats as QueueStats
     from asynqio.core.cards import ServerCard as ServerCard
     from asynqio.core.cards import WorkerCard as WorkerCard
+    from asynqio.core.findings import Finding as Finding
+    from asynqio.core.findings import Severity as Severity
     from asynqio.core.groups import GroupRule as GroupRule
     from asynqio.core.lifecycle import Action as Action
     from asynqio.core.lifecycle import UnknownTask as UnknownTask
@@ -76,6 +78,7 @@ _HOMES = {
     "client": ["Client"],
     "config": ["Setting", "parse_queues"],
     "core.cards": ["DayStats", "GroupStats", "QueueStats", "ServerCard", "WorkerCard"],
+    "core.findings": ["Finding", "Severity"],
     "core.groups": ["GroupRule"],
     "core.lifecycle": ["Action", "UnknownTask"],
     "core.message": ["TaskInfo", "TaskMessage", "TaskState"],

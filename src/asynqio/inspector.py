@@ -8,6 +8,7 @@ from typing import Self
 from asynqio.brokers.base import Moved, Page, Progress, Store, Where
 from asynqio.config import store_of
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
+from asynqio.core.findings import Finding
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.options import check_name
@@ -126,6 +127,13 @@ class Inspector:
         """Remove a queue with everything in it. In steps; `progress` is called with the number of tasks that are
         gone. Raises WrongState."""
         await self.broker.drop(queue, force=force, progress=progress)
+
+    async def doctor(self, *, fix: bool = False, progress: Progress | None = None) -> list[Finding]:
+        """What is wrong with the store, the queues and the servers, the worst first. `fix`: what can be repaired
+        without deciding anything for you is. Looks at every task, in steps; `progress` is called with how many."""
+        from asynqio.doctor import diagnose
+
+        return await diagnose(self.broker, fix=fix, progress=progress)
 
     async def _act(self, action: Action, queue: str, id: str) -> None:
         [answer] = await self.broker.move(action, [TaskRef(queue, id)])

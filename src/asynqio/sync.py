@@ -19,6 +19,7 @@ from asynqio import inspector as _inspector
 from asynqio.brokers.base import Moved, Progress, Store
 from asynqio.config import store_of
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
+from asynqio.core.findings import Finding
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskState
 from asynqio.core.options import TaskOptions
@@ -191,3 +192,6 @@ class Inspector(_Facade):
 
     def drop(self, queue: str, *, force: bool = False, progress: Progress | None = None) -> None:
         self._through.call(self._inspector.drop, queue, force=force, progress=progress)
+
+    def doctor(self, *, fix: bool = False, progress: Progress | None = None) -> list[Finding]:
+        return self._through.call(self._inspector.doctor, fix=fix, progress=progress)

@@ -41,6 +41,7 @@ import msgspec
 from asynqio.brokers.signals import Topic, Watch
 from asynqio.clock import Clock
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
+from asynqio.core.findings import Finding
 from asynqio.core.groups import GroupBatch, GroupRule
 from asynqio.core.lifecycle import Action, Lease, Settlement
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
@@ -175,6 +176,11 @@ class Broker(Protocol):
     @property
     def private_url(self) -> str:
         """The same with all its secrets, to open it again in another process. Never to be shown."""
+        ...
+
+    @property
+    def archive_limit(self) -> int:
+        """How many archived tasks it keeps per queue."""
         ...
 
     @property
@@ -326,6 +332,13 @@ class Inspection(Protocol):
         ...
 
     async def servers(self) -> list[ServerCard]: ...
+
+    async def examine(self, *, fix: bool = False, progress: Progress | None = None) -> list[Finding]:
+        """What is wrong with the store itself and with what is in it, as far as only this kind of store can have it
+        (settings, disks, ids without tasks). Looks through everything, in steps that block nobody; `progress` is
+        called with the number of tasks and keys that were looked at. `fix`: what is fixable is put right, and is
+        `fixed` then; nothing is deleted that somebody could still want."""
+        ...
 
 
 @runtime_checkable

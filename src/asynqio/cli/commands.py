@@ -120,6 +120,23 @@ def version(json: Json = False) -> None:
     show_version(as_json=json)
 
 
+@commands.command()
+def doctor(
+    broker: Annotated[
+        str | None, Option(metavar="URL", help="Where the tasks are; else what ASYNQIO_BROKER says.")
+    ] = None,
+    fix: Annotated[bool, Option("--fix", help="Repair what can be repaired safely.")] = False,
+    json: Json = False,
+) -> None:
+    """Look for what is wrong with the store, the queues and the servers, and say what to do about it.
+
+    The status is 0 if nothing is wrong that needs you now, 1 if there are errors.
+    """
+    from asynqio.cli.doctor import examine
+
+    raise Exit(examine(broker, fix=fix, as_json=json))
+
+
 @config.command("check")
 def check(file: ConfigFile = None, json: Json = False) -> None:
     """Print every setting of a worker, where it came from, and everything that is wrong."""

@@ -47,6 +47,10 @@ class MemoryBroker(MemoryInspection):
         return f"memory://{self._store.name}"
 
     @property
+    def archive_limit(self) -> int:
+        return self._store.archive_limit
+
+    @property
     def private_url(self) -> str:
         return self.url
 

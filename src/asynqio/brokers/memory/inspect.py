@@ -15,6 +15,7 @@ from asynqio.brokers.memory.store import MemoryStore
 from asynqio.brokers.signals import Topic
 from asynqio.clock import Clock
 from asynqio.core.cards import FRONT, DayStats, GroupStats, QueueStats, ServerCard, longest_waiting
+from asynqio.core.findings import Finding
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.unique import in_queue, unique_key
@@ -151,6 +152,9 @@ class MemoryInspection:
         if progress is not None:
             progress(len(state.records))
         self._store.signals.publish_all("ended")
+
+    async def examine(self, *, fix: bool = False, progress: Progress | None = None) -> list[Finding]:
+        return []  # what is in one process, in one step, cannot be half there
 
     async def servers(self) -> list[ServerCard]:
         now = self.clock.now()

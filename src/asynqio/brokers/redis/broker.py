@@ -64,6 +64,10 @@ class RedisBroker(RedisInspection):
         return self._settings.url
 
     @property
+    def archive_limit(self) -> int:
+        return self._settings.archive_limit
+
+    @property
     def private_url(self) -> str:
         return self._settings.private_url
 

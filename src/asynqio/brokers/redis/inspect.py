@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from asynqio.brokers.base import Moved, Page, Progress, Where
-from asynqio.brokers.redis import drop, look, presence, tidy, transfer
+from asynqio.brokers.redis import checkup, drop, look, presence, tidy, transfer
 from asynqio.brokers.redis.engine import Engine
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
+from asynqio.core.findings import Finding
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef
 
@@ -57,6 +58,9 @@ class RedisInspection:
 
     async def drop(self, queue: str, *, force: bool = False, progress: Progress | None = None) -> None:
         await drop.drop(self._engine, queue, force=force, progress=progress)
+
+    async def examine(self, *, fix: bool = False, progress: Progress | None = None) -> list[Finding]:
+        return await checkup.examine(self._engine, fix=fix, progress=progress)
 
     async def servers(self) -> list[ServerCard]:
         return await presence.servers(self._engine)

@@ -46,6 +46,10 @@ class SqliteBroker(SqliteInspection):
         return self._engine.settings.url
 
     @property
+    def archive_limit(self) -> int:
+        return self._engine.settings.archive_limit
+
+    @property
     def private_url(self) -> str:
         return self.url
 

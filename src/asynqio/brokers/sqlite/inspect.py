@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 from asynqio.brokers.base import Moved, Page, Progress, Where
-from asynqio.brokers.sqlite import look, tidy, transfer
+from asynqio.brokers.sqlite import checkup, look, tidy, transfer
 from asynqio.brokers.sqlite.engine import Engine
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
+from asynqio.core.findings import Finding
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef
 
@@ -76,6 +78,14 @@ class SqliteInspection:
             removed, force = removed + some, True
             if progress is not None:
                 progress(removed)
+
+    async def examine(self, *, fix: bool = False, progress: Progress | None = None) -> list[Finding]:
+        found = await asyncio.to_thread(checkup.place, self._engine.settings)
+        found += await self._engine.read(checkup.examine)
+        wrong = await self._engine.read(checkup.miscounted)
+        if wrong and fix:
+            await self._engine.write(checkup.recount)
+        return found + [checkup.figures(queue, fixed=fix) for queue in wrong]
 
     async def servers(self) -> list[ServerCard]:
         return await self._engine.write(tidy.servers)

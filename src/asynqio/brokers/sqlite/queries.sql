@@ -365,6 +365,47 @@ UPDATE tasks SET queue = :queue, message = :message, unique_key = :unique_key, a
     pending_since = :since
 WHERE key = :key;
 
+-- name: integrity
+-- Whether the file is whole: 'ok', or some of what is wrong.
+PRAGMA quick_check(5);
+
+-- name: journal_mode
+-- How changes are written.
+PRAGMA journal_mode;
+
+-- name: batches_left
+-- Batches that should have been given back a while ago.
+SELECT queue, count(*) FROM batches WHERE expires_at <= :old GROUP BY queue;
+
+-- name: late_servers
+-- Servers that have not shown themselves for a while, and will not be shown any more soon.
+SELECT id FROM servers WHERE until > :now AND until <= :soon ORDER BY key;
+
+-- name: miscounted
+-- Queues whose tallies differ from what is there.
+SELECT DISTINCT queue FROM (
+    SELECT queue, state AS what, count(*) AS count FROM tasks WHERE state <> 'active' GROUP BY queue, state
+    UNION ALL
+    SELECT queue, what, -count FROM tallies WHERE what <> 'groups'
+) GROUP BY queue, what HAVING sum(count) <> 0 ORDER BY queue;
+
+-- name: forget_grouped
+-- Before counting again.
+DELETE FROM grouped;
+
+-- name: forget_tallies
+-- Before counting again.
+DELETE FROM tallies;
+
+-- name: count_tallies
+-- Count the tasks of every state.
+INSERT INTO tallies SELECT queue, state, count(*) FROM tasks WHERE state <> 'active' GROUP BY queue, state;
+
+-- name: count_grouped
+-- Count the members of groups; a trigger counts the groups.
+INSERT INTO grouped SELECT queue, group_key, count(*) FROM tasks WHERE state = 'aggregating' AND batch = ''
+GROUP BY queue, group_key;
+
 -- name: drop_tasks
 -- Remove some of a queue's tasks.
 DELETE FROM tasks WHERE key IN (SELECT key FROM tasks WHERE queue = :queue LIMIT :limit);
