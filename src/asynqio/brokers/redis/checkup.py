@@ -7,19 +7,20 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from asynqio.brokers.base import Progress
-from asynqio.brokers.redis import look, setup
+from asynqio.brokers.redis import inventory, look, setup
 from asynqio.brokers.redis.damage import GO_GRACE, OLDEST, shown
-from asynqio.brokers.redis.drop import keys_of
 from asynqio.brokers.redis.engine import Engine, Word
+from asynqio.brokers.redis.inventory import Keys
 from asynqio.brokers.redis.keys import SERVERS, QueueKeys, queue_keys
+from asynqio.brokers.redis.link import RedisError
 from asynqio.brokers.redis.pieces import chunks
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.brokers.redis.transfer import ABANDONED, resume
 from asynqio.core.findings import Finding, Severity
 
-#: Ids read per call, and odd ones judged per call: each of those may cost a walk through the line of pending tasks.
-READ_TOGETHER, JUDGED_TOGETHER = 1_000, 20
-#: A line of more tasks than this is looked at from both ends only, so many of each: the middle would take minutes.
+#: Ids read per call, and odd ones judged per call; pending tasks passed by per call while they are judged.
+READ_TOGETHER, JUDGED_TOGETHER, STEPS_TOGETHER = 1_000, 100, 200_000
+#: Of a longer line only so many tasks, those that are next, are looked at.
 LONG_LINE = 1_000_000
 #: Seconds before its end at which the card of a server is late: it should have been renewed at least once.
 LATE = 4.0
@@ -60,14 +61,30 @@ async def examine(engine: Engine, *, fix: bool, progress: Progress | None) -> li
     walk = _Walk(engine, fix, progress)
     walk.found += await setup.examine(engine)
     walk.found += await _late(engine)
-    for name in await look.queues(engine):
-        queue = queue_keys(name)
-        await _strays(walk, queue)
-        await _unleased(walk, queue)
-        await _groups(walk, queue)
-        await _locks(walk, queue)
-        await _journeys(walk, queue)
+    names = await look.queues(engine)
+    there = await inventory.take(engine, names, walk.went)
+    for name in names:
+        try:
+            await _queue(walk, queue_keys(name), there.pop(name))
+        except RedisError as error:
+            walk.found.append(
+                Finding(
+                    Severity.ERROR,
+                    "queue-damaged",
+                    f"queue {name!r} cannot be examined: {error}",
+                    "find out who wrote that; then delete the key that is wrong, or drop the queue",
+                    name,
+                )
+            )
     return walk.found
+
+
+async def _queue(walk: _Walk, queue: QueueKeys, keys: Keys) -> None:
+    await _strays(walk, queue, keys)
+    await _unleased(walk, queue)
+    await _groups(walk, queue, keys.groups)
+    await _locks(walk, queue, keys.locks)
+    await _journeys(walk, queue)
 
 
 async def _late(engine: Engine) -> list[Finding]:
@@ -87,29 +104,28 @@ async def _late(engine: Engine) -> list[Finding]:
 # --- tasks and places -----------------------------------------------------------------------------
 
 
-async def _strays(walk: _Walk, queue: QueueKeys) -> None:
+async def _strays(walk: _Walk, queue: QueueKeys, keys: Keys) -> None:
     engine = walk.engine
-    placed: set[bytes] = set()
-    odd: set[bytes] = set()
-    whole = True
-    async for ids, more in _placed(engine, queue):
-        whole &= more
-        placed.update(ids)
+    # The keys were read first: whatever came in since is in a place. What changed its place while these were read may
+    # look odd, so they are read once more for those that do.
+    lost, odd = set(keys.tasks), set[bytes]()
+    async for ids in _placed(engine, queue, keys.groups):
+        lost.difference_update(ids)
         states = await _states(engine, queue, ids)
         odd.update(id for id, state in zip(ids, states, strict=True) if state is None)
         walk.went(len(ids))
-    start = len(queue.task_prefix.encode())
-    async for keys in keys_of(engine, queue, "t:"):
-        # Of a line that was not read to its end nothing can be said.
-        if whole:
-            odd.update(key[start:] for key in keys if key[start:] not in placed)
-        walk.went(len(keys))
-    ghosts, lost = 0, 0
-    for some in chunks(sorted(odd)):
-        for start_at in range(0, len(some), JUDGED_TOGETHER):
-            judged = await _judge(walk, queue, some[start_at : start_at + JUDGED_TOGETHER])
-            ghosts += judged.count(b"0")
-            lost += judged.count(b"2")
+    if lost:
+        async for ids in _placed(engine, queue, keys.groups):
+            lost.difference_update(ids)
+    if await engine.redis.command(queue.pending, "LLEN", queue.pending) > LONG_LINE:
+        lost.clear()  # nothing can be said of a line that was not read to its end
+    ghosts, strays = 0, 0
+    together = await _together(engine, queue)
+    candidates = sorted(odd | lost)
+    for start in range(0, len(candidates), together):
+        judged = await _judge(walk, queue, candidates[start : start + together])
+        ghosts += judged.count(b"0")
+        strays += judged.count(b"2")
     if ghosts:
         walk.report(
             Severity.WARNING,
@@ -118,14 +134,20 @@ async def _strays(walk: _Walk, queue: QueueKeys) -> None:
             f"queue {queue.name!r} lists {ghosts} ids without a task: their data was deleted or evicted",
             "servers drop them when they meet them",
         )
-    if lost:
+    if strays:
         walk.report(
             Severity.ERROR,
             "stray-tasks",
             queue,
-            f"{lost} tasks of queue {queue.name!r} are in no list: nobody will ever run or show them",
+            f"{strays} tasks of queue {queue.name!r} are in no list: nobody will ever run or show them",
             "run or delete them by their ids",
         )
+
+
+async def _together(engine: Engine, queue: QueueKeys) -> int:
+    """How many to judge in one call: each may cost a walk along the line, and no call may hold up the others."""
+    size = int(await engine.redis.command(queue.pending, "LLEN", queue.pending))
+    return max(1, min(JUDGED_TOGETHER, STEPS_TOGETHER // (size + 1)))
 
 
 async def _judge(walk: _Walk, queue: QueueKeys, ids: Sequence[bytes]) -> bytes:
@@ -149,25 +171,28 @@ async def _states(engine: Engine, queue: QueueKeys, ids: Sequence[bytes]) -> lis
     return states
 
 
-async def _placed(engine: Engine, queue: QueueKeys) -> AsyncIterator[tuple[list[bytes], bool]]:
-    """The ids in all places of a queue, some at a time, and whether that is all of a place."""
+async def _placed(engine: Engine, queue: QueueKeys, groups: Sequence[bytes]) -> AsyncIterator[list[bytes]]:
+    """The ids in all places of a queue, some at a time."""
     command = engine.redis.command
     for key in (queue.pending, queue.active):
         size = await command(key, "LLEN", key)
         for first in range(0, min(size, LONG_LINE), READ_TOGETHER):
-            ids = await command(key, "LRANGE", key, -first - READ_TOGETHER, -first - 1)
-            if ids:
-                yield ids, size <= LONG_LINE
-    sets: list[Any] = [queue.scheduled, queue.retry, queue.archived, queue.completed, queue.moving]
-    sets += await command(queue.batches, "ZRANGE", queue.batches, 0, -1)
-    async for groups in keys_of(engine, queue, "g:"):
-        sets += groups
-    for key in sets:
+            if ids := await command(key, "LRANGE", key, -first - READ_TOGETHER, -first - 1):
+                yield ids
+    sets: list[str | bytes] = [
+        queue.scheduled,
+        queue.retry,
+        queue.archived,
+        queue.completed,
+        queue.moving,
+        *groups,
+    ]
+    for one in sets:
         cursor = b"0"
         while True:
-            cursor, flat = await command(queue.pending, "ZSCAN", key, cursor, "COUNT", READ_TOGETHER)
+            cursor, flat = await command(queue.pending, "ZSCAN", one, cursor, "COUNT", READ_TOGETHER)
             if flat:
-                yield flat[::2], True
+                yield flat[::2]
             if cursor == b"0":
                 break
 
@@ -191,14 +216,13 @@ async def _unleased(walk: _Walk, queue: QueueKeys) -> None:
 # --- groups, locks, journeys ----------------------------------------------------------------------
 
 
-async def _groups(walk: _Walk, queue: QueueKeys) -> None:
+async def _groups(walk: _Walk, queue: QueueKeys, keys: Sequence[bytes]) -> None:
     engine, stranded = walk.engine, 0
     now = math.floor(engine.clock.now())
-    async for keys in keys_of(engine, queue, "g:"):
+    for some in chunks(keys):
         args: list[Word] = [queue.prefix, int(walk.fix), now - 1]
-        named: list[Any] = [queue.groups, queue.batches, *keys]
+        named: list[Any] = [queue.groups, queue.batches, *some]
         stranded += (await engine.run(LUA.stranded, named, args)).count(b"0")
-        walk.went(len(keys))
     if stranded:
         walk.report(
             Severity.ERROR,
@@ -218,15 +242,13 @@ async def _groups(walk: _Walk, queue: QueueKeys) -> None:
         )
 
 
-async def _locks(walk: _Walk, queue: QueueKeys) -> None:
+async def _locks(walk: _Walk, queue: QueueKeys, keys: Sequence[bytes]) -> None:
     """Locks whose task is gone. They lapse by themselves, and some are meant to outlive their task: only told."""
     engine, left = walk.engine, 0
-    async for keys in keys_of(engine, queue, "unique:"):
-        holders = await engine.redis.command(queue.pending, "MGET", *keys)
-        ids = [id for id in holders if id is not None]
-        states = await _states(engine, queue, ids)
+    for some in chunks(keys):
+        holders = await engine.redis.command(queue.pending, "MGET", *some)
+        states = await _states(engine, queue, [id for id in holders if id is not None])
         left += sum(state is None for state in states)
-        walk.went(len(keys))
     if left:
         walk.report(
             Severity.INFO,

@@ -15,13 +15,13 @@ from asynqio.brokers.base import Progress
 from asynqio.brokers.redis import look
 from asynqio.brokers.redis.damage import shown
 from asynqio.brokers.redis.engine import Engine, Word
+from asynqio.brokers.redis.inventory import SCANNED_TOGETHER
 from asynqio.brokers.redis.keys import QUEUES, QueueKeys, queue_keys
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.errors import QueueNotFound, WrongState
 
-#: Tasks removed per call, and keys looked at.
-REMOVED_TOGETHER = 500
-SCANNED_TOGETHER = 1_000
+#: Tasks removed per call.
+REMOVED_TOGETHER = 200
 
 
 async def drop(engine: Engine, name: str, *, force: bool, progress: Progress | None) -> None:
@@ -42,7 +42,7 @@ async def drop(engine: Engine, name: str, *, force: bool, progress: Progress | N
             progress(removed)
         if state == 1:
             break
-    async for some in keys_of(engine, queue):
+    async for some in _keys_of(engine, queue):
         tasks = sum(key.startswith(queue.task_prefix.encode()) for key in some)
         await engine.redis.command(queue.pending, "UNLINK", *some)
         removed += tasks
@@ -53,11 +53,11 @@ async def drop(engine: Engine, name: str, *, force: bool, progress: Progress | N
         raise QueueNotFound(name)
 
 
-async def keys_of(engine: Engine, queue: QueueKeys, kind: str = "") -> AsyncIterator[list[bytes]]:
-    """Every key there is of a queue, some at a time; `kind`: of those that go on like this."""
+async def _keys_of(engine: Engine, queue: QueueKeys) -> AsyncIterator[list[bytes]]:
+    """Every key there is of a queue, some at a time."""
     names = map(shown, await engine.redis.command(QUEUES, "SMEMBERS", QUEUES))
     others = _inside(queue, names)
-    pattern = re.sub(r"([*?\[\]\\])", r"\\\1", queue.prefix + kind) + "*"
+    pattern = re.sub(r"([*?\[\]\\])", r"\\\1", queue.prefix) + "*"
     cursor = b"0"
     while True:
         cursor, found = await engine.redis.command(

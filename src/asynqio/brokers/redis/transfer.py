@@ -22,13 +22,14 @@ from asynqio.brokers.redis.codec import decode_task, encode_task
 from asynqio.brokers.redis.engine import Engine, Word
 from asynqio.brokers.redis.keys import QueueKeys, queue_keys
 from asynqio.brokers.redis.pack import pack, unpack
-from asynqio.brokers.redis.pieces import chunks
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.core.message import TaskRef
 from asynqio.core.unique import in_queue
 from asynqio.errors import CorruptMessage
 
 _REFUSED = {ord("0"): Moved.ID_CONFLICT, ord("2"): Moved.DUPLICATE}
+#: Tasks moved per call: each is copied whole.
+TOGETHER = 50
 #: Tasks whose journey began so many seconds ago have nobody who sees to them.
 ABANDONED = 60.0
 
@@ -46,8 +47,8 @@ async def transfer(engine: Engine, refs: Sequence[TaskRef], target: str) -> list
     for name in dict.fromkeys(ref.queue for ref in refs):
         ids = list(dict.fromkeys(ref.id for ref in refs if ref.queue == name))
         route = Route(queue_keys(name), engine.keys(target))
-        for some in chunks(ids):
-            answers = await _transfer(engine, route, some)
+        for start in range(0, len(ids), TOGETHER):
+            answers = await _transfer(engine, route, ids[start : start + TOGETHER])
             found |= {TaskRef(name, id): answer for id, answer in answers.items()}
     return [found[ref] for ref in refs]
 
