@@ -281,7 +281,9 @@ class Inspection(Protocol):
 
     async def queues(self) -> list[str]: ...
     async def stats(self, queues: Sequence[str]) -> list[QueueStats]:
-        """The figures of each queue. Raises QueueNotFound."""
+        """The figures of each queue, at a price that does not grow with the number of tasks or groups (where that
+        takes an estimate, `estimated` says so). `latency` and `oldest_pending_at` are those of the task that waits
+        longest, among the first `FRONT` of the line. Raises QueueNotFound."""
         ...
 
     async def history(self, queue: str, days: int) -> list[DayStats]:
