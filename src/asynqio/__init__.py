@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from asynqio.core.durations import parse_seconds as parse_seconds
     from asynqio.core.explanation import Explanation as Explanation
     from asynqio.core.filters import Filter as Filter
+    from asynqio.core.findings import Finding as Finding
+    from asynqio.core.findings import Severity as Severity
     from asynqio.core.follow import ProgressChange as ProgressChange
     from asynqio.core.follow import StateChange as StateChange
     from asynqio.core.follow import TaskEvent as TaskEvent
@@ -111,6 +113,7 @@ _HOMES = {
     "core.cron": ["parse_schedule"],
     "core.durations": ["parse_seconds"],
     "core.filters": ["Filter"],
+    "core.findings": ["Finding", "Severity"],
     "core.groups": ["GroupRule"],
     "core.lifecycle": ["Action", "UnknownTask"],
     "core.message": ["TaskInfo", "TaskMessage", "TaskState"],

@@ -239,8 +239,11 @@ class TaskTimeout(ExecutionError, TimeoutError):
 
 
 class TaskCanceled(ExecutionError):
-    def __init__(self) -> None:
-        super().__init__("canceled while it was running")
+    """Somebody canceled the running task. `archive`: and wants it archived, not retried."""
+
+    def __init__(self, *, archive: bool = False) -> None:
+        super().__init__("canceled while it was running" + (", to be archived" if archive else ""))
+        self.archive = archive
 
 
 class WorkerDied(ExecutionError):

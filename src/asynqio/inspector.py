@@ -6,15 +6,17 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Self
 
-from asynqio.brokers.base import Moved, Page, Store, Where
+from asynqio.brokers.base import Moved, Page, Progress, Store, Where
 from asynqio.config import store_of
 from asynqio.core.attempts import AttemptRecord
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
 from asynqio.core.explain import explain
 from asynqio.core.explanation import Explanation
 from asynqio.core.filters import Filter
+from asynqio.core.findings import Finding
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
+from asynqio.core.options import check_name
 from asynqio.errors import TaskNotFound, WrongState
 from asynqio.evidence import facts_about, queues_with
 from asynqio.inspector_schedules import ScheduleInspector
@@ -170,9 +172,17 @@ class Inspector(ScheduleInspector):
         [answer] = await self.broker.rewrite({TaskRef(queue, id): payload})
         await self._check(answer, "rewritten", queue, id)
 
-    async def cancel(self, queue: str, ids: Sequence[str]) -> None:
-        """Tell whoever runs these tasks to stop."""
-        await self.broker.cancel([TaskRef(queue, id) for id in ids])
+    async def move_to(self, queue: str, ids: Sequence[str], target: str) -> list[Moved]:
+        """Put tasks that wait (PENDING, SCHEDULED, RETRY, ARCHIVED) into another queue, as they are; one answer per
+        id. DUPLICATE, ID_CONFLICT: the other queue has such a task already. Raises InvalidName."""
+        check_name("queue", target)
+        return await self.broker.transfer([TaskRef(queue, id) for id in ids], target)
+
+    async def cancel(self, queue: str, ids: Sequence[str], *, archive: bool = False) -> None:
+        """Tell whoever runs these tasks to stop. They count as failed and are retried; `archive`: they are archived,
+        unless the handler finishes all the same or raises RevokeTask. What is not running is not touched; a server of
+        Go's only stops."""
+        await self.broker.cancel([TaskRef(queue, id) for id in ids], archive=archive)
 
     async def pause(self, queue: str) -> bool:
         """Hand out no more tasks of this queue. False: it was paused already."""
@@ -182,9 +192,33 @@ class Inspector(ScheduleInspector):
         """False: it was not paused."""
         return await self.broker.pause(queue, False)
 
-    async def drop(self, queue: str, *, force: bool = False) -> None:
-        """Remove a queue with everything in it. Raises WrongState."""
-        await self.broker.drop(queue, force=force)
+    async def pause_type(self, queue: str, type: str) -> bool:
+        """Run no more tasks of this type of this queue: servers put them off, uncounted, until it is resumed, and
+        other types go on. Go's servers know nothing of it. False: it was paused already. Raises InvalidName."""
+        check_name("queue", queue)
+        check_name("type", type)
+        return await self.broker.pause_type(queue, type, True)
+
+    async def resume_type(self, queue: str, type: str) -> bool:
+        """Its tasks run again, those that were put off within a quarter of the time that the pause lasted (from 5
+        seconds to 5 minutes). False: it was not paused."""
+        return await self.broker.pause_type(queue, type, False)
+
+    async def paused_types(self, queue: str) -> dict[str, float]:
+        """The types that are paused in a queue, and since when."""
+        return (await self.broker.paused_types([queue])).get(queue, {})
+
+    async def drop(self, queue: str, *, force: bool = False, progress: Progress | None = None) -> None:
+        """Remove a queue with everything in it. In steps; `progress` is called with the number of tasks that are
+        gone. Raises WrongState."""
+        await self.broker.drop(queue, force=force, progress=progress)
+
+    async def doctor(self, *, fix: bool = False, progress: Progress | None = None) -> list[Finding]:
+        """What is wrong with the store, the queues and the servers, the worst first. `fix`: what can be repaired
+        without deciding anything for you is. Looks at every task, in steps; `progress` is called with how many."""
+        from asynqio.doctor import diagnose
+
+        return await diagnose(self.broker, fix=fix, progress=progress)
 
     async def _act(self, action: Action, queue: str, id: str) -> None:
         [answer] = await self.broker.move(action, [TaskRef(queue, id)])

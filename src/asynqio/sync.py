@@ -16,12 +16,13 @@ from typing import Any, Self, TypeVar, Unpack, overload
 
 from asynqio import client as _client
 from asynqio import inspector as _inspector
-from asynqio.brokers.base import Moved, Store
+from asynqio.brokers.base import Moved, Progress, Store
 from asynqio.config import store_of
 from asynqio.core.attempts import AttemptRecord
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
 from asynqio.core.explanation import Explanation
 from asynqio.core.filters import Filter
+from asynqio.core.findings import Finding
 from asynqio.core.follow import TaskEvent
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskState
@@ -247,8 +248,11 @@ class Inspector(_Facade, ScheduleInspector):
     def rewrite(self, queue: str, id: str, payload: bytes) -> None:
         self._through.call(self._inspector.rewrite, queue, id, payload)
 
-    def cancel(self, queue: str, ids: Sequence[str]) -> None:
-        self._through.call(self._inspector.cancel, queue, ids)
+    def move_to(self, queue: str, ids: Sequence[str], target: str) -> list[Moved]:
+        return self._through.call(self._inspector.move_to, queue, ids, target)
+
+    def cancel(self, queue: str, ids: Sequence[str], *, archive: bool = False) -> None:
+        self._through.call(self._inspector.cancel, queue, ids, archive=archive)
 
     def pause(self, queue: str) -> bool:
         return self._through.call(self._inspector.pause, queue)
@@ -256,5 +260,17 @@ class Inspector(_Facade, ScheduleInspector):
     def resume(self, queue: str) -> bool:
         return self._through.call(self._inspector.resume, queue)
 
-    def drop(self, queue: str, *, force: bool = False) -> None:
-        self._through.call(self._inspector.drop, queue, force=force)
+    def pause_type(self, queue: str, type: str) -> bool:
+        return self._through.call(self._inspector.pause_type, queue, type)
+
+    def resume_type(self, queue: str, type: str) -> bool:
+        return self._through.call(self._inspector.resume_type, queue, type)
+
+    def paused_types(self, queue: str) -> dict[str, float]:
+        return self._through.call(self._inspector.paused_types, queue)
+
+    def drop(self, queue: str, *, force: bool = False, progress: Progress | None = None) -> None:
+        self._through.call(self._inspector.drop, queue, force=force, progress=progress)
+
+    def doctor(self, *, fix: bool = False, progress: Progress | None = None) -> list[Finding]:
+        return self._through.call(self._inspector.doctor, fix=fix, progress=progress)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import signal
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -72,11 +73,15 @@ async def _serving(url: str) -> AsyncIterator[None]:
 def served(url: str) -> Iterator[str]:
     """A store whose schedules somebody serves."""
     loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
     serving = _serving(url)
-    loop.run_until_complete(serving.__aenter__())
+    asyncio.run_coroutine_threadsafe(serving.__aenter__(), loop).result()
     yield url
-    loop.run_until_complete(serving.__aexit__(None, None, None))
-    loop.run_until_complete(loop.shutdown_default_executor())
+    asyncio.run_coroutine_threadsafe(serving.__aexit__(None, None, None), loop).result()
+    asyncio.run_coroutine_threadsafe(loop.shutdown_default_executor(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
     loop.close()
 
 

@@ -86,6 +86,7 @@ class Queue:
     """One queue. PENDING and ACTIVE have an order of their own, the rest is ordered by `at`."""
 
     paused: bool = False
+    paused_types: dict[str, float] = field(default_factory=dict)
     tasks: dict[str, Stored] = field(default_factory=dict)
     pending: list[str] = field(default_factory=list)
     active: list[str] = field(default_factory=list)
@@ -382,6 +383,29 @@ class Model:
             self.leave(queue, task)
             self.join(queue, task, action.target, self.now)
             self.ended(queue, task)
+        return Moved.DONE
+
+    def transfer(self, ref: TaskRef, target: str) -> Moved:
+        task = self.task(ref)
+        if task is None:
+            return Moved.NOT_FOUND
+        if task.state not in REWRITABLE or ref.queue == target:
+            return Moved.WRONG_STATE
+        home, there, old = self.queues[ref.queue], self.queues.get(target, Queue()), task.message
+        key = unique_key(target, old.type, old.payload) if old.unique_key else ""
+        held = home.locks.get(old.unique_key, ("", 0.0))
+        holds = held[0] == old.id and held[1] > self.now
+        if holds and self.locked(there, key):
+            return Moved.DUPLICATE
+        if old.id in there.tasks:
+            return Moved.ID_CONFLICT
+        there = self.queue(target)
+        self.remove(home, task)
+        if holds:
+            there.locks[key] = held
+        task.message = msgspec.structs.replace(old, queue=target, unique_key=key)
+        there.tasks[old.id] = task
+        self.join(there, task, task.state, self.now if task.state is S.PENDING else task.at)
         return Moved.DONE
 
     def rewrite(self, ref: TaskRef, payload: bytes) -> Moved:

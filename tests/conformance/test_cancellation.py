@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 
-from asynqio.brokers.base import Store
+from asynqio.brokers.base import Cancellation, Store
 from asynqio.core.message import TaskRef, TaskState
 from tests.builders import entry
 from tests.conformance.looks import PATIENCE, elsewhere, picture, put, state_of, take
@@ -20,13 +20,15 @@ class Listener:
         self.broker = broker
         self.heard: asyncio.Queue[TaskRef] = asyncio.Queue()
         self.all: list[TaskRef] = []
+        self.calls: list[Cancellation] = []
         self.task = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
         async with aclosing(self.broker.cancellations()) as refs:  # type: ignore[type-var]
-            async for ref in refs:
-                self.all.append(ref)
-                self.heard.put_nowait(ref)
+            async for call in refs:
+                self.calls.append(call)
+                self.all.append(call.ref)
+                self.heard.put_nowait(call.ref)
 
     async def ready(self) -> None:
         """Until it hears: nothing says when the first `anext` is under way, so it is called until it answers."""
@@ -55,6 +57,17 @@ async def test_a_cancellation_is_heard_with_queue_and_id_in_order(broker: Store)
     await broker.cancel(refs[:2])
     await broker.cancel(refs[2:])
     assert [await listener.next() for _ in refs] == refs
+    await listener.stop()
+
+
+async def test_whether_a_task_is_to_be_archived_is_heard_as_well(broker: Store) -> None:
+    listener = Listener(broker)
+    await listener.ready()
+    other = TaskRef("default", "b")
+    await broker.cancel([ONE], archive=True)
+    await broker.cancel([other])
+    assert [await listener.next(), await listener.next()] == [ONE, other]
+    assert listener.calls[-2:] == [Cancellation(ONE, archive=True), Cancellation(other)]
     await listener.stop()
 
 

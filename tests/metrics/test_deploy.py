@@ -67,6 +67,7 @@ def output(tmp_path: Path) -> Iterator[CollectorRegistry]:
 
 #: What a server says only while it runs (test_server.py sees them).
 VITALS = {
+    "asynqio_server_info",
     "asynqio_slots",
     "asynqio_slots_busy",
     "asynqio_handlers_stuck",

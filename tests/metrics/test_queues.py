@@ -14,6 +14,7 @@ from prometheus_client.exposition import generate_latest
 from asynqio import App, BrokerError, Inspector, QueueStats, Task, TaskState, sync
 from asynqio.brokers.base import Store
 from asynqio.brokers.memory import MemoryBroker
+from asynqio.core.cards import FRONT
 from asynqio.metrics import Endpoint, QueueCollector
 from asynqio.testing import FakeClock, Flaky
 from tests.builders import entry
@@ -243,7 +244,7 @@ async def test_a_scrape_costs_the_same_however_many_tasks_there_are(
         return sum(int(figures["calls"]) for name, figures in found.items() if "config" not in name)
 
     async with make_store("redis", redis_server.url, FakeClock()) as store:
-        await put(store, *(entry() for _ in range(100)))
+        await put(store, *(entry() for _ in range(2 * FRONT)))
         few = await cost()
         await put(store, *(entry() for _ in range(10_000)))
         assert await cost() == few

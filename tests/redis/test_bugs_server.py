@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from asynqio import App, SkipRetry, Task, TaskState, current
+from asynqio import App, Inspector, RetryIn, RevokeTask, SkipRetry, Task, TaskState, current
 from asynqio.brokers.redis.codec import encode_task
+from asynqio.brokers.signals import ended
 from asynqio.core.message import TaskRef
 from asynqio.runtime.fetcher import Fetcher
 from tests.builders import message
@@ -131,6 +133,75 @@ async def test_b16_a_canceled_handler_that_says_nothing_is_retried_as_in_go(app:
         await aside("PUBLISH", "asynq:cancel", handle.id)
         info = await state_of(app, handle.info, TaskState.ARCHIVED, TaskState.RETRY)
         assert (info.state, info.retried) == (TaskState.RETRY, 1)
+
+
+@pytest.mark.parametrize(
+    ("raised", "state"),
+    [
+        (None, TaskState.ARCHIVED),
+        (ValueError("while tidying up"), TaskState.ARCHIVED),
+        (RetryIn(5), TaskState.ARCHIVED),
+        (SkipRetry("half done"), TaskState.ARCHIVED),
+        (RevokeTask(), None),
+    ],
+    ids=repr,
+)
+async def test_b16_a_task_canceled_to_be_archived_is_not_retried(
+    app: App, aside: Aside, raised: BaseException | None, state: TaskState | None
+) -> None:
+    # Given a handler that runs
+    started = asyncio.Event()
+
+    @app.task("work", retention=60)
+    async def work() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if raised is not None:
+                raise raised from None
+            raise
+
+    async with app.running(), Inspector(app.broker) as inspector:
+        handle = await work.enqueue()
+        await within(started.wait())
+        # When an operator wants it out of the way
+        with app.broker.watch([ended(handle.info.ref)]) as watch:
+            await inspector.cancel("default", [handle.id], archive=True)
+            while (info := (await app.broker.find([handle.info.ref]))[0]) and info.state is TaskState.ACTIVE:
+                await within(watch.wait())
+        # Then it is archived, whatever the handler raised, unless that was that the task is to be forgotten
+        assert (info and info.state) == state
+        if isinstance(raised, SkipRetry):
+            assert info is not None
+            assert info.last_error == "half done"
+
+
+async def test_b16_a_handler_that_finishes_all_the_same_has_finished(app: App, aside: Aside) -> None:
+    started = asyncio.Event()
+
+    @app.task("work", retention=60)
+    async def work() -> str:
+        started.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return "done"
+
+    async with app.running(), Inspector(app.broker) as inspector:
+        handle = await work.enqueue()
+        await within(started.wait())
+        await inspector.cancel("default", [handle.id], archive=True)
+        assert await handle.result(timeout=10) == "done"
+
+
+async def test_b16_go_hears_of_a_task_to_be_archived_that_it_is_canceled(app: App, aside: Aside) -> None:
+    async with aside.client.pubsub() as channel:
+        await channel.subscribe("asynq:cancel")
+        assert (await channel.get_message(timeout=5) or {})["type"] == "subscribe"
+        await app.broker.cancel([TaskRef("default", "a")], archive=True)
+        said = await channel.get_message(timeout=5)
+        assert said is not None
+        assert said["data"] == b"a"
 
 
 @pytest.mark.parametrize("by_go", [False, True])

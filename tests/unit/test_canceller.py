@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from asynqio import Client, Mux, Server, Task
+from asynqio.brokers.base import Cancellation
 from asynqio.brokers.memory import MemoryBroker
-from asynqio.core.message import TaskRef
 from asynqio.errors import BrokerUnavailable
 
 
@@ -19,7 +19,7 @@ class Deaf(MemoryBroker):
         self.ears = asyncio.Event()
         self.failures = 0
 
-    async def cancellations(self) -> AsyncIterator[TaskRef]:
+    async def cancellations(self) -> AsyncIterator[Cancellation]:
         if self.failures:
             self.failures -= 1
             raise BrokerUnavailable("no ears")

@@ -33,6 +33,7 @@ from asynqio.errors import (
     RetryIn,
     RevokeTask,
     SkipRetry,
+    TaskCanceled,
     TaskTimeout,
     WorkerDied,
 )
@@ -335,3 +336,12 @@ def test_an_error_text_can_always_be_stored(said: str) -> None:
 def test_a_crash_loop_text_is_not_longer_than_any_other() -> None:
     end = fail(lease(crashes=2), WorkerDied("x" * 10_000))
     assert len(end.message.last_error) <= MAX_ERROR_TEXT
+
+
+def test_a_task_canceled_to_be_archived_is_archived_unless_it_is_to_be_forgotten() -> None:
+    for cause, to in ((None, TaskState.ARCHIVED), (RetryIn(5), TaskState.ARCHIVED), (RevokeTask(), None)):
+        error = TaskCanceled(archive=True)
+        error.__cause__ = cause
+        end = decide(lease(max_retry=9), Failed(error), NOW, Policy())
+        assert (end.to, end.processed) == (to, True)
+    assert decide(lease(max_retry=9), Failed(TaskCanceled()), NOW, Policy()).to is TaskState.RETRY

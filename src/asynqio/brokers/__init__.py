@@ -26,9 +26,9 @@ def open_broker(url: str, *, clock: Clock | None = None) -> Store:
 
 def _memory(parts: SplitResult, clock: Clock | None) -> Store:
     from asynqio.brokers.memory import MemoryBroker
+    from asynqio.brokers.memory.settings import read
 
-    name = parts.netloc + parts.path
-    return MemoryBroker.named(name, clock=clock) if name else MemoryBroker(clock=clock)
+    return MemoryBroker.named(parts.netloc + parts.path, clock=clock, **read(parts.query))
 
 
 def _sqlite(parts: SplitResult, clock: Clock | None) -> Store:

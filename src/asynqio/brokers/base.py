@@ -27,8 +27,9 @@ Rules every broker keeps; `tests/conformance` is these sentences as tests:
 13. What is worth trying again is `BrokerUnavailable`; no driver's exception gets out.
 14. Stored bytes that cannot be decoded never stop anything: such a task is archived as `CORRUPT_TYPE` and
     counted (quarantine), its neighbours go on.
-15. An archive keeps at most `ARCHIVE_LIMIT` tasks per queue, the youngest, none older than `ARCHIVE_AGE`;
-    what it drops is counted (`QueueStats.evicted_total`).
+15. An archive keeps at most `ARCHIVE_LIMIT` tasks per queue, the youngest, none older than `ARCHIVE_AGE`, unless
+    the URL says otherwise (`archive_limit=`, `archive_age=`: who is given less keeps less, for all); what it
+    drops is counted (`QueueStats.evicted_total`).
 16. `settle` keeps the record of the attempt (`Settlement.record`) with a task that stays, in the same step, and
     numbers it; the youngest `RUNS_KEPT` remain, whatever operators do with the task, and go when it goes. What a
     running attempt has left of itself (`Note.live`) goes with its lease.
@@ -51,8 +52,8 @@ Rules every broker keeps; `tests/conformance` is these sentences as tests:
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol, Self, TypeVar, runtime_checkable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol, Self, TypeAlias, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -60,6 +61,7 @@ from asynqio.brokers.signals import Topic, Watch
 from asynqio.clock import Clock
 from asynqio.core.attempts import AttemptRecord
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, SchedulerCard, ServerCard
+from asynqio.core.findings import Finding
 from asynqio.core.groups import GroupBatch, GroupPolicy
 from asynqio.core.lifecycle import Action, Lease, Settlement
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
@@ -76,11 +78,35 @@ ARCHIVE_LIMIT = 10_000
 ARCHIVE_AGE = 90 * 86_400.0
 #: Tasks of each state that are measured to guess what a queue takes (as Go does).
 SAMPLE = 20
+#: The states in which a task may be put into another queue: it waits, and belongs to nobody.
+TRANSFERABLE = frozenset({TaskState.PENDING, TaskState.SCHEDULED, TaskState.RETRY, TaskState.ARCHIVED})
 #: Seconds that daily figures are kept.
 STATS_AGE = 90 * 86_400.0
 #: Events kept per schedule (Go: 1,000), and for how many seconds after the last of them.
 FIRES_KEPT = 1_000
 FIRES_AGE = 90 * 86_400.0
+
+
+def archive_limit(value: str) -> int:
+    """The option `archive_limit` of a URL. Raises ValueError with what it takes."""
+    if not value.isdecimal() or not int(value):
+        raise ValueError("a whole number of tasks from 1 up")
+    return int(value)
+
+
+def archive_age(value: str) -> float:
+    """The option `archive_age` of a URL. Raises ValueError with what it takes."""
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds < float("inf"):
+        raise ValueError("a number of seconds from 1 up")
+    return seconds
+
+
+#: Told how far a long call is: how many of what it is about are done.
+Progress: TypeAlias = Callable[[int], None]
 
 
 class Admission(enum.Enum):
@@ -143,11 +169,22 @@ class Note(msgspec.Struct, frozen=True):
 
 
 class Moved(enum.Enum):
-    """What became of one task that an operator acted on."""
+    """What became of one task that an operator acted on. The last two are answers of `transfer` only."""
 
     DONE = enum.auto()
     NOT_FOUND = enum.auto()
     WRONG_STATE = enum.auto()
+    #: Its uniqueness lock is held in the other queue.
+    DUPLICATE = enum.auto()
+    #: The other queue has a task with its id.
+    ID_CONFLICT = enum.auto()
+
+
+class Cancellation(NamedTuple):
+    """Somebody wants this task canceled; `archive`: and archived instead of retried."""
+
+    ref: TaskRef
+    archive: bool = False
 
 
 class Where(msgspec.Struct, frozen=True):
@@ -204,6 +241,11 @@ class Broker(Protocol):
     @property
     def private_url(self) -> str:
         """The same with all its secrets, to open it again in another process. Never to be shown."""
+        ...
+
+    @property
+    def archive_limit(self) -> int:
+        """How many archived tasks it keeps per queue."""
         ...
 
     @property
@@ -273,6 +315,11 @@ class Broker(Protocol):
         goes on comes last (`RUNNING`), with at least its worker; for that of a server of Go's there is none."""
         ...
 
+    async def paused_types(self, queues: Sequence[str]) -> dict[str, dict[str, float]]:
+        """The task types that are paused and since when, by queue; only those queues that have some. It is up to
+        servers not to run their tasks: `dequeue` hands them out."""
+        ...
+
     # what time does to tasks
 
     async def forward(self, queues: Sequence[str], limit: int) -> Forwarded: ...
@@ -312,8 +359,12 @@ class Broker(Protocol):
 
     # cancellation of running tasks
 
-    async def cancel(self, refs: Sequence[TaskRef]) -> None: ...
-    def cancellations(self) -> AsyncIterator[TaskRef]:
+    async def cancel(self, refs: Sequence[TaskRef], *, archive: bool = False) -> None:
+        """Tell whoever runs these tasks; `archive`: they shall be archived and not retried (Go's servers hear only
+        that they are canceled)."""
+        ...
+
+    def cancellations(self) -> AsyncIterator[Cancellation]:
         """The tasks that somebody wants canceled, from the first `anext` on, until closed. An empty queue means
         whatever task has the id: Go asynq says no more."""
         ...
@@ -324,7 +375,9 @@ class Inspection(Protocol):
 
     async def queues(self) -> list[str]: ...
     async def stats(self, queues: Sequence[str]) -> list[QueueStats]:
-        """The figures of each queue. Raises QueueNotFound."""
+        """The figures of each queue, at a price that does not grow with the number of tasks or groups (where that
+        takes an estimate, `estimated` says so). `latency` and `oldest_pending_at` are those of the task that waits
+        longest, among the first `FRONT` of the line. Raises QueueNotFound."""
         ...
 
     async def footprint(self, queues: Sequence[str]) -> list[int]:
@@ -344,7 +397,7 @@ class Inspection(Protocol):
 
     async def scan(self, where: Where, after: str, size: int) -> Scan:
         """At most `size` tasks behind the place `after` ("": from the beginning), in the order of `tasks`; there
-        may be fewer, even none, before the end (16). Of AGGREGATING tasks one group is walked through: name it.
+        may be fewer, even none, before the end (19). Of AGGREGATING tasks one group is walked through: name it.
         Raises QueueNotFound, ValueError (no group, or a place that is none)."""
         ...
 
@@ -361,6 +414,18 @@ class Inspection(Protocol):
         ...
 
     async def move_all(self, action: Action, where: Where) -> int: ...
+    async def transfer(self, refs: Sequence[TaskRef], target: str) -> list[Moved]:
+        """Put tasks that wait (TRANSFERABLE) into the queue `target`, as they are: state, time, payload, retries,
+        headers, group, result. PENDING ones join the end of the line there, those of one queue in the order
+        given. Who holds its uniqueness lock holds it there from then on.
+
+        WRONG_STATE also if it is in `target` already, DUPLICATE before ID_CONFLICT; a refused task stays as it
+        is. Where two queues have no step in common (Redis), a task that is under way is nobody's for a moment:
+        no server takes it. Should the caller die then, the same call made again, or a sweep of either queue a minute
+        later, ends what was begun: at no moment can it be lost, and in no case is it taken from both queues.
+        """
+        ...
+
     async def rewrite(self, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
         """New payloads for tasks that wait (SCHEDULED, RETRY, PENDING, ARCHIVED); a uniqueness lock moves
         along."""
@@ -374,9 +439,17 @@ class Inspection(Protocol):
         """False: it was so already. A queue may be paused before its first task."""
         ...
 
-    async def drop(self, queue: str, *, force: bool = False) -> None:
-        """Remove the queue with everything in it. Raises QueueNotFound, WrongState (active tasks; or any
-        task at all without `force`)."""
+    async def pause_type(self, queue: str, type: str, paused: bool) -> bool:
+        """Tasks of this type are not to be run by servers of ours, or are again; Go's know nothing of it. False: it
+        was so already. May come before the first task."""
+        ...
+
+    async def drop(self, queue: str, *, force: bool = False, progress: Progress | None = None) -> None:
+        """Remove the queue with everything in it and of it. Raises QueueNotFound, WrongState (active tasks; or any
+        task at all without `force`).
+
+        It is paused first, and goes in steps, so that nobody else waits long; `progress` is called with the number of
+        tasks that are gone. Who is interrupted leaves a paused queue that has fewer tasks, and calls again."""
         ...
 
     async def lock_holder(self, queue: str, key: str) -> LockHolder | None:
@@ -395,6 +468,13 @@ class Inspection(Protocol):
 
     async def fires(self, schedule_id: str, page: Page) -> list[FireEvent]:
         """What a schedule has put in, newest first."""
+        ...
+
+    async def examine(self, *, fix: bool = False, progress: Progress | None = None) -> list[Finding]:
+        """What is wrong with the store itself and with what is in it, as far as only this kind of store can have it
+        (settings, disks, ids without tasks). Looks through everything, in steps that block nobody; `progress` is
+        called with the number of tasks and keys that were looked at. `fix`: what is fixable is put right, and is
+        `fixed` then; nothing is deleted that somebody could still want."""
         ...
 
 

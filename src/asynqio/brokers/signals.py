@@ -16,8 +16,8 @@ from typing import Self, TypeAlias
 
 from asynqio.core.message import TaskRef
 
-#: What can be waited for: ("pending", queue), ("due", queue), ("grouped", queue), ("ended", queue, id),
-#: ("changed", queue, id).
+#: What can be waited for: ("pending", queue), ("due", queue), ("grouped", queue), ("types", queue),
+#: ("ended", queue, id), ("changed", queue, id).
 Topic: TypeAlias = tuple[str, ...]
 
 
@@ -34,6 +34,11 @@ def due(queue: str) -> Topic:
 def grouped(queue: str) -> Topic:
     """A task became AGGREGATING in the queue."""
     return ("grouped", queue)
+
+
+def types(queue: str) -> Topic:
+    """A task type of the queue was paused or resumed."""
+    return ("types", queue)
 
 
 def ended(ref: TaskRef) -> Topic:

@@ -171,15 +171,28 @@ def explain(
     queue: Annotated[
         str | None, Option("--queue", "-q", metavar="NAME", help="Its queue; else it is looked for in all.")
     ] = None,
-    broker: Annotated[
-        str | None, Option(metavar="URL", help="Where it is; else ASYNQIO_BROKER says so.")
-    ] = None,
+    broker: BrokerUrl = None,
     json: Json = False,
 ) -> None:
     """Say what happened to a task, why it is where it is, and what happens next."""
     from asynqio.cli.explain import explain
 
     raise Exit(explain(broker, task, queue, as_json=json))
+
+
+@commands.command()
+def doctor(
+    broker: BrokerUrl = None,
+    fix: Annotated[bool, Option("--fix", help="Repair what can be repaired safely.")] = False,
+    json: Json = False,
+) -> None:
+    """Look for what is wrong with the store, the queues and the servers, and say what to do about it.
+
+    The status is 0 if nothing is wrong that needs you now, 1 if there are errors.
+    """
+    from asynqio.cli.doctor import examine
+
+    raise Exit(examine(broker, fix=fix, as_json=json))
 
 
 @config.command("check")

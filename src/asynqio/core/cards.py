@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from asynqio.core.groups import GroupRule
 from asynqio.core.message import TaskState
+
+#: Stores that have to add up the members of groups do so up to so many groups, and estimate beyond that: figures
+#: cost the same however many groups there are.
+GROUPS_ADDED = 100
+#: So many tasks, from the front of the line on, are looked at for the one that waits longest. Who was handed back
+#: stands at the front and waits anew, so the first is not always the oldest.
+FRONT = 1_000
 
 #: Payloads up to so many bytes are part of a worker's card.
 SHOWN_PAYLOAD = 1_024
@@ -102,8 +111,15 @@ class QueueStats(msgspec.Struct, frozen=True):
     aggregating: int = 0
     #: Number of groups that hold tasks.
     groups: int = 0
-    #: Seconds that the oldest pending task has been waiting.
+    #: Whether `aggregating` is an estimate: a store that would have to add up more groups than `GROUPS_ADDED`
+    #: gives what a hundred of them, picked by chance, say of all. Everything else is exact.
+    estimated: bool = False
+    #: Seconds that the pending task which waits longest has been waiting, and since when; 0: none waits.
     latency: float = 0.0
+    oldest_pending_at: float = 0.0
+    #: When the SCHEDULED or RETRY task that is overdue for longest was due; 0: none is overdue. More than a few
+    #: seconds ago means that no server forwards the tasks of this queue.
+    overdue_since: float = 0.0
     #: Attempts that ended, and failed, today (UTC) and since the queue exists.
     processed: int = 0
     failed: int = 0
@@ -118,6 +134,23 @@ class QueueStats(msgspec.Struct, frozen=True):
     def size(self) -> int:
         """Tasks in the queue, in whatever state."""
         return sum(int(getattr(self, state.value)) for state in TaskState)
+
+
+def longest_waiting(front: Iterable[float]) -> float:
+    """Since when the pending task that waits longest has been waiting; 0: none, or it is not known.
+
+    `front` are the moments at which the tasks joined the line, from its front on; 0 where it was not noted. Who was
+    handed back stands at the front, the latest first; behind them the line was joined in order. So the times first
+    fall and then rise, and where they begin to rise nobody further back can have waited for longer.
+    """
+    oldest = before = 0.0
+    for since in front:
+        if not since:
+            continue
+        if before and since > before:
+            break
+        oldest = before = since
+    return oldest
 
 
 class DayStats(msgspec.Struct, frozen=True):

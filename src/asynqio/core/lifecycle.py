@@ -23,6 +23,7 @@ from asynqio.errors import (
     RetryIn,
     RevokeTask,
     SkipRetry,
+    TaskCanceled,
     WorkerDied,
 )
 
@@ -241,6 +242,8 @@ def _decide_failure(
     directive = _directive(error)
     if isinstance(directive, RevokeTask):
         return Settlement(lease, None, message, processed=True)
+    if isinstance(error, TaskCanceled) and error.archive:
+        return settle(_S.ARCHIVED, now, counted=True)
     if isinstance(directive, RetryIn):
         return defer(directive.seconds)
     if isinstance(error, HandlerNotFound):

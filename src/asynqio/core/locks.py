@@ -77,3 +77,11 @@ def moved_key(message: TaskMessage, payload: bytes) -> str:
     if old and old == unique_key(message.queue, message.type, message.payload):
         return unique_key(message.queue, message.type, payload)
     return old
+
+
+def in_queue(message: TaskMessage, queue: str) -> TaskMessage:
+    """The same task as it is stored in another queue: the keys of locks begin with the name of the queue."""
+    key, start = message.unique_key, f"asynq:{{{message.queue}}}:"
+    if key.startswith(start):
+        key = f"asynq:{{{queue}}}:{key.removeprefix(start)}"
+    return msgspec.structs.replace(message, queue=queue, unique_key=key)

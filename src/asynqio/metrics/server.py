@@ -13,7 +13,7 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from asynqio.core.ending import Ending
@@ -170,6 +170,11 @@ class _VitalsCollector(Collector):
         vitals = self._server.vitals()
         if vitals is None:
             return
+        yield InfoMetricFamily(
+            "asynqio_server",
+            "Which worker server this is, for who looks at it elsewhere",
+            {"id": vitals.server},
+        )
         for name, help, value in (
             ("asynqio_slots", "Attempts that may run at the same time", vitals.slots),
             ("asynqio_slots_busy", "Attempts that run now", vitals.busy),

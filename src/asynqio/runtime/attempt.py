@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from asynqio.core.attempts import AttemptRecord
 from asynqio.core.cards import SHOWN_PAYLOAD, WorkerCard
 from asynqio.core.lifecycle import Aborted, Failed, Lease, Outcome
+from asynqio.errors import TaskCanceled
 from asynqio.runtime.diary import Diary
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Attempt:
         is killed. What the handler makes of it decides; `reason` holds when it just ends. Event loop only."""
         if self.outcome is not None or self.finished:
             return
-        if self._stopped_by is None or isinstance(reason, Aborted):
+        if self._stopped_by is None or isinstance(reason, Aborted) or _archives(reason):
             self._stopped_by = reason
         if self.stopped_at == math.inf:
             self.stopped_at = self.runner.clock.monotonic()
@@ -119,3 +120,8 @@ class Attempt:
             self.stuck_reports > 0,
             payload if payload is not None and len(payload) <= SHOWN_PAYLOAD else None,
         )
+
+
+def _archives(reason: Failed) -> bool:
+    """Whether somebody wants the task archived: who canceled it before may think better of it."""
+    return isinstance(reason.error, TaskCanceled) and reason.error.archive

@@ -77,14 +77,14 @@ class Canceller(Service):
             self._listening = None
 
     async def _listen(self) -> None:
-        async for ref in self._broker.cancellations():
-            if ref == self._probe:
+        async for call in self._broker.cancellations():
+            if call.ref == self._probe:
                 self._heard.set()
-            meant = self._meant(ref)
+            meant = self._meant(call.ref)
             for attempt in meant:
-                attempt.stop(Failed(TaskCanceled()))
+                attempt.stop(Failed(TaskCanceled(archive=call.archive)))
             if not meant:
-                self._fetcher.cancel(ref)
+                self._fetcher.cancel(call)
 
     def _meant(self, ref: TaskRef) -> list[Attempt]:
         """The attempts that a call is about: Go's do not say the queue, and mean whatever has the id."""

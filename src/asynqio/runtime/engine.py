@@ -26,6 +26,7 @@ from asynqio.runtime.forwarder import Forwarder
 from asynqio.runtime.health import Health
 from asynqio.runtime.heartbeat import Heartbeat, host_name
 from asynqio.runtime.notes import Notes
+from asynqio.runtime.pauses import Pauses
 from asynqio.runtime.processes import ProcessPool
 from asynqio.runtime.recoverer import Recoverer
 from asynqio.runtime.runner import OnError, Router, Runner
@@ -124,6 +125,7 @@ class Engine:
         queues = tuple(settings.queues)
         services: list[Service] = [
             Canceller(broker, self.runner, fetcher),
+            Pauses(broker, queues, self.runner),
             Recoverer(broker, queues, self.runner, lease=settings.lease, random=self._random),
             Forwarder(broker, queues),
             Sweeper(broker, queues),
@@ -174,6 +176,7 @@ class Engine:
         """How it is now. From any thread."""
         running = list(self.runner.running.values())
         return Vitals(
+            server=self.id,
             slots=self._slots.total,
             busy=len(running),
             stuck=sum(attempt.stuck_reports > 0 for attempt in running),

@@ -80,6 +80,8 @@ Listener: TypeAlias = Callable[[Event], None]
 class Vitals(msgspec.Struct, frozen=True):
     """How a server is now, as it says itself."""
 
+    #: Its id, as on its card.
+    server: str
     #: Attempts that may run at the same time, and that do.
     slots: int
     busy: int

@@ -13,11 +13,10 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Set
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
-from asynqio.brokers.base import Broker
+from asynqio.brokers.base import Broker, Cancellation
 from asynqio.brokers.signals import pending
 from asynqio.core.lifecycle import Lease
 from asynqio.core.message import TaskRef
@@ -43,8 +42,8 @@ class Call(NamedTuple):
 
     answer: asyncio.Task[list[Lease]]
     slots: int
-    #: What was canceled meanwhile. It may be among what comes.
-    canceled: set[TaskRef]
+    #: What was canceled meanwhile, and whether to be archived. It may be among what comes.
+    canceled: dict[TaskRef, bool]
 
 
 class Fetcher(WatchingService):
@@ -130,12 +129,11 @@ class Fetcher(WatchingService):
                 self._start(leases)
         await super().close()
 
-    def cancel(self, ref: TaskRef) -> None:
+    def cancel(self, said: Cancellation) -> None:
         """A task was canceled that does not run here: unless it is under way to us, that means somebody else."""
-        for call in self._calls:
-            call.canceled.add(ref)
-        if self._arrived is not None:
-            self._arrived.canceled.add(ref)
+        coming = [*self._calls, self._arrived] if self._arrived is not None else self._calls
+        for call in coming:
+            call.canceled[said.ref] = said.archive or call.canceled.get(said.ref, False)
 
     @property
     def _held_up(self) -> bool:
@@ -159,7 +157,7 @@ class Fetcher(WatchingService):
             queues = self._order.next(self._random)
             timed = bool(self._runner.events.listeners)
             call = self._broker.dequeue(queues, slots, self._lease, self._owner, timed=timed)
-            self._calls.append(Call(asyncio.create_task(call, name="asynqio dequeue"), slots, set()))
+            self._calls.append(Call(asyncio.create_task(call, name="asynqio dequeue"), slots, {}))
             asked = True
         return asked
 
@@ -176,6 +174,6 @@ class Fetcher(WatchingService):
         return leases
 
     def _start(self, leases: list[Lease]) -> None:
-        canceled: Set[TaskRef] = self._arrived.canceled if self._arrived is not None else frozenset()
+        canceled = self._arrived.canceled if self._arrived is not None else {}
         self._arrived = None
         self._runner.start(leases, canceled)

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
-from typing import Any, Protocol, TypeAlias
+from types import MappingProxyType
+from typing import Any, Protocol, TypeAlias, TypeGuard
 
 import msgspec
 
@@ -34,10 +35,19 @@ from asynqio.core.lifecycle import (
     every_error,
 )
 from asynqio.core.message import TaskMessage, TaskRef, TaskState
+from asynqio.core.pausing import held_for
 from asynqio.core.recording import recorded
 from asynqio.core.retry import RETRY_HEADER, GoRetry, RetryPolicy, from_header
 from asynqio.core.task import Task
-from asynqio.errors import Directive, HandlerNotFound, NotSerializable, SkipRetry, TaskCanceled, TaskTimeout
+from asynqio.errors import (
+    Directive,
+    HandlerNotFound,
+    NotSerializable,
+    RevokeTask,
+    SkipRetry,
+    TaskCanceled,
+    TaskTimeout,
+)
 from asynqio.runtime.attempt import Attempt, active_attempt
 from asynqio.runtime.child import Target
 from asynqio.runtime.deadlines import Deadlines
@@ -54,6 +64,10 @@ log = logging.getLogger("asynqio.server")
 SUSPECT_DELAY = 1.0
 #: Seconds that a suspect has the server for itself: nothing new is fetched that would die with it.
 SUSPECT_ALONE = 10.0
+
+
+#: Nothing was canceled on its way.
+NOTHING: Mapping[TaskRef, bool] = MappingProxyType({})
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -119,6 +133,8 @@ class Runner:
         self.running: dict[tuple[str, str], Attempt] = {}
         #: The attempt started last at a task that may be poison.
         self._suspect: Attempt | None = None
+        #: Queue and type of tasks that are not to be run, and since when.
+        self.paused: Mapping[tuple[str, str], float] = {}
         self.processed = 0
         self.failed = 0
         self._router = router
@@ -129,16 +145,21 @@ class Runner:
         self._on_error = on_error
         self._deadlines = Deadlines(self.running)
 
-    def start(self, leases: Sequence[Lease], canceled: Set[TaskRef] = frozenset()) -> None:
-        """Start an attempt for each lease. The slots were taken before; `canceled` were canceled on their way."""
+    def start(self, leases: Sequence[Lease], canceled: Mapping[TaskRef, bool] = NOTHING) -> None:
+        """Start an attempt for each lease. The slots were taken before; `canceled` were canceled on their way, those
+        that are True to be archived."""
         now = self.clock.now()
         if self.isolating:
             self._hand_back(leases, now)
             return
         loop = asyncio.get_running_loop()
         loop_now, create_task, arm = loop.time(), loop.create_task, self._deadlines.arm
+        paused = self.paused
         for lease in leases:
             message = lease.message
+            if paused and (since := paused.get((message.queue, message.type))) is not None:
+                self._put_off(lease, held_for(since, now), now)
+                continue
             suspect = message.crashes and message.crashes >= self._policy.max_crashes - 1
             if suspect and self._suspect is not None and not self._suspect.finished:
                 self._postpone(lease, now)
@@ -148,9 +169,11 @@ class Runner:
                 self._suspect = attempt
             self.running[message.queue, message.id] = attempt
             arm(attempt, now, loop_now)
-            # Go's calls do not say the queue.
-            if canceled and (message.ref in canceled or TaskRef("", message.id) in canceled):
-                attempt.stop(Failed(TaskCanceled()))
+            if canceled:
+                # Go's calls do not say the queue.
+                archive = canceled.get(message.ref, canceled.get(TaskRef("", message.id)))
+                if archive is not None:
+                    attempt.stop(Failed(TaskCanceled(archive=archive)))
             attempt.asyncio_task = create_task(self._run(attempt))
 
     @property
@@ -180,7 +203,10 @@ class Runner:
         When a task kills its server, its neighbours are in flight too and look as guilty. So of those whose
         next crash would archive them only one runs at a time: the poison dies alone, the others get through.
         """
-        seconds = SUSPECT_DELAY * (0.5 + self._random.random())
+        self._put_off(lease, SUSPECT_DELAY * (0.5 + self._random.random()), now)
+
+    def _put_off(self, lease: Lease, seconds: float, now: float) -> None:
+        """Not now, and as if it had never been here."""
         self._return(lease, Postponed(seconds), now)
         self._slots.release()
 
@@ -257,6 +283,9 @@ class Runner:
             return reason or Failed(TaskCanceled())
         if isinstance(reason, Aborted) and not isinstance(error, Directive):
             return reason  # a consequence of our own cancellation
+        if _to_be_archived(reason) and not isinstance(error, SkipRetry | RevokeTask):
+            reason.error.__cause__ = error  # `decide` knows which of the two counts
+            return reason
         return Failed(error)
 
     async def _tell(self, attempt: Attempt, error: BaseException) -> None:
@@ -310,6 +339,11 @@ class Runner:
             log.exception("the retry policy failed on task %r; the default one is used", lease.message.id)
             safe = msgspec.structs.replace(policy, retry=GoRetry(), is_failure=every_error)
             return decide(lease, outcome, now, safe, chance)
+
+
+def _to_be_archived(reason: Failed | Aborted | None) -> TypeGuard[Failed]:
+    """Whether it was canceled by somebody who wants it archived."""
+    return isinstance(reason, Failed) and isinstance(reason.error, TaskCanceled) and reason.error.archive
 
 
 def _encode(attempt: Attempt, value: Any) -> bytes | None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Self
+from typing import Self, Unpack
 
 from asynqio.brokers import signals
-from asynqio.brokers.base import Admission, Claimed, Expired, Forwarded, Note, Replaced, Swept
+from asynqio.brokers.base import Admission, Cancellation, Claimed, Expired, Forwarded, Note, Replaced, Swept
 from asynqio.brokers.memory.inspect import MemoryInspection
 from asynqio.brokers.memory.queue import Queue, Record
 from asynqio.brokers.memory.schedules import MemorySchedules
-from asynqio.brokers.memory.store import MemoryStore, shared_store
+from asynqio.brokers.memory.store import Archive, MemoryStore, shared_store
 from asynqio.brokers.signals import Topic, Watch
 from asynqio.clock import Clock, SystemClock
 from asynqio.core import locks
@@ -42,13 +42,17 @@ class MemoryBroker(MemorySchedules, MemoryInspection):
         self._store = store or MemoryStore()
 
     @classmethod
-    def named(cls, name: str, *, clock: Clock | None = None) -> Self:
-        """The broker of `memory://name`."""
-        return cls(shared_store(name), clock=clock)
+    def named(cls, name: str, *, clock: Clock | None = None, **archive: Unpack[Archive]) -> Self:
+        """The broker of `memory://name`; of `memory://`, if it is empty."""
+        return cls(shared_store(name, **archive) if name else MemoryStore(**archive), clock=clock)
 
     @property
     def url(self) -> str:
         return f"memory://{self._store.name}"
+
+    @property
+    def archive_limit(self) -> int:
+        return self._store.archive_limit
 
     @property
     def private_url(self) -> str:
@@ -126,6 +130,11 @@ class MemoryBroker(MemorySchedules, MemoryInspection):
                     break
         self._store.signals.publish(self._store.changed(lease.message.ref for lease in leases))
         return leases
+
+    async def paused_types(self, queues: Sequence[str]) -> dict[str, dict[str, float]]:
+        with self._store.lock:
+            known = (self._store.queues[name] for name in queues if name in self._store.queues)
+            return {queue.name: dict(queue.paused_types) for queue in known if queue.paused_types}
 
     async def renew(self, leases: Sequence[Lease], lease: float) -> list[bool]:
         expires_at = self.clock.now() + lease
@@ -362,21 +371,21 @@ class MemoryBroker(MemorySchedules, MemoryInspection):
 
     # --- cancellation -----------------------------------------------------------------------------
 
-    async def cancel(self, refs: Sequence[TaskRef]) -> None:
+    async def cancel(self, refs: Sequence[TaskRef], *, archive: bool = False) -> None:
         with self._store.lock:
             for ref in refs:
                 self._store.tokens += 1
-                self._store.cancellations.append((self._store.tokens, ref))
+                self._store.cancellations.append((self._store.tokens, Cancellation(ref, archive)))
         self._store.signals.publish([("cancel",)])
 
-    async def cancellations(self) -> AsyncIterator[TaskRef]:
+    async def cancellations(self) -> AsyncIterator[Cancellation]:
         with self.watch([("cancel",)]) as watch:
             last = self._store.tokens
             while True:
                 with self._store.lock:
-                    news = [(number, ref) for number, ref in self._store.cancellations if number > last]
-                for last, ref in news:  # noqa: B007
-                    yield ref
+                    news = [(number, call) for number, call in self._store.cancellations if number > last]
+                for last, call in news:  # noqa: B007
+                    yield call
                 await watch.wait()
 
 

@@ -9,14 +9,16 @@ from itertools import islice
 import msgspec
 
 from asynqio.brokers import signals
-from asynqio.brokers.base import SAMPLE, Moved, Page, Scan, Where
+from asynqio.brokers.base import SAMPLE, TRANSFERABLE, Moved, Page, Progress, Scan, Where
 from asynqio.brokers.memory.queue import Day, Queue, Record
 from asynqio.brokers.memory.scan import scan
 from asynqio.brokers.memory.store import MemoryStore
+from asynqio.brokers.signals import Topic
 from asynqio.clock import Clock
-from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
+from asynqio.core.cards import FRONT, DayStats, GroupStats, QueueStats, ServerCard, longest_waiting
+from asynqio.core.findings import Finding
 from asynqio.core.lifecycle import Action
-from asynqio.core.locks import freed_by, moved_key
+from asynqio.core.locks import freed_by, in_queue, moved_key
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.unique import LockHolder
 from asynqio.errors import QueueNotFound, WrongState
@@ -122,6 +124,13 @@ class MemoryInspection:
         self._announce(action, [record.message.ref for record in moved])
         return len(moved)
 
+    async def transfer(self, refs: Sequence[TaskRef], target: str) -> list[Moved]:
+        topics: set[Topic] = set()
+        with self._store.lock:
+            answers = [self._transfer(ref, target, topics) for ref in refs]
+        self._store.signals.publish(topics)
+        return answers
+
     async def rewrite(self, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
         answers = []
         with self._store.lock:
@@ -152,7 +161,19 @@ class MemoryInspection:
             self._store.signals.publish([signals.pending(queue)])
         return changed
 
-    async def drop(self, queue: str, *, force: bool = False) -> None:
+    async def pause_type(self, queue: str, type: str, paused: bool) -> bool:
+        with self._store.lock:
+            state = self._store.queue(queue) if paused else self._store.queues.get(queue)
+            changed = state is not None and (type in state.paused_types) is not paused
+            if state is not None and changed:
+                if paused:
+                    state.paused_types[type] = self.clock.now()
+                else:
+                    del state.paused_types[type]
+        self._store.signals.publish([signals.types(queue)])
+        return changed
+
+    async def drop(self, queue: str, *, force: bool = False, progress: Progress | None = None) -> None:
         with self._store.lock:
             state = self._existing(queue)
             if state.active:
@@ -162,6 +183,8 @@ class MemoryInspection:
             if state.records and not force:
                 raise WrongState(f"queue {queue!r} holds {len(state.records)} tasks: drop it with force=True")
             del self._store.queues[queue]
+        if progress is not None:
+            progress(len(state.records))
         self._store.signals.publish_all("ended")
         self._store.signals.publish_all("changed")
 
@@ -171,6 +194,9 @@ class MemoryInspection:
             if known is None or not known.locked(key, self.clock.now()):
                 return None
             return LockHolder(*known.locks[key])
+
+    async def examine(self, *, fix: bool = False, progress: Progress | None = None) -> list[Finding]:
+        return []  # what is in one process, in one step, cannot be half there
 
     async def servers(self) -> list[ServerCard]:
         now = self.clock.now()
@@ -203,6 +229,37 @@ class MemoryInspection:
                 queue.unlock(record.message)
         return Moved.DONE
 
+    def _transfer(self, ref: TaskRef, target: str, topics: set[Topic]) -> Moved:
+        queue, record = self._record(ref)
+        if queue is None or record is None:
+            return Moved.NOT_FOUND
+        if record.state not in TRANSFERABLE or ref.queue == target:
+            return Moved.WRONG_STATE
+        now, before = self.clock.now(), record.message
+        after = in_queue(before, target)
+        there = self._store.queues.get(target)
+        holder, until = queue.locks.get(before.unique_key, ("", 0.0))
+        holds = holder == ref.id and until > now
+        if there is not None and holds and there.locked(after.unique_key, now):
+            return Moved.DUPLICATE
+        if there is not None and ref.id in there.records:
+            return Moved.ID_CONFLICT
+        there = self._store.queue(target)
+        queue.lift(record)
+        queue.forget(record)
+        record.message = after
+        there.records[ref.id] = record
+        if holds:
+            there.locks[after.unique_key] = (ref.id, until)
+        there.place(record, record.state, now if record.state is TaskState.PENDING else record.at)
+        topics |= {
+            signals.ended(ref),
+            *self._store.changed([ref]),
+            signals.pending(target),
+            signals.due(target),
+        }
+        return Moved.DONE
+
     def _rewrite(self, queue: Queue, record: Record, payload: bytes) -> None:
         old = record.message
         key = moved_key(old, payload)
@@ -229,23 +286,32 @@ class MemoryInspection:
     def _stats(self, queue: Queue) -> QueueStats:
         now = self.clock.now()
         day = queue.days.get(int(now // 86_400)) or Day()
-        oldest = next(iter(queue.pending.values()), None)
-        claimed = sum(len(batch.messages) for batch in queue.batches.values())
+        oldest = longest_waiting(record.pending_since for record in islice(queue.pending.values(), FRONT))
+        waiting = {state: len(timeline) for state, timeline in queue.timelines.items()}
         return QueueStats(
             queue=queue.name,
             paused=queue.paused,
             pending=len(queue.pending),
             active=len(queue.active),
-            scheduled=len(queue.timelines[TaskState.SCHEDULED]),
-            retry=len(queue.timelines[TaskState.RETRY]),
-            archived=len(queue.timelines[TaskState.ARCHIVED]),
-            completed=len(queue.timelines[TaskState.COMPLETED]),
-            aggregating=claimed + sum(len(members) for members in queue.groups.values()),
+            scheduled=waiting[TaskState.SCHEDULED],
+            retry=waiting[TaskState.RETRY],
+            archived=waiting[TaskState.ARCHIVED],
+            completed=waiting[TaskState.COMPLETED],
+            aggregating=len(queue.records) - len(queue.pending) - len(queue.active) - sum(waiting.values()),
             groups=len(queue.groups),
-            latency=max(0.0, now - oldest.pending_since) if oldest else 0.0,
+            latency=max(0.0, now - oldest) if oldest else 0.0,
+            oldest_pending_at=oldest,
+            overdue_since=_overdue_since(queue, now),
             processed=day.processed,
             failed=day.failed,
             processed_total=queue.total.processed,
             failed_total=queue.total.failed,
             evicted_total=queue.evicted,
         )
+
+
+def _overdue_since(queue: Queue, now: float) -> float:
+    """When the delayed task that is overdue for longest was due; 0: none is."""
+    waiting = (queue.timelines[state] for state in (TaskState.SCHEDULED, TaskState.RETRY))
+    due = min((timeline.next_at() for timeline in waiting if timeline), default=now + 1)
+    return due if due <= now else 0.0

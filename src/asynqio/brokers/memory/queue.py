@@ -85,9 +85,14 @@ class Day:
 class Queue:
     """The tasks of one queue. A task is in `records` and in exactly one of the containers by state."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(
+        self, name: str, archive_limit: int = ARCHIVE_LIMIT, archive_age: float = ARCHIVE_AGE
+    ) -> None:
         self.name = name
+        self.archive_limit, self.archive_age = archive_limit, archive_age
         self.paused = False
+        #: Task types that nobody is to work on, and since when.
+        self.paused_types: dict[str, float] = {}
         self.records: dict[str, Record] = {}
         self.pending: OrderedDict[str, Record] = OrderedDict()
         self.active: dict[str, Record] = {}
@@ -207,7 +212,9 @@ class Queue:
     def trim(self, now: float) -> None:
         """Keep the archive within its bounds."""
         archived = self.timelines[TaskState.ARCHIVED]
-        while len(archived) > ARCHIVE_LIMIT or (archived and archived.next_at() <= now - ARCHIVE_AGE):
+        while len(archived) > self.archive_limit or (
+            archived and archived.next_at() <= now - self.archive_age
+        ):
             self.forget(self.records[archived.pop()])
             self.evicted += 1
 

@@ -6,8 +6,10 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Iterable
+from typing import TypedDict, Unpack
 
 from asynqio.brokers import signals
+from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, Cancellation
 from asynqio.brokers.memory.queue import Queue
 from asynqio.brokers.signals import Signals, Topic
 from asynqio.core.cards import SchedulerCard, ServerCard
@@ -18,11 +20,21 @@ from asynqio.core.ticks import FireEvent
 CANCELLATIONS_KEPT = 10_000
 
 
+class Archive(TypedDict, total=False):
+    """How much an archive keeps: tasks per queue, and seconds."""
+
+    archive_limit: int
+    archive_age: float
+
+
 class MemoryStore:
     """Everything that a memory broker holds. `lock` guards all of it: twins live in several threads."""
 
-    def __init__(self, name: str = "") -> None:
+    def __init__(
+        self, name: str = "", *, archive_limit: int = ARCHIVE_LIMIT, archive_age: float = ARCHIVE_AGE
+    ) -> None:
         self.name = name
+        self.archive_limit, self.archive_age = archive_limit, archive_age
         self.lock = threading.Lock()
         self.signals = Signals()
         self.queues: dict[str, Queue] = {}
@@ -30,7 +42,7 @@ class MemoryStore:
         self.schedulers: dict[str, tuple[SchedulerCard, float]] = {}
         #: What each schedule has put in, newest first.
         self.fires: dict[str, deque[FireEvent]] = {}
-        self.cancellations: deque[tuple[int, TaskRef]] = deque(maxlen=CANCELLATIONS_KEPT)
+        self.cancellations: deque[tuple[int, Cancellation]] = deque(maxlen=CANCELLATIONS_KEPT)
         self.tokens = 0
 
     def changed(self, refs: Iterable[TaskRef]) -> list[Topic]:
@@ -41,7 +53,7 @@ class MemoryStore:
         """The queue of this name, made if need be."""
         queue = self.queues.get(name)
         if queue is None:
-            queue = self.queues[name] = Queue(name)
+            queue = self.queues[name] = Queue(name, self.archive_limit, self.archive_age)
         return queue
 
 
@@ -49,10 +61,11 @@ _named: weakref.WeakValueDictionary[str, MemoryStore] = weakref.WeakValueDiction
 _naming = threading.Lock()
 
 
-def shared_store(name: str) -> MemoryStore:
-    """The store of `memory://name`: one per process and name, for as long as somebody uses it."""
+def shared_store(name: str, **archive: Unpack[Archive]) -> MemoryStore:
+    """The store of `memory://name`: one per process and name, for as long as somebody uses it; how much its archive
+    keeps is up to who makes it."""
     with _naming:
         store = _named.get(name)
         if store is None:
-            store = _named[name] = MemoryStore(name)
+            store = _named[name] = MemoryStore(name, **archive)
         return store

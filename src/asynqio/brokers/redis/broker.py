@@ -7,12 +7,23 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Self
 
-from asynqio.brokers.base import Admission, Claimed, Expired, Fired, Forwarded, Note, Replaced, Swept
+from asynqio.brokers.base import (
+    Admission,
+    Cancellation,
+    Claimed,
+    Expired,
+    Fired,
+    Forwarded,
+    Note,
+    Replaced,
+    Swept,
+)
 from asynqio.brokers.redis import (
     gather,
     history,
     intake,
     keep,
+    look,
     presence,
     schedulers,
     schedules,
@@ -77,6 +88,10 @@ class RedisBroker(RedisInspection):
         return self._settings.url
 
     @property
+    def archive_limit(self) -> int:
+        return self._settings.archive_limit
+
+    @property
     def private_url(self) -> str:
         return self._settings.private_url
 
@@ -135,6 +150,9 @@ class RedisBroker(RedisInspection):
         self, queues: Sequence[str], limit: int, lease: float, owner: str, *, timed: bool = False
     ) -> list[Lease]:
         return await take.dequeue(self._engine, queues, limit, lease, owner, timed)
+
+    async def paused_types(self, queues: Sequence[str]) -> dict[str, dict[str, float]]:
+        return await look.paused_types(self._engine, queues)
 
     async def renew(self, leases: Sequence[Lease], lease: float) -> list[bool]:
         return await keep.renew(self._engine, leases, lease)
@@ -200,8 +218,8 @@ class RedisBroker(RedisInspection):
 
     # --- cancellation -----------------------------------------------------------------------------
 
-    async def cancel(self, refs: Sequence[TaskRef]) -> None:
-        await self._listener.cancel(refs)
+    async def cancel(self, refs: Sequence[TaskRef], *, archive: bool = False) -> None:
+        await self._listener.cancel(refs, archive=archive)
 
-    def cancellations(self) -> AsyncIterator[TaskRef]:
+    def cancellations(self) -> AsyncIterator[Cancellation]:
         return self._listener.cancellations()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
@@ -97,6 +98,15 @@ class Engine:
 
     def nanoseconds(self) -> str:
         return str(round(self.clock.now() * 1e6) * 1_000)
+
+    @property
+    def archive_limit(self) -> int:
+        """How many tasks an archive keeps."""
+        return self.settings.archive_limit
+
+    def archive_cutoff(self) -> int:
+        """What was archived by then is not kept, in seconds."""
+        return math.floor(self.clock.now() - self.settings.archive_age)
 
     def today(self) -> str:
         return day_of(int(self.clock.now() // 86_400))

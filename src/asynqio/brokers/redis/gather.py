@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asynqio.brokers.base import ARCHIVE_LIMIT, Admission, Claimed, Replaced
+from asynqio.brokers.base import Admission, Claimed, Replaced
 from asynqio.brokers.redis import damage
 from asynqio.brokers.redis.codec import encode_task
 from asynqio.brokers.redis.engine import Engine, Word
@@ -105,7 +105,7 @@ async def release(engine: Engine, batch: GroupBatch) -> None:
     key = queue.batch(batch.group, batch.id)
     await engine.redis.command(queue.batches, "ZADD", queue.batches, "XX", now, key)
     keys = [queue.completed, queue.archived, queue.batches, queue.groups, queue.known_groups]
-    await engine.repeat(LUA.sweep, keys, [now, 0, ARCHIVE_LIMIT, 0, 0, BATCH_MEMBERS, queue.prefix])
+    await engine.repeat(LUA.sweep, keys, [now, 0, engine.archive_limit, 0, 0, BATCH_MEMBERS, queue.prefix])
 
 
 async def flush(engine: Engine, queue: QueueKeys, group: str) -> int:

@@ -5,11 +5,23 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
-from asynqio.brokers.base import Moved, Page, Scan, Where
-from asynqio.brokers.redis import gather, look, presence, scan, schedulers, schedules, tidy
+from asynqio.brokers.base import Moved, Page, Progress, Scan, Where
+from asynqio.brokers.redis import (
+    checkup,
+    drop,
+    gather,
+    look,
+    presence,
+    scan,
+    schedulers,
+    schedules,
+    tidy,
+    transfer,
+)
 from asynqio.brokers.redis.engine import Engine
 from asynqio.brokers.redis.footprint import footprint
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, SchedulerCard, ServerCard
+from asynqio.core.findings import Finding
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.ticks import FireEvent, Standing
@@ -58,6 +70,9 @@ class RedisInspection(ABC):
     async def move_all(self, action: Action, where: Where) -> int:
         return await tidy.move_all(self._engine, action, where)
 
+    async def transfer(self, refs: Sequence[TaskRef], target: str) -> list[Moved]:
+        return await transfer.transfer(self._engine, refs, target)
+
     async def rewrite(self, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
         return await tidy.rewrite(self._engine, payloads)
 
@@ -67,8 +82,14 @@ class RedisInspection(ABC):
     async def pause(self, queue: str, paused: bool) -> bool:
         return await tidy.pause(self._engine, queue, paused)
 
-    async def drop(self, queue: str, *, force: bool = False) -> None:
-        await tidy.drop(self._engine, queue, force=force)
+    async def pause_type(self, queue: str, type: str, paused: bool) -> bool:
+        return await tidy.pause_type(self._engine, queue, type, paused)
+
+    async def drop(self, queue: str, *, force: bool = False, progress: Progress | None = None) -> None:
+        await drop.drop(self._engine, queue, force=force, progress=progress)
+
+    async def examine(self, *, fix: bool = False, progress: Progress | None = None) -> list[Finding]:
+        return await checkup.examine(self._engine, fix=fix, progress=progress)
 
     async def lock_holder(self, queue: str, key: str) -> LockHolder | None:
         return await look.lock_holder(self._engine, queue, key)

@@ -35,8 +35,10 @@ class QueueKeys:
         "groups",
         "known_groups",
         "lease",
+        "moving",
         "name",
         "paused",
+        "paused_types",
         "pending",
         "prefix",
         "processed",
@@ -71,6 +73,10 @@ class QueueKeys:
         self.flushed = f"{prefix}asynqio:flushed"
         #: Ours: groups that had members once, to find those that Go forgot to list.
         self.known_groups = f"{prefix}asynqio:groups"
+        #: Ours: task types that nobody is to work on, and since when, as a hash.
+        self.paused_types = f"{prefix}asynqio:paused_types"
+        #: Ours: tasks on their way to or from another queue, by when they set out.
+        self.moving = f"{prefix}asynqio:moving"
 
         #: Ours: locks that belong to no task, as `<id>\\n<lock>`, by their exact end.
         self.throttles = f"{prefix}asynqio:locks"

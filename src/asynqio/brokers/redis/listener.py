@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from asynqio.brokers import signals
+from asynqio.brokers.base import Cancellation
 from asynqio.brokers.redis.ears import EarLink, Ears
 from asynqio.brokers.redis.engine import Engine
 from asynqio.brokers.redis.keys import CANCEL, OWN_CANCEL, queue_keys
@@ -34,6 +35,14 @@ CANCELS_KEPT = 10_000
 _OVER = {b"completed", b"archived", None}
 
 
+class Said(NamedTuple):
+    """What a call to cancel says on our own channel, as a JSON array."""
+
+    queue: str
+    id: str
+    archive: bool = False
+
+
 class Listener:
     """Publishes to watches what Redis tells, on the event loop of one engine."""
 
@@ -45,7 +54,7 @@ class Listener:
         self._groups: dict[bytes, Topic] = {}
         self._prefixes: set[str] = set()
         self._awaited: dict[bytes, TaskRef] = {}
-        self._cancels: list[asyncio.Queue[TaskRef]] = []
+        self._cancels: list[asyncio.Queue[Cancellation]] = []
         self._said_twice: dict[str, int] = {}
         self._broadcast: Ears | None = None
         self._single: Ears | None = None
@@ -74,6 +83,7 @@ class Listener:
             "pending": [queue.pending, queue.paused],
             "due": [queue.scheduled, queue.retry],
             "grouped": [queue.groups, queue.flushed],
+            "types": [queue.paused_types],
         }.get(kind, [])
         for key in keys:
             self._keys[key.encode()] = topic
@@ -200,13 +210,15 @@ class Listener:
 
     # --- calls to cancel --------------------------------------------------------------------------
 
-    async def cancel(self, refs: Iterable[TaskRef]) -> None:
-        said = [word for ref in refs for word in (msgspec.json.encode(ref), ref.id)]
+    async def cancel(self, refs: Iterable[TaskRef], *, archive: bool) -> None:
+        said = [
+            word for ref in refs for word in (msgspec.json.encode(Said(ref.queue, ref.id, archive)), ref.id)
+        ]
         if said:
             await self._engine.run(LUA.cancel, [OWN_CANCEL], [OWN_CANCEL, CANCEL, *said])
 
-    async def cancellations(self) -> AsyncIterator[TaskRef]:
-        heard: asyncio.Queue[TaskRef] = asyncio.Queue()
+    async def cancellations(self) -> AsyncIterator[Cancellation]:
+        heard: asyncio.Queue[Cancellation] = asyncio.Queue()
         self._cancels.append(heard)
         try:
             if self._broadcast is None:
@@ -229,19 +241,20 @@ class Listener:
     def _canceled(self, channel: bytes, said: bytes) -> None:
         """Ours say queue and id, and then the id again for Go's servers; Go says the id only."""
         if channel == OWN_CANCEL.encode():
-            ref = msgspec.json.decode(said, type=TaskRef)
-            self._said_twice[ref.id] = self._said_twice.get(ref.id, 0) + 1
+            queue, id, archive = msgspec.json.decode(said, type=Said)
+            call = Cancellation(TaskRef(queue, id), archive)
+            self._said_twice[id] = self._said_twice.get(id, 0) + 1
         else:
             id = said.decode("utf-8", "replace")
             if (count := self._said_twice.pop(id, 0)) > 0:
                 if count > 1:
                     self._said_twice[id] = count - 1
                 return
-            ref = TaskRef("", id)
+            call = Cancellation(TaskRef("", id))
         for heard in self._cancels:
             if heard.qsize() >= CANCELS_KEPT:
                 heard.get_nowait()
-            heard.put_nowait(ref)
+            heard.put_nowait(call)
 
     async def close(self) -> None:
         """Hear nothing more; what has been asked for and not begun is not begun."""

@@ -13,7 +13,7 @@ from asynqio.brokers.redis.gather import group_names
 from asynqio.brokers.redis.keys import QUEUES, QueueKeys, day_of, queue_keys
 from asynqio.brokers.redis.pieces import TOGETHER, by_queue, chunks, together
 from asynqio.brokers.redis.scripts import LUA
-from asynqio.core.cards import DayStats, GroupStats, QueueStats
+from asynqio.core.cards import FRONT, GROUPS_ADDED, DayStats, GroupStats, QueueStats, longest_waiting
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.unique import LockHolder
 from asynqio.errors import CorruptMessage, QueueNotFound
@@ -58,10 +58,13 @@ async def _stats(engine: Engine, name: str) -> QueueStats:
         queue.batches,
         queue.counts,
     ]
-    *figures, since = await engine.run(LUA.stats, keys, [queue.prefix])
+    figures = await engine.run(LUA.stats, keys, [queue.prefix, GROUPS_ADDED, FRONT])
     pending, active, scheduled, retry, archived, completed, paused = figures[:7]
     processed, failed, processed_total, failed_total = figures[7:11]
-    aggregating, groups, evicted, quarantined = figures[11:]
+    aggregating, groups, evicted, quarantined, estimated, *dues = figures[11:18]
+    now = engine.clock.now()
+    oldest = longest_waiting(float(since) / 1e9 for since in figures[18:])
+    due = min((float(score) for score in dues if score is not None), default=now + 1)
     return QueueStats(
         queue=name,
         paused=bool(paused),
@@ -73,7 +76,10 @@ async def _stats(engine: Engine, name: str) -> QueueStats:
         completed=completed,
         aggregating=aggregating,
         groups=groups,
-        latency=max(0.0, engine.clock.now() - float(since) / 1e9) if since else 0.0,
+        estimated=bool(estimated),
+        latency=max(0.0, now - oldest) if oldest else 0.0,
+        oldest_pending_at=oldest,
+        overdue_since=due if due <= now else 0.0,
         processed=processed,
         failed=failed,
         processed_total=processed_total,
@@ -81,6 +87,17 @@ async def _stats(engine: Engine, name: str) -> QueueStats:
         evicted_total=evicted,
         quarantined_total=quarantined,
     )
+
+
+async def paused_types(engine: Engine, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    keys = [queue_keys(name).paused_types for name in names]
+    answers = await together([engine.redis.command(key, "HGETALL", key) for key in keys]) if keys else []
+    found: dict[str, dict[str, float]] = {}
+    for name, answer in zip(names, answers, strict=True):
+        pairs = answer.items() if isinstance(answer, dict) else zip(answer[::2], answer[1::2], strict=True)
+        if types := {shown(type): float(since) for type, since in pairs}:
+            found[name] = dict(sorted(types.items()))
+    return found
 
 
 async def history(engine: Engine, name: str, days: int) -> list[DayStats]:

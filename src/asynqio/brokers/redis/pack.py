@@ -19,3 +19,13 @@ def pack(*values: bytes | str) -> bytes:
 def maybe(value: bytes | None) -> bytes:
     """A value that may be missing: nothing, or `=` and the value."""
     return b"" if value is None else b"=" + value
+
+
+def unpack(packed: bytes) -> list[bytes]:
+    """The values again."""
+    values, at = [], 0
+    while at < len(packed):
+        start = at + 4
+        at = start + int.from_bytes(packed[at:start], "big")
+        values.append(packed[start:at])
+    return values

@@ -7,13 +7,26 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT
+
 Kind: TypeAlias = Literal["single", "unix", "sentinel", "cluster"]
 Verify: TypeAlias = Literal["full", "ca", "none"]
 #: Where a server listens: host and port, or the path of a unix socket.
 Address: TypeAlias = tuple[str, int] | str
 
 #: The fields that travel as options of the URL, in this order.
-OPTIONS = ("timeout", "connect_timeout", "patience", "client_name", "ca", "cert", "key", "verify")
+OPTIONS = (
+    "timeout",
+    "connect_timeout",
+    "patience",
+    "client_name",
+    "archive_limit",
+    "archive_age",
+    "ca",
+    "cert",
+    "key",
+    "verify",
+)
 SECRETS = ("password", "sentinel_password")
 
 
@@ -45,6 +58,9 @@ class RedisSettings(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     #: Seconds that a call waits for a connection to come back.
     patience: float = 5.0
     client_name: str = "asynqio"
+    #: Archived tasks kept per queue, and for how many seconds.
+    archive_limit: int = ARCHIVE_LIMIT
+    archive_age: float = ARCHIVE_AGE
 
     @property
     def url(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, STATS_AGE
+from asynqio.brokers.base import STATS_AGE
 from asynqio.brokers.redis.codec import encode_strikes, encode_task
 from asynqio.brokers.redis.engine import Engine, Word
 from asynqio.brokers.redis.keys import queue_keys
@@ -42,8 +42,8 @@ async def settle(engine: Engine, settlements: Sequence[Settlement]) -> list[bool
             queue.prefix,
             engine.nanoseconds(),
             int(STATS_AGE),
-            ARCHIVE_LIMIT,
-            int(engine.clock.now() - ARCHIVE_AGE),
+            engine.archive_limit,
+            engine.archive_cutoff(),
             RUNS_KEPT,
         ]
         prefix = queue.task_prefix

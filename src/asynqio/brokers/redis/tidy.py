@@ -7,19 +7,19 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, STATS_AGE, Moved, Where
+from asynqio.brokers.base import Moved, Where
 from asynqio.brokers.redis import look
 from asynqio.brokers.redis.codec import decode_task, encode_task
 from asynqio.brokers.redis.damage import shown
 from asynqio.brokers.redis.engine import Engine, Word
-from asynqio.brokers.redis.keys import QUEUES, QueueKeys, day_of, queue_keys
+from asynqio.brokers.redis.keys import QueueKeys, queue_keys
 from asynqio.brokers.redis.pieces import TOGETHER, by_queue, chunks, together
 from asynqio.brokers.redis.scan import place_of
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.core.lifecycle import Action
 from asynqio.core.locks import moved_key
 from asynqio.core.message import TaskRef, TaskState
-from asynqio.errors import CorruptMessage, QueueNotFound, WrongState
+from asynqio.errors import CorruptMessage
 
 #: How scripts answer for one task.
 _ANSWERS = {ord("1"): Moved.DONE, ord("0"): Moved.NOT_FOUND, ord("2"): Moved.WRONG_STATE}
@@ -27,8 +27,6 @@ _ELSEWHERE = ord("3")
 #: Of a line so many tasks are looked through by one call, about 0.2 ms: those that were seen together stand there,
 #: if no more than so many were taken since.
 NEAR, TAKEN = 1_000, 1_000
-#: Tasks removed per call when a queue is dropped.
-REMOVED_TOGETHER = 500
 
 
 async def move(
@@ -83,7 +81,7 @@ async def _move(
     keys = [queue.pending, queue.archived, queue.groups, queue.batches, *(queue.task(id) for id in ids)]
     target = action.target.value if action.target is not None else ""
     args: list[Word] = [target, queue.prefix, math.floor(now), engine.nanoseconds()]
-    args += (ARCHIVE_LIMIT, math.floor(now - ARCHIVE_AGE), only, *line, *ids)
+    args += (engine.archive_limit, engine.archive_cutoff(), only, *line, *ids)
     reply = await engine.run(LUA.move, keys, args)
     assert isinstance(reply, bytes)
     return reply
@@ -164,38 +162,9 @@ async def pause(engine: Engine, name: str, paused: bool) -> bool:
     return bool(await engine.redis.command(queue.paused, "SETNX", queue.paused, now))
 
 
-async def drop(engine: Engine, name: str, *, force: bool) -> None:
-    queue = await look.known(engine, name)
-    today = int(engine.clock.now() // 86_400)
-    days = [day_of(today - back) for back in range(int(STATS_AGE // 86_400) + 1)]
-    keys = [
-        queue.pending,
-        queue.active,
-        queue.lease,
-        queue.scheduled,
-        queue.retry,
-        queue.archived,
-        queue.completed,
-        queue.groups,
-        queue.batches,
-        queue.throttles,
-        queue.paused,
-        queue.processed,
-        queue.failed,
-        queue.counts,
-        queue.cron,
-        queue.known_groups,
-        queue.flushed,
-        *(key for day in days for key in (queue.processed_on(day), queue.failed_on(day))),
-    ]
-    while True:
-        state, count = await engine.run(LUA.drop, keys, [queue.prefix, int(force), REMOVED_TOGETHER])
-        if state == -1:
-            raise WrongState(f"queue {name!r} has {count} active tasks: wait, or cancel them")
-        if state == -2:
-            raise WrongState(f"queue {name!r} holds {count} tasks: drop it with force=True")
-        if state == 1:
-            break
-    engine.unlist(name)
-    if not await engine.redis.command(QUEUES, "SREM", QUEUES, name):
-        raise QueueNotFound(name)
+async def pause_type(engine: Engine, name: str, type: str, paused: bool) -> bool:
+    key = queue_keys(name).paused_types
+    if not paused:
+        return bool(await engine.redis.command(key, "HDEL", key, type))
+    await engine.listed([name])
+    return bool(await engine.redis.command(key, "HSETNX", key, type, repr(engine.clock.now())))

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, Expired, Forwarded, Swept
-from asynqio.brokers.redis import damage
+from asynqio.brokers.base import Expired, Forwarded, Swept
+from asynqio.brokers.redis import damage, transfer
 from asynqio.brokers.redis.damage import GO_GRACE, Repair
 from asynqio.brokers.redis.engine import Engine, Word
 from asynqio.brokers.redis.keys import QueueKeys
@@ -125,7 +125,7 @@ async def sweep(engine: Engine, repair: Repair, queues: Sequence[str], limit: in
         nonlocal deleted
         now = engine.clock.now()
         keys: list[str] = []
-        args: list[Word] = [math.floor(now), 0, ARCHIVE_LIMIT, math.floor(now - ARCHIVE_AGE), TOGETHER]
+        args: list[Word] = [math.floor(now), 0, engine.archive_limit, engine.archive_cutoff(), TOGETHER]
         args.append(BATCH_MEMBERS)
         for queue in some:
             keys += (queue.completed, queue.archived, queue.batches, queue.groups, queue.known_groups)
@@ -140,5 +140,8 @@ async def sweep(engine: Engine, repair: Repair, queues: Sequence[str], limit: in
 
     await engine.each(queues, call, None)
     if repair.due(engine):
-        await repair.look(engine, [queue for some in engine.there(engine.by_slot(queues)) for queue in some])
+        there = [queue for some in engine.there(engine.by_slot(queues)) for queue in some]
+        await repair.look(engine, there)
+        for queue in there:
+            await transfer.resume(engine, queue)
     return Swept(deleted, earliest(next_at))

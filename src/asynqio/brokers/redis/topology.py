@@ -51,6 +51,10 @@ class Redis:
         """Whether it is known that the master of this key is not there just now, though others may be."""
         return self._way.is_away(key)
 
+    def master_of(self, key: str) -> str:
+        """Which master has this key now; a name to compare."""
+        return self._way.master_of(key)
+
     async def everywhere(self, *words: Word) -> list[Any]:
         """Send a command to each master."""
         return await self._way.everywhere(*words)

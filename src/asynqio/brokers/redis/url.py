@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from asynqio.brokers.base import archive_age, archive_limit
 from asynqio.brokers.redis.settings import OPTIONS, Kind, RedisSettings
 from asynqio.errors import ConfigError
 
@@ -218,6 +219,8 @@ _READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "timeout": (_seconds(0.001), "a number of seconds above 0"),
     "connect_timeout": (_seconds(0.001), "a number of seconds above 0"),
     "patience": (_seconds(0.0), "a number of seconds from 0 up"),
+    "archive_limit": (archive_limit, "a whole number of tasks from 1 up"),
+    "archive_age": (archive_age, "a number of seconds from 1 up"),
     "verify": (_verify, "full, ca or none"),
     "client_name": (_client_name, "printable ASCII characters without spaces"),
 }

@@ -7,7 +7,17 @@ from functools import partial
 from typing import Self
 from urllib.parse import SplitResult
 
-from asynqio.brokers.base import Admission, Claimed, Expired, Fired, Forwarded, Note, Replaced, Swept
+from asynqio.brokers.base import (
+    Admission,
+    Cancellation,
+    Claimed,
+    Expired,
+    Fired,
+    Forwarded,
+    Note,
+    Replaced,
+    Swept,
+)
 from asynqio.brokers.signals import Topic, Watch
 from asynqio.brokers.sqlite import gather, intake, look, schedules, tidy, times, work
 from asynqio.brokers.sqlite.engine import Engine
@@ -46,6 +56,10 @@ class SqliteBroker(SqliteInspection):
     @property
     def url(self) -> str:
         return self._engine.settings.url
+
+    @property
+    def archive_limit(self) -> int:
+        return self._engine.settings.archive_limit
 
     @property
     def private_url(self) -> str:
@@ -87,6 +101,9 @@ class SqliteBroker(SqliteInspection):
     ) -> list[Lease]:
         step = partial(work.dequeue, queues=tuple(queues), limit=limit, lease=lease, owner=owner)
         return await self._engine.write(step, undo=work.hand_back)
+
+    async def paused_types(self, queues: Sequence[str]) -> dict[str, dict[str, float]]:
+        return await self._engine.read(partial(look.paused_types, queues=tuple(queues)))
 
     async def renew(self, leases: Sequence[Lease], lease: float) -> list[bool]:
         renewed = await self._engine.write(partial(work.renew, leases=leases, lease=lease))
@@ -167,17 +184,17 @@ class SqliteBroker(SqliteInspection):
 
     # --- cancellation -----------------------------------------------------------------------------
 
-    async def cancel(self, refs: Sequence[TaskRef]) -> None:
-        await self._engine.write(partial(tidy.cancel, refs=refs))
+    async def cancel(self, refs: Sequence[TaskRef], *, archive: bool = False) -> None:
+        await self._engine.write(partial(tidy.cancel, refs=refs, archive=archive))
 
-    async def cancellations(self) -> AsyncIterator[TaskRef]:
+    async def cancellations(self) -> AsyncIterator[Cancellation]:
         with self.watch([("cancel",)]) as watch:
             # Asked of the writer, so that it comes before any cancellation that is asked for after it.
             last = await self._engine.write(_last)
             while True:
-                for number, queue, id in await self._engine.read(partial(_cancels, since=last)):
+                for number, queue, id, archive in await self._engine.read(partial(_cancels, since=last)):
                     last = number
-                    yield TaskRef(queue, id)
+                    yield Cancellation(TaskRef(queue, id), bool(archive))
                 await watch.wait()
 
 
@@ -189,5 +206,5 @@ def _last(transaction: Transaction) -> int:
     return int(transaction.value(SQL.last_number))
 
 
-def _cancels(transaction: Transaction, since: int) -> list[tuple[int, str, str]]:
+def _cancels(transaction: Transaction, since: int) -> list[tuple[int, str, str, int]]:
     return transaction.all(SQL.cancels_since, seq=since)

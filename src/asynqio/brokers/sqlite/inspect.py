@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from asynqio.brokers.base import Moved, Page, Scan, Where
-from asynqio.brokers.sqlite import gather, look, scan, schedules, tidy
+from asynqio.brokers.base import Moved, Page, Progress, Scan, Where
+from asynqio.brokers.sqlite import checkup, gather, look, scan, schedules, tidy, transfer
 from asynqio.brokers.sqlite.engine import Engine
 from asynqio.brokers.sqlite.footprint import footprint
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, SchedulerCard, ServerCard
+from asynqio.core.findings import Finding
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.ticks import FireEvent, Standing
@@ -66,6 +68,13 @@ class SqliteInspection:
             if some.last:
                 return moved
 
+    async def transfer(self, refs: Sequence[TaskRef], target: str) -> list[Moved]:
+        answers: list[Moved] = []
+        for start in range(0, len(refs), MOVES_TOGETHER):
+            some = refs[start : start + MOVES_TOGETHER]
+            answers += await self._engine.write(partial(transfer.transfer, refs=some, target=target))
+        return answers
+
     async def rewrite(self, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
         return await self._engine.write(partial(tidy.rewrite, payloads=payloads))
 
@@ -75,8 +84,25 @@ class SqliteInspection:
     async def pause(self, queue: str, paused: bool) -> bool:
         return await self._engine.write(partial(tidy.pause, queue=queue, paused=paused))
 
-    async def drop(self, queue: str, *, force: bool = False) -> None:
-        await self._engine.write(partial(tidy.drop, queue=queue, force=force))
+    async def pause_type(self, queue: str, type: str, paused: bool) -> bool:
+        return await self._engine.write(partial(tidy.pause_type, queue=queue, type=type, paused=paused))
+
+    async def drop(self, queue: str, *, force: bool = False, progress: Progress | None = None) -> None:
+        removed = 0
+        while (
+            some := await self._engine.write(partial(tidy.drop_some, queue=queue, force=force))
+        ) is not None:
+            removed, force = removed + some, True
+            if progress is not None:
+                progress(removed)
+
+    async def examine(self, *, fix: bool = False, progress: Progress | None = None) -> list[Finding]:
+        found = await asyncio.to_thread(checkup.place, self._engine.settings)
+        found += await self._engine.read(checkup.examine)
+        wrong = await self._engine.read(checkup.miscounted)
+        if wrong and fix:
+            await self._engine.write(checkup.recount)
+        return found + [checkup.figures(queue, fixed=fix) for queue in wrong]
 
     async def lock_holder(self, queue: str, key: str) -> LockHolder | None:
         return await self._engine.read(partial(look.lock_holder, queue=queue, key=key))

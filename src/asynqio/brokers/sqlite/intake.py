@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from asynqio.brokers import signals
 from asynqio.brokers.base import Admission, Replaced
@@ -33,12 +34,13 @@ def enqueue(
         transaction.run(SQL.ensure_queue, queue=queue)
     numbers = transaction.numbers(len(entries))
     answers = [admit(transaction, entry, number) for entry, number in zip(entries, numbers, strict=True)]
+    tally(transaction, entries, answers)
     keep_reserve(transaction, settings)
     return answers
 
 
 def admit(transaction: Transaction, entry: Entry, number: int) -> Admission | Replaced:
-    """Take one entry in; its queue exists, `number` is fresh."""
+    """Take one entry in; its queue exists, `number` is fresh. It is not in the queue's figures yet (`tally`)."""
     message = entry.message
     queue, id, now = message.queue, message.id, transaction.now
     unique = entry.unique_ttl > 0
@@ -83,6 +85,19 @@ def admit(transaction: Transaction, entry: Entry, number: int) -> Admission | Re
         transaction.run(SQL.take_lock, queue=queue, key=entry.lock, id=id, until=until)
     transaction.topics.add(_TOPICS[state](queue))
     return Admission.ACCEPTED
+
+
+def tally(
+    transaction: Transaction, entries: Iterable[Entry], answers: Iterable[Admission | Replaced | None]
+) -> None:
+    """Count those that came in pending; triggers count the others."""
+    pending = Counter(
+        entry.message.queue
+        for entry, answer in zip(entries, answers, strict=True)
+        if answer is Admission.ACCEPTED and entry.state is TaskState.PENDING
+    )
+    for queue, count in pending.items():
+        transaction.run(SQL.tally_pending, queue=queue, count=count)
 
 
 def _meet(transaction: Transaction, entry: Entry, holder: str) -> tuple[Meeting, Row]:

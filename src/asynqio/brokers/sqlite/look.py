@@ -11,7 +11,7 @@ from asynqio.brokers.sqlite.sql import QUERIES as SQL
 from asynqio.brokers.sqlite.transaction import Transaction
 from asynqio.brokers.sqlite.work import DAY
 from asynqio.core.attempts import AttemptRecord, decode_record, under_way
-from asynqio.core.cards import DayStats, GroupStats, QueueStats
+from asynqio.core.cards import FRONT, DayStats, GroupStats, QueueStats, longest_waiting
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.unique import LockHolder
 from asynqio.errors import QueueNotFound
@@ -36,14 +36,23 @@ def stats(transaction: Transaction, queues: Sequence[str]) -> list[QueueStats]:
 def _stats(transaction: Transaction, queue: str) -> QueueStats:
     paused, processed_total, failed_total, evicted, quarantined = existing(transaction, queue)
     now = transaction.now
-    counts = dict(transaction.all(SQL.state_counts, queue=queue))
-    since = transaction.value(SQL.waiting_since, queue=queue)
+    counts = dict(transaction.all(SQL.tallies, queue=queue))
+    line = transaction.run(SQL.waiting_since, queue=queue, limit=FRONT)
+    oldest = longest_waiting(since for (since,) in line)
+    line.close()
+    dues = (
+        transaction.value(SQL.first_at, queue=queue, state=state)
+        for state in (TaskState.SCHEDULED, TaskState.RETRY)
+    )
+    due = min((at for at in dues if at is not None), default=now + 1)
     processed, failed = transaction.one(SQL.day, queue=queue, day=int(now // DAY)) or (0, 0)
     return QueueStats(
         queue=queue,
         paused=bool(paused),
-        groups=transaction.value(SQL.count_groups, queue=queue),
-        latency=0.0 if since is None else max(0.0, now - since),
+        groups=counts.get("groups", 0),
+        latency=max(0.0, now - oldest) if oldest else 0.0,
+        oldest_pending_at=oldest,
+        overdue_since=due if due <= now else 0.0,
         processed=processed,
         failed=failed,
         processed_total=processed_total,
@@ -52,6 +61,11 @@ def _stats(transaction: Transaction, queue: str) -> QueueStats:
         quarantined_total=quarantined,
         **{state.value: counts.get(state.value, 0) for state in TaskState},
     )
+
+
+def paused_types(transaction: Transaction, queues: Sequence[str]) -> dict[str, dict[str, float]]:
+    found = {queue: dict(transaction.all(SQL.paused_types, queue=queue)) for queue in queues}
+    return {queue: types for queue, types in found.items() if types}
 
 
 def history(transaction: Transaction, queue: str, days: int) -> list[DayStats]:

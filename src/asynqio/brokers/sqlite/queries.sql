@@ -278,11 +278,11 @@ SELECT card FROM servers ORDER BY key;
 
 -- name: insert_cancel
 -- Somebody wants a task canceled.
-INSERT INTO cancels (seq, queue, id, at) VALUES (:seq, :queue, :id, :at);
+INSERT INTO cancels (seq, queue, id, at, archive) VALUES (:seq, :queue, :id, :at, :archive);
 
 -- name: cancels_since
 -- Cancellations after one that was seen.
-SELECT seq, queue, id FROM cancels WHERE seq > :seq ORDER BY seq;
+SELECT seq, queue, id, archive FROM cancels WHERE seq > :seq ORDER BY seq;
 
 -- name: purge_cancels
 -- Forget cancellations that everybody has had time to read.
@@ -321,20 +321,17 @@ SELECT paused, processed, failed, evicted, quarantined FROM queues WHERE name = 
 -- Pause or resume; changes nothing when it is so already.
 UPDATE queues SET paused = :paused WHERE name = :queue AND paused <> :paused;
 
--- name: state_counts
--- How many tasks are in which state.
-SELECT state, count(*) FROM tasks WHERE queue = :queue GROUP BY state;
+-- name: pause_type
+-- Nobody is to work on tasks of a type; changes nothing when it is so already.
+INSERT INTO paused_types (queue, type, since) VALUES (:queue, :type, :since) ON CONFLICT DO NOTHING;
 
--- name: count_groups
--- How many groups hold unclaimed tasks.
-WITH RECURSIVE names(name) AS (
-    SELECT min(group_key) FROM tasks WHERE queue = :queue AND state = 'aggregating' AND batch = ''
-    UNION ALL
-    SELECT (SELECT min(group_key) FROM tasks
-            WHERE queue = :queue AND state = 'aggregating' AND batch = '' AND group_key > name)
-    FROM names WHERE name IS NOT NULL
-)
-SELECT count(name) FROM names;
+-- name: resume_type
+-- Tasks of a type are worked on again.
+DELETE FROM paused_types WHERE queue = :queue AND type = :type;
+
+-- name: paused_types
+-- The types that nobody is to work on.
+SELECT type, since FROM paused_types WHERE queue = :queue ORDER BY type;
 
 -- name: mean_size
 -- How many bytes the first tasks of a state take, each.
@@ -342,9 +339,29 @@ SELECT avg(length(message) + coalesce(length(result), 0) + coalesce(length(progr
     SELECT message, result, progress FROM tasks WHERE queue = :queue AND state = :state LIMIT :limit
 );
 
+-- name: drop_grouped
+-- Remove the sizes of a queue's groups.
+DELETE FROM grouped WHERE queue = :queue;
+
+-- name: drop_types
+-- Remove what is paused of a queue.
+DELETE FROM paused_types WHERE queue = :queue;
+
+-- name: tallies
+-- How many tasks are in which state, and how many groups there are. Leases are few, so they are counted.
+SELECT what, count FROM tallies WHERE queue = :queue
+UNION ALL
+SELECT 'active', count(*) FROM tasks WHERE queue = :queue AND state = 'active';
+
+-- name: tally_pending
+-- So many tasks more, or fewer, are pending: those that came in pending, or became active, of one transaction. The
+-- triggers of migration 5 see to all else.
+INSERT INTO tallies (queue, what, count) VALUES (:queue, 'pending', :count)
+ON CONFLICT (queue, what) DO UPDATE SET count = count + excluded.count;
+
 -- name: waiting_since
--- Since when the first task in line waits.
-SELECT pending_since FROM tasks WHERE queue = :queue AND state = 'pending' ORDER BY at, seq LIMIT 1;
+-- Since when the first tasks in line wait.
+SELECT pending_since FROM tasks WHERE queue = :queue AND state = 'pending' ORDER BY at, seq LIMIT :limit;
 
 -- name: day
 -- The attempts of one day.
@@ -424,9 +441,60 @@ WHERE key = :key;
 -- A task gets another payload.
 UPDATE tasks SET message = :message, unique_key = :unique_key WHERE key = :key;
 
+-- name: lock_until
+-- Until when a task holds a uniqueness lock.
+SELECT until FROM locks WHERE queue = :queue AND key = :key AND id = :id AND until > :now;
+
+-- name: transfer
+-- A task goes to another queue.
+UPDATE tasks SET queue = :queue, message = :message, unique_key = :unique_key, at = :at, seq = :seq,
+    pending_since = :since
+WHERE key = :key;
+
+-- name: integrity
+-- Whether the file is whole: 'ok', or some of what is wrong.
+PRAGMA quick_check(5);
+
+-- name: journal_mode
+-- How changes are written.
+PRAGMA journal_mode;
+
+-- name: batches_left
+-- Batches that should have been given back a while ago.
+SELECT queue, count(*) FROM batches WHERE expires_at <= :old GROUP BY queue;
+
+-- name: late_servers
+-- Servers that have not shown themselves for a while, and will not be shown any more soon.
+SELECT id FROM servers WHERE until > :now AND until <= :soon ORDER BY key;
+
+-- name: miscounted
+-- Queues whose tallies differ from what is there.
+SELECT DISTINCT queue FROM (
+    SELECT queue, state AS what, count(*) AS count FROM tasks WHERE state <> 'active' GROUP BY queue, state
+    UNION ALL
+    SELECT queue, what, -count FROM tallies WHERE what <> 'groups'
+) GROUP BY queue, what HAVING sum(count) <> 0 ORDER BY queue;
+
+-- name: forget_grouped
+-- Before counting again.
+DELETE FROM grouped;
+
+-- name: forget_tallies
+-- Before counting again.
+DELETE FROM tallies;
+
+-- name: count_tallies
+-- Count the tasks of every state.
+INSERT INTO tallies SELECT queue, state, count(*) FROM tasks WHERE state <> 'active' GROUP BY queue, state;
+
+-- name: count_grouped
+-- Count the members of groups; a trigger counts the groups.
+INSERT INTO grouped SELECT queue, group_key, count(*) FROM tasks WHERE state = 'aggregating' AND batch = ''
+GROUP BY queue, group_key;
+
 -- name: drop_tasks
--- Remove a queue's tasks.
-DELETE FROM tasks WHERE queue = :queue;
+-- Remove some of a queue's tasks.
+DELETE FROM tasks WHERE key IN (SELECT key FROM tasks WHERE queue = :queue LIMIT :limit);
 
 -- name: drop_flushed
 -- Remove the marks of a queue's flushed groups.
@@ -447,6 +515,10 @@ DELETE FROM days WHERE queue = :queue;
 -- name: drop_schedules
 -- Forget the schedules of a queue.
 DELETE FROM schedules WHERE queue = :queue;
+
+-- name: drop_tallies
+-- Remove a queue's figures.
+DELETE FROM tallies WHERE queue = :queue;
 
 -- name: drop_queue
 -- Remove a queue itself.

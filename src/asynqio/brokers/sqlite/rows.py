@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, CORRUPT_TYPE
+from asynqio.brokers.base import CORRUPT_TYPE
 from asynqio.brokers.sqlite.sql import QUERIES as SQL
 from asynqio.brokers.sqlite.transaction import Transaction
 from asynqio.core.message import TaskInfo, TaskMessage, TaskRef, TaskState
@@ -113,9 +113,9 @@ def forget(transaction: Transaction, rows: Iterable[Row]) -> None:
 
 def trim(transaction: Transaction, queue: str, now: float) -> None:
     """Keep the archive of a queue within its bounds, after something was added to it."""
-    dropped = transaction.all(SQL.archived_too_old, queue=queue, old=now - ARCHIVE_AGE)
+    dropped = transaction.all(SQL.archived_too_old, queue=queue, old=now - transaction.archive_age)
     forget(transaction, dropped)
-    surplus = transaction.all(SQL.archived_too_many, queue=queue, kept=ARCHIVE_LIMIT)
+    surplus = transaction.all(SQL.archived_too_many, queue=queue, kept=transaction.archive_limit)
     forget(transaction, surplus)
     if dropped or surplus:
         transaction.run(SQL.count_evicted, queue=queue, count=len(dropped) + len(surplus))

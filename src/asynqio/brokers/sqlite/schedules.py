@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from asynqio.brokers.base import FIRES_AGE, FIRES_KEPT, Fired, Page
-from asynqio.brokers.sqlite.intake import admit, keep_reserve
+from asynqio.brokers.sqlite.intake import admit, keep_reserve, tally
 from asynqio.brokers.sqlite.rows import encode
 from asynqio.brokers.sqlite.settings import Settings
 from asynqio.brokers.sqlite.sql import QUERIES as SQL
@@ -31,6 +31,7 @@ def fire(transaction: Transaction, fires: Sequence[Fire], settings: Settings) ->
         transaction.run(SQL.ensure_queue, queue=queue)
     numbers = transaction.numbers(len(fires))
     answers = [_fire(transaction, one, number) for one, number in zip(fires, numbers, strict=True)]
+    tally(transaction, (one.entry for one in fires), (answer.admission for answer in answers))
     keep_reserve(transaction, settings)
     return answers
 

@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode
 
 import msgspec
 
+from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, archive_age, archive_limit
 from asynqio.errors import ConfigError
 
 #: RETURNING came with this version (March 2021).
@@ -28,6 +29,9 @@ class Settings(msgspec.Struct, frozen=True):
     busy_timeout: float = 10.0
     #: Refuse new tasks when the file has grown to this size; 0: no limit.
     max_bytes: int = 0
+    #: Archived tasks kept per queue, and for how many seconds.
+    archive_limit: int = ARCHIVE_LIMIT
+    archive_age: float = ARCHIVE_AGE
 
     @property
     def url(self) -> str:
@@ -105,4 +109,6 @@ _OPTIONS = {
     "synchronous": (_synchronous, "normal or full"),
     "busy_timeout": (_busy_timeout, "a number of seconds from 0 up"),
     "max_bytes": (_max_bytes, f"a whole number of bytes, at least {SMALLEST_LIMIT:,} (0: no limit)"),
+    "archive_limit": (archive_limit, "a whole number of tasks from 1 up"),
+    "archive_age": (archive_age, "a number of seconds from 1 up"),
 }

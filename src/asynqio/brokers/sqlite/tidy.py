@@ -118,24 +118,43 @@ def pause(transaction: Transaction, queue: str, paused: bool) -> bool:
     return bool(transaction.run(SQL.set_paused, queue=queue, paused=paused).rowcount)
 
 
-def drop(transaction: Transaction, queue: str, *, force: bool) -> None:
+def pause_type(transaction: Transaction, queue: str, type: str, paused: bool) -> bool:
+    transaction.topics.add(signals.types(queue))
+    if not paused:
+        return bool(transaction.run(SQL.resume_type, queue=queue, type=type).rowcount)
+    transaction.run(SQL.ensure_queue, queue=queue)
+    return bool(transaction.run(SQL.pause_type, queue=queue, type=type, since=transaction.now).rowcount)
+
+
+#: Tasks removed by one transaction when a queue is dropped, so that nobody else waits long.
+REMOVED_TOGETHER = 1_000
+
+
+def drop_some(transaction: Transaction, queue: str, *, force: bool) -> int | None:
+    """Remove some of a queue, and see to it that nobody works on the rest; how many tasks, None when all is gone."""
     existing(transaction, queue)
-    counts = dict(transaction.all(SQL.state_counts, queue=queue))
+    counts = dict(transaction.all(SQL.tallies, queue=queue))
     if active := counts.get(TaskState.ACTIVE):
         raise WrongState(f"queue {queue!r} has {active} active tasks: wait, or cancel them")
-    if counts and not force:
-        raise WrongState(f"queue {queue!r} holds {sum(counts.values())} tasks: drop it with force=True")
+    if (tasks := sum(counts.get(state, 0) for state in TaskState)) and not force:
+        raise WrongState(f"queue {queue!r} holds {tasks} tasks: drop it with force=True")
+    transaction.topics.update([("ended",), ("changed",)])
+    transaction.run(SQL.set_paused, queue=queue, paused=True)
+    if removed := transaction.run(SQL.drop_tasks, queue=queue, limit=REMOVED_TOGETHER).rowcount:
+        return removed
     for statement in (
-        SQL.drop_tasks,
         SQL.drop_batches,
         SQL.drop_locks,
         SQL.drop_days,
+        SQL.drop_tallies,
+        SQL.drop_grouped,
+        SQL.drop_types,
         SQL.drop_schedules,
         SQL.drop_flushed,
         SQL.drop_queue,
     ):
         transaction.run(statement, queue=queue)
-    transaction.topics.update([("ended",), ("changed",)])
+    return None
 
 
 def beat(transaction: Transaction, card: ServerCard, ttl: float) -> None:
@@ -157,7 +176,9 @@ def servers(transaction: Transaction) -> list[ServerCard]:
     return cards
 
 
-def cancel(transaction: Transaction, refs: Sequence[TaskRef]) -> None:
+def cancel(transaction: Transaction, refs: Sequence[TaskRef], archive: bool) -> None:
     for ref, seq in zip(refs, transaction.numbers(len(refs)), strict=True):
-        transaction.run(SQL.insert_cancel, seq=seq, queue=ref.queue, id=ref.id, at=transaction.now)
+        transaction.run(
+            SQL.insert_cancel, seq=seq, queue=ref.queue, id=ref.id, at=transaction.now, archive=archive
+        )
     transaction.topics.add(("cancel",))

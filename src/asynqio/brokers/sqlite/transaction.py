@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
+from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT
 from asynqio.brokers.signals import Topic
 from asynqio.brokers.sqlite.sql import QUERIES
 from asynqio.core.message import TaskMessage, TaskRef
@@ -13,11 +14,18 @@ from asynqio.core.message import TaskMessage, TaskRef
 class Transaction:
     """Runs statements at one moment, `now`."""
 
-    __slots__ = ("changed", "connection", "ended", "now", "topics")
+    __slots__ = ("archive_age", "archive_limit", "changed", "connection", "ended", "now", "topics")
 
-    def __init__(self, connection: sqlite3.Connection, now: float) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        now: float,
+        archive_limit: int = ARCHIVE_LIMIT,
+        archive_age: float = ARCHIVE_AGE,
+    ) -> None:
         self.connection = connection
         self.now = now
+        self.archive_limit, self.archive_age = archive_limit, archive_age
         #: What happened. A topic of one word stands for all topics of that kind.
         self.topics: set[Topic] = set()
         #: Tasks that ended; named one by one only if somebody waits for such.

@@ -30,14 +30,15 @@ def dequeue(
             tasks = list(sound(transaction, rows))
             if tasks:
                 [token] = transaction.numbers(1)
-                transaction.run(
+                leased = transaction.run(
                     SQL.lease_pending,
                     queue=queue,
                     last=tasks[-1][0][5],
                     expires_at=expires_at,
                     token=token,
                     owner=owner,
-                )
+                ).rowcount
+                transaction.run(SQL.tally_pending, queue=queue, count=-leased)
                 for row, task in tasks:
                     if row[3] and freed_by(task, TaskState.ACTIVE):
                         transaction.run(SQL.unlock, queue=queue, key=row[3], id=row[2]).fetchall()

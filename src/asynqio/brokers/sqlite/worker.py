@@ -130,7 +130,9 @@ class Worker:
         answers: list[tuple[Any, Exception | None]] = []
         alone = len(batch) == 1
         for job in batch:
-            transaction = Transaction(connection, self._clock.now())
+            transaction = Transaction(
+                connection, self._clock.now(), self._settings.archive_limit, self._settings.archive_age
+            )
             if alone:
                 answers.append((job.step(transaction), None))
                 done.append(transaction)

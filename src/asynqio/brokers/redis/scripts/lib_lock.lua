@@ -33,7 +33,8 @@ local function locked(key, prefix, now)
   local holder = redis.call('GET', key)
   if not holder then return false end
   local task = redis.pcall('HMGET', prefix .. 't:' .. holder, 'unique_key', 'asynqio:unique', 'state')
-  local ends, own = task[2], true
+  -- Who is on the way to another queue is nobody's to change.
+  local ends, own = task[2], task[3] ~= 'moving'
   if task[1] ~= key then
     ends = redis.call('ZSCORE', prefix .. 'asynqio:locks', holder .. '\n' .. key)
     -- For a member of a group Go notes its lock in the message only.

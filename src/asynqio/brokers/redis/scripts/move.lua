@@ -57,7 +57,7 @@ for item = 1, #KEYS - 4 do
     answers[item] = '2'
   elseif state == 'pending' and state ~= target and from >= 0 and not places[id] then
     answers[item] = '3'
-  elseif state == 'active' or state == target or (state == 'aggregating' and claimed(group, id)) then
+  elseif state == 'active' or state == 'moving' or state == target or (state == 'aggregating' and claimed(group, id)) then
     answers[item] = '2'
   else
     leave(state, id, group)

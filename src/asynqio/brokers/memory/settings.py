@@ -1,0 +1,28 @@
+"""What the options of a `memory://` URL say."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+from asynqio.brokers.base import archive_age, archive_limit
+from asynqio.brokers.memory.store import Archive
+from asynqio.errors import ConfigError
+
+
+def read(query: str) -> Archive:
+    """Raises ConfigError with everything that is wrong."""
+    archive: Archive = {}
+    problems = []
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        try:
+            if name == "archive_limit":
+                archive["archive_limit"] = archive_limit(value)
+            elif name == "archive_age":
+                archive["archive_age"] = archive_age(value)
+            else:
+                problems.append(f"memory:// has no option {name!r}: it takes archive_limit, archive_age")
+        except ValueError as problem:
+            problems.append(f"{name}={value!r}: give {problem}")
+    if problems:
+        raise ConfigError(problems)
+    return archive
