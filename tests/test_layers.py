@@ -32,7 +32,14 @@ IMPURE = {
 #: Where a core module may import one name of an impure module, as a type.
 TYPES_ONLY = {"asynqio.core.queues": {"random.Random"}}
 #: The contract, and what it is written in.
-CONTRACT = {"asynqio.brokers.base", "asynqio.brokers.signals", "asynqio.clock", "asynqio.errors"}
+CONTRACT = {
+    "asynqio.brokers.base",
+    "asynqio.brokers.limits",
+    "asynqio.brokers.places",
+    "asynqio.brokers.signals",
+    "asynqio.clock",
+    "asynqio.errors",
+}
 #: What nobody pays for who only imports asynqio.
 HEAVY = (
     "sqlite3",

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from asynqio.brokers import open_broker
-from asynqio.brokers.base import ARCHIVE_LIMIT, Store, Where
+from asynqio.brokers.base import Store, Where
+from asynqio.brokers.limits import ARCHIVE_LIMIT
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskRef, TaskState
 from asynqio.errors import ConfigError

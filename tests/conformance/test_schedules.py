@@ -7,7 +7,8 @@ import math
 
 import pytest
 
-from asynqio.brokers.base import FIRES_AGE, FIRES_KEPT, Admission, Fired, Page, Store
+from asynqio.brokers.base import Admission, Fired, Page, Store
+from asynqio.brokers.limits import FIRES_AGE, FIRES_KEPT
 from asynqio.brokers.signals import pending
 from asynqio.core.cards import ScheduleCard, SchedulerCard
 from asynqio.core.message import TaskState

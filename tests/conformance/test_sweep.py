@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from asynqio.brokers import signals
-from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, Store, Where
+from asynqio.brokers.base import Store, Where
+from asynqio.brokers.limits import ARCHIVE_AGE, ARCHIVE_LIMIT
 from asynqio.core.groups import BATCH_LEASE, GroupRule
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskRef, TaskState

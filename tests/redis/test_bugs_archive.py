@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, Moved, Page, Where
+from asynqio.brokers.base import Moved, Page, Where
+from asynqio.brokers.limits import ARCHIVE_AGE, ARCHIVE_LIMIT
 from asynqio.brokers.redis.broker import RedisBroker
 from asynqio.core.groups import GroupRule
 from asynqio.core.lifecycle import Action

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from asynqio import ScheduleEntry, Task
-from asynqio.brokers.base import FIRES_AGE, Admission, Fired, Page
+from asynqio.brokers.base import Admission, Fired, Page
+from asynqio.brokers.limits import FIRES_AGE
 from asynqio.brokers.redis.broker import RedisBroker
 from asynqio.brokers.redis.codec_schedules import decode_scheduler, encode_event, encode_schedule
 from asynqio.core.cards import ScheduleCard, SchedulerCard

@@ -10,7 +10,8 @@ import pytest
 
 from asynqio import Client, Mux, Server, SkipRetry, Task, TaskState
 from asynqio.brokers import open_broker, signals
-from asynqio.brokers.base import ARCHIVE_LIMIT, CORRUPT_TYPE, Page, Store, Where
+from asynqio.brokers.base import CORRUPT_TYPE, Page, Store, Where
+from asynqio.brokers.limits import ARCHIVE_LIMIT
 from asynqio.brokers.redis.codec import decode_task, encode_task
 from asynqio.brokers.redis.damage import Repair
 from asynqio.runtime import sweeper

@@ -53,7 +53,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol, Self, TypeAlias, TypeVar, runtime_checkable
+from typing import NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -69,41 +69,10 @@ from asynqio.core.task import Entry
 from asynqio.core.ticks import Fire, FireEvent, Standing
 from asynqio.core.unique import LockHolder
 
-T = TypeVar("T")
-
 #: The type under which an undecodable task is shown; its payload are the bytes found.
 CORRUPT_TYPE = "asynqio:corrupt"
-#: Archived tasks kept per queue, and for how many seconds (Go: 10,000 and 90 days).
-ARCHIVE_LIMIT = 10_000
-ARCHIVE_AGE = 90 * 86_400.0
-#: Tasks of each state that are measured to guess what a queue takes (as Go does).
-SAMPLE = 20
 #: The states in which a task may be put into another queue: it waits, and belongs to nobody.
 TRANSFERABLE = frozenset({TaskState.PENDING, TaskState.SCHEDULED, TaskState.RETRY, TaskState.ARCHIVED})
-#: Seconds that daily figures are kept.
-STATS_AGE = 90 * 86_400.0
-#: Events kept per schedule (Go: 1,000), and for how many seconds after the last of them.
-FIRES_KEPT = 1_000
-FIRES_AGE = 90 * 86_400.0
-
-
-def archive_limit(value: str) -> int:
-    """The option `archive_limit` of a URL. Raises ValueError with what it takes."""
-    if not value.isdecimal() or not int(value):
-        raise ValueError("a whole number of tasks from 1 up")
-    return int(value)
-
-
-def archive_age(value: str) -> float:
-    """The option `archive_age` of a URL. Raises ValueError with what it takes."""
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = 0.0
-    if not 1 <= seconds < float("inf"):
-        raise ValueError("a number of seconds from 1 up")
-    return seconds
-
 
 #: Told how far a long call is: how many of what it is about are done.
 Progress: TypeAlias = Callable[[int], None]
@@ -211,20 +180,6 @@ class Scan(NamedTuple):
 
     infos: list[TaskInfo]
     after: str
-
-
-#: The places of walks are JSON; what they say is the store's own business.
-encode_place = msgspec.json.Encoder().encode
-
-
-def read_place(kind: type[T], after: str) -> T | None:
-    """What a place says; None: the beginning. Raises ValueError for what no walk through such tasks gave."""
-    if not after:
-        return None
-    try:
-        return msgspec.json.decode(after, type=kind)
-    except msgspec.DecodeError:
-        raise ValueError(f"{after!r} is not a place that a scan of this state and this store gave") from None
 
 
 class Broker(Protocol):

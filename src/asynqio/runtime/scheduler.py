@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from asynqio.brokers.base import FIRES_AGE, Admission, Broker, Fired, Inspection, Replaced, Store
+from asynqio.brokers.base import Admission, Broker, Fired, Inspection, Replaced, Store
+from asynqio.brokers.limits import FIRES_AGE
 from asynqio.core.cards import SchedulerCard
 from asynqio.core.message import TaskInfo
 from asynqio.core.misfire import Due

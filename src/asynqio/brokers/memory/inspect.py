@@ -9,7 +9,8 @@ from itertools import islice
 import msgspec
 
 from asynqio.brokers import signals
-from asynqio.brokers.base import SAMPLE, TRANSFERABLE, Moved, Page, Progress, Scan, Where
+from asynqio.brokers.base import TRANSFERABLE, Moved, Page, Progress, Scan, Where
+from asynqio.brokers.limits import SAMPLE
 from asynqio.brokers.memory.queue import Day, Queue, Record
 from asynqio.brokers.memory.scan import scan
 from asynqio.brokers.memory.store import MemoryStore

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, STATS_AGE
+from asynqio.brokers.limits import ARCHIVE_AGE, ARCHIVE_LIMIT, STATS_AGE
 from asynqio.brokers.memory.timeline import Timeline
 from asynqio.core.attempts import RUNS_KEPT, AttemptRecord
 from asynqio.core.groups import GroupBatch

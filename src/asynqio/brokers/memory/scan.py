@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
-from asynqio.brokers.base import Scan, Where, encode_place, read_place
+from asynqio.brokers.base import Scan, Where
 from asynqio.brokers.memory.queue import Queue, Record
+from asynqio.brokers.places import encode_place, read_place
 from asynqio.core.message import TaskState
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from asynqio.brokers.base import FIRES_AGE, FIRES_KEPT, Admission, Fired, Page, Replaced
+from asynqio.brokers.base import Admission, Fired, Page, Replaced
+from asynqio.brokers.limits import FIRES_AGE, FIRES_KEPT
 from asynqio.brokers.memory.store import MemoryStore
 from asynqio.brokers.signals import Topic
 from asynqio.clock import Clock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl
 
-from asynqio.brokers.base import archive_age, archive_limit
+from asynqio.brokers.limits import archive_age, archive_limit
 from asynqio.brokers.memory.store import Archive
 from asynqio.errors import ConfigError
 

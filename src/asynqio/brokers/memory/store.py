@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from typing import TypedDict, Unpack
 
 from asynqio.brokers import signals
-from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT, Cancellation
+from asynqio.brokers.base import Cancellation
+from asynqio.brokers.limits import ARCHIVE_AGE, ARCHIVE_LIMIT
 from asynqio.brokers.memory.queue import Queue
 from asynqio.brokers.signals import Signals, Topic
 from asynqio.core.cards import SchedulerCard, ServerCard

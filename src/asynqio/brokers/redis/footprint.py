@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from asynqio.brokers.base import SAMPLE
+from asynqio.brokers.limits import SAMPLE
 from asynqio.brokers.redis.engine import Engine
 from asynqio.brokers.redis.look import known
 from asynqio.brokers.redis.pieces import together

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from asynqio.brokers.base import Scan, Where, encode_place, read_place
+from asynqio.brokers.base import Scan, Where
+from asynqio.brokers.places import encode_place, read_place
 from asynqio.brokers.redis.damage import shown
 from asynqio.brokers.redis.engine import Engine, Word
 from asynqio.brokers.redis.gather import group_names

@@ -10,7 +10,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from asynqio.brokers.base import FIRES_AGE, FIRES_KEPT, Fired, Page
+from asynqio.brokers.base import Fired, Page
+from asynqio.brokers.limits import FIRES_AGE, FIRES_KEPT
 from asynqio.brokers.redis.codec import encode_task
 from asynqio.brokers.redis.codec_schedules import decode_event, encode_event
 from asynqio.brokers.redis.damage import shown

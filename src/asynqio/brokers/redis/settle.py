@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from asynqio.brokers.base import STATS_AGE
+from asynqio.brokers.limits import STATS_AGE
 from asynqio.brokers.redis.codec import encode_strikes, encode_task
 from asynqio.brokers.redis.engine import Engine, Word
 from asynqio.brokers.redis.keys import queue_keys

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from asynqio.brokers.base import SAMPLE
+from asynqio.brokers.limits import SAMPLE
 from asynqio.brokers.sqlite import look
 from asynqio.brokers.sqlite.sql import QUERIES as SQL
 from asynqio.brokers.sqlite.transaction import Transaction

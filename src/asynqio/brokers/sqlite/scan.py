@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from asynqio.brokers.base import Scan, Where, encode_place, read_place
+from asynqio.brokers.base import Scan, Where
+from asynqio.brokers.places import encode_place, read_place
 from asynqio.brokers.sqlite.look import existing
 from asynqio.brokers.sqlite.rows import info
 from asynqio.brokers.sqlite.sql import QUERIES as SQL

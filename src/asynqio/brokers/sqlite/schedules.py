@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from asynqio.brokers.base import FIRES_AGE, FIRES_KEPT, Fired, Page
+from asynqio.brokers.base import Fired, Page
+from asynqio.brokers.limits import FIRES_AGE, FIRES_KEPT
 from asynqio.brokers.sqlite.intake import admit, keep_reserve, tally
 from asynqio.brokers.sqlite.rows import encode
 from asynqio.brokers.sqlite.settings import Settings

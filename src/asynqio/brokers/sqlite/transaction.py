@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from asynqio.brokers.base import ARCHIVE_AGE, ARCHIVE_LIMIT
+from asynqio.brokers.limits import ARCHIVE_AGE, ARCHIVE_LIMIT
 from asynqio.brokers.signals import Topic
 from asynqio.brokers.sqlite.sql import QUERIES
 from asynqio.core.message import TaskMessage, TaskRef

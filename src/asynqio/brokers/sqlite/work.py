@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 
 from asynqio.brokers import signals
-from asynqio.brokers.base import STATS_AGE, Note
+from asynqio.brokers.base import Note
+from asynqio.brokers.limits import STATS_AGE
 from asynqio.brokers.sqlite.rows import encode, sound, trim
 from asynqio.brokers.sqlite.sql import QUERIES as SQL
 from asynqio.brokers.sqlite.transaction import Transaction
