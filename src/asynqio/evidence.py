@@ -35,6 +35,7 @@ async def facts_about(store: Store, ref: TaskRef) -> Facts:
         await store.servers(),
         await _group(store, info),
         holder,
+        (await store.paused_types([ref.queue])).get(ref.queue, {}),
     )
 
 

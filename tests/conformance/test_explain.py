@@ -18,10 +18,11 @@ from asynqio.brokers.base import Note, Store
 from asynqio.core.attempts import AttemptRecord, LogLine
 from asynqio.core.cards import ServerCard, WorkerCard
 from asynqio.core.groups import GroupRule
-from asynqio.core.lifecycle import DONE, Action, Failed, Lease, Outcome, Policy, decide
+from asynqio.core.lifecycle import DONE, Action, Failed, Lease, Outcome, Policy, Postponed, decide
 from asynqio.core.message import TaskRef
 from asynqio.core.recording import recorded
 from asynqio.core.retry import FixedRetry
+from asynqio.core.ticks import SCHEDULE_HEADER, TICK_HEADER
 from asynqio.errors import BadPayload, HandlerNotFound, LeaseExpired, RetryIn, SkipRetry
 from asynqio.testing import FakeClock
 from tests.builders import card, entry
@@ -90,6 +91,35 @@ async def queue_is_paused(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     await broker.pause("default", True)
     clock.advance(12)
+
+
+@situation
+async def type_is_paused(broker: Store, clock: FakeClock) -> None:
+    await serve(broker)
+    await put(broker, entry("a", type="report"))
+    await broker.pause_type("default", "report", True)
+    clock.advance(12)
+
+
+@situation
+async def put_off_for_its_type_is_paused(broker: Store, clock: FakeClock) -> None:
+    await serve(broker)
+    await put(broker, entry("a", type="report"))
+    await broker.pause_type("default", "report", True)
+    [held] = await take(broker, owner=ONE)
+    await settle(broker, clock, held, Postponed(5.0))
+
+
+@situation
+async def from_a_schedule(broker: Store, clock: FakeClock) -> None:
+    await serve(broker)
+    await put(broker, entry("a", headers={SCHEDULE_HEADER: "nightly", TICK_HEADER: f"{clock.now() - 2:.0f}"}))
+
+
+@situation
+async def from_a_schedule_that_was_triggered(broker: Store, clock: FakeClock) -> None:
+    await serve(broker)
+    await put(broker, entry("a", headers={SCHEDULE_HEADER: "nightly"}))
 
 
 @situation

@@ -135,7 +135,7 @@ def _completed(facts: Facts, info: TaskInfo, draft: Draft) -> None:
 def _archived(facts: Facts, info: TaskInfo, draft: Draft) -> None:
     draft.situation = Situation.ARCHIVED
     draft.why.append(_why_archived(info, facts.attempts))
-    draft.next.append("Nothing: an archived task stays until the archive is full or 90 days are over.")
+    draft.next.append("Nothing: an archived task stays until the archive is full, or it is too old for it.")
     draft.remedies.append("Try it once more: `asynqio task run`, or `inspector.run(queue, id)`.")
     if info.last_error and info.retried >= info.max_retry:
         draft.remedies.append("If it fails then, it is archived again at once: its retries are used up.")

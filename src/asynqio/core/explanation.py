@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -28,6 +28,8 @@ class Facts(msgspec.Struct, frozen=True):
     group: GroupStats | None = None
     #: Who holds the uniqueness lock of its kind.
     holder: LockHolder | None = None
+    #: The types that nobody is to work on in its queue, and since when.
+    paused_types: Mapping[str, float] = {}
     #: The other queues that have a task of this id.
     elsewhere: Sequence[str] = ()
 

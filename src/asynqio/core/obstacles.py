@@ -16,6 +16,7 @@ class Situation(enum.StrEnum):
     WAITS_FOR_ITS_TIME = "waits-for-its-time"
     WAITS_FOR_ITS_RETRY = "waits-for-its-retry"
     QUEUE_IS_PAUSED = "queue-is-paused"
+    TYPE_IS_PAUSED = "type-is-paused"
     NO_SERVER = "no-server"
     NO_HANDLER = "no-handler"
     IN_LINE = "in-line"
@@ -41,7 +42,7 @@ def serving(queue: str, servers: Sequence[ServerCard]) -> list[ServerCard]:
 
 
 def obstacles(
-    queue: str, type: str, stats: QueueStats | None, servers: Sequence[ServerCard]
+    queue: str, type: str, stats: QueueStats | None, servers: Sequence[ServerCard], *, type_paused: bool
 ) -> Iterator[Obstacle]:
     """What keeps pending tasks of this type in this queue from being run, the first to be removed first."""
     if stats is not None and stats.paused:
@@ -49,6 +50,12 @@ def obstacles(
             Situation.QUEUE_IS_PAUSED,
             f"Queue {queue!r} is paused: no server takes tasks from it.",
             f"Resume the queue: `asynqio queue resume {queue}`, or `inspector.resume({queue!r})`.",
+        )
+    if type_paused:
+        yield Obstacle(
+            Situation.TYPE_IS_PAUSED,
+            f"Tasks of type {type!r} in queue {queue!r} are paused: servers put them off.",
+            f"Resume the type: `inspector.resume_type({queue!r}, {type!r})`.",
         )
     there = serving(queue, servers)
     if not there:

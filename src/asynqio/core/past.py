@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from asynqio.core.attempts import AttemptOutcome, AttemptRecord
 from asynqio.core.message import TaskInfo
 from asynqio.core.spoken import ago, first_line, moment, span
+from asynqio.core.ticks import SCHEDULE_HEADER, TICK_HEADER
 
 #: A UUID of version 7, as our producers make them, begins with the time in milliseconds.
 _UUID7 = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -24,9 +25,9 @@ _ENDED = {
 
 
 def story(info: TaskInfo, attempts: Sequence[AttemptRecord], now: float) -> list[str]:
-    """When it was made, and each attempt that ended."""
+    """Where it comes from, when it was made, and each attempt that ended."""
     ended = [run for run in attempts if run.outcome is not AttemptOutcome.RUNNING]
-    told = []
+    told = _schedule(info, now)
     if (made := _made_at(info.id, now)) is not None:
         told.append(f"It was enqueued {ago(made, now)}.")
     if ended and ended[0].number > 1:
@@ -43,6 +44,16 @@ def story(info: TaskInfo, attempts: Sequence[AttemptRecord], now: float) -> list
     if info.last_error and info.last_failed_at and not (known and known in info.last_error):
         told.append(f"The last error, {ago(info.last_failed_at, now)}: {first_line(info.last_error)}")
     return told
+
+
+def _schedule(info: TaskInfo, now: float) -> list[str]:
+    headers = info.headers or {}
+    if (id := headers.get(SCHEDULE_HEADER)) is None:
+        return []
+    tick = headers.get(TICK_HEADER, "")
+    if not (tick.isdecimal() and tick.isascii()):
+        return [f"It comes from schedule {id!r}, which somebody triggered."]
+    return [f"It comes from schedule {id!r}, for its tick at {moment(float(tick), now)}."]
 
 
 def _attempt(run: AttemptRecord, now: float) -> str:

@@ -11,7 +11,8 @@ from asynqio.core.spoken import ago, coming, many, moment, sentence, since, span
 
 
 def in_the_way(facts: Facts, info: TaskInfo) -> list[Obstacle]:
-    return list(obstacles(facts.ref.queue, info.type, facts.stats, facts.servers))
+    paused = info.type in facts.paused_types
+    return list(obstacles(facts.ref.queue, info.type, facts.stats, facts.servers, type_paused=paused))
 
 
 def pending(facts: Facts, info: TaskInfo, draft: Draft) -> None:
@@ -32,7 +33,11 @@ def pending(facts: Facts, info: TaskInfo, draft: Draft) -> None:
         )
     if found:
         draft.situation = found[0].situation
-        if found[0].situation is Situation.NO_HANDLER:
+        if all(one.situation is Situation.TYPE_IS_PAUSED for one in found):
+            draft.next.append(
+                "A server takes it and puts it off, uncounted, again and again, until the type is resumed."
+            )
+        elif found[0].situation is Situation.NO_HANDLER:
             draft.next.append(
                 "A server takes it and puts it off, uncounted, again and again, until there is a handler; or does as "
                 "its `unknown_tasks` says."
@@ -96,9 +101,10 @@ def _say_due(facts: Facts, info: TaskInfo, draft: Draft) -> None:
     draft.next_at = info.next_process_at
     if found:
         draft.next.append("But then it will not be run: " + " ".join(obstacle.sentence for obstacle in found))
-    draft.remedies.append(
-        "Do not wait: `asynqio task run`, or `inspector.run(queue, id)`, makes it pending now."
-    )
+    else:
+        draft.remedies.append(
+            "Do not wait: `asynqio task run`, or `inspector.run(queue, id)`, makes it pending now."
+        )
 
 
 def aggregating(facts: Facts, info: TaskInfo, draft: Draft) -> None:
