@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from asynqio.core.follow import TaskEvent as TaskEvent
     from asynqio.core.groups import GroupRule as GroupRule
     from asynqio.core.lifecycle import Action as Action
+    from asynqio.core.lifecycle import MoveTo as MoveTo
     from asynqio.core.lifecycle import UnknownTask as UnknownTask
     from asynqio.core.message import TaskInfo as TaskInfo
     from asynqio.core.message import TaskMessage as TaskMessage
@@ -115,7 +116,7 @@ _HOMES = {
     "core.filters": ["Filter"],
     "core.findings": ["Finding", "Severity"],
     "core.groups": ["GroupRule"],
-    "core.lifecycle": ["Action", "UnknownTask"],
+    "core.lifecycle": ["Action", "MoveTo", "UnknownTask"],
     "core.message": ["TaskInfo", "TaskMessage", "TaskState"],
     "core.retry": ["ExponentialRetry", "FixedRetry", "GoRetry", "RetryByException"],
     "core.options": ["TaskOptions"],

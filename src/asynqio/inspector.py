@@ -14,7 +14,7 @@ from asynqio.core.explain import explain
 from asynqio.core.explanation import Explanation
 from asynqio.core.filters import Filter
 from asynqio.core.findings import Finding
-from asynqio.core.lifecycle import Action
+from asynqio.core.lifecycle import Action, MoveTo
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.options import check_name
 from asynqio.errors import TaskNotFound, WrongState
@@ -145,7 +145,7 @@ class Inspector(ScheduleInspector):
 
     async def apply(
         self,
-        action: Action,
+        action: Action | MoveTo,
         queue: str,
         state: TaskState,
         filter: Filter | None = None,
@@ -154,12 +154,14 @@ class Inspector(ScheduleInspector):
         limit: int | None = None,
         on_progress: Callable[[Applied], object] | None = None,
     ) -> Applied:
-        """Run, archive or delete every task of a state, or those that match, at most `limit` of them.
+        """Run, archive, delete or move to another queue every task of a state, or those that match, at most `limit`.
 
-        In small steps, each told to `on_progress`; cut off, it leaves done what was done.
+        In small steps, each told to `on_progress`; cut off, it leaves done what was done. Raises InvalidName.
         """
+        if isinstance(action, MoveTo):
+            check_name("queue", action.queue)
         where = Where(queue, TaskState(state), group)
-        if filter is None and limit is None and on_progress is None:
+        if isinstance(action, Action) and filter is None and limit is None and on_progress is None:
             moved = await self.broker.move_all(action, where)
             return Applied(moved, moved, moved)
         told = on_progress or _silent

@@ -24,7 +24,7 @@ from asynqio.core.explanation import Explanation
 from asynqio.core.filters import Filter
 from asynqio.core.findings import Finding
 from asynqio.core.follow import TaskEvent
-from asynqio.core.lifecycle import Action
+from asynqio.core.lifecycle import Action, MoveTo
 from asynqio.core.message import TaskInfo, TaskState
 from asynqio.core.options import TaskOptions
 from asynqio.core.task import DEFAULT_MAX_PAYLOAD, Task
@@ -225,7 +225,7 @@ class Inspector(_Facade, ScheduleInspector):
 
     def apply(
         self,
-        action: Action,
+        action: Action | MoveTo,
         queue: str,
         state: TaskState,
         filter: Filter | None = None,

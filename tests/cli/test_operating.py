@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from asynqio.brokers.base import Store
+from asynqio.brokers.base import Cancellation, Store
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskRef, TaskState
 from asynqio.testing import FakeClock
 from tests.builders import entry
+from tests.cli.command import asynqio
 from tests.cli.shell import NOW, Shell, furnish, same_as_picture
 from tests.conformance.looks import put
 from tests.redis.fixtures import redis_url
@@ -76,7 +79,7 @@ def test_the_json_of_queues(shell: Shell) -> None:
     assert [default[state.value] for state in TaskState] == [2, 1, 1, 1, 2, 1, 3]
     assert (default["latency"], default["groups"], default["processed"], default["failed"]) == (3600, 2, 4, 3)
     assert (low["queue"], low["paused"], low["pending"]) == ("low", True, 1)
-    assert shell("queue", "inspect", "low", "--json").json == [low]
+    assert shell("queue", "inspect", "low", "--json").json == [{**low, "paused_types": {}}]
     days = shell("queue", "history", "default", "--days", "2", "--json").json
     assert [(day["queue"], day["processed"], day["failed"]) for day in days] == [
         ("default", 4, 3),
@@ -164,9 +167,13 @@ def test_what_acting_says(shell: Shell) -> None:
         "task-archive": ["task", "archive", "wait-1", "nobody", "run-1"],
         "task-delete": ["task", "delete", "nobody"],
         "task-cancel": ["task", "cancel", "run-1"],
+        "task-move": ["task", "move", "wait-1", "nobody", "run-1", "--to", "slow"],
         "task-edit": ["task", "edit", "wait-2", "--payload", "new"],
         "queue-pause": ["queue", "pause", "default", "low"],
         "queue-resume": ["queue", "resume", "default"],
+        "queue-pause-type": ["queue", "pause", "default", "--type", "email:send", "--type", "report"],
+        "queue-inspect-paused-types": ["queue", "inspect", "default"],
+        "queue-resume-type": ["queue", "resume", "default", "-t", "email:send"],
         "queue-rm": ["queue", "rm", "low"],
         "queue-rm-unknown": ["queue", "rm", "ghost"],
     }.items():
@@ -190,6 +197,55 @@ def test_canceling_takes_running_tasks_only(shell: Shell) -> None:
     assert "is pending: it cannot be told to stop now" in done.err
     done = shell("task", "cancel", "--state", "active", "--all", "--yes", "--json")
     assert done.json == {"action": "cancel", "dry_run": False, "seen": 1, "matched": 1, "done": 1}
+
+
+def test_canceled_tasks_are_archived_if_one_says_so(shell: Shell, tmp_path: Path) -> None:
+    async def told(store: Store, clock: FakeClock) -> list[Cancellation]:
+        heard = []
+
+        async def listen() -> None:
+            async for call in store.cancellations():
+                heard.append(call)
+                if call.archive:
+                    return
+
+        listening = asyncio.create_task(listen())
+        while not listening.done():
+            assert (await asyncio.to_thread(cancel)).returncode == 0
+            await asyncio.wait([listening], timeout=0.2)
+        return heard
+
+    def cancel() -> subprocess.CompletedProcess[str]:
+        words = ("task", "cancel", "run-1", "--archive")
+        return asynqio(*words, cwd=tmp_path, env={"ASYNQIO_BROKER": shell.url})
+
+    assert shell.on_store(told)[-1] == Cancellation(TaskRef("default", "run-1"), archive=True)
+
+
+def test_tasks_are_put_into_another_queue(shell: Shell) -> None:
+    done = shell("task", "move", "wait-1", "run-1", "--to", "slow", "--json")
+    assert (done.status, [one["outcome"] for one in done.json]) == (6, ["done", "wrong_state"])
+    assert shell("task", "inspect", "wait-1", "--json").json[0]["queue"] == "slow"
+    words = ["task", "move", "--to", "slow", "--state", "archived"]
+    done = shell(*words, "--type", "sms:*", "--dry-run")
+    assert done.out == "1 task would be moved to queue slow (2 there); nothing was done\n"
+    done = shell(*words, "--type", "sms:*", "--yes", "--json")
+    assert done.json == {"action": "move", "dry_run": False, "seen": 2, "matched": 1, "done": 1}
+    assert shell("task", "ls", "-q", "slow", "-s", "archived", "-o", "ids").out == "arch-2\n"
+    assert shell(*words, "--all", "--yes").out == "1 task moved to queue slow (1 looked at)\n"
+    assert shell("task", "move", "arch-1").status == 2, "where to?"
+    assert shell(*words, "--all", "--queue", "slow").status == 2, "they are there"
+    shell("task", "enqueue", "-t", "a", "-i", "arch-1", "-q", "default")
+    done = shell("task", "move", "arch-1", "-q", "default", "--to", "slow", "--json")
+    assert (done.status, done.json[0]["outcome"]) == (1, "id_conflict")
+
+
+def test_a_type_is_paused_and_resumed(shell: Shell) -> None:
+    words = ["default", "--type", "report", "--json"]
+    assert shell("queue", "pause", *words).json == [{"queue": "default", "done": True, "outcome": "paused"}]
+    assert shell("queue", "inspect", "default", "--json").json[0]["paused_types"] == {"report": NOW}
+    assert shell("queue", "resume", *words).json[0]["outcome"] == "resumed"
+    assert shell("queue", "resume", *words).json[0]["outcome"] == "unchanged"
 
 
 def test_all_that_match_are_acted_on(shell: Shell) -> None:

@@ -392,7 +392,7 @@ class Model:
         if task.state not in REWRITABLE or ref.queue == target:
             return Moved.WRONG_STATE
         home, there, old = self.queues[ref.queue], self.queues.get(target, Queue()), task.message
-        key = unique_key(target, old.type, old.payload) if old.unique_key else ""
+        key = old.unique_key.replace(f"asynq:{{{ref.queue}}}:", f"asynq:{{{target}}}:", 1)
         held = home.locks.get(old.unique_key, ("", 0.0))
         holds = held[0] == old.id and held[1] > self.now
         if holds and self.locked(there, key):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from asynqio.brokers.base import TRANSFERABLE, Moved, Note, Store
-from asynqio.core.lifecycle import Action
+from asynqio.brokers.base import Moved, Note, Store
+from asynqio.core.lifecycle import Action, MoveTo
 from asynqio.core.message import TaskRef, TaskState
 from asynqio.core.unique import unique_key
 from asynqio.testing import FakeClock
@@ -39,7 +39,7 @@ async def test_a_task_that_waits_can_be_put_into_another_queue(
     # When it is put into another queue
     [answer] = await broker.transfer([A], "other")
     # Then it is there as it was, or stays as it is
-    if state not in TRANSFERABLE:
+    if state not in MoveTo.origins:
         assert answer is Moved.WRONG_STATE
         assert await picture(broker) == was
         assert not await queue_exists(broker, "other")

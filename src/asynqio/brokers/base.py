@@ -71,8 +71,6 @@ from asynqio.core.unique import LockHolder
 
 #: The type under which an undecodable task is shown; its payload are the bytes found.
 CORRUPT_TYPE = "asynqio:corrupt"
-#: The states in which a task may be put into another queue: it waits, and belongs to nobody.
-TRANSFERABLE = frozenset({TaskState.PENDING, TaskState.SCHEDULED, TaskState.RETRY, TaskState.ARCHIVED})
 
 #: Told how far a long call is: how many of what it is about are done.
 Progress: TypeAlias = Callable[[int], None]
@@ -370,7 +368,7 @@ class Inspection(Protocol):
 
     async def move_all(self, action: Action, where: Where) -> int: ...
     async def transfer(self, refs: Sequence[TaskRef], target: str) -> list[Moved]:
-        """Put tasks that wait (TRANSFERABLE) into the queue `target`, as they are: state, time, payload, retries,
+        """Put tasks that wait (`MoveTo.origins`) into the queue `target`, as they are: state, time, payload, retries,
         headers, group, result. PENDING ones join the end of the line there, those of one queue in the order
         given. Who holds its uniqueness lock holds it there from then on.
 

@@ -1,7 +1,8 @@
-"""`asynqio task run`, `archive`, `delete` and `cancel`: of tasks by id, or of all that are meant."""
+"""`asynqio task run`, `archive`, `delete`, `move` and `cancel`: of tasks by id, or of all that are meant."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -29,8 +30,12 @@ Group = Annotated[str, Option("--group", "-g", help="Of aggregating tasks, only 
 Most = Annotated[int | None, Option("--max", metavar="N", min=1, help="Of those that match, no more than N.")]
 
 
-def _verb(verb: str, help: str) -> Callable[..., None]:
-    """The command of one verb."""
+#: Options of some verbs only.
+SPECIAL = ("to", "archive")
+
+
+def _verb(verb: str, help: str, special: str) -> Callable[..., None]:
+    """The command of one verb; of the special options it has the one named."""
 
     def act(
         ids: Annotated[list[str] | None, Argument(metavar="ID...", help="Tasks.")] = None,
@@ -52,17 +57,25 @@ def _verb(verb: str, help: str) -> Callable[..., None]:
         yes: Yes = False,
         broker: BrokerUrl = None,
         json: Json = False,
+        to: Annotated[str, Option("--to", metavar="QUEUE", help="Into this queue.")] = "",
+        archive: Annotated[bool, Option("--archive", help="Archive them then, instead of a retry.")] = False,
     ) -> None:
         from asynqio.cli.act_work import Meant, act_on
+        from asynqio.cli.deeds import Deed
 
         words = conditions(where, type, error, id_prefix, older_than, younger_than)
         states = tuple(one.value for one in state or ())
         named = (*(ids or ()), *(id or ()))
         meant = Meant(named, queue, stdin, all, states, group, tuple(words), max)
         how = "json" if json else output.value
-        raise Exit(act_on(broker, verb, meant, output=how, dry_run=dry_run, yes=yes))
+        deed = Deed(verb, to, archive)
+        raise Exit(act_on(broker, deed, meant, output=how, dry_run=dry_run, yes=yes))
 
-    act.__doc__ = help
+    signature = inspect.signature(act, eval_str=True)
+    shown = [one for name, one in signature.parameters.items() if name not in SPECIAL or name == special]
+    command: Any = act
+    command.__signature__ = signature.replace(parameters=shown)
+    command.__doc__ = help
     return act
 
 
@@ -78,25 +91,29 @@ def _verb_of_all(verb: str) -> Callable[..., None]:
         json: Json = False,
     ) -> None:
         from asynqio.cli.act_work import Meant, act_on
+        from asynqio.cli.deeds import Deed
 
         meant = Meant((), queue, False, True, tuple(one.value for one in state), group, (), None)
-        raise Exit(act_on(broker, verb, meant, output="json" if json else "table", dry_run=False, yes=yes))
+        raise Exit(
+            act_on(broker, Deed(verb), meant, output="json" if json else "table", dry_run=False, yes=yes)
+        )
 
     act.__doc__ = f"`task {verb} --all`, as Go's tool calls it."
     return act
 
 
-def _enter(names: str, verb: str, help: str) -> None:
+def _enter(names: str, verb: str, help: str, special: str = "") -> None:
     first, *others = names.split()
-    command: Any = _verb(verb, help)
+    command: Any = _verb(verb, help, special)
     tasks.command(first)(command)
     for name in others:
         tasks.command(name, hidden=True)(command)
-    if verb != "cancel":
+    if not special:
         tasks.command(f"{first}all", hidden=True)(_verb_of_all(verb))
 
 
 _enter("run", "run", "Make waiting, archived or completed tasks pending now.")
 _enter("archive", "archive", "Put tasks into the archive: they are kept, and not run.")
 _enter("delete rm remove", "delete", "Delete tasks (also: rm, remove).")
-_enter("cancel", "cancel", "Tell whoever runs tasks to stop.")
+_enter("move", "move", "Put tasks that wait, or are archived, into another queue.", "to")
+_enter("cancel", "cancel", "Tell whoever runs tasks to stop.", "archive")

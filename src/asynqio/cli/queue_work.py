@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from asynqio import AsynqioError, Inspector, QueueStats, TaskState
 from asynqio.cli import records
 from asynqio.cli.outcome import Outcome, report
-from asynqio.cli.terminal import confirm, facts, hint, run, show, table, watching
+from asynqio.cli.terminal import confirm, facts, hint, progress, run, show, table, watching
 from asynqio.cli.words import count, rate, span
 
 _NUMBERS = ("size", *(state.value for state in TaskState), "latency", "processed", "failed", "error rate")
@@ -49,22 +49,24 @@ def inspect_queues(url: str | None, names: Sequence[str], *, as_json: bool, watc
         async with Inspector(url) as inspector:
 
             async def draw() -> None:
-                found = [await inspector.queue(name) for name in names]
-                show([records.queue(stats) for stats in found], lambda: _print_facts(found), as_json=as_json)
+                found = [(await inspector.queue(name), await inspector.paused_types(name)) for name in names]
+                told = [{**records.queue(stats), "paused_types": paused} for stats, paused in found]
+                show(told, lambda: _print_facts(found), as_json=as_json)
 
             await watching(watch, draw)
 
     run(work())
 
 
-def _print_facts(found: Sequence[QueueStats]) -> None:
-    for number, stats in enumerate(found):
+def _print_facts(found: Sequence[tuple[QueueStats, Mapping[str, float]]]) -> None:
+    for number, (stats, paused_types) in enumerate(found):
         if number:
             print()
         facts(
             [
                 ("queue", stats.queue),
                 ("state", "paused" if stats.paused else "run"),
+                ("paused types", ", ".join(sorted(paused_types)) or "none"),
                 ("size", stats.size),
                 *((state.value, getattr(stats, state.value)) for state in TaskState),
                 ("groups", stats.groups),
@@ -93,23 +95,37 @@ def show_history(url: str | None, names: Sequence[str], days: int, *, as_json: b
     run(work())
 
 
-def pause_queues(url: str | None, names: Sequence[str], *, paused: bool, as_json: bool) -> int:
+def pause_queues(
+    url: str | None, names: Sequence[str], types: Sequence[str], *, paused: bool, as_json: bool
+) -> int:
+    """Of queues as a whole, or of some types of task in them."""
+
     async def work() -> list[Outcome]:
         outcomes = []
         async with Inspector(url) as inspector:
             for name in names:
-                try:
-                    await inspector.queue(name)
-                    changed = await (inspector.pause(name) if paused else inspector.resume(name))
-                except AsynqioError as error:
-                    outcomes.append(Outcome.of(name, error))
-                    continue
-                now = "paused" if paused else "resumed"
-                was = f"was {'paused' if paused else 'not paused'} already" if not changed else f"is {now}"
-                outcomes.append(Outcome(name, True, now if changed else "unchanged", f"queue {name} {was}"))
+                for type in types or (None,):
+                    try:
+                        await inspector.queue(name)
+                        changed = await _pause(inspector, name, type, paused)
+                    except AsynqioError as error:
+                        outcomes.append(Outcome.of(name, error))
+                        continue
+                    now = "paused" if paused else "resumed"
+                    was = (
+                        f"was {'paused' if paused else 'not paused'} already" if not changed else f"is {now}"
+                    )
+                    what = f"queue {name}" if type is None else f"type {type} of queue {name}"
+                    outcomes.append(Outcome(name, True, now if changed else "unchanged", f"{what} {was}"))
         return outcomes
 
     return report("queue", run(work()), as_json=as_json)
+
+
+async def _pause(inspector: Inspector, queue: str, type: str | None, paused: bool) -> bool:
+    if type is None:
+        return await (inspector.pause(queue) if paused else inspector.resume(queue))
+    return await (inspector.pause_type(queue, type) if paused else inspector.resume_type(queue, type))
 
 
 def remove_queues(url: str | None, names: Sequence[str], *, force: bool, yes: bool, as_json: bool) -> int:
@@ -125,7 +141,8 @@ def remove_queues(url: str | None, names: Sequence[str], *, force: bool, yes: bo
         async with Inspector(url) as inspector:
             for name in names:
                 try:
-                    await inspector.drop(name, force=force)
+                    with progress(f"removing {name}") as told:
+                        await inspector.drop(name, force=force, progress=told)
                     outcomes.append(Outcome(name, True, "removed", f"queue {name} is removed"))
                 except AsynqioError as error:
                     outcomes.append(Outcome.of(name, error))

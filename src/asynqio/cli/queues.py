@@ -12,6 +12,11 @@ queues = group_of_commands("Queues: figures, history, pause, remove.")
 
 Names = Annotated[list[str], Argument(metavar="QUEUE...", help="Names of queues.")]
 
+Types = Annotated[
+    list[str] | None,
+    Option("--type", "-t", metavar="TYPE", help="Only tasks of this type; several are possible."),
+]
+
 
 @queues.command("list", hidden=True)
 @queues.command("ls")
@@ -44,20 +49,20 @@ def history(
 
 
 @queues.command()
-def pause(names: Names, broker: BrokerUrl = None, json: Json = False) -> None:
-    """Hand out no more tasks of queues; those that run go on."""
+def pause(names: Names, type: Types = None, broker: BrokerUrl = None, json: Json = False) -> None:
+    """Hand out no more tasks of queues, or run none of a type; those that run go on."""
     from asynqio.cli.queue_work import pause_queues
 
-    raise Exit(pause_queues(broker, names, paused=True, as_json=json))
+    raise Exit(pause_queues(broker, names, type or (), paused=True, as_json=json))
 
 
 @queues.command("unpause", hidden=True)
 @queues.command("resume")
-def resume(names: Names, broker: BrokerUrl = None, json: Json = False) -> None:
-    """Hand out tasks of paused queues again (also: unpause)."""
+def resume(names: Names, type: Types = None, broker: BrokerUrl = None, json: Json = False) -> None:
+    """Hand out tasks of paused queues, or run those of a paused type again (also: unpause)."""
     from asynqio.cli.queue_work import pause_queues
 
-    raise Exit(pause_queues(broker, names, paused=False, as_json=json))
+    raise Exit(pause_queues(broker, names, type or (), paused=False, as_json=json))
 
 
 @queues.command("remove", hidden=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Hashable, Iterator
-from typing import NamedTuple, TypeAlias
+from typing import ClassVar, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -101,6 +101,14 @@ class Action(enum.Enum):
     def origins(self) -> frozenset[TaskState]:
         """The states in which it is allowed."""
         return frozenset(m.origin for m in MOVES if m.cause == self.value and m.origin is not None)
+
+
+class MoveTo(msgspec.Struct, frozen=True):
+    """What an operator can do as well: put a task that waits, and belongs to nobody, into another queue."""
+
+    queue: str
+
+    origins: ClassVar[frozenset[TaskState]] = frozenset({_S.PENDING, _S.SCHEDULED, _S.RETRY, _S.ARCHIVED})
 
 
 class Lease(msgspec.Struct, gc=False):

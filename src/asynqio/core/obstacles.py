@@ -55,7 +55,8 @@ def obstacles(
         yield Obstacle(
             Situation.TYPE_IS_PAUSED,
             f"Tasks of type {type!r} in queue {queue!r} are paused: servers put them off.",
-            f"Resume the type: `inspector.resume_type({queue!r}, {type!r})`.",
+            f"Resume the type: `asynqio queue resume {queue} --type {type}`, or "
+            f"`inspector.resume_type({queue!r}, {type!r})`.",
         )
     there = serving(queue, servers)
     if not there:

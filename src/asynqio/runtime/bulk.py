@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 from asynqio.brokers.base import Inspection, Moved, Scan, Where
 from asynqio.clock import Clock
 from asynqio.core.filters import Filter
-from asynqio.core.lifecycle import Action
+from asynqio.core.lifecycle import Action, MoveTo
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
 
 #: Tasks looked at by one call: nobody else waits long (on Redis about 1 ms).
@@ -53,7 +53,7 @@ async def search(
     told: Told = _silent,
 ) -> AsyncGenerator[TaskInfo]:
     """The tasks of a state that match, in the order of `Inspection.tasks`, at most `limit`. Whoever stays in the
-    state all the time is found (sentence 16 of the contract)."""
+    state all the time is found (sentence 19 of the contract)."""
     seen = matched = 0
     if limit is not None and limit < 1:
         return
@@ -78,7 +78,7 @@ async def search(
 async def apply(
     broker: Inspection,
     clock: Clock,
-    action: Action,
+    action: Action | MoveTo,
     where: Where,
     filter: Filter,
     limit: int | None,
@@ -105,7 +105,7 @@ async def apply(
 class _Work:
     """What was seen and matched, and is still to be acted on."""
 
-    def __init__(self, broker: Inspection, action: Action, where: Where, told: Told) -> None:
+    def __init__(self, broker: Inspection, action: Action | MoveTo, where: Where, told: Told) -> None:
         self._broker, self._action, self._where, self._told = broker, action, where, told
         self._found: list[TaskRef] = []
         self._looked_at = 0
@@ -134,7 +134,12 @@ class _Work:
         found, self._found = self._found, []
         for start in range(0, len(found), ACTED_ON):
             some = found[start : start + ACTED_ON]
-            answers = await self._broker.move(self._action, some, state=self._where.state, near=self._near)
+            answers = await self._act(some)
             done = self.progress.done + answers.count(Moved.DONE)
             self.progress = self.progress._replace(done=done)
             self._told(self.progress)
+
+    async def _act(self, refs: list[TaskRef]) -> list[Moved]:
+        if isinstance(self._action, MoveTo):
+            return await self._broker.transfer(refs, self._action.queue)
+        return await self._broker.move(self._action, refs, state=self._where.state, near=self._near)

@@ -9,7 +9,7 @@ from itertools import islice
 import msgspec
 
 from asynqio.brokers import signals
-from asynqio.brokers.base import TRANSFERABLE, Moved, Page, Progress, Scan, Where
+from asynqio.brokers.base import Moved, Page, Progress, Scan, Where
 from asynqio.brokers.limits import SAMPLE
 from asynqio.brokers.memory.queue import Day, Queue, Record
 from asynqio.brokers.memory.scan import scan
@@ -18,7 +18,7 @@ from asynqio.brokers.signals import Topic
 from asynqio.clock import Clock
 from asynqio.core.cards import FRONT, DayStats, GroupStats, QueueStats, ServerCard, longest_waiting
 from asynqio.core.findings import Finding
-from asynqio.core.lifecycle import Action
+from asynqio.core.lifecycle import Action, MoveTo
 from asynqio.core.locks import freed_by, in_queue, moved_key
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.unique import LockHolder
@@ -234,7 +234,7 @@ class MemoryInspection:
         queue, record = self._record(ref)
         if queue is None or record is None:
             return Moved.NOT_FOUND
-        if record.state not in TRANSFERABLE or ref.queue == target:
+        if record.state not in MoveTo.origins or ref.queue == target:
             return Moved.WRONG_STATE
         now, before = self.clock.now(), record.message
         after = in_queue(before, target)

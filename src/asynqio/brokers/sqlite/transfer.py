@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from asynqio.brokers import signals
-from asynqio.brokers.base import TRANSFERABLE, Moved
+from asynqio.brokers.base import Moved
 from asynqio.brokers.sqlite.rows import Row, encode, readable, trim
 from asynqio.brokers.sqlite.sql import QUERIES as SQL
 from asynqio.brokers.sqlite.transaction import Transaction
+from asynqio.core.lifecycle import MoveTo
 from asynqio.core.locks import in_queue
 from asynqio.core.message import TaskMessage, TaskRef, TaskState
 
@@ -26,7 +27,7 @@ def _transfer(transaction: Transaction, ref: TaskRef, target: str) -> Moved:
     if row is None:
         return Moved.NOT_FOUND
     before = readable(row)
-    if row[5] not in TRANSFERABLE or ref.queue == target or before is None:
+    if row[5] not in MoveTo.origins or ref.queue == target or before is None:
         return Moved.WRONG_STATE
     after, now = in_queue(before, target), transaction.now
     until = transaction.value(SQL.lock_until, queue=ref.queue, key=before.unique_key, id=ref.id, now=now)
