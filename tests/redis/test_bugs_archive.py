@@ -137,6 +137,24 @@ async def test_b13_looking_at_many_tasks_comes_in_pieces(broker: RedisBroker, as
     assert await aside.calls("evalsha", "eval") >= 10
 
 
+async def test_b13_groups_are_looked_at_and_moved_in_pieces(broker: RedisBroker, aside: Aside) -> None:
+    where = Where("default", TaskState.AGGREGATING)
+    size = 5_000
+    await put(broker, *(entry(f"{number:04}", group=f"g{number % 3}") for number in range(size)))
+    await aside("CONFIG", "RESETSTAT")
+    # A page takes what it shows of each group, and no more
+    page = await broker.tasks(where, Page(size=20, offset=10))
+    assert [info.id for info in page] == [f"{number:04}" for number in range(10, 30)]
+    assert (await aside("INFO", "stats"))["total_net_output_bytes"] < 50_000
+    # All of them come in pieces
+    everything = await broker.tasks(where, Page(size=size))
+    assert [info.id for info in everything] == [f"{number:04}" for number in range(size)]
+    await aside("CONFIG", "RESETSTAT")
+    assert await broker.move_all(Action.DELETE, where) == size
+    assert await aside.calls("evalsha", "eval") >= 2 * size / 200
+    assert await broker.tasks(where, Page()) == []
+
+
 async def test_b13_lapsed_leases_come_in_pieces(broker: RedisBroker, clock: FakeClock) -> None:
     await put(broker, *(entry(str(number)) for number in range(500)))
     await take(broker, 500)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import nsmallest
 from typing import Any
 
 from asynqio.brokers.base import Page, Where
@@ -30,6 +31,10 @@ async def known(engine: Engine, name: str) -> QueueKeys:
     if not await engine.exists(name):
         raise QueueNotFound(name)
     return queue_keys(name)
+
+
+#: Members of groups read by one call, about 1 ms.
+MEMBERS_TOGETHER = 2_000
 
 
 # --- figures --------------------------------------------------------------------------------------
@@ -132,8 +137,8 @@ async def groups(engine: Engine, name: str) -> list[GroupStats]:
 async def tasks(engine: Engine, where: Where, page: Page) -> list[TaskInfo]:
     queue = await known(engine, where.queue)
     if where.state is TaskState.AGGREGATING:
-        ids = [id for _, id in await members(engine, queue, where.group)]
-        refs = [TaskRef(queue.name, id) for id in ids[page.offset : page.offset + page.size]]
+        ids = await _members(engine, queue, where.group, page.offset + page.size)
+        refs = [TaskRef(queue.name, id) for id in ids[page.offset :]]
         return [info for info in await find(engine, refs) if info is not None]
     container = f"{queue.prefix}{where.state.value}"
     found: list[TaskInfo] = []
@@ -147,20 +152,33 @@ async def tasks(engine: Engine, where: Where, page: Page) -> list[TaskInfo]:
     return found
 
 
-async def members(engine: Engine, queue: QueueKeys, group: str) -> list[tuple[float, str]]:
-    """The tasks that wait in a group (or in all), claimed or not, oldest first: since when, and id."""
+async def _members(engine: Engine, queue: QueueKeys, group: str, count: int) -> list[str]:
+    """The first tasks that wait in a group (or in all), claimed or not, oldest first."""
     names = [group] if group else [name async for some in group_names(engine, queue) for name in some]
     batches = [
         shown(batch) for batch in await engine.redis.command(queue.batches, "ZRANGE", queue.batches, 0, -1)
     ]
     keys = [queue.group(name) for name in names]
     keys += [batch for batch in batches if not group or batch.rpartition(":")[0] == queue.group(group)]
-    found = []
+    found: dict[bytes, float] = {}
     for some in chunks(keys):
-        for flat in await engine.run(LUA.members, some, []):
-            pairs = zip(flat[1::2], flat[::2], strict=True)
-            found += [(float(since), shown(id)) for since, id in pairs]
-    return sorted(found)
+        found |= await _first_members(engine, some, count)
+    first = nsmallest(count, ((since, shown(id)) for id, since in found.items()))
+    return [id for _, id in first]
+
+
+async def _first_members(engine: Engine, keys: Sequence[str], count: int) -> dict[bytes, float]:
+    """Of each key the first `count` ids, and since when they wait; not too many by one call."""
+    found: dict[bytes, float] = {}
+    step = max(1, MEMBERS_TOGETHER // len(keys))
+    for first in range(0, count, step):
+        answers = await engine.run(LUA.members, keys, [first, min(first + step, count) - 1])
+        for flat in answers:
+            found |= zip(flat[::2], map(float, flat[1::2]), strict=True)
+        keys = [key for key, flat in zip(keys, answers, strict=True) if len(flat) == 2 * step]
+        if not keys:
+            break
+    return found
 
 
 async def find(engine: Engine, refs: Sequence[TaskRef]) -> list[TaskInfo | None]:

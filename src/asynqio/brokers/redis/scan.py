@@ -7,7 +7,7 @@ in a list is a position and some of the ids that stood around it; from time to t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import NamedTuple
 
 from asynqio.brokers.base import Scan, Where
@@ -57,6 +57,18 @@ async def scan(engine: Engine, where: Where, after: str, size: int) -> Scan:
         ids, place = await _scores(engine, queue, where, after, size)
     found = await find(engine, [TaskRef(queue.name, shown(id)) for id in ids])
     return Scan([info for info in found if info is not None and info.state is where.state], place)
+
+
+async def members(engine: Engine, queue: QueueKeys, group: str) -> AsyncIterator[list[str]]:
+    """The tasks that wait in a group, claimed or not, some at a time: whoever stays there is among them."""
+    after = ""
+    while True:
+        where = Where(queue.name, TaskState.AGGREGATING, group)
+        ids, after = await _scores(engine, queue, where, after, TOGETHER)
+        if ids:
+            yield [shown(id) for id in ids]
+        if not after:
+            return
 
 
 async def names_of_groups(engine: Engine, name: str) -> list[str]:

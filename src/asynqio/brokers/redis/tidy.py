@@ -13,8 +13,8 @@ from asynqio.brokers.redis.codec import decode_task, encode_task
 from asynqio.brokers.redis.damage import shown
 from asynqio.brokers.redis.engine import Engine, Word
 from asynqio.brokers.redis.keys import QueueKeys, queue_keys
-from asynqio.brokers.redis.pieces import TOGETHER, by_queue, chunks, together
-from asynqio.brokers.redis.scan import place_of
+from asynqio.brokers.redis.pieces import TOGETHER, by_queue, together
+from asynqio.brokers.redis.scan import members, names_of_groups, place_of
 from asynqio.brokers.redis.scripts import LUA
 from asynqio.core.lifecycle import Action
 from asynqio.core.locks import moved_key
@@ -93,8 +93,12 @@ async def move_all(engine: Engine, action: Action, where: Where) -> int:
     if where.state not in action.origins:
         return 0
     if where.state is TaskState.AGGREGATING:
-        ids = [id for _, id in await look.members(engine, queue, where.group)]
-        replies = [await _move(engine, queue, action, some) for some in chunks(ids)]
+        groups = [where.group] if where.group else await names_of_groups(engine, queue.name)
+        replies = [
+            await _move(engine, queue, action, ids)
+            for group in groups
+            async for ids in members(engine, queue, group)
+        ]
         return sum(reply.count(b"1") for reply in replies)
     moved = skipped = 0
     left = await _size(engine, queue, where.state)
