@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from asynqio.core.cards import ScheduleCard as ScheduleCard
     from asynqio.core.cards import SchedulerCard as SchedulerCard
     from asynqio.core.cards import ServerCard as ServerCard
+    from asynqio.core.cards import StoreNode as StoreNode
     from asynqio.core.cards import WorkerCard as WorkerCard
     from asynqio.core.cron import parse_schedule as parse_schedule
     from asynqio.core.durations import parse_seconds as parse_seconds
@@ -109,6 +110,7 @@ _HOMES = {
         "ScheduleCard",
         "SchedulerCard",
         "ServerCard",
+        "StoreNode",
         "WorkerCard",
     ],
     "core.cron": ["parse_schedule"],

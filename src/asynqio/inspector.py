@@ -9,7 +9,7 @@ from typing import Self
 from asynqio.brokers.base import Moved, Page, Progress, Store, Where
 from asynqio.config import store_of
 from asynqio.core.attempts import AttemptRecord
-from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
+from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard, StoreNode
 from asynqio.core.explain import explain
 from asynqio.core.explanation import Explanation
 from asynqio.core.filters import Filter
@@ -124,6 +124,10 @@ class Inspector(ScheduleInspector):
     async def servers(self) -> list[ServerCard]:
         """The worker servers that showed a sign of life lately."""
         return await self.broker.servers()
+
+    async def nodes(self) -> list[StoreNode]:
+        """The servers, or the file, of which the store is made, as they say themselves."""
+        return await self.broker.nodes()
 
     # --- act --------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from asynqio import inspector as _inspector
 from asynqio.brokers.base import Moved, Progress, Store
 from asynqio.config import store_of
 from asynqio.core.attempts import AttemptRecord
-from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard
+from asynqio.core.cards import DayStats, GroupStats, QueueStats, ServerCard, StoreNode
 from asynqio.core.explanation import Explanation
 from asynqio.core.filters import Filter
 from asynqio.core.findings import Finding
@@ -207,6 +207,9 @@ class Inspector(_Facade, ScheduleInspector):
 
     def find(self, queue: str, ids: Sequence[str]) -> list[TaskInfo | None]:
         return self._through.call(self._inspector.find, queue, ids)
+
+    def nodes(self) -> list[StoreNode]:
+        return self._through.call(self._inspector.nodes)
 
     def servers(self) -> list[ServerCard]:
         return self._through.call(self._inspector.servers)

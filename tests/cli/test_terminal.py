@@ -13,7 +13,7 @@ import pytest
 from asynqio.brokers import open_broker
 from asynqio.cli.main import _with_seconds
 from asynqio.cli.terminal import Refused, clean, confirm, facts, progress, run, show, table, watching
-from asynqio.cli.words import count, moment, rate, relative, span, text_of
+from asynqio.cli.words import count, moment, rate, relative, size, span, text_of
 from tests.builders import entry
 from tests.cli.command import asynqio
 from tests.cli.pseudo import screen
@@ -125,6 +125,13 @@ def test_words() -> None:
     assert (text_of(None), text_of("ü".encode())) == ("", "ü")
     assert "not text" in text_of(b"\xff")
     assert (count(1, "task"), count(1_000, "task")) == ("1 task", "1,000 tasks")
+    assert [size(number) for number in (0, 999, 1_500, 12_345_678, 10**15)] == [
+        "0 B",
+        "999 B",
+        "1.5 kB",
+        "12 MB",
+        "1 PB",
+    ]
     assert (rate(1, 3), rate(0, 0)) == ("33.33%", "")
 
 

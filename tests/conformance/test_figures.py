@@ -82,3 +82,15 @@ async def test_the_figures_of_a_failed_task_move_with_it(broker: Store, clock: F
     await broker.settle([failed(held, clock.now())])
     stats = await figures(broker)
     assert (stats.active, stats.retry, stats.size) == (0, 1, 1)
+
+
+async def test_a_store_says_what_it_is_made_of(kind: str, broker: Store) -> None:
+    await put(broker, entry("a"))
+    nodes = await broker.nodes()
+    made_of = {"memory": 0, "flaky": 0, "sqlite": 1, "redis": 1, "redis-cluster": 3}
+    assert len(nodes) == made_of[kind]
+    for node in nodes:
+        assert node.name
+        assert node.version.partition(" ")[0] in ("SQLite", "Redis", "Valkey")
+        assert 0 < node.used <= node.peak
+        assert (node.connections > 0) == kind.startswith("redis")

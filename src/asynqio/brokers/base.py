@@ -60,7 +60,7 @@ import msgspec
 from asynqio.brokers.signals import Topic, Watch
 from asynqio.clock import Clock
 from asynqio.core.attempts import AttemptRecord
-from asynqio.core.cards import DayStats, GroupStats, QueueStats, SchedulerCard, ServerCard
+from asynqio.core.cards import DayStats, GroupStats, QueueStats, SchedulerCard, ServerCard, StoreNode
 from asynqio.core.findings import Finding
 from asynqio.core.groups import GroupBatch, GroupPolicy
 from asynqio.core.lifecycle import Action, Lease, Settlement
@@ -407,6 +407,10 @@ class Inspection(Protocol):
 
     async def lock_holder(self, queue: str, key: str) -> LockHolder | None:
         """The task that holds a uniqueness lock (`TaskMessage.unique_key`) now; None: nobody does."""
+        ...
+
+    async def nodes(self) -> list[StoreNode]:
+        """What the store is made of, for people to look at; nothing where it does not say, or may not be asked."""
         ...
 
     async def servers(self) -> list[ServerCard]: ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from typer import Option, Typer
+from typer import BadParameter, Option, Typer
 
 BrokerUrl = Annotated[
     str | None,
@@ -16,6 +16,24 @@ Watch = Annotated[
     float | None,
     Option(
         "--watch", "-w", metavar="[SECONDS]", min=0.1, help="Again and again, every 2 seconds or so many."
+    ),
+]
+
+
+def _seconds(text: str) -> float:
+    """A duration as in all options: seconds, or 1h30m."""
+    from asynqio import parse_seconds
+
+    try:
+        return parse_seconds(text)
+    except ValueError as error:
+        raise BadParameter(str(error)) from None
+
+
+Timeout = Annotated[
+    float | None,
+    Option(
+        "--timeout", metavar="TIME", parser=_seconds, help="Wait no longer, and end with status 3: 90, 1h30m."
     ),
 ]
 Yes = Annotated[bool, Option("--yes", "-y", help="Do not ask.")]

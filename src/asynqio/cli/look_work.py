@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from asynqio import GroupStats, Inspector, QueueStats, ServerCard, TaskState
+from asynqio import GroupStats, Inspector, QueueStats, ServerCard, StoreNode, TaskState
 from asynqio.cli import records
 from asynqio.cli.outcome import Outcome, report
 from asynqio.cli.queue_work import print_queues
 from asynqio.cli.terminal import facts, run, show, table, watching
-from asynqio.cli.words import count, moment, rate, relative, text_of
+from asynqio.cli.words import count, moment, rate, relative, size, span, text_of
 
 
 def _looking(url: str | None, watch: float | None, look: Callable[[Inspector], Awaitable[None]]) -> None:
@@ -160,21 +160,26 @@ def show_stats(url: str | None, *, as_json: bool, watch: float | None) -> None:
         aggregate["running"] = sum(len(card.workers) for card in cards)
         aggregate["concurrency"] = sum(card.concurrency for card in cards)
         aggregate["timestamp"] = inspector.broker.clock.now()
+        nodes = await inspector.nodes()
         data = {
             "broker": inspector.broker.url,
+            "nodes": nodes,
             "aggregate": aggregate,
             "queues": [records.queue(stats) for stats in found],
         }
-        show(data, lambda: _print_stats(inspector.broker.url, aggregate, found), as_json=as_json)
+        show(data, lambda: _print_stats(inspector.broker.url, nodes, aggregate, found), as_json=as_json)
 
     _looking(url, watch, look)
 
 
-def _print_stats(url: str, sums: dict[str, float], found: Sequence[QueueStats]) -> None:
+def _print_stats(
+    url: str, nodes: Sequence[StoreNode], sums: dict[str, float], found: Sequence[QueueStats]
+) -> None:
     whole = {name: int(value) for name, value in sums.items()}
     facts(
         [
             ("broker", url),
+            *(("  node", _node(node)) for node in nodes),
             ("tasks", f"{whole['size']:,} in {count(len(found), 'queue')}"),
             *((f"  {state.value}", f"{whole[state.value]:,}") for state in TaskState),
             ("today (UTC)", f"{whole['processed']:,} processed, {whole['failed']:,} failed"),
@@ -185,3 +190,11 @@ def _print_stats(url: str, sums: dict[str, float], found: Sequence[QueueStats]) 
     if found:
         print()
         print_queues(found)
+
+
+def _node(node: StoreNode) -> str:
+    said = [node.name, node.version]
+    said += [f"up {span(node.uptime)}"] if node.uptime else []
+    said += [count(node.connections, "connection")] if node.connections else []
+    said += [f"{size(node.used)} used, {size(node.peak)} at most"] if node.used else []
+    return ", ".join(part for part in said if part)

@@ -54,8 +54,6 @@ def _explain(error: Exception) -> int:
     match error:
         case ConfigError() | Refused() | InvalidFilter() | InvalidTask():
             return 2
-        case TimeoutError():
-            return 3
         case NotFound():
             return 4
         case _:

@@ -10,7 +10,7 @@ from asynqio import AsynqioError, NotFound, WrongState
 from asynqio.cli.terminal import clean, show
 
 #: Exit statuses (see main.py).
-FAILED, NOT_FOUND, IN_PART = 1, 4, 6
+FAILED, TIMED_OUT, NOT_FOUND, IN_PART = 1, 3, 4, 6
 
 
 class Outcome(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Argument, Exit, Option
 
-from asynqio.cli.flags import BrokerUrl, Json, Watch, Yes, group_of_commands
+from asynqio.cli.flags import BrokerUrl, Json, Timeout, Watch, Yes, group_of_commands
 
 queues = group_of_commands("Queues: figures, history, pause, remove.")
 
@@ -63,6 +63,14 @@ def resume(names: Names, type: Types = None, broker: BrokerUrl = None, json: Jso
     from asynqio.cli.queue_work import pause_queues
 
     raise Exit(pause_queues(broker, names, type or (), paused=False, as_json=json))
+
+
+@queues.command()
+def drain(names: Names, timeout: Timeout = None, broker: BrokerUrl = None, json: Json = False) -> None:
+    """Wait until no task of queues is pending or running."""
+    from asynqio.cli.wait_work import drain_queues
+
+    raise Exit(drain_queues(broker, names, timeout, as_json=json))
 
 
 @queues.command("remove", hidden=True)

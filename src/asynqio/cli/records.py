@@ -33,7 +33,7 @@ def task(info: TaskInfo) -> dict[str, Any]:
     for name in _TIMES:
         record[name] = record[name] or None
     for name in ("payload", "result", "progress"):
-        record |= _bytes(name, record[name])
+        record |= text(name, record[name])
     return record
 
 
@@ -47,7 +47,7 @@ def server(card: ServerCard) -> dict[str, Any]:
     workers = [
         {
             **{name: getattr(worker, name) for name in worker.__struct_fields__},
-            **_bytes("payload", worker.payload),
+            **text("payload", worker.payload),
         }
         for worker in card.workers
     ]
@@ -55,7 +55,8 @@ def server(card: ServerCard) -> dict[str, Any]:
     return {**plain, "workers": workers}
 
 
-def _bytes(name: str, data: bytes | None) -> dict[str, Any]:
+def text(name: str, data: bytes | None) -> dict[str, Any]:
+    """Bytes under a name: as text, or in base64 beside a null."""
     if data is None:
         return {name: None}
     try:

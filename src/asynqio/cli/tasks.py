@@ -14,6 +14,7 @@ from asynqio.cli.flags import (
     Older,
     Output,
     State,
+    Timeout,
     Watch,
     Where,
     WithError,
@@ -157,3 +158,17 @@ def enqueue(
     }
     given = {name: text for name, text in texts.items() if text is not None}
     raise Exit(enqueue_tasks(broker, Order(type, payload, payload_file, ndjson, given), as_json=json))
+
+
+@tasks.command()
+def follow(
+    id: Annotated[str, Argument(metavar="ID", help="A task.")],
+    queue: Annotated[str | None, Option("--queue", "-q", help="Its queue; else it is looked for.")] = None,
+    timeout: Timeout = None,
+    broker: BrokerUrl = None,
+    json: Json = False,
+) -> None:
+    """Print states, progress and log lines of a task as they happen, until it is over."""
+    from asynqio.cli.wait_work import follow_task
+
+    raise Exit(follow_task(broker, id, queue, timeout, as_json=json))

@@ -56,3 +56,12 @@ def count(number: int, noun: str) -> str:
 def rate(failed: int, processed: int) -> str:
     """Failures per attempt."""
     return f"{failed / processed:.2%}" if processed else ""
+
+
+def size(number: int) -> str:
+    """Bytes: `0 B`, `1.5 kB`, `12 MB`."""
+    amount, units = float(number), iter(("B", "kB", "MB", "GB", "TB", "PB"))
+    unit = next(units)
+    while amount >= 999.5 and (larger := next(units, "")):
+        amount, unit = amount / 1_000, larger
+    return f"{amount:.2g} {unit}" if amount < 9.95 and unit != "B" else f"{amount:.0f} {unit}"

@@ -20,6 +20,21 @@ FRONT = 1_000
 SHOWN_PAYLOAD = 1_024
 
 
+class StoreNode(msgspec.Struct, frozen=True):
+    """One server, or file, of which a store is made, as it says itself. What it does not say is empty or 0."""
+
+    #: The port of a Redis, the path of a file.
+    name: str
+    version: str
+    #: Seconds since it was started.
+    uptime: float = 0.0
+    #: Connections of clients.
+    connections: int = 0
+    #: Bytes in use, and the most there were: of memory, or of the file.
+    used: int = 0
+    peak: int = 0
+
+
 class WorkerCard(msgspec.Struct, frozen=True):
     """One task that a server is running now."""
 

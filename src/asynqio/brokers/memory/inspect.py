@@ -16,7 +16,7 @@ from asynqio.brokers.memory.scan import scan
 from asynqio.brokers.memory.store import MemoryStore
 from asynqio.brokers.signals import Topic
 from asynqio.clock import Clock
-from asynqio.core.cards import FRONT, DayStats, GroupStats, QueueStats, ServerCard, longest_waiting
+from asynqio.core.cards import FRONT, DayStats, GroupStats, QueueStats, ServerCard, StoreNode, longest_waiting
 from asynqio.core.findings import Finding
 from asynqio.core.lifecycle import Action, MoveTo
 from asynqio.core.locks import freed_by, in_queue, moved_key
@@ -198,6 +198,9 @@ class MemoryInspection:
 
     async def examine(self, *, fix: bool = False, progress: Progress | None = None) -> list[Finding]:
         return []  # what is in one process, in one step, cannot be half there
+
+    async def nodes(self) -> list[StoreNode]:
+        return []
 
     async def servers(self) -> list[ServerCard]:
         now = self.clock.now()

@@ -15,12 +15,13 @@ from asynqio.brokers.redis import (
     scan,
     schedulers,
     schedules,
+    setup,
     tidy,
     transfer,
 )
 from asynqio.brokers.redis.engine import Engine
 from asynqio.brokers.redis.footprint import footprint
-from asynqio.core.cards import DayStats, GroupStats, QueueStats, SchedulerCard, ServerCard
+from asynqio.core.cards import DayStats, GroupStats, QueueStats, SchedulerCard, ServerCard, StoreNode
 from asynqio.core.findings import Finding
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
@@ -93,6 +94,9 @@ class RedisInspection(ABC):
 
     async def lock_holder(self, queue: str, key: str) -> LockHolder | None:
         return await look.lock_holder(self._engine, queue, key)
+
+    async def nodes(self) -> list[StoreNode]:
+        return await setup.nodes(self._engine)
 
     async def servers(self) -> list[ServerCard]:
         return await presence.servers(self._engine)

@@ -8,6 +8,7 @@ from typing import Any
 from asynqio.brokers.redis.engine import Engine
 from asynqio.brokers.redis.keys import QUEUES
 from asynqio.brokers.redis.link import RedisError
+from asynqio.core.cards import StoreNode
 from asynqio.core.findings import Finding, Severity
 
 #: Seconds by which the clocks of this machine and of Redis may differ: leases and due times are compared.
@@ -51,6 +52,24 @@ async def examine(engine: Engine) -> list[Finding]:
     if engine.redis.clustered:
         found += [finding async for finding in _cluster(engine)]
     return found
+
+
+async def nodes(engine: Engine) -> list[StoreNode]:
+    """The masters, as far as they say what they are."""
+    return [_node(_parse(text)) for text in await _everywhere(engine, "INFO")]
+
+
+def _node(info: Mapping[str, str]) -> StoreNode:
+    name = "Valkey" if info.get("server_name") == "valkey" else "Redis"
+    version = info.get("valkey_version") or info.get("redis_version") or ""
+    return StoreNode(
+        info.get("tcp_port", ""),
+        f"{name} {version}".rstrip(),
+        float(info.get("uptime_in_seconds") or 0),
+        int(info.get("connected_clients") or 0),
+        int(info.get("used_memory") or 0),
+        int(info.get("used_memory_peak") or 0),
+    )
 
 
 async def _everywhere(engine: Engine, *words: str) -> list[Any]:

@@ -10,7 +10,7 @@ from asynqio.brokers.base import Moved, Page, Progress, Scan, Where
 from asynqio.brokers.sqlite import checkup, gather, look, scan, schedules, tidy, transfer
 from asynqio.brokers.sqlite.engine import Engine
 from asynqio.brokers.sqlite.footprint import footprint
-from asynqio.core.cards import DayStats, GroupStats, QueueStats, SchedulerCard, ServerCard
+from asynqio.core.cards import DayStats, GroupStats, QueueStats, SchedulerCard, ServerCard, StoreNode
 from asynqio.core.findings import Finding
 from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
@@ -106,6 +106,9 @@ class SqliteInspection:
 
     async def lock_holder(self, queue: str, key: str) -> LockHolder | None:
         return await self._engine.read(partial(look.lock_holder, queue=queue, key=key))
+
+    async def nodes(self) -> list[StoreNode]:
+        return [await self._engine.read(partial(look.node, path=self._engine.settings.path))]
 
     async def servers(self) -> list[ServerCard]:
         return await self._engine.write(tidy.servers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -11,7 +12,7 @@ from asynqio.brokers.sqlite.sql import QUERIES as SQL
 from asynqio.brokers.sqlite.transaction import Transaction
 from asynqio.brokers.sqlite.work import DAY
 from asynqio.core.attempts import AttemptRecord, decode_record, under_way
-from asynqio.core.cards import FRONT, DayStats, GroupStats, QueueStats, longest_waiting
+from asynqio.core.cards import FRONT, DayStats, GroupStats, QueueStats, StoreNode, longest_waiting
 from asynqio.core.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.unique import LockHolder
 from asynqio.errors import QueueNotFound
@@ -107,6 +108,12 @@ def find(transaction: Transaction, refs: Sequence[TaskRef]) -> list[TaskInfo | N
         row = transaction.one(SQL.find, queue=ref.queue, id=ref.id)
         found.append(info(row, transaction.now) if row else None)
     return found
+
+
+def node(transaction: Transaction, path: str) -> StoreNode:
+    page = transaction.value(SQL.page_size)
+    used, pages = transaction.value(SQL.pages_used), transaction.value(SQL.pages)
+    return StoreNode(path, f"SQLite {sqlite3.sqlite_version}", used=used * page, peak=pages * page)
 
 
 def lock_holder(transaction: Transaction, queue: str, key: str) -> LockHolder | None:

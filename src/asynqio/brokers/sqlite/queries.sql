@@ -43,6 +43,10 @@ PRAGMA page_size;
 -- How many pages hold something.
 SELECT page_count - freelist_count FROM pragma_page_count, pragma_freelist_count;
 
+-- name: pages
+-- How many pages the file has.
+SELECT page_count FROM pragma_page_count;
+
 -- name: next_pending
 -- The first tasks in line, unless the queue is paused.
 SELECT key, queue, id, unique_key, message, seq, pending_since FROM tasks
