@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from random import Random
 from typing import Any
 
 import pytest
@@ -17,13 +19,13 @@ from asynqio.core.lifecycle import Action
 from asynqio.core.message import TaskRef, TaskState
 from asynqio.errors import BrokerUnavailable
 from asynqio.testing import FakeClock
-from tests.builders import entry
+from tests.builders import entry, settlement
 from tests.conformance.looks import ids, locked, look, picture, put, state_of, take
 from tests.redis.aside import Aside, key
 
 A = TaskRef("default", "a")
-#: The calls of one transfer: look, look there, park, park there, gone, live.
-STEPS = 6
+#: The calls of one transfer: look, look there, park, park there, gone, live, over.
+STEPS, LIVE = 7, 6
 
 
 class Dies:
@@ -81,7 +83,7 @@ async def test_whoever_calls_again_ends_what_was_begun(
     # When somebody calls again
     answer = await broker.transfer([A], "other")
     # Then it is there and only there, with its lock, and is handed out once
-    done = step == STEPS and after
+    done = (step, after) >= (LIVE, True)
     assert answer == [Moved.NOT_FOUND if done else Moved.DONE]
     assert await locked(broker, entry(queue="other", payload=b"1", unique=60))
     assert not await locked(broker, entry(payload=b"1", unique=60))
@@ -106,6 +108,77 @@ async def test_a_server_ends_what_nobody_comes_back_for(
         clock.advance(11)
     assert len(await takeable(broker)) == 1
     assert not [name for name in await aside("KEYS", "*") if b"moving" in name]
+
+
+class Turns:
+    """Several callers at once, each call of theirs when it is its turn; some of them die."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._waiting: dict[asyncio.Task[Any], asyncio.Future[bool]] = {}
+        self._arrived = asyncio.Event()
+        repeat = Engine.repeat
+
+        async def call(engine: Engine, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
+            caller = asyncio.current_task()
+            if script in (LUA.depart, LUA.arrive) and caller is not None and caller.get_name() == "caller":
+                turn = self._waiting[caller] = asyncio.get_running_loop().create_future()
+                self._arrived.set()
+                if not await turn:
+                    raise BrokerUnavailable("dead")
+            return await repeat(engine, script, keys, args)
+
+        monkeypatch.setattr(Engine, "repeat", call)
+
+    async def at_a_call(self, callers: Sequence[asyncio.Task[Any]]) -> list[asyncio.Task[Any]]:
+        """Those that are not done, as soon as each of them wants to make a call."""
+        while left := [caller for caller in callers if not caller.done()]:
+            if all(caller in self._waiting for caller in left):
+                return left
+            self._arrived.clear()
+            arrival = asyncio.ensure_future(self._arrived.wait())
+            await asyncio.wait([arrival, *left], return_when=asyncio.FIRST_COMPLETED)
+            arrival.cancel()
+        return []
+
+    def go(self, caller: asyncio.Task[Any], *, lives: bool) -> None:
+        self._waiting.pop(caller).set_result(lives)
+
+
+@pytest.mark.parametrize("seed", range(100))
+async def test_several_at_once_move_a_task_once(
+    broker: RedisBroker, monkeypatch: pytest.MonkeyPatch, aside: Aside, clock: FakeClock, seed: int
+) -> None:
+    # Given three who put a task into another queue, while a server takes what it gets
+    random, turns, taken = Random(seed), Turns(monkeypatch), list[str]()
+    deadly = random.choice([0.0, 0.1])
+
+    async def work() -> None:
+        for lease in await take(broker, 10, queues=["other"]):
+            taken.append(lease.message.id)
+            await broker.settle([settlement(lease, now=clock.now())])
+
+    await put(broker, entry("a", payload=b"1", unique=600))
+    callers = [asyncio.create_task(broker.transfer([A], "other"), name="caller") for _ in range(3)]
+    while left := await turns.at_a_call(callers):
+        turns.go(random.choice(left), lives=random.random() >= deadly)
+        await turns.at_a_call(callers)
+        await work()
+        if random.random() < 0.1:  # servers see to what is left, whether its caller is gone or late
+            clock.advance(ABANDONED + 11)
+            await broker.sweep(["default"], 10)
+            await broker.sweep(["other"], 10)
+            await work()
+    # Then it was taken once, when servers have seen to what the dead have left
+    answers = await asyncio.gather(*callers, return_exceptions=True)
+    for queue in ("other", "default", "other"):
+        clock.advance(ABANDONED + 11)
+        await broker.sweep([queue], 10)
+    await work()
+    home = [lease.message.id for lease in await take(broker, 10, queues=["default"])]
+    assert sorted(taken + home) == ["a"], answers
+    assert [name for name in await aside("KEYS", "*") if b"moving" in name or b"unique" in name] == (
+        [key("unique:email:send:c4ca4238a0b923820dcc509a6f75849b").encode()] if home else []
+    )
 
 
 async def test_a_task_under_way_is_nobodys(
@@ -133,7 +206,7 @@ async def test_a_new_task_of_the_same_id_is_not_taken_for_the_old_one(
 ) -> None:
     # Given a journey that was left when only the copy was there, and a new task where it came from
     await put(broker, entry("a", payload=b"old"))
-    dies.at(STEPS, after=False)
+    dies.at(LIVE, after=False)
     with pytest.raises(BrokerUnavailable):
         await broker.transfer([A], "other")
     dies.no_more()

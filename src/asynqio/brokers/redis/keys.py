@@ -35,6 +35,7 @@ class QueueKeys:
         "groups",
         "known_groups",
         "lease",
+        "left",
         "moving",
         "name",
         "paused",
@@ -77,7 +78,8 @@ class QueueKeys:
         self.paused_types = f"{prefix}asynqio:paused_types"
         #: Ours: tasks on their way to or from another queue, by when they set out.
         self.moving = f"{prefix}asynqio:moving"
-
+        #: Ours: tasks that went elsewhere and may not live there yet, as `<id>\\n<journey>`, by when they went.
+        self.left = f"{prefix}asynqio:left"
         #: Ours: locks that belong to no task, as `<id>\\n<lock>`, by their exact end.
         self.throttles = f"{prefix}asynqio:locks"
 

@@ -3,11 +3,14 @@
 -- KEYS  1 moving · 2 archived · 3 groups · 4 known groups (ours) · 5… one task hash per id
 -- ARGV  1 step · 2 queue prefix · 3 now, seconds · 4 now, nanoseconds · 5 name of the other queue
 --       6 archive limit · 7 archive cutoff, seconds · then per id: id, the fields of what is said about it
---       look  whether it would be taken: journey, lock or ''. Changes nothing
+--       look  whether it would be taken: lock or ''. Changes nothing
 --       park  all there is of it, but out of anybody's reach: journey, lock or '', its milliseconds, state, score, then
 --             field, value…
---       live  it is here now, and nowhere else: nothing is said
--- Gives one character per id: 1 done, 0 the id is taken (live: it is not on its way), 2 the lock is held.
+--       live  it is here now, and nowhere else: journey
+--       drop  it is not to come: journey
+--       find  nothing is said
+-- Gives per id '1' done, '0' the id is taken (live, drop, find: it is not on this journey), '2' the lock is held, or '3'
+-- and the journey of a copy that came from the same queue on another one.
 -- Cost  O(ids · log n). include: lib_trim lib_moving
 local step, prefix, exact, other = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[5]
 local now = math.floor(exact)
@@ -34,23 +37,41 @@ local function live(key, id, trip)
   end
 end
 
+local function drop(key, id)
+  release(prefix, key, id)
+  redis.call('DEL', key)
+  redis.call('ZREM', KEYS[1], id)
+end
+
 for at = 1, #KEYS - 4 do
   local key, id, said = KEYS[at + 4], ARGV[2 * at + 6], fields(ARGV[2 * at + 7])
   local trip = journey(key)
-  local ours = trip and trip[1] == 'in' and trip[2] == other
-  if step == 'live' then
-    if ours then live(key, id, trip) end
-    answers[at] = ours and '1' or '0'
-  elseif ours and trip[5] == said[1] then
-    answers[at] = '1'
-  elseif said[2] ~= '' and locked(said[2], prefix, exact) then
-    answers[at] = '2'
-  elseif redis.call('EXISTS', key) == 1 then
-    answers[at] = '0'
-  else
-    if step == 'park' then take(key, id, said) end
-    answers[at] = '1'
+  if trip and (trip[1] ~= 'in' or trip[2] ~= other) then trip = nil end
+  local answer = '1'
+  if step == 'live' or step == 'drop' then
+    if not trip or trip[5] ~= said[1] then
+      answer = '0'
+    elseif step == 'live' then
+      live(key, id, trip)
+    else
+      drop(key, id)
+    end
+  elseif step == 'find' then
+    answer = trip and '3' .. trip[5] or '0'
+  elseif step == 'park' and trip then
+    if trip[5] ~= said[1] then answer = '3' .. trip[5] end
+  elseif not trip and redis.call('EXISTS', key) == 1 then
+    answer = '0'
   end
+  if (step == 'look' or step == 'park') and not trip then
+    local lock = step == 'look' and said[1] or said[2]
+    if lock ~= '' and locked(lock, prefix, exact) then
+      answer = '2'
+    elseif answer == '1' and step == 'park' then
+      take(key, id, said)
+    end
+  end
+  answers[at] = answer
 end
 if #fresh > 0 then trim(prefix, KEYS[2], tonumber(ARGV[6]), ARGV[7], #fresh + 100, fresh) end
-return table.concat(answers)
+return answers

@@ -1,13 +1,16 @@
 -- The steps of a transfer in the queue that tasks leave. Each may be done again at any time (transfer.py has the order).
 --
--- KEYS  1 moving · 2… one task hash per id
--- ARGV  1 step · 2 queue prefix · 3 now, seconds · 4 name of the other queue · 5 which journey · 6… ids
+-- KEYS  1 moving · 2 left (ours) · 3… one task hash per id
+-- ARGV  1 step · 2 queue prefix · 3 now, seconds · 4 name of the other queue · then per id: id, which journey
 --       look  what is to be moved; changes nothing
---       park  out of its place: from now on nobody takes it
+--       park  out of its place: from now on nobody takes it, and no other journey of it comes to its end
 --       back  to its place: the other queue refused it
---       gone  it is in the other queue now
--- Gives '1', '0' not there, or '2' not allowed in its state, per id; look gives {'1', msg, its lock or '', journey or ''}
--- and park {'1', state, score, journey, milliseconds that its lock lasts or '', field, value…} for those that are.
+--       gone  a copy is in the other queue: the one here is deleted, which is kept in mind
+--       was   whether it went on this journey
+--       over  that need not be kept in mind any more
+-- Gives '1', '0' not there (was: no), or '2' not allowed in its state, or on another journey (was: it still is), per id;
+-- look gives {'1', msg, its lock or ''} and park {'1', state, score, milliseconds that its lock lasts or '', field, value…}
+-- for those that are.
 -- Cost  O(ids · log n); a pending task costs O(its distance from the front). include: lib_lock lib_moving
 local step, prefix, exact, other = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local now = math.floor(exact)
@@ -20,47 +23,67 @@ local function lock_of(key, id)
   return lock and locked(lock, prefix, exact) == id and lock or ''
 end
 
-local function park(key, id, state, mine)
-  if not mine then
-    local score = tostring(now)
-    if state == 'pending' then
-      redis.call('LREM', prefix .. 'pending', -1, id)
-    else
-      score = redis.call('ZSCORE', prefix .. state, id) or tostring(now)
-      redis.call('ZREM', prefix .. state, id)
-    end
-    mine = {'out', other, state, score, ARGV[5]}
-    redis.call('HSET', key, 'state', 'moving', 'asynqio:moving', packed(unpack(mine)))
-    redis.call('ZADD', KEYS[1], now, id)
+local function park(key, id, state, mine, trip)
+  local score
+  if mine then
+    state, score = mine[3], mine[4]
+  elseif state == 'pending' then
+    redis.call('LREM', prefix .. 'pending', -1, id)
+    score = tostring(now)
+  else
+    score = redis.call('ZSCORE', prefix .. state, id) or tostring(now)
+    redis.call('ZREM', prefix .. state, id)
   end
+  redis.call('HSET', key, 'state', 'moving', 'asynqio:moving', packed('out', other, state, score, trip))
+  redis.call('ZADD', KEYS[1], now, id)
   local lock = lock_of(key, id)
   local ttl = lock ~= '' and tostring(redis.call('PTTL', lock)) or ''
-  return {'1', mine[3], mine[4], mine[5], ttl, unpack(redis.call('HGETALL', key))}
+  return {'1', state, score, ttl, unpack(redis.call('HGETALL', key))}
 end
 
-for at = 1, #KEYS - 1 do
-  local key, id = KEYS[at + 1], ARGV[at + 5]
+local function went(id, trip)
+  return redis.call('ZSCORE', KEYS[2], id .. '\n' .. trip) and '1' or '0'
+end
+
+local function set_out(step, key, id, trip)
   local task = redis.pcall('HMGET', key, 'state', 'msg')
   local state, mine = task[1], journey(key)
   local ours = mine and mine[1] == 'out' and mine[2] == other
-  if not state then
-    answers[at] = '0'
-  elseif not ours and (mine or not allowed[state] or not task[2]) then
-    answers[at] = '2'
-  elseif step == 'look' then
-    answers[at] = {'1', task[2], lock_of(key, id), ours and mine[5] or ''}
-  elseif step == 'park' then
-    answers[at] = park(key, id, state, ours and mine or nil)
-  elseif not ours then
-    answers[at] = '2'
-  elseif step == 'back' then
+  if not state then return '0' end
+  if not ours and (mine or not allowed[state] or not task[2]) then return '2' end
+  if step == 'look' then return {'1', task[2], lock_of(key, id)} end
+  return park(key, id, state, ours and mine or nil, trip)
+end
+
+local function end_here(step, key, id, trip)
+  local mine = journey(key)
+  if not mine or mine[1] ~= 'out' or mine[5] ~= trip then
+    return step == 'gone' and went(id, trip) or '2'
+  end
+  if step == 'back' then
     arrive(prefix, key, id, mine[3], mine[4], KEYS[1], nil, true)
+    return '1'
+  end
+  release(prefix, key, id)
+  redis.call('DEL', key)
+  redis.call('ZREM', KEYS[1], id)
+  redis.call('ZADD', KEYS[2], now, id .. '\n' .. trip)
+  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - 86400)
+  return '1'
+end
+
+for at = 1, #KEYS - 2 do
+  local key, id, trip = KEYS[at + 2], ARGV[2 * at + 3], ARGV[2 * at + 4]
+  if step == 'was' then
+    local mine = journey(key)
+    answers[at] = mine and mine[1] == 'out' and mine[5] == trip and '2' or went(id, trip)
+  elseif step == 'over' then
+    redis.call('ZREM', KEYS[2], id .. '\n' .. trip)
     answers[at] = '1'
+  elseif step == 'look' or step == 'park' then
+    answers[at] = set_out(step, key, id, trip)
   else
-    release(prefix, key, id)
-    redis.call('DEL', key)
-    redis.call('ZREM', KEYS[1], id)
-    answers[at] = '1'
+    answers[at] = end_here(step, key, id, trip)
   end
 end
 return answers
