@@ -126,6 +126,12 @@ async def test_locks_of_tasks_that_are_gone_are_told_and_left(broker: RedisBroke
     assert await aside("EXISTS", key("unique:x:y")) == 1
 
 
+async def test_a_throttle_outlives_its_task_and_is_no_finding(broker: RedisBroker) -> None:
+    await put(broker, entry("a", unique=60, until="expired"))
+    await broker.move(Action.DELETE, [TaskRef("default", "a")])
+    assert await look(broker) == []
+
+
 async def test_many_tasks_are_looked_at_in_pieces(broker: RedisBroker, aside: Aside) -> None:
     await put(broker, *(entry(str(number)) for number in range(5_000)))
     await aside("CONFIG", "RESETSTAT")

@@ -243,12 +243,16 @@ async def _groups(walk: _Walk, queue: QueueKeys, keys: Sequence[bytes]) -> None:
 
 
 async def _locks(walk: _Walk, queue: QueueKeys, keys: Sequence[bytes]) -> None:
-    """Locks whose task is gone. They lapse by themselves, and some are meant to outlive their task: only told."""
+    """Locks whose task is gone, but for those that are meant to outlive it (throttles). They lapse by themselves."""
     engine, left = walk.engine, 0
     for some in chunks(keys):
         holders = await engine.redis.command(queue.pending, "MGET", *some)
-        states = await _states(engine, queue, [id for id in holders if id is not None])
-        left += sum(state is None for state in states)
+        held = [(id, key) for id, key in zip(holders, some, strict=True) if id is not None]
+        states = await _states(engine, queue, [id for id, _ in held])
+        gone = [id + b"\n" + key for (id, key), state in zip(held, states, strict=True) if state is None]
+        if gone:
+            throttles = await engine.redis.command(queue.throttles, "ZMSCORE", queue.throttles, *gone)
+            left += throttles.count(None)
     if left:
         walk.report(
             Severity.INFO,
