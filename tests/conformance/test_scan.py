@@ -1,4 +1,4 @@
-"""Scan: a walk shows whoever stays, whatever the others do (sentence 16)."""
+"""Scan: a walk shows whoever stays, whatever the others do (sentence 19)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def fill(broker: Store, count: int) -> list[str]:
 
 @pytest.mark.parametrize("state", TaskState)
 @pytest.mark.parametrize("size", [1, 3, 7, 100])
-async def test_a_walk_shows_all_tasks_of_a_state_as_tasks_does(
+async def test_rule_19_a_walk_shows_all_tasks_of_a_state_as_tasks_does(
     broker: Store, clock: FakeClock, state: TaskState, size: int
 ) -> None:
     for number in range(7):
@@ -89,21 +89,21 @@ async def test_groups_are_walked_one_by_one(broker: Store) -> None:
 # --- whatever happens meanwhile -------------------------------------------------------------------
 
 
-async def test_those_who_stay_in_line_are_shown_when_older_ones_are_taken(broker: Store) -> None:
+async def test_rule_19_those_who_stay_in_line_are_shown_when_older_ones_are_taken(broker: Store) -> None:
     ids = await fill(broker, 12)
     shown, after = await step(broker, LINE, "", 6)
     await take(broker, 4)  # of those who were shown
     assert shown + await rest(broker, LINE, after) == ids
 
 
-async def test_those_who_stay_in_line_are_shown_when_the_workers_pass_the_walk(broker: Store) -> None:
+async def test_rule_19_those_who_stay_in_line_are_shown_when_the_workers_pass_the_walk(broker: Store) -> None:
     ids = await fill(broker, 12)
     _, after = await step(broker, LINE, "", 3)
     await take(broker, 8)
     assert await rest(broker, LINE, after) == ids[8:]
 
 
-async def test_those_who_stay_in_line_are_shown_once_when_others_are_put_before_them(
+async def test_rule_19_those_who_stay_in_line_are_shown_once_when_others_are_put_before_them(
     broker: Store, clock: FakeClock
 ) -> None:
     await put(broker, *(entry(f"early{number}") for number in range(4)))
@@ -116,7 +116,7 @@ async def test_those_who_stay_in_line_are_shown_once_when_others_are_put_before_
 
 
 @pytest.mark.parametrize("gone", [[2], [3], [1, 2, 3, 4], [0, 1, 2], [3, 4, 5, 6, 7, 8], list(range(12))])
-async def test_it_does_not_matter_who_leaves_the_line(broker: Store, gone: list[int]) -> None:
+async def test_rule_19_it_does_not_matter_who_leaves_the_line(broker: Store, gone: list[int]) -> None:
     ids = await fill(broker, 12)
     shown, after = await step(broker, LINE, "", 3)
     await broker.move(Action.DELETE, refs([ids[number] for number in gone]))
@@ -126,7 +126,9 @@ async def test_it_does_not_matter_who_leaves_the_line(broker: Store, gone: list[
 
 
 @pytest.mark.parametrize("order", ["near", "far"])
-async def test_a_walk_finds_its_place_in_a_long_line(broker: Store, clock: FakeClock, order: str) -> None:
+async def test_rule_19_a_walk_finds_its_place_in_a_long_line(
+    broker: Store, clock: FakeClock, order: str
+) -> None:
     ids = await fill(broker, 5_000)
     shown, after = await step(broker, LINE, "", 200)
     while len(shown) < 3_600:
@@ -141,7 +143,7 @@ async def test_a_walk_finds_its_place_in_a_long_line(broker: Store, clock: FakeC
 
 
 @pytest.mark.parametrize("state", [S.SCHEDULED, S.RETRY, S.ARCHIVED, S.COMPLETED])
-async def test_places_outlive_the_tasks_that_marked_them(
+async def test_rule_19_places_outlive_the_tasks_that_marked_them(
     broker: Store, clock: FakeClock, state: TaskState
 ) -> None:
     for number in range(9):  # all at the same time
@@ -153,7 +155,7 @@ async def test_places_outlive_the_tasks_that_marked_them(
     assert shown + await rest(broker, where, after) == [*everyone[:4], *everyone[5:]]
 
 
-async def test_members_of_a_group_are_shown_whether_it_is_claimed_or_not(
+async def test_rule_19_members_of_a_group_are_shown_whether_it_is_claimed_or_not(
     broker: Store, clock: FakeClock
 ) -> None:
     ids = [f"t{number}" for number in range(8)]
@@ -174,7 +176,9 @@ async def test_members_of_a_group_are_shown_whether_it_is_claimed_or_not(
     assert {*shown, *await rest(broker, where, after)} == set(ids)
 
 
-async def test_who_starts_and_ends_does_not_hide_who_is_running(broker: Store, clock: FakeClock) -> None:
+async def test_rule_19_who_starts_and_ends_does_not_hide_who_is_running(
+    broker: Store, clock: FakeClock
+) -> None:
     ids = await fill(broker, 12)
     held = await take(broker, 10)
     where = Where("default", S.ACTIVE)

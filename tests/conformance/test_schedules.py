@@ -32,7 +32,7 @@ async def standing(broker: Store, schedule: str = "report", queue: str = "defaul
 # --- ticks ----------------------------------------------------------------------------------------
 
 
-async def test_a_tick_is_taken_once_and_puts_its_task_in(broker: Store, clock: FakeClock) -> None:
+async def test_rule_17_a_tick_is_taken_once_and_puts_its_task_in(broker: Store, clock: FakeClock) -> None:
     tick = math.floor(clock.now())
     assert await broker.fire([fire(tick, entry("a"))]) == [ACCEPTED]
     assert (await see(broker, "a")).state is TaskState.PENDING
@@ -44,13 +44,13 @@ async def test_a_tick_is_taken_once_and_puts_its_task_in(broker: Store, clock: F
     assert (await standing(broker)).last == tick + 60
 
 
-async def test_ticks_of_one_batch_are_taken_in_their_order(broker: Store) -> None:
+async def test_rule_17_ticks_of_one_batch_are_taken_in_their_order(broker: Store) -> None:
     fires = [fire(60, entry("a")), fire(120, entry("b")), fire(120, entry("c")), fire(90, entry("d"))]
     assert await broker.fire(fires) == [ACCEPTED, ACCEPTED, TAKEN, TAKEN]
     assert await ids(broker, TaskState.PENDING) == ["a", "b"]
 
 
-async def test_schedules_do_not_know_of_each_other(broker: Store) -> None:
+async def test_rule_17_schedules_do_not_know_of_each_other(broker: Store) -> None:
     fires = [
         fire(60, entry("a"), "one"),
         fire(60, entry("b"), "two"),
@@ -60,14 +60,14 @@ async def test_schedules_do_not_know_of_each_other(broker: Store) -> None:
     assert await broker.fire([fire(60, entry("c"), "two")]) == [TAKEN]
 
 
-async def test_an_entry_goes_in_as_it_would_by_itself(broker: Store, clock: FakeClock) -> None:
+async def test_rule_17_an_entry_goes_in_as_it_would_by_itself(broker: Store, clock: FakeClock) -> None:
     later, group = entry("later", at=clock.now() + 60), entry("group", group="g")
     assert await broker.fire([fire(60, later, "one"), fire(60, group, "two")]) == [ACCEPTED] * 2
     assert (await see(broker, "later")).state is TaskState.SCHEDULED
     assert (await see(broker, "group")).state is TaskState.AGGREGATING
 
 
-async def test_a_refused_entry_takes_its_tick_all_the_same(broker: Store) -> None:
+async def test_rule_17_a_refused_entry_takes_its_tick_all_the_same(broker: Store) -> None:
     await put(broker, entry("a", unique=300))
     duplicate, taken = entry("b", unique=300), entry("a")
     assert await broker.fire([fire(60, duplicate, "one"), fire(60, taken, "two")]) == [
@@ -84,7 +84,7 @@ async def test_a_schedule_that_fires_wakes_who_waits_for_its_queue(broker: Store
         assert await woken(watch)
 
 
-async def test_many_who_ask_for_the_same_ticks_get_each_once(broker: Store) -> None:
+async def test_rule_17_many_who_ask_for_the_same_ticks_get_each_once(broker: Store) -> None:
     async def ask(number: int) -> list[Fired]:
         return await broker.fire(
             [
@@ -171,7 +171,7 @@ async def test_what_is_forgotten_starts_anew(broker: Store) -> None:
     assert await broker.fire([fire(60)]) == [ACCEPTED]
 
 
-async def test_a_dropped_queue_takes_its_schedules_along(broker: Store) -> None:
+async def test_rule_17_a_dropped_queue_takes_its_schedules_along(broker: Store) -> None:
     await broker.fire([fire(60)])
     await broker.drop("default", force=True)
     assert await broker.standings("default") == {}
@@ -188,7 +188,7 @@ async def test_a_queue_with_nothing_but_schedules_can_be_dropped(broker: Store) 
 # --- pausing --------------------------------------------------------------------------------------
 
 
-async def test_a_paused_schedule_takes_no_tick(broker: Store) -> None:
+async def test_rule_17_a_paused_schedule_takes_no_tick(broker: Store) -> None:
     assert await broker.fire([fire(60)]) == [ACCEPTED]
     assert await broker.hold("default", "report", True) is True
     assert await broker.hold("default", "report", True) is False
@@ -221,7 +221,7 @@ async def test_a_schedule_may_be_paused_before_it_is_met(broker: Store) -> None:
 # --- events ---------------------------------------------------------------------------------------
 
 
-async def test_events_are_kept_newest_first(broker: Store, clock: FakeClock) -> None:
+async def test_rule_18_events_are_kept_newest_first(broker: Store, clock: FakeClock) -> None:
     events = []
     for at in range(5):
         clock.advance(1.25)
@@ -235,7 +235,7 @@ async def test_events_are_kept_newest_first(broker: Store, clock: FakeClock) -> 
     assert [event.task_id for event in await broker.fires("other", Page())] == ["x"]
 
 
-async def test_only_the_last_events_are_kept(broker: Store, clock: FakeClock) -> None:
+async def test_rule_18_only_the_last_events_are_kept(broker: Store, clock: FakeClock) -> None:
     events = [FireEvent("report", f"task-{at:04}", clock.now() + at) for at in range(FIRES_KEPT + 5)]
     clock.advance(FIRES_KEPT + 5)
     await broker.record(events[: FIRES_KEPT // 2])
@@ -244,7 +244,7 @@ async def test_only_the_last_events_are_kept(broker: Store, clock: FakeClock) ->
     assert kept == events[::-1][:FIRES_KEPT]
 
 
-async def test_events_go_with_the_last_of_them(broker: Store, clock: FakeClock) -> None:
+async def test_rule_18_events_go_with_the_last_of_them(broker: Store, clock: FakeClock) -> None:
     await broker.record([FireEvent("report", "a", clock.now())])
     clock.advance(FIRES_AGE - 1)
     assert await broker.fires("report", Page())

@@ -47,7 +47,7 @@ def holder(state: TaskState, **more: Any) -> Entry:
 # --- until when -----------------------------------------------------------------------------------
 
 
-async def test_rule_16_until_started_the_next_one_waits_behind_the_one_that_runs(broker: Store) -> None:
+async def test_rule_20_until_started_the_next_one_waits_behind_the_one_that_runs(broker: Store) -> None:
     # Given a task whose lock is free when it starts
     await put(broker, unique("a", until="started"))
     assert await broker.enqueue([unique("b", until="started")]) == [DUPLICATE]
@@ -60,7 +60,7 @@ async def test_rule_16_until_started_the_next_one_waits_behind_the_one_that_runs
     assert await broker.enqueue([unique("e")]) == [DUPLICATE]
 
 
-async def test_rule_16_until_started_a_task_that_is_retried_holds_no_lock(
+async def test_rule_20_until_started_a_task_that_is_retried_holds_no_lock(
     broker: Store, clock: FakeClock
 ) -> None:
     await put(broker, unique("a", until="started"))
@@ -72,7 +72,7 @@ async def test_rule_16_until_started_a_task_that_is_retried_holds_no_lock(
     await put(broker, unique("b", until="started"))
 
 
-async def test_rule_16_of_several_tasks_taken_at_once_only_those_that_say_so_free_their_lock(
+async def test_rule_20_of_several_tasks_taken_at_once_only_those_that_say_so_free_their_lock(
     broker: Store,
 ) -> None:
     await put(broker, unique("a", until="started"), entry("b", unique=600.0), entry("c"))
@@ -82,7 +82,7 @@ async def test_rule_16_of_several_tasks_taken_at_once_only_those_that_say_so_fre
 
 
 @pytest.mark.parametrize("until", ["finished", "started", "ended", "expired"])
-async def test_rule_16_every_lock_is_free_when_its_time_is_over(
+async def test_rule_20_every_lock_is_free_when_its_time_is_over(
     broker: Store, clock: FakeClock, until: str
 ) -> None:
     await put(broker, unique("a", until=until, unique=60.0))
@@ -96,7 +96,7 @@ async def test_rule_16_every_lock_is_free_when_its_time_is_over(
 
 @pytest.mark.parametrize("until", ["finished", "started", "ended"])
 @pytest.mark.parametrize("retention", [0.0, 3600.0], ids=["gone", "completed"])
-async def test_rule_16_a_task_that_is_done_frees_its_own_lock(
+async def test_rule_20_a_task_that_is_done_frees_its_own_lock(
     broker: Store, clock: FakeClock, until: str, retention: float
 ) -> None:
     await put(broker, unique("a", until=until, retention=retention))
@@ -133,7 +133,7 @@ ENDS = [_done, _completed_and_swept, _archived, _moved_to_the_archive, _deleted]
 
 
 @pytest.mark.parametrize("end", ENDS)
-async def test_rule_16_a_throttle_is_held_for_its_time_whatever_becomes_of_the_task(
+async def test_rule_20_a_throttle_is_held_for_its_time_whatever_becomes_of_the_task(
     broker: Store, clock: FakeClock, end: Any
 ) -> None:
     start = clock.now()
@@ -151,7 +151,7 @@ async def test_rule_16_a_throttle_is_held_for_its_time_whatever_becomes_of_the_t
     assert await broker.enqueue([unique("c")]) == [DUPLICATE]
 
 
-async def test_rule_16_a_throttle_that_was_swept_is_over(broker: Store, clock: FakeClock) -> None:
+async def test_rule_20_a_throttle_that_was_swept_is_over(broker: Store, clock: FakeClock) -> None:
     await put(broker, unique("a", until="expired", unique=60.0))
     clock.advance(59)
     await broker.sweep(["default"], 9)
@@ -163,7 +163,7 @@ async def test_rule_16_a_throttle_that_was_swept_is_over(broker: Store, clock: F
     assert await broker.enqueue([unique("c")]) == [DUPLICATE]
 
 
-async def test_rule_16_a_throttle_is_not_its_namesakes(broker: Store, clock: FakeClock) -> None:
+async def test_rule_20_a_throttle_is_not_its_namesakes(broker: Store, clock: FakeClock) -> None:
     # Given the throttle of a task that is gone
     await put(broker, unique("a", until="expired", unique=60.0))
     await _done(broker, clock)
@@ -178,7 +178,7 @@ async def test_rule_16_a_throttle_is_not_its_namesakes(broker: Store, clock: Fak
     assert await broker.enqueue([unique("b")]) == [ACCEPTED]
 
 
-async def test_rule_16_a_dropped_queue_takes_its_throttles_along(broker: Store, clock: FakeClock) -> None:
+async def test_rule_20_a_dropped_queue_takes_its_throttles_along(broker: Store, clock: FakeClock) -> None:
     await put(broker, unique("a", until="expired"))
     await _done(broker, clock)
     await broker.drop("default", force=True)
@@ -201,7 +201,7 @@ async def test_b06_a_task_that_says_so_frees_its_lock_when_it_is_archived(
 
 
 @pytest.mark.parametrize("way", [_archived, _moved_to_the_archive])
-async def test_rule_16_as_in_go_a_lock_is_else_kept_by_the_archive(
+async def test_rule_20_as_in_go_a_lock_is_else_kept_by_the_archive(
     broker: Store, clock: FakeClock, way: Any
 ) -> None:
     await put(broker, unique("a"))
@@ -209,7 +209,7 @@ async def test_rule_16_as_in_go_a_lock_is_else_kept_by_the_archive(
     assert await broker.enqueue([unique("b")]) == [DUPLICATE]
 
 
-async def test_rule_16_a_lock_by_a_text_does_not_move_with_the_payload(broker: Store) -> None:
+async def test_rule_20_a_lock_by_a_text_does_not_move_with_the_payload(broker: Store) -> None:
     await put(broker, unique("a"))
     assert (await see(broker, "a")).unique_key == unique_key("default", "email:send", BY)
     assert await broker.rewrite({TaskRef("default", "a"): b"rewritten"}) == [Moved.DONE]
@@ -222,7 +222,7 @@ async def test_rule_16_a_lock_by_a_text_does_not_move_with_the_payload(broker: S
 
 @pytest.mark.parametrize("later", [False, True], ids=["now", "later"])
 @pytest.mark.parametrize("state", WAITING)
-async def test_rule_16_replacing_makes_the_waiting_task_what_the_entry_is(
+async def test_rule_20_replacing_makes_the_waiting_task_what_the_entry_is(
     broker: Store, clock: FakeClock, state: TaskState, later: bool
 ) -> None:
     # Given a task that waits
@@ -251,7 +251,7 @@ async def test_rule_16_replacing_makes_the_waiting_task_what_the_entry_is(
 
 
 @pytest.mark.parametrize("state", WAITING)
-async def test_rule_16_replacing_puts_the_waiting_task_into_the_new_ones_group(
+async def test_rule_20_replacing_puts_the_waiting_task_into_the_new_ones_group(
     broker: Store, clock: FakeClock, state: TaskState
 ) -> None:
     await bring(broker, clock, state, holder(state))
@@ -267,7 +267,7 @@ async def test_rule_16_replacing_puts_the_waiting_task_into_the_new_ones_group(
 
 @pytest.mark.parametrize("later", [False, True], ids=["now", "later"])
 @pytest.mark.parametrize("state", WAITING)
-async def test_rule_16_rescheduling_moves_nothing_but_the_due_time(
+async def test_rule_20_rescheduling_moves_nothing_but_the_due_time(
     broker: Store, clock: FakeClock, state: TaskState, later: bool
 ) -> None:
     await bring(broker, clock, state, holder(state, headers={"old": "1"}))
@@ -290,7 +290,7 @@ async def test_rule_16_rescheduling_moves_nothing_but_the_due_time(
 
 
 @pytest.mark.parametrize("on_duplicate", ["replace", "reschedule"])
-async def test_rule_16_a_debounced_task_runs_once_with_what_came_last_when_it_is_quiet(
+async def test_rule_20_a_debounced_task_runs_once_with_what_came_last_when_it_is_quiet(
     broker: Store, clock: FakeClock, on_duplicate: str
 ) -> None:
     # Given ten calls, a second apart, each of which puts the task off by 5 s
@@ -315,7 +315,7 @@ async def test_rule_16_a_debounced_task_runs_once_with_what_came_last_when_it_is
 
 
 @pytest.mark.parametrize("on_duplicate", ["replace", "reschedule"])
-async def test_rule_16_changing_the_holder_makes_the_lock_last_anew(
+async def test_rule_20_changing_the_holder_makes_the_lock_last_anew(
     broker: Store, clock: FakeClock, on_duplicate: str
 ) -> None:
     await put(broker, unique("a", unique=60.0))
@@ -328,7 +328,7 @@ async def test_rule_16_changing_the_holder_makes_the_lock_last_anew(
 
 
 @pytest.mark.parametrize("on_duplicate", ["replace", "reschedule"])
-async def test_rule_16_who_stays_pending_keeps_its_place_in_line(
+async def test_rule_20_who_stays_pending_keeps_its_place_in_line(
     broker: Store, clock: FakeClock, on_duplicate: str
 ) -> None:
     await put(broker, unique("a", b"old"), entry("b"))
@@ -338,7 +338,7 @@ async def test_rule_16_who_stays_pending_keeps_its_place_in_line(
     assert (await see(broker, "a")).pending_since == clock.now() - 5
 
 
-async def test_rule_16_who_stays_in_its_group_is_as_old_as_it_was(broker: Store, clock: FakeClock) -> None:
+async def test_rule_20_who_stays_in_its_group_is_as_old_as_it_was(broker: Store, clock: FakeClock) -> None:
     await put(broker, unique("a", b"old", group="g"))
     start = clock.now()
     clock.advance(5)
@@ -347,7 +347,7 @@ async def test_rule_16_who_stays_in_its_group_is_as_old_as_it_was(broker: Store,
     assert (group.size, group.oldest_at, group.newest_at) == (1, start, start)
 
 
-async def test_rule_16_replacing_forgets_what_earlier_attempts_left(broker: Store, clock: FakeClock) -> None:
+async def test_rule_20_replacing_forgets_what_earlier_attempts_left(broker: Store, clock: FakeClock) -> None:
     await put(broker, unique("a", b"old"))
     [held] = await take(broker)
     await broker.note([Note(held, b"half", b"50")])
@@ -359,7 +359,7 @@ async def test_rule_16_replacing_forgets_what_earlier_attempts_left(broker: Stor
 
 
 @pytest.mark.parametrize("on_duplicate", ["replace", "reschedule"])
-async def test_rule_16_behind_a_holder_that_runs_the_new_task_waits_and_takes_over_the_lock(
+async def test_rule_20_behind_a_holder_that_runs_the_new_task_waits_and_takes_over_the_lock(
     broker: Store, clock: FakeClock, on_duplicate: str
 ) -> None:
     # Given a holder that runs
@@ -383,7 +383,7 @@ async def test_rule_16_behind_a_holder_that_runs_the_new_task_waits_and_takes_ov
     assert (await see(broker, "b")).payload == (b"2" if on_duplicate == "replace" else b"1")
 
 
-async def test_rule_16_behind_a_handed_back_holder_there_are_two(broker: Store, clock: FakeClock) -> None:
+async def test_rule_20_behind_a_handed_back_holder_there_are_two(broker: Store, clock: FakeClock) -> None:
     await put(broker, unique("a", b"old"))
     [held] = await take(broker)
     await put(broker, unique("b", on_duplicate="replace"))
@@ -391,7 +391,7 @@ async def test_rule_16_behind_a_handed_back_holder_there_are_two(broker: Store, 
     assert await ids(broker, TaskState.PENDING) == ["a", "b"]
 
 
-async def test_rule_16_an_archived_holder_is_left_and_the_new_task_takes_over_the_lock(
+async def test_rule_20_an_archived_holder_is_left_and_the_new_task_takes_over_the_lock(
     broker: Store, clock: FakeClock
 ) -> None:
     await put(broker, unique("a"))
@@ -402,7 +402,7 @@ async def test_rule_16_an_archived_holder_is_left_and_the_new_task_takes_over_th
     assert await broker.enqueue([unique("c")]) == [DUPLICATE]
 
 
-async def test_rule_16_a_member_of_a_claimed_batch_is_not_changed(broker: Store, clock: FakeClock) -> None:
+async def test_rule_20_a_member_of_a_claimed_batch_is_not_changed(broker: Store, clock: FakeClock) -> None:
     await put(broker, unique("a", b"old", group="g"))
     [batch] = (await broker.claim_groups(["default"], GroupRule(grace=0.0), 9)).batches
     assert await broker.enqueue([unique("b", group="g", on_duplicate="replace")]) == [ACCEPTED]
@@ -411,7 +411,7 @@ async def test_rule_16_a_member_of_a_claimed_batch_is_not_changed(broker: Store,
     assert await broker.enqueue([unique("c")]) == [DUPLICATE]
 
 
-async def test_rule_16_entries_of_one_batch_replace_each_other(broker: Store, clock: FakeClock) -> None:
+async def test_rule_20_entries_of_one_batch_replace_each_other(broker: Store, clock: FakeClock) -> None:
     answers = await broker.enqueue(
         [
             unique("a", b"1"),
@@ -427,7 +427,7 @@ async def test_rule_16_entries_of_one_batch_replace_each_other(broker: Store, cl
     assert await ids(broker, TaskState.SCHEDULED) == []
 
 
-async def test_rule_16_who_is_moved_to_the_end_stands_before_those_who_came_after_it_in_the_same_batch(
+async def test_rule_20_who_is_moved_to_the_end_stands_before_those_who_came_after_it_in_the_same_batch(
     broker: Store, clock: FakeClock
 ) -> None:
     await put(broker, unique("a", at=clock.now() + 100))
@@ -436,7 +436,7 @@ async def test_rule_16_who_is_moved_to_the_end_stands_before_those_who_came_afte
     assert await ids(broker, TaskState.PENDING) == ["b", "a", "d"]
 
 
-async def test_rule_16_an_id_that_is_taken_does_not_matter_to_who_only_changes_another(
+async def test_rule_20_an_id_that_is_taken_does_not_matter_to_who_only_changes_another(
     broker: Store,
 ) -> None:
     await put(broker, unique("a"), entry("taken"))
@@ -454,7 +454,7 @@ async def test_rule_3_who_takes_over_with_an_id_that_is_taken_leaves_no_trace(br
     assert not await locked(broker, entry(payload=BY, unique=1.0))
 
 
-async def test_rule_16_long_and_strange_ids_survive_replacing(broker: Store) -> None:
+async def test_rule_20_long_and_strange_ids_survive_replacing(broker: Store) -> None:
     names = ["ü" * 100, "x" * 127, "y" * 128, "z" * 255, "{a}: *漢*"]
     for name in names:
         one = entry(name, payload=name.encode(), unique=600.0)
@@ -467,7 +467,7 @@ async def test_rule_16_long_and_strange_ids_survive_replacing(broker: Store) -> 
 
 
 @pytest.mark.parametrize("payload", [None, b"", bytes(200_000)])
-async def test_rule_16_any_payload_can_replace(broker: Store, payload: bytes | None) -> None:
+async def test_rule_20_any_payload_can_replace(broker: Store, payload: bytes | None) -> None:
     await put(broker, unique("a"))
     new = entry("b", payload=payload, by=BY, unique=60.0, on_duplicate="replace")
     assert await broker.enqueue([new]) == [Replaced("a")]

@@ -187,7 +187,7 @@ async def test_a_demoted_server_is_left(server: RedisServer) -> None:
         assert await link.call("SET", "a", 1) == b"OK"
 
 
-async def test_a_busy_server_is_unavailable(server: RedisServer) -> None:
+async def test_rule_13_a_busy_server_is_unavailable(server: RedisServer) -> None:
     async with opened(f"{server.url}?timeout=30") as link, opened(server.url) as other:
         await link.call("CONFIG", "SET", "busy-reply-threshold", 1)
         loop = asyncio.ensure_future(outcome(link.call("EVAL", "while true do end", 0)))

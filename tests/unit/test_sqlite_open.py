@@ -269,7 +269,7 @@ def public() -> Iterator[Path]:
         yield Path(folder)
 
 
-async def test_a_file_that_may_not_be_written_is_refused(public: Path) -> None:
+async def test_rule_13_a_file_that_may_not_be_written_is_refused(public: Path) -> None:
     path = public / "tasks.db"
     await opened(url(path))
     await to_thread(path.chmod, 0o444)
@@ -277,7 +277,7 @@ async def test_a_file_that_may_not_be_written_is_refused(public: Path) -> None:
         await opened(url(path))
 
 
-async def test_a_file_that_somebody_keeps_is_busy(path: Path) -> None:
+async def test_rule_13_a_file_that_somebody_keeps_is_unavailable(path: Path) -> None:
     async with open_broker(url(path, "?busy_timeout=0.05")) as broker:
         other = await to_thread(keep, path)
         with pytest.raises(BrokerUnavailable, match="busy"):
