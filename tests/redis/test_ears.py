@@ -16,7 +16,7 @@ import pytest
 from asynqio.brokers.redis.ears import EarLink, Ears
 from asynqio.brokers.redis.link import RedisError
 from asynqio.brokers.redis.script import Script
-from asynqio.brokers.redis.settings import parse
+from asynqio.brokers.redis.settings import Address, parse
 from asynqio.brokers.redis.topology import Redis
 from asynqio.errors import BrokerUnavailable
 from tests.redis.cluster import RedisCluster
@@ -94,6 +94,30 @@ async def test_a_push_in_a_script_is_heard_elsewhere(redis_server: RedisServer) 
         await redis.command("other", "SET", "other", 1)
         await redis.command("asynq:x", "SET", "asynq:x", 1)
         assert await heard.next() == [b"invalidate", [b"asynq:x"]]
+
+
+async def test_a_driver_that_swallows_being_canceled_does_not_keep_the_ears_open(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+
+    async def locate() -> Address:
+        asked.set()
+        try:
+            return await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            raise BrokerUnavailable("no sentinel knows") from None
+
+    redis = Redis(parse(redis_server.url))
+    await redis.open()
+    monkeypatch.setattr(redis._way, "masters", lambda: {"one": locate})
+    heard = Heard()
+    ears = Ears(redis.settings, redis._way, heard.on_push, heard.on_up)
+    await ears.open()
+    await asked.wait()
+    async with asyncio.timeout(SOON):
+        await ears.close()
+    await redis.close()
 
 
 async def test_redis_hands_out_ears(redis_server: RedisServer) -> None:

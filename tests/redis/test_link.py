@@ -632,3 +632,20 @@ async def test_a_server_that_is_away_is_not_besieged(server: RedisServer) -> Non
         await link.open()
     # 0.05, 0.1, 0.2, 0.4, 0.8 … seconds apart, each shortened by up to a half.
     assert 4 <= tries <= 9
+
+
+async def test_a_driver_that_swallows_being_canceled_does_not_keep_the_link_open() -> None:
+    asked = asyncio.Event()
+
+    async def locate() -> Address:
+        asked.set()
+        try:
+            return await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            raise BrokerUnavailable("no sentinel knows") from None
+
+    link = Link(parse("redis://127.0.0.1:1?patience=5"), locate)
+    link.start()
+    await asked.wait()
+    async with asyncio.timeout(SOON):
+        await link.close()

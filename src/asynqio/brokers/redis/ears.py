@@ -135,7 +135,7 @@ class Ears:
         task.add_done_callback(self._ending.discard)
 
     async def _keep(self, name: str, locate: Locate) -> None:
-        """Connect, and again whenever the connection is gone, until cancelled."""
+        """Connect, and again whenever the connection is gone, until nobody wants to hear it any more."""
         loop = asyncio.get_running_loop()
         backoff = Backoff()
         told = False
@@ -150,6 +150,8 @@ class Ears:
             except Exception:
                 log.exception("an ear at Redis at %s could not be set up", name)
                 why, hopeless, told = "", True, True
+            if self._keepers.get(name) is not asyncio.current_task():
+                return  # cancelled, but `locate` took it for a failure of its own, as the driver does now and then
             if loop.time() - since > LONGEST:
                 backoff.reset()
                 told = False

@@ -167,7 +167,7 @@ class Link:
     # --- keeping it up ----------------------------------------------------------------------------
 
     async def _keep(self) -> None:
-        """Connect, and again whenever the connection is gone, until cancelled."""
+        """Connect, and again whenever the connection is gone, until closed."""
         backoff = Backoff()
         warned = relieved = False
         while True:
@@ -197,6 +197,8 @@ class Link:
                 if self._loop.time() - since > LONGEST:
                     backoff.reset()
                     warned = relieved = False
+            if self._keeper is None:
+                return  # cancelled, but `locate` took it for a failure of its own, as the driver does now and then
             self._tried = True
             if not warned:
                 # Once per outage; a connection that does not last does not end it.
