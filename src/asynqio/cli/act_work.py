@@ -85,6 +85,8 @@ async def _act_by_id(url: str | None, deed: Deed, queue: str | None, ids: Sequen
             for start in range(0, len(infos), TOGETHER):
                 outcomes += await _act(inspector, deed, infos[start : start + TOGETHER])
                 told(len(outcomes))
+        if any(outcome.done for outcome in outcomes):
+            await deed.warn(inspector)
     places = {id: place for place, id in enumerate(ids)}
     return sorted(outcomes, key=lambda outcome: places[outcome.name])
 
@@ -198,6 +200,8 @@ async def _act_on_all(url: str | None, deed: Deed, meant: Meant, filter: Filter)
                     left = None if meant.max is None else meant.max - sums.matched
                     await _apply(inspector, deed, queue, state, filter, meant.group, left, note)
                     sums = now
+            if sums.done:
+                await deed.warn(inspector)
         return sums
     except asyncio.CancelledError:
         hint(f"stopped: {count(now.done, 'task')} {deed.past} so far")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from asynqio import Action, Inspector, Moved, MoveTo, TaskInfo, TaskState
-from asynqio.cli.terminal import Refused
+from asynqio.cli.terminal import Refused, hint
 
 #: Of each verb: what is said of one task, and of many.
 _WORDS = {
@@ -66,3 +66,8 @@ class Deed(NamedTuple):
                 return await inspector.move_to(queue, ids, to)
             case action:
                 return await inspector.move(action, queue, ids)
+
+    async def warn(self, inspector: Inspector) -> None:
+        """Say what may surprise whoever did it."""
+        if self.to and not any(self.to in card.queues for card in await inspector.servers()):
+            hint(f"no server works on queue {self.to}: nobody runs them there")
