@@ -89,6 +89,13 @@ def test_the_json_of_queues(shell: Shell) -> None:
     assert shell("queue", "list", "--json").json == [default, low]
 
 
+def test_an_address_means_redis_as_in_gos_tool(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ASYNQIO_BROKER")
+    where = shell.url.removeprefix("redis://")
+    assert len(shell("queue", "ls", "--uri", where, "--json").json) == 2
+    assert shell("queue", "ls").status == 2, "nobody says where"
+
+
 def test_the_json_of_tasks(shell: Shell) -> None:
     [first, second] = shell("task", "ls", "-q", "default", "-s", "pending", "--json").json
     assert first["id"] == "wait-1"

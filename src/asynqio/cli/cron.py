@@ -6,17 +6,15 @@ from typing import Annotated
 
 from typer import Argument, Option, Typer
 
+from asynqio.cli.flags import BrokerUrl, Json
+
 cron = Typer(help="Look at schedules, and act on them.", rich_markup_mode=None, no_args_is_help=True)
 
 Id = Annotated[str, Argument(metavar="ID", help="The id of a schedule, as `cron ls` shows it.")]
-Broker = Annotated[
-    str | None, Option("--broker", metavar="URL", help="Where the tasks are; else ASYNQIO_BROKER says it.")
-]
-Json = Annotated[bool, Option("--json", help="Print JSON, for scripts.")]
 
 
 @cron.command("ls")
-def ls(broker: Broker = None, json: Json = False) -> None:
+def ls(broker: BrokerUrl = None, json: Json = False) -> None:
     """List the schedules that somebody serves."""
     from asynqio.cli import cron_actions
 
@@ -29,7 +27,7 @@ cron.command("list", hidden=True)(ls)
 @cron.command()
 def history(
     id: Id,
-    broker: Broker = None,
+    broker: BrokerUrl = None,
     size: Annotated[int, Option("--size", min=1, help="How many at most.")] = 30,
     offset: Annotated[int, Option("--offset", min=0, help="How many of the newest to pass over.")] = 0,
     json: Json = False,
@@ -41,7 +39,7 @@ def history(
 
 
 @cron.command()
-def run(id: Id, broker: Broker = None, json: Json = False) -> None:
+def run(id: Id, broker: BrokerUrl = None, json: Json = False) -> None:
     """Put the task of a schedule in now; its ticks go on as ever."""
     from asynqio.cli import cron_actions
 
@@ -49,7 +47,7 @@ def run(id: Id, broker: Broker = None, json: Json = False) -> None:
 
 
 @cron.command()
-def pause(id: Id, broker: Broker = None, json: Json = False) -> None:
+def pause(id: Id, broker: BrokerUrl = None, json: Json = False) -> None:
     """Let a schedule fire no more until it is resumed."""
     from asynqio.cli import cron_actions
 
@@ -57,7 +55,7 @@ def pause(id: Id, broker: Broker = None, json: Json = False) -> None:
 
 
 @cron.command()
-def resume(id: Id, broker: Broker = None, json: Json = False) -> None:
+def resume(id: Id, broker: BrokerUrl = None, json: Json = False) -> None:
     """Let a schedule fire again; what was due meanwhile is not made up."""
     from asynqio.cli import cron_actions
 
@@ -65,7 +63,7 @@ def resume(id: Id, broker: Broker = None, json: Json = False) -> None:
 
 
 @cron.command()
-def reset(id: Id, broker: Broker = None, json: Json = False) -> None:
+def reset(id: Id, broker: BrokerUrl = None, json: Json = False) -> None:
     """Forget the last tick of a schedule, after a clock was wrong, and whether it is paused."""
     from asynqio.cli import cron_actions
 
@@ -75,7 +73,7 @@ def reset(id: Id, broker: Broker = None, json: Json = False) -> None:
 @cron.command("next")
 def following(
     what: Annotated[str, Argument(metavar="SPEC|ID", help='A spec such as "*/5 * * * *", or the id of one.')],
-    broker: Broker = None,
+    broker: BrokerUrl = None,
     count: Annotated[int, Option("--count", "-n", min=1, max=1000, help="How many.")] = 5,
     zone: Annotated[str, Option("--zone", help="The time zone of a spec that names none.")] = "UTC",
     json: Json = False,

@@ -7,9 +7,24 @@ from typing import Annotated
 
 from typer import BadParameter, Option, Typer
 
+
+def _url(text: str | None) -> str | None:
+    """Go's tool takes an address, and calls it a URI."""
+    return text if text is None or "://" in text else f"redis://{text}"
+
+
 BrokerUrl = Annotated[
     str | None,
-    Option("--broker", "-b", metavar="URL", envvar="ASYNQIO_BROKER", show_envvar=True, help="Which broker."),
+    Option(
+        "--broker",
+        "-b",
+        "--uri",
+        metavar="URL",
+        envvar="ASYNQIO_BROKER",
+        show_envvar=True,
+        callback=_url,
+        help="Which broker; host:port means Redis.",
+    ),
 ]
 Json = Annotated[bool, Option("--json", help="Print JSON, for scripts.")]
 Watch = Annotated[
