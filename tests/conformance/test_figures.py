@@ -94,3 +94,13 @@ async def test_a_store_says_what_it_is_made_of(kind: str, broker: Store) -> None
         assert node.version.partition(" ")[0] in ("SQLite", "Redis", "Valkey")
         assert 0 < node.used <= node.peak
         assert (node.connections > 0) == kind.startswith("redis")
+
+
+async def test_who_is_replaced_by_one_of_its_own_batch_is_counted_once(
+    broker: Store, clock: FakeClock
+) -> None:
+    first = entry("a", unique=60.0)
+    later = entry("c", unique=60.0, at=clock.now() + 60, on_duplicate="replace")
+    await broker.enqueue([first, entry("b"), later])
+    stats = await figures(broker)
+    assert (stats.pending, stats.scheduled, stats.size) == (1, 1, 2)
