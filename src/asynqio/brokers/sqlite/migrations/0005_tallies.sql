@@ -39,7 +39,8 @@ CREATE TRIGGER tasks_went AFTER DELETE ON tasks WHEN OLD.state <> 'active' BEGIN
 END;
 
 CREATE TRIGGER tasks_moved AFTER UPDATE OF state, queue ON tasks WHEN NEW.state <> 'active' BEGIN
-    INSERT INTO tallies VALUES (OLD.queue, OLD.state, -1) ON CONFLICT DO UPDATE SET count = count - 1;
+    INSERT INTO tallies SELECT OLD.queue, OLD.state, -1 WHERE OLD.state <> 'active'
+    ON CONFLICT DO UPDATE SET count = count - 1;
     UPDATE grouped SET members = members - 1
     WHERE OLD.state = 'aggregating' AND OLD.batch = '' AND queue = OLD.queue AND group_key = OLD.group_key;
     INSERT INTO tallies VALUES (NEW.queue, NEW.state, 1) ON CONFLICT DO UPDATE SET count = count + 1;
