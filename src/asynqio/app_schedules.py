@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, TypeVar, Unpack
 
@@ -19,7 +20,7 @@ from asynqio.scheduler import SYNC_EVERY, Scheduler
 F = TypeVar("F", bound=TaskFunction[..., Any, Any])
 
 
-class AppSchedules:
+class AppSchedules(ABC):
     """Schedules declared beside the tasks."""
 
     _max_payload: int
@@ -27,8 +28,8 @@ class AppSchedules:
     _schedules: list[ScheduleEntry]
 
     @property
-    def broker(self) -> Store:
-        raise NotImplementedError
+    @abstractmethod
+    def broker(self) -> Store: ...
 
     def cron(
         self,

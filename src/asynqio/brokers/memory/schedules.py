@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 
@@ -15,14 +16,14 @@ from asynqio.core.task import Entry
 from asynqio.core.ticks import Fire, FireEvent, Standing
 
 
-class MemorySchedules:
+class MemorySchedules(ABC):
     """The part of `MemoryBroker` that schedulers use."""
 
     clock: Clock
     _store: MemoryStore
 
-    def _admit(self, entry: Entry, now: float, topics: set[Topic]) -> Admission | Replaced:
-        raise NotImplementedError
+    @abstractmethod
+    def _admit(self, entry: Entry, now: float, topics: set[Topic]) -> Admission | Replaced: ...
 
     async def meet(self, queue: str, ids: Sequence[str]) -> list[Standing]:
         now = self.clock.now()

@@ -19,7 +19,7 @@ from asynqio.brokers.base import (
     Swept,
 )
 from asynqio.brokers.signals import Topic, Watch
-from asynqio.brokers.sqlite import gather, intake, look, schedules, tidy, times, work
+from asynqio.brokers.sqlite import gather, intake, look, presence, schedules, tidy, times, work
 from asynqio.brokers.sqlite.engine import Engine
 from asynqio.brokers.sqlite.inspect import SqliteInspection
 from asynqio.brokers.sqlite.settings import parse
@@ -171,18 +171,10 @@ class SqliteBroker(SqliteInspection):
     # --- who is there -----------------------------------------------------------------------------
 
     async def beat(self, card: ServerCard | SchedulerCard, ttl: float) -> None:
-        if isinstance(card, SchedulerCard):
-            await self._engine.write(partial(schedules.beat, card=card, ttl=ttl))
-        else:
-            await self._engine.write(partial(tidy.beat, card=card, ttl=ttl))
+        await self._engine.write(partial(presence.beat, card=card, ttl=ttl))
 
     async def leave(self, card: ServerCard | SchedulerCard) -> None:
-        if isinstance(card, SchedulerCard):
-            await self._engine.write(partial(schedules.leave, card=card))
-        else:
-            await self._engine.write(partial(tidy.leave, card=card))
-
-    # --- cancellation -----------------------------------------------------------------------------
+        await self._engine.write(partial(presence.leave, card=card))
 
     async def cancel(self, refs: Sequence[TaskRef], *, archive: bool = False) -> None:
         await self._engine.write(partial(tidy.cancel, refs=refs, archive=archive))

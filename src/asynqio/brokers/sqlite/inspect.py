@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from asynqio.brokers.base import Moved, Page, Progress, Scan, Where
-from asynqio.brokers.sqlite import checkup, gather, look, scan, schedules, tidy, transfer
+from asynqio.brokers.sqlite import checkup, gather, look, presence, scan, schedules, tidy, transfer
 from asynqio.brokers.sqlite.engine import Engine
 from asynqio.brokers.sqlite.footprint import footprint
 from asynqio.core.cards import DayStats, GroupStats, QueueStats, SchedulerCard, ServerCard, StoreNode
@@ -111,10 +111,10 @@ class SqliteInspection:
         return [await self._engine.read(partial(look.node, path=self._engine.settings.path))]
 
     async def servers(self) -> list[ServerCard]:
-        return await self._engine.write(tidy.servers)
+        return await self._engine.write(presence.servers)
 
     async def schedulers(self) -> list[SchedulerCard]:
-        return await self._engine.write(schedules.schedulers)
+        return await self._engine.write(presence.schedulers)
 
     async def standings(self, queue: str) -> dict[str, Standing]:
         return await self._engine.read(partial(schedules.standings, queue=queue))

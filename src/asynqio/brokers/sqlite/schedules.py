@@ -1,22 +1,16 @@
-"""Schedules: which ticks were taken, what came of them, and who serves them."""
+"""Schedules: which ticks were taken, and what came of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from asynqio.brokers.base import Fired, Page
 from asynqio.brokers.limits import FIRES_AGE, FIRES_KEPT
 from asynqio.brokers.sqlite.intake import admit, keep_reserve, tally
-from asynqio.brokers.sqlite.rows import encode
 from asynqio.brokers.sqlite.settings import Settings
 from asynqio.brokers.sqlite.sql import QUERIES as SQL
 from asynqio.brokers.sqlite.transaction import Transaction
-from asynqio.core.cards import SchedulerCard
 from asynqio.core.ticks import Fire, FireEvent, Standing
-
-_decode_card = msgspec.msgpack.Decoder(SchedulerCard).decode
 
 
 def meet(transaction: Transaction, queue: str, ids: Sequence[str]) -> list[Standing]:
@@ -84,25 +78,3 @@ def fires(transaction: Transaction, schedule_id: str, page: Page) -> list[FireEv
         return []
     rows = transaction.all(SQL.fires, schedule=schedule_id, size=page.size, offset=page.offset)
     return [FireEvent(schedule_id, task, at) for task, at in rows]
-
-
-# --- who serves them ------------------------------------------------------------------------------
-
-
-def beat(transaction: Transaction, card: SchedulerCard, ttl: float) -> None:
-    transaction.run(SQL.beat_scheduler, id=card.id, card=encode(card), until=transaction.now + ttl)
-
-
-def leave(transaction: Transaction, card: SchedulerCard) -> None:
-    transaction.run(SQL.leave_scheduler, id=card.id)
-
-
-def schedulers(transaction: Transaction) -> list[SchedulerCard]:
-    transaction.run(SQL.purge_schedulers, now=transaction.now)
-    cards = []
-    for (card,) in transaction.all(SQL.schedulers):
-        try:
-            cards.append(_decode_card(card))
-        except msgspec.MsgspecError:
-            continue  # not readable for us; it goes when it is not renewed
-    return cards

@@ -13,7 +13,6 @@ from asynqio.brokers.sqlite.look import existing, listed
 from asynqio.brokers.sqlite.rows import Row, encode, forget, message, place, trim
 from asynqio.brokers.sqlite.sql import QUERIES as SQL
 from asynqio.brokers.sqlite.transaction import Transaction
-from asynqio.core.cards import ServerCard
 from asynqio.core.lifecycle import Action
 from asynqio.core.locks import freed_by, moved_key
 from asynqio.core.message import TaskRef, TaskState
@@ -21,8 +20,6 @@ from asynqio.errors import WrongState
 
 #: The states in which a payload may be replaced: nobody works with it.
 REWRITABLE = frozenset({TaskState.SCHEDULED, TaskState.RETRY, TaskState.PENDING, TaskState.ARCHIVED})
-
-_decode_card = msgspec.msgpack.Decoder(ServerCard).decode
 
 
 def move(
@@ -155,25 +152,6 @@ def drop_some(transaction: Transaction, queue: str, *, force: bool) -> int | Non
     ):
         transaction.run(statement, queue=queue)
     return None
-
-
-def beat(transaction: Transaction, card: ServerCard, ttl: float) -> None:
-    transaction.run(SQL.beat, id=card.id, card=encode(card), until=transaction.now + ttl)
-
-
-def leave(transaction: Transaction, card: ServerCard) -> None:
-    transaction.run(SQL.leave, id=card.id)
-
-
-def servers(transaction: Transaction) -> list[ServerCard]:
-    transaction.run(SQL.purge_servers, now=transaction.now)
-    cards = []
-    for (card,) in transaction.all(SQL.servers):
-        try:
-            cards.append(_decode_card(card))
-        except msgspec.MsgspecError:
-            continue  # not readable for us; it goes when it is not renewed
-    return cards
 
 
 def cancel(transaction: Transaction, refs: Sequence[TaskRef], archive: bool) -> None:
