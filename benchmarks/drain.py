@@ -23,7 +23,7 @@ from typing import Any, Unpack
 import msgspec
 
 from asynqio import Client, EnqueueError, FixedRetry, Mux, Server, Task, TaskOptions, current, open_broker
-from asynqio.brokers.base import Store
+from asynqio.brokers.contract.broker import Store
 from benchmarks import rows
 from benchmarks.case import OURS, Case, Figures, Size
 from benchmarks.enqueue import PAYLOAD, noop_task

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from urllib.parse import urlsplit
 
 from asynqio import open_broker
-from asynqio.brokers.base import Store
+from asynqio.brokers.contract.broker import Store
 from benchmarks import redis_server
 from benchmarks.proxy import DelayingProxy
 

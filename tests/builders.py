@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from asynqio.core.cards import ServerCard
+from asynqio.core.info import ServerCard
 from asynqio.core.lifecycle import DONE, Aborted, Failed, Lease, Outcome, Policy, Settlement, decide
-from asynqio.core.message import TaskMessage, TaskState
 from asynqio.core.retry import FixedRetry
-from asynqio.core.task import Entry, new_id
-from asynqio.core.unique import OnDuplicate, UniqueUntil, unique_key
+from asynqio.core.task.message import TaskMessage, TaskState
+from asynqio.core.task.task import Entry, new_id
+from asynqio.core.task.unique import OnDuplicate, UniqueUntil, unique_key
 from asynqio.errors import LeaseExpired, SkipRetry
 from asynqio.testing.clock import START
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from asynqio.testing import FakeClock
 from tests.guards import leftovers
 
-pytest_plugins = ["tests.redis.fixtures"]
+pytest_plugins = ["tests.brokers.redis.support.fixtures"]
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", parent=settings.get_profile("default"), derandomize=True)
@@ -28,7 +28,9 @@ def no_blocking() -> Iterator[BlockBuster]:
     with blockbuster_ctx() as guard:
         for function in guard.functions.values():
             # So that an async fixture can ask for a shared server: that is before the test itself.
-            function.can_block_in("tests/redis/fixtures.py", ["fresh_server", "fresh_cluster"])
+            function.can_block_in(
+                "tests/brokers/redis/support/fixtures.py", ["fresh_server", "fresh_cluster"]
+            )
         yield guard
 
 

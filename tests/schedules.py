@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from asynqio.core.cron import parse_schedule
 from asynqio.core.durations import format_duration, parse_duration
-from asynqio.core.schedule import upcoming
+from asynqio.core.schedules.cron import parse_schedule
+from asynqio.core.schedules.next_time import upcoming
 from asynqio.errors import InvalidSchedule
 
 DATA = Path(__file__).parent / "unit" / "data"
@@ -90,7 +90,7 @@ def duration_difference(text: str, go: Printed) -> str:
 
 
 def cron_table() -> list[Row]:
-    """The table that `python -m tests.interop.crontab` has written."""
+    """The table that `python -m tests.interop.support.crontab` has written."""
     return msgspec.json.decode(CRON_TABLE.read_bytes(), type=list[Row])
 
 

@@ -14,10 +14,10 @@ import pytest
 import typer
 
 from asynqio import ServerConfig, errors
-from asynqio.cli.commands import commands
-from asynqio.cli.nouns import NOUNS
+from asynqio.cli.lazy_groups import NOUNS
+from asynqio.cli.system.commands import commands
 from asynqio.core.lifecycle import MOVES
-from asynqio.core.options import OPTION_NAMES, TaskDefaults
+from asynqio.core.task.options import OPTION_NAMES, TaskDefaults
 from tests.pages import PAGES, ROOT, Program, blocks_of, programs_of, tables_of
 
 DOCS = ROOT / "docs"

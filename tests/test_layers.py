@@ -33,10 +33,10 @@ IMPURE = {
 TYPES_ONLY = {"asynqio.core.queues": {"random.Random"}}
 #: The contract, and what it is written in.
 CONTRACT = {
-    "asynqio.brokers.base",
-    "asynqio.brokers.limits",
-    "asynqio.brokers.places",
-    "asynqio.brokers.signals",
+    "asynqio.brokers.contract.broker",
+    "asynqio.brokers.contract.limits",
+    "asynqio.brokers.contract.cursors",
+    "asynqio.brokers.contract.signals",
     "asynqio.clock",
     "asynqio.errors",
 }
@@ -216,15 +216,19 @@ def test_importing_asynqio_loads_no_driver_and_no_tool(statement: str) -> None:
 def test_the_rule_itself_can_fail(tmp_path: Path) -> None:
     # Given what the tests above look for
     assert (
-        layer_of("asynqio.core.task")
-        < layer_of("asynqio.brokers.base")
-        < layer_of("asynqio.brokers.memory.queue")
+        layer_of("asynqio.core.task.task")
+        < layer_of("asynqio.brokers.contract.broker")
+        < layer_of("asynqio.brokers.memory.storage.queue")
     )
-    assert layer_of("asynqio.runtime.fetcher") < layer_of("asynqio.client") < layer_of("asynqio.cli.main")
-    assert package_of("asynqio.brokers.memory.queue") != package_of("asynqio.brokers.sqlite.queue")
-    assert module_of("asynqio.core.task.Task") == "asynqio.core.task"
+    assert (
+        layer_of("asynqio.runtime.fetching.fetcher")
+        < layer_of("asynqio.client")
+        < layer_of("asynqio.cli.main")
+    )
+    assert package_of("asynqio.brokers.memory.storage.queue") != package_of("asynqio.brokers.sqlite.queue")
+    assert module_of("asynqio.core.task.task.Task") == "asynqio.core.task.task"
     # Then an import inside a function is found as well
     lazy = tmp_path / "lazy.py"
-    lazy.write_text("def f():\n    import socket\n    from asynqio.core import task\n")
-    assert list(imports_of(lazy)) == [("socket", False), ("asynqio.core.task", False)]
+    lazy.write_text("def f():\n    import socket\n    from asynqio.core.task import task\n")
+    assert list(imports_of(lazy)) == [("socket", False), ("asynqio.core.task.task", False)]
     assert len(MODULES) > 10

@@ -12,50 +12,52 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from asynqio.app import App as App
+    from asynqio.app.app import App as App
+    from asynqio.app.task_function import TaskFunction as TaskFunction
+    from asynqio.app.task_function import TaskHandle as TaskHandle
     from asynqio.brokers import open_broker as open_broker
-    from asynqio.brokers.base import Moved as Moved
-    from asynqio.brokers.base import Store as Store
+    from asynqio.brokers.contract.broker import Moved as Moved
+    from asynqio.brokers.contract.broker import Store as Store
     from asynqio.client import Client as Client
     from asynqio.config import Setting as Setting
     from asynqio.config import load as load_config
     from asynqio.config import parse_queues as parse_queues
-    from asynqio.core.attempts import AttemptOutcome as AttemptOutcome
-    from asynqio.core.attempts import AttemptRecord as AttemptRecord
-    from asynqio.core.attempts import LogLine as LogLine
-    from asynqio.core.cards import DayStats as DayStats
-    from asynqio.core.cards import GroupStats as GroupStats
-    from asynqio.core.cards import QueueStats as QueueStats
-    from asynqio.core.cards import ScheduleCard as ScheduleCard
-    from asynqio.core.cards import SchedulerCard as SchedulerCard
-    from asynqio.core.cards import ServerCard as ServerCard
-    from asynqio.core.cards import StoreNode as StoreNode
-    from asynqio.core.cards import WorkerCard as WorkerCard
-    from asynqio.core.cron import parse_schedule as parse_schedule
+    from asynqio.core.attempts.follow import ProgressChange as ProgressChange
+    from asynqio.core.attempts.follow import StateChange as StateChange
+    from asynqio.core.attempts.follow import TaskEvent as TaskEvent
+    from asynqio.core.attempts.record import AttemptOutcome as AttemptOutcome
+    from asynqio.core.attempts.record import AttemptRecord as AttemptRecord
+    from asynqio.core.attempts.record import LogLine as LogLine
     from asynqio.core.durations import parse_seconds as parse_seconds
-    from asynqio.core.explanation import Explanation as Explanation
+    from asynqio.core.explain.model import Explanation as Explanation
     from asynqio.core.filters import Filter as Filter
     from asynqio.core.findings import Finding as Finding
     from asynqio.core.findings import Severity as Severity
-    from asynqio.core.follow import ProgressChange as ProgressChange
-    from asynqio.core.follow import StateChange as StateChange
-    from asynqio.core.follow import TaskEvent as TaskEvent
     from asynqio.core.groups import GroupRule as GroupRule
+    from asynqio.core.info import DayStats as DayStats
+    from asynqio.core.info import GroupStats as GroupStats
+    from asynqio.core.info import QueueStats as QueueStats
+    from asynqio.core.info import ScheduleCard as ScheduleCard
+    from asynqio.core.info import SchedulerCard as SchedulerCard
+    from asynqio.core.info import ServerCard as ServerCard
+    from asynqio.core.info import StoreNode as StoreNode
+    from asynqio.core.info import WorkerCard as WorkerCard
     from asynqio.core.lifecycle import Action as Action
     from asynqio.core.lifecycle import MoveTo as MoveTo
     from asynqio.core.lifecycle import UnknownTask as UnknownTask
-    from asynqio.core.message import TaskInfo as TaskInfo
-    from asynqio.core.message import TaskMessage as TaskMessage
-    from asynqio.core.message import TaskState as TaskState
-    from asynqio.core.options import TaskOptions as TaskOptions
     from asynqio.core.retry import ExponentialRetry as ExponentialRetry
     from asynqio.core.retry import FixedRetry as FixedRetry
     from asynqio.core.retry import GoRetry as GoRetry
     from asynqio.core.retry import RetryByException as RetryByException
-    from asynqio.core.schedule import upcoming as upcoming
-    from asynqio.core.schedule_entry import ScheduleEntry as ScheduleEntry
-    from asynqio.core.task import Task as Task
-    from asynqio.core.ticks import FireEvent as FireEvent
+    from asynqio.core.schedules.cron import parse_schedule as parse_schedule
+    from asynqio.core.schedules.entry import ScheduleEntry as ScheduleEntry
+    from asynqio.core.schedules.next_time import upcoming as upcoming
+    from asynqio.core.schedules.records import FireEvent as FireEvent
+    from asynqio.core.task.message import TaskInfo as TaskInfo
+    from asynqio.core.task.message import TaskMessage as TaskMessage
+    from asynqio.core.task.message import TaskState as TaskState
+    from asynqio.core.task.options import TaskOptions as TaskOptions
+    from asynqio.core.task.task import Task as Task
     from asynqio.errors import AsynqioError as AsynqioError
     from asynqio.errors import BadPayload as BadPayload
     from asynqio.errors import BrokerError as BrokerError
@@ -81,29 +83,27 @@ if TYPE_CHECKING:
     from asynqio.errors import TaskNotFound as TaskNotFound
     from asynqio.errors import TaskTimeout as TaskTimeout
     from asynqio.errors import WrongState as WrongState
-    from asynqio.function import TaskFunction as TaskFunction
-    from asynqio.function import TaskHandle as TaskHandle
-    from asynqio.inspector import Inspector as Inspector
+    from asynqio.inspector.bulk import Applied as Applied
+    from asynqio.inspector.inspector import Inspector as Inspector
     from asynqio.mux import Mux as Mux
     from asynqio.mux import Next as Next
-    from asynqio.runtime.aggregation import Aggregation as Aggregation
-    from asynqio.runtime.bulk import Applied as Applied
-    from asynqio.runtime.context import TaskContext as TaskContext
-    from asynqio.runtime.context import current as current
-    from asynqio.runtime.settings import ServerConfig as ServerConfig
+    from asynqio.runtime.attempts.context import TaskContext as TaskContext
+    from asynqio.runtime.attempts.context import current as current
+    from asynqio.runtime.duties.aggregation import Aggregation as Aggregation
+    from asynqio.runtime.server_config import ServerConfig as ServerConfig
     from asynqio.scheduler import Scheduler as Scheduler
     from asynqio.server import Server as Server
 
 _HOMES = {
-    "app": ["App"],
+    "app.app": ["App"],
     "brokers": ["open_broker"],
-    "brokers.base": ["Moved", "Store"],
+    "brokers.contract.broker": ["Moved", "Store"],
     "client": ["Client"],
     "config": ["Setting", "parse_queues"],
-    "core.attempts": ["AttemptOutcome", "AttemptRecord", "LogLine"],
-    "core.explanation": ["Explanation"],
-    "core.follow": ["ProgressChange", "StateChange", "TaskEvent"],
-    "core.cards": [
+    "core.attempts.record": ["AttemptOutcome", "AttemptRecord", "LogLine"],
+    "core.explain.model": ["Explanation"],
+    "core.attempts.follow": ["ProgressChange", "StateChange", "TaskEvent"],
+    "core.info": [
         "DayStats",
         "GroupStats",
         "QueueStats",
@@ -113,19 +113,19 @@ _HOMES = {
         "StoreNode",
         "WorkerCard",
     ],
-    "core.cron": ["parse_schedule"],
+    "core.schedules.cron": ["parse_schedule"],
     "core.durations": ["parse_seconds"],
     "core.filters": ["Filter"],
     "core.findings": ["Finding", "Severity"],
     "core.groups": ["GroupRule"],
     "core.lifecycle": ["Action", "MoveTo", "UnknownTask"],
-    "core.message": ["TaskInfo", "TaskMessage", "TaskState"],
+    "core.task.message": ["TaskInfo", "TaskMessage", "TaskState"],
     "core.retry": ["ExponentialRetry", "FixedRetry", "GoRetry", "RetryByException"],
-    "core.options": ["TaskOptions"],
-    "core.schedule": ["upcoming"],
-    "core.schedule_entry": ["ScheduleEntry"],
-    "core.task": ["Task"],
-    "core.ticks": ["FireEvent"],
+    "core.task.options": ["TaskOptions"],
+    "core.schedules.next_time": ["upcoming"],
+    "core.schedules.entry": ["ScheduleEntry"],
+    "core.task.task": ["Task"],
+    "core.schedules.records": ["FireEvent"],
     "errors": [
         "AsynqioError",
         "BadPayload",
@@ -153,13 +153,13 @@ _HOMES = {
         "TaskTimeout",
         "WrongState",
     ],
-    "function": ["TaskFunction", "TaskHandle"],
-    "inspector": ["Inspector"],
+    "app.task_function": ["TaskFunction", "TaskHandle"],
+    "inspector.inspector": ["Inspector"],
     "mux": ["Mux", "Next"],
-    "runtime.bulk": ["Applied"],
-    "runtime.aggregation": ["Aggregation"],
-    "runtime.context": ["TaskContext", "current"],
-    "runtime.settings": ["ServerConfig"],
+    "inspector.bulk": ["Applied"],
+    "runtime.duties.aggregation": ["Aggregation"],
+    "runtime.attempts.context": ["TaskContext", "current"],
+    "runtime.server_config": ["ServerConfig"],
     "scheduler": ["Scheduler"],
     "server": ["Server"],
 }

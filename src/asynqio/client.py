@@ -9,16 +9,16 @@ from typing import Any, Protocol, Self, TypeVar, Unpack, overload
 
 import msgspec
 
-from asynqio.brokers.base import Admission, Moved, Replaced, Store
-from asynqio.brokers.signals import changed, ended
+from asynqio.brokers.contract.broker import Admission, Moved, Replaced, Store
+from asynqio.brokers.contract.signals import changed, ended
 from asynqio.config import store_of
-from asynqio.core import payload as payloads
-from asynqio.core.follow import Follower, TaskEvent
+from asynqio.core.attempts.follow import Follower, TaskEvent
 from asynqio.core.lifecycle import Action
-from asynqio.core.message import TaskInfo, TaskRef, TaskState
-from asynqio.core.options import TaskOptions, merge
-from asynqio.core.task import DEFAULT_MAX_PAYLOAD, Entry, Task, make_entry
-from asynqio.core.unique import unique_key
+from asynqio.core.task import payload as payloads
+from asynqio.core.task.message import TaskInfo, TaskRef, TaskState
+from asynqio.core.task.options import TaskOptions, merge
+from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD, Entry, Task, make_entry
+from asynqio.core.task.unique import unique_key
 from asynqio.errors import (
     DuplicateTask,
     EnqueueError,

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from asynqio.brokers import open_broker
-from asynqio.brokers.base import Store
+from asynqio.brokers.contract.broker import Store
 from asynqio.core.lifecycle import UnknownTask
 from asynqio.errors import ConfigError
-from asynqio.runtime.settings import ServerConfig
+from asynqio.runtime.server_config import ServerConfig
 
 #: The environment variable that names the broker.
 BROKER_VARIABLE = "ASYNQIO_BROKER"

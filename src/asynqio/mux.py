@@ -7,12 +7,12 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, TypeAlias, TypeVar, overload
 
-from asynqio.core.options import check_name
 from asynqio.core.retry import RetryLike, RetryPolicy, as_policy
-from asynqio.core.task import Task
+from asynqio.core.task.options import check_name
+from asynqio.core.task.task import Task
 from asynqio.errors import ConfigError, HandlerNotFound
-from asynqio.runtime.attempt import active_attempt
-from asynqio.runtime.child import Target
+from asynqio.runtime.attempts.attempt import active_attempt
+from asynqio.runtime.lanes.child import Target
 from asynqio.runtime.runner import Route
 
 #: Handles one task: `async def` on the event loop, `def` in a thread (or a process).

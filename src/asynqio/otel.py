@@ -29,16 +29,16 @@ except ModuleNotFoundError:
     raise ConfigError(["tracing needs opentelemetry-api: pip install 'asynqio[otel]'"]) from None
 
 from asynqio import __version__
-from asynqio import sync as blocking
-from asynqio.app import App
+from asynqio.app.app import App
 from asynqio.client import Client
 from asynqio.core.lifecycle import Failed
-from asynqio.core.message import TaskInfo
-from asynqio.core.options import TaskOptions, merge
-from asynqio.core.task import Task
+from asynqio.core.task.message import TaskInfo
+from asynqio.core.task.options import TaskOptions, merge
+from asynqio.core.task.task import Task
 from asynqio.errors import EnqueueError, RetryIn, RevokeTask
 from asynqio.mux import Mux, Next
-from asynqio.runtime.attempt import active_attempt
+from asynqio.runtime.attempts.attempt import active_attempt
+from asynqio.sync import facade as blocking
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer, TracerProvider

@@ -13,17 +13,17 @@ from contextlib import AsyncExitStack
 from random import Random
 from typing import Self, Unpack
 
-from asynqio.brokers.base import Store
+from asynqio.brokers.contract.broker import Store
 from asynqio.config import store_of
-from asynqio.core.cards import SchedulerCard
-from asynqio.core.misfire import GRACE, MAX_GRACE, Missed
-from asynqio.core.options import TaskOptions, merge
-from asynqio.core.schedule_entry import ScheduleEntry
-from asynqio.core.task import DEFAULT_MAX_PAYLOAD, Task
+from asynqio.core.info import SchedulerCard
+from asynqio.core.schedules.entry import ScheduleEntry
+from asynqio.core.schedules.misfire import GRACE, MAX_GRACE, Missed
+from asynqio.core.task.options import TaskOptions, merge
+from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD, Task
 from asynqio.errors import AsynqioError, ConfigError, EntryNotFound, ServerStateError
-from asynqio.runtime.plan import Plan, Terms
-from asynqio.runtime.schedule_source import Source, SourceReader
-from asynqio.runtime.scheduler import Hooks, PostEnqueue, PreEnqueue, Ticker
+from asynqio.runtime.scheduling.plan import Plan, Terms
+from asynqio.runtime.scheduling.source import Source, SourceReader
+from asynqio.runtime.scheduling.ticker import Hooks, PostEnqueue, PreEnqueue, Ticker
 from asynqio.runtime.service import Loop
 
 log = logging.getLogger("asynqio.scheduler")

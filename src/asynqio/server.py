@@ -13,18 +13,18 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from random import Random
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
-from asynqio.brokers.base import Store
+from asynqio.brokers.contract.broker import Store
 from asynqio.config import load, store_of
-from asynqio.core.cards import ServerCard
+from asynqio.core.info import ServerCard
 from asynqio.core.lifecycle import Policy, UnknownTask, every_error
 from asynqio.core.retry import GoRetry, RetryLike, as_policy
 from asynqio.errors import BrokerUnavailable, ConfigError, ServerStateError
 from asynqio.mux import Mux
-from asynqio.runtime.aggregation import Aggregates, aggregations
-from asynqio.runtime.engine import Engine, Hooks
+from asynqio.runtime.duties.aggregation import Aggregates, aggregations
 from asynqio.runtime.events import Events, Vitals
 from asynqio.runtime.runner import OnError
-from asynqio.runtime.settings import ServerConfig
+from asynqio.runtime.server_config import ServerConfig
+from asynqio.runtime.worker import Engine, Hooks
 
 log = logging.getLogger("asynqio.server")
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from asynqio.brokers.redis.pieces import TOGETHER
+from asynqio.brokers.redis.scripts.batches import TOGETHER
 from asynqio.brokers.sqlite.broker import ENTRIES_TOGETHER
-from tests.redis.fixtures import fresh_cluster, fresh_server
-from tests.redis.servers import RedisServer
+from tests.brokers.redis.support.fixtures import fresh_cluster, fresh_server
+from tests.brokers.redis.support.servers import RedisServer
 
 
 class Place(Protocol):

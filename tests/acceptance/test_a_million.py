@@ -20,11 +20,11 @@ import pytest
 
 from asynqio import Applied, Filter, Inspector, TaskState
 from asynqio.brokers import open_broker
-from asynqio.brokers.base import Admission
-from asynqio.brokers.redis.scripts import LUA
+from asynqio.brokers.contract.broker import Admission
+from asynqio.brokers.redis.scripts.loader import LUA
+from tests.brokers.redis.support.servers import RedisServer
 from tests.builders import entry
-from tests.cli.command import environment
-from tests.redis.servers import RedisServer
+from tests.cli.support.command import environment
 
 SIZE = int(os.environ.get("ASYNQIO_MILLION", "20000"))
 PENDING = int(SIZE * float(os.environ.get("ASYNQIO_MILLION_PENDING", "0.4")))

@@ -22,13 +22,13 @@ import pytest
 
 from asynqio import BrokerUnavailable, TaskState
 from asynqio.sync import Inspector
-from tests.interop.build import Programs, programs
+from tests.brokers.redis.support.servers import RedisServer
 from tests.interop.conftest import Go, Ours
-from tests.interop.ours import OurClient, OurServer
-from tests.interop.peers import GoClient, GoServer
-from tests.interop.process import GoError
-from tests.interop.views import Event, GoOptions, GoServerOptions
-from tests.redis.servers import RedisServer
+from tests.interop.support.build import Programs, programs
+from tests.interop.support.ours import OurClient, OurServer
+from tests.interop.support.peers import GoClient, GoServer
+from tests.interop.support.process import GoError
+from tests.interop.support.views import Event, GoOptions, GoServerOptions
 
 TASKS = int(os.environ.get("ASYNQIO_SOAK_TASKS", "500"))
 #: Whether nobody has the time to wait for leases: then they are moved back by hand when all else is done.

@@ -21,9 +21,9 @@ import pytest
 from tests.acceptance import tasks
 from tests.acceptance.harness import Stage, children, until
 from tests.acceptance.places import Place, RedisPlace
-from tests.redis.cluster import RedisCluster
-from tests.redis.sentinels import RedisSentinels
-from tests.redis.servers import RedisServer
+from tests.brokers.redis.support.cluster import RedisCluster
+from tests.brokers.redis.support.sentinels import RedisSentinels
+from tests.brokers.redis.support.servers import RedisServer
 
 #: How long Redis is away, in seconds.
 OUTAGE = float(os.environ.get("ASYNQIO_OUTAGE", "4"))

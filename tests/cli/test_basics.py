@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from asynqio import __version__
-from tests.cli.command import asynqio, environment
+from tests.cli.support.command import asynqio, environment
 
 HELP = """\
 Usage: asynqio [OPTIONS] COMMAND [ARGS]...
@@ -98,7 +98,7 @@ def test_version(tmp_path: Path) -> None:
 
 def test_version_loads_no_broker(tmp_path: Path) -> None:
     loaded = modules_after(["version"], tmp_path)
-    assert "asynqio.cli.version" in loaded
+    assert "asynqio.cli.system.version" in loaded
     assert not {name for name in loaded if name.startswith("asynqio.brokers")}
 
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from asynqio import ServerConfig
-from tests.cli.command import asynqio
+from tests.cli.support.command import asynqio
 
 
 def test_every_value_and_where_it_came_from(tmp_path: Path) -> None:

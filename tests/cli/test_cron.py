@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from asynqio import ScheduleEntry, Scheduler, Task, open_broker
-from tests.cli.command import asynqio, command
+from tests.cli.support.command import asynqio, command
 from tests.conformance.conftest import broker_url
 
 #: A schedule that fires at times that do not depend on today.

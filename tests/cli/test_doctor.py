@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.cli.command import asynqio
+from tests.cli.support.command import asynqio
 
 FILL = """
 import asyncio

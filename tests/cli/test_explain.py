@@ -16,7 +16,7 @@ from asynqio import AttemptOutcome, LogLine, StateChange, Task, TaskInfo, TaskSt
 from asynqio.brokers import open_broker
 from asynqio.sync import Client, Inspector
 from tests.builders import entry
-from tests.cli.command import asynqio, command
+from tests.cli.support.command import asynqio, command
 from tests.conformance.conftest import broker_url
 
 SHOP = """

@@ -10,10 +10,10 @@ import pytest
 
 from asynqio import Task
 from asynqio.sync import Client
-from tests.cli.command import asynqio, command
+from tests.brokers.redis.support.ports import free_port
+from tests.brokers.redis.support.servers import RedisServer
+from tests.cli.support.command import asynqio, command
 from tests.metrics.scraping import scrape, scrape_open_metrics
-from tests.redis.ports import free_port
-from tests.redis.servers import RedisServer
 
 ADDRESS = r"metrics of (.+) are at (http://\S+)"
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from asynqio.brokers.base import Cancellation, Store
+from asynqio.brokers.contract.broker import Cancellation, Store
 from asynqio.core.lifecycle import Action
-from asynqio.core.message import TaskRef, TaskState
+from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.testing import FakeClock
+from tests.brokers.redis.support.fixtures import redis_url
 from tests.builders import entry
-from tests.cli.command import asynqio
-from tests.cli.shell import NOW, Shell, furnish, same_as_picture
+from tests.cli.support.command import asynqio
+from tests.cli.support.shell import NOW, Shell, furnish, same_as_picture
 from tests.conformance.looks import put
-from tests.redis.fixtures import redis_url
 
 
 @pytest.fixture(autouse=True)

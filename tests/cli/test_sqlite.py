@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import asynqio, command
+from tests.cli.support.command import asynqio, command
 
 pytest.importorskip("asynqio.brokers.sqlite")
 

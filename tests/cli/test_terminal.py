@@ -12,11 +12,11 @@ import pytest
 
 from asynqio.brokers import open_broker
 from asynqio.cli.main import _with_seconds
-from asynqio.cli.terminal import Refused, clean, confirm, facts, progress, run, show, table, watching
-from asynqio.cli.words import count, moment, rate, relative, size, span, text_of
+from asynqio.cli.output.format import count, moment, rate, relative, size, span, text_of
+from asynqio.cli.output.terminal import Refused, clean, confirm, facts, progress, run, show, table, watching
 from tests.builders import entry
-from tests.cli.command import asynqio
-from tests.cli.pseudo import screen
+from tests.cli.support.command import asynqio
+from tests.cli.support.pseudo import screen
 from tests.conformance.looks import put
 
 
@@ -222,6 +222,11 @@ def test_help_costs_no_more_than_the_library_behind_it(tmp_path: Path) -> None:
     from tests.cli.test_basics import modules_after
 
     loaded = modules_after(["--help"], tmp_path)
-    assert "asynqio.cli.nouns" in loaded
-    assert not loaded & {"asynqio.cli.tasks", "asynqio.cli.acts", "asynqio.cli.queues", "asynqio.cli.looks"}
+    assert "asynqio.cli.lazy_groups" in loaded
+    assert not loaded & {
+        "asynqio.cli.task.commands",
+        "asynqio.cli.task.action_commands",
+        "asynqio.cli.queue.commands",
+        "asynqio.cli.server.commands",
+    }
     assert "Delete tasks (also: rm, remove)." in asynqio("task", cwd=tmp_path).stderr

@@ -10,7 +10,7 @@ import pytest
 
 from asynqio import Task
 from asynqio.sync import Client, Inspector
-from tests.cli.command import asynqio, command
+from tests.cli.support.command import asynqio, command
 from tests.conformance.conftest import broker_url
 
 SHOP = """

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from asynqio.brokers import open_broker
-from asynqio.brokers.base import Store
+from asynqio.brokers.contract.broker import Store
 from asynqio.testing import FakeClock, Flaky
-from tests.redis.fixtures import fresh_cluster, fresh_server
+from tests.brokers.redis.support.fixtures import fresh_cluster, fresh_server
 
 BROKERS = ["memory", "sqlite", "redis", "redis-cluster"]
 #: Wrappers around a broker keep the contract too.

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from asynqio.brokers.base import Admission, Page, Store, Where
-from asynqio.brokers.signals import Watch
+from asynqio.brokers.contract.broker import Admission, Page, Store, Where
+from asynqio.brokers.contract.signals import Watch
 from asynqio.core.lifecycle import Action, Lease
-from asynqio.core.message import TaskInfo, TaskMessage, TaskRef, TaskState
-from asynqio.core.task import Entry
+from asynqio.core.task.message import TaskInfo, TaskMessage, TaskRef, TaskState
+from asynqio.core.task.task import Entry
 from asynqio.errors import QueueNotFound
 from asynqio.testing import FakeClock
 from tests.builders import abandoned, archived, entry, failed, settlement

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from asynqio.brokers.base import Admission, Claimed, Fired, Moved, Note, Replaced, Scan, Where
-from asynqio.core.attempts import RUNS_KEPT, AttemptRecord
+from asynqio.brokers.contract.broker import Admission, Claimed, Fired, Moved, Note, Replaced, Scan, Where
+from asynqio.core.attempts.record import RUNS_KEPT, AttemptRecord
 from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupPolicy
 from asynqio.core.lifecycle import Action, Lease, Settlement
-from asynqio.core.message import TaskInfo, TaskMessage, TaskRef, TaskState
-from asynqio.core.task import Entry
-from asynqio.core.ticks import Fire, FireEvent, Standing
-from asynqio.core.unique import unique_key
+from asynqio.core.schedules.records import Fire, FireEvent, Standing
+from asynqio.core.task.message import TaskInfo, TaskMessage, TaskRef, TaskState
+from asynqio.core.task.task import Entry
+from asynqio.core.task.unique import unique_key
 
 S = TaskState
 WAITING = {S.SCHEDULED, S.RETRY}

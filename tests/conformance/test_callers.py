@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from asynqio.brokers.base import Note, Store, Where
+from asynqio.brokers.contract.broker import Note, Store, Where
 from asynqio.core.groups import GroupRule
 from asynqio.core.lifecycle import Action
-from asynqio.core.message import TaskRef, TaskState
+from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.testing import FakeClock
 from tests.builders import card, entry, failed, settlement
 from tests.conformance.looks import bring, picture, put, take

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from asynqio.brokers.base import Store
+from asynqio.brokers.contract.broker import Store
 from asynqio.core.groups import BATCH_LEASE, GroupRule
-from asynqio.core.message import TaskState
+from asynqio.core.task.message import TaskState
 from asynqio.testing import FakeClock
 from tests.builders import card, entry, settlement
 from tests.conformance.conftest import make_store

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from asynqio.brokers.base import Admission, Replaced, Store
+from asynqio.brokers.contract.broker import Admission, Replaced, Store
 from asynqio.core.groups import GroupRule
 from asynqio.core.lifecycle import Action, Lease
-from asynqio.core.message import TaskRef, TaskState
+from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.testing import FakeClock
 from tests.builders import entry, settlement
 from tests.conformance.looks import elsewhere, ids, picture, put, take

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from asynqio.brokers import base
+from asynqio.brokers.contract import broker as base
 
 TESTS = Path(__file__).parents[1]
 

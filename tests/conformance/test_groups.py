@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from asynqio.brokers import signals
-from asynqio.brokers.base import Admission, Moved, Store
+from asynqio.brokers.contract import signals
+from asynqio.brokers.contract.broker import Admission, Moved, Store
 from asynqio.core.groups import BATCH_LEASE, BATCH_MEMBERS, GroupBatch, GroupPolicy, GroupRule, GroupRules
 from asynqio.core.lifecycle import Action
-from asynqio.core.message import TaskRef, TaskState
+from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.errors import QueueNotFound
 from asynqio.testing import FakeClock
 from tests.builders import entry

@@ -26,10 +26,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from asynqio.brokers.base import Admission, Moved, Note, Page, Replaced, Where
-from asynqio.core.attempts import AttemptRecord, LogLine
-from asynqio.core.cards import SchedulerCard, ServerCard
+from asynqio.brokers.contract.broker import Admission, Moved, Note, Page, Replaced, Where
+from asynqio.core.attempts.final_record import recorded
+from asynqio.core.attempts.record import AttemptRecord, LogLine
 from asynqio.core.groups import GroupBatch, GroupPolicy, GroupRule, GroupRules
+from asynqio.core.info import SchedulerCard, ServerCard
 from asynqio.core.lifecycle import (
     Aborted,
     Action,
@@ -41,12 +42,11 @@ from asynqio.core.lifecycle import (
     UnknownTask,
     decide,
 )
-from asynqio.core.message import TaskRef, TaskState
-from asynqio.core.recording import recorded
 from asynqio.core.retry import FixedRetry
-from asynqio.core.task import Entry
-from asynqio.core.ticks import Fire, FireEvent
-from asynqio.core.unique import LockHolder, unique_key
+from asynqio.core.schedules.records import Fire, FireEvent
+from asynqio.core.task.message import TaskRef, TaskState
+from asynqio.core.task.task import Entry
+from asynqio.core.task.unique import LockHolder, unique_key
 from asynqio.errors import (
     BadPayload,
     HandlerNotFound,

@@ -7,13 +7,13 @@ import math
 
 import pytest
 
-from asynqio.brokers.base import Admission, Fired, Page, Store
-from asynqio.brokers.limits import FIRES_AGE, FIRES_KEPT
-from asynqio.brokers.signals import pending
-from asynqio.core.cards import ScheduleCard, SchedulerCard
-from asynqio.core.message import TaskState
-from asynqio.core.task import Entry
-from asynqio.core.ticks import Fire, FireEvent, Standing
+from asynqio.brokers.contract.broker import Admission, Fired, Page, Store
+from asynqio.brokers.contract.limits import FIRES_AGE, FIRES_KEPT
+from asynqio.brokers.contract.signals import pending
+from asynqio.core.info import ScheduleCard, SchedulerCard
+from asynqio.core.schedules.records import Fire, FireEvent, Standing
+from asynqio.core.task.message import TaskState
+from asynqio.core.task.task import Entry
 from asynqio.testing import FakeClock
 from tests.builders import card, entry
 from tests.conformance.looks import elsewhere, ids, picture, put, queue_exists, see, woken

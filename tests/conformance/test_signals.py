@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from asynqio.brokers import signals
-from asynqio.brokers.base import Store, Where
+from asynqio.brokers.contract import signals
+from asynqio.brokers.contract.broker import Store, Where
 from asynqio.core.lifecycle import Action
-from asynqio.core.message import TaskRef, TaskState
+from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.testing import FakeClock
 from tests.builders import entry
 from tests.conformance.looks import bring, elsewhere, ids, put, take, woken

@@ -8,11 +8,11 @@ from typing import Unpack
 
 import pytest
 
-from tests.interop.build import Programs, programs
-from tests.interop.ours import OurClient, OurInspector, OurServer
-from tests.interop.peers import GoCli, GoClient, GoInspector, GoRdb, GoScheduler, GoServer
-from tests.interop.views import GoServerOptions
-from tests.redis.servers import RedisServer
+from tests.brokers.redis.support.servers import RedisServer
+from tests.interop.support.build import Programs, programs
+from tests.interop.support.ours import OurClient, OurInspector, OurServer
+from tests.interop.support.peers import GoCli, GoClient, GoInspector, GoRdb, GoScheduler, GoServer
+from tests.interop.support.views import GoServerOptions
 
 #: Who enqueues, and who works. Go alone shows that a test says of Go what is true; it runs on demand.
 DIRECTIONS = ["go-ours", "ours-go", *(["go-go"] if os.environ.get("ASYNQIO_INTEROP_GO") else [])]

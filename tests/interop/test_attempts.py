@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from asynqio import AttemptOutcome, Inspector
-from asynqio.core.message import TaskRef
-from asynqio.core.obstacles import Situation
+from asynqio.core.explain.blockers import Situation
+from asynqio.core.task.message import TaskRef
+from tests.brokers.redis.support.servers import RedisServer
 from tests.interop.conftest import Go, Ours
-from tests.interop.waiting import until
-from tests.redis.servers import RedisServer
+from tests.interop.support.waiting import until
 
 
 async def test_attempts_by_go_leave_a_gap_and_take_nothing_of_ours_away(

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from tests.interop.conftest import Go, Ours, Side
-from tests.interop.process import GoError
-from tests.interop.waiting import settled
+from tests.interop.support.process import GoError
+from tests.interop.support.waiting import settled
 
 
 async def test_cancelling_stops_what_the_other_side_runs(producer: Side, worker: Side) -> None:

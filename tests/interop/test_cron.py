@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 
-from tests.interop.build import Programs
-from tests.interop.crontab import DURATIONS, firings, garbled, lines, random_firings
-from tests.interop.peers import GoCron
+from tests.interop.support.build import Programs
+from tests.interop.support.crontab import DURATIONS, firings, garbled, lines, random_firings
+from tests.interop.support.peers import GoCron
 from tests.schedules import (
     Firing,
     Row,
@@ -23,7 +23,7 @@ TABLE = cron_table()
 
 
 def test_the_table_answers_the_questions_that_are_asked_now() -> None:
-    """Else: python -m tests.interop.crontab."""
+    """Else: python -m tests.interop.support.crontab."""
     assert [row.asked for row in TABLE] == list(firings())
     assert set(lines(DURATIONS)) <= set(duration_table())
 

@@ -16,12 +16,12 @@ from redis.asyncio import Redis
 
 from asynqio import open_broker
 from asynqio.testing import FakeClock
+from tests.brokers.redis.support.servers import RedisServer
 from tests.interop.conftest import Go
 from tests.interop.differential import operating, passing, working
 from tests.interop.differential.corrections import MENDS, VIEWS
 from tests.interop.differential.pair import Pair
 from tests.interop.differential.registry import STEPS
-from tests.redis.servers import RedisServer
 
 SEED = int(os.environ.get("ASYNQIO_INTEROP_SEED", "1"))
 LENGTH = int(os.environ.get("ASYNQIO_INTEROP_STEPS", "300"))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from tests.brokers.redis.support.servers import RedisServer
 from tests.interop.conftest import Go, Ours, Side
-from tests.interop.views import GoMember
-from tests.redis.servers import RedisServer
+from tests.interop.support.views import GoMember
 
 
 async def test_a_group_of_tasks_of_both_sides_becomes_one(producer: Side, worker: Side) -> None:

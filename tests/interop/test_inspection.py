@@ -10,9 +10,9 @@ import pytest
 
 from asynqio import Inspector, ServerCard
 from tests.interop.conftest import Go, Ours, Side
-from tests.interop.peers import GoInspector
-from tests.interop.views import GoOptions, GoServerInfo, GoTask
-from tests.interop.waiting import until
+from tests.interop.support.peers import GoInspector
+from tests.interop.support.views import GoOptions, GoServerInfo, GoTask
+from tests.interop.support.waiting import until
 
 
 def settled(task: GoTask) -> GoTask:

@@ -8,9 +8,9 @@ import time
 import pytest
 
 from asynqio import Client, Task
+from tests.brokers.redis.support.servers import RedisServer
 from tests.interop.conftest import Go, Ours, Side
-from tests.interop.process import GoError
-from tests.redis.servers import RedisServer
+from tests.interop.support.process import GoError
 
 HEADERS = {"traceparent": "00-1-2-03", "Ünï": "☃"}
 

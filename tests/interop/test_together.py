@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from tests.interop.conftest import Go, Ours
-from tests.interop.process import Peer
-from tests.interop.waiting import until
+from tests.interop.support.process import Peer
+from tests.interop.support.waiting import until
 
 TASKS = 300
 

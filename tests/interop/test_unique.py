@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from asynqio import Client, DuplicateTask, Task, TaskState
+from tests.brokers.redis.support.servers import RedisServer
 from tests.interop.conftest import Go, Ours, Side
-from tests.interop.process import GoError
-from tests.redis.servers import RedisServer
+from tests.interop.support.process import GoError
 
 PAYLOADS = [None, b"", b'{"user_id":42}', bytes(range(256))]
 

@@ -19,10 +19,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from asynqio import Server, Task, sync
 from asynqio.metrics import Endpoint, QueueCollector, ServerMetrics
+from tests.brokers.redis.support.ports import free_port
+from tests.brokers.redis.support.servers import MissingProgram
 from tests.metrics.scraping import fetch
 from tests.pages import tables_of
-from tests.redis.ports import free_port
-from tests.redis.servers import MissingProgram
 from tests.until import until
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

@@ -47,7 +47,7 @@ def test_a_server_without_metrics_loads_neither_package() -> None:
 
 
 def test_one_with_metrics_loads_what_it_needs() -> None:
-    from tests.redis.ports import free_port
+    from tests.brokers.redis.support.ports import free_port
 
     done = loaded(f"metrics_port={free_port()}")
     assert (done.returncode, done.stdout) == (0, "prometheus_client\n"), done.stderr

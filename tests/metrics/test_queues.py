@@ -12,16 +12,16 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from asynqio import App, BrokerError, Inspector, QueueStats, Task, TaskState, sync
-from asynqio.brokers.base import Store
+from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.memory import MemoryBroker
-from asynqio.core.cards import FRONT
+from asynqio.core.info import FRONT
 from asynqio.metrics import Endpoint, QueueCollector
 from asynqio.testing import FakeClock, Flaky
+from tests.brokers.redis.support.servers import RedisServer
 from tests.builders import entry
 from tests.conformance.conftest import BROKERS, broker_url, make_store
 from tests.conformance.looks import bring, entry_for, put
 from tests.metrics.scraping import Figures, figures_of, scrape_open_metrics, scraped
-from tests.redis.servers import RedisServer
 from tests.until import until
 
 #: The metrics of Go's x/metrics, their types and labels (tools inventory, 3.1).

@@ -12,17 +12,17 @@ import pytest
 from blockbuster import BlockBuster
 
 from asynqio import App, ConfigError, FixedRetry, RetryIn, RevokeTask, Server, SkipRetry, Task, TaskState
-from asynqio.core.ending import Ending
-from asynqio.core.message import TaskMessage
+from asynqio.core.attempts.outcome import Ending
+from asynqio.core.task.message import TaskMessage
 from asynqio.metrics import ServerMetrics
 from asynqio.metrics.labels import OTHER, TYPE_LIMIT
-from asynqio.runtime.attempt import active_attempt
+from asynqio.runtime.attempts.attempt import active_attempt
 from asynqio.runtime.events import AttemptEnded, Event, Events, LeaseLost, TaskRecovered, Vitals
 from asynqio.testing import Flaky
+from tests.brokers.redis.support.ports import free_port
 from tests.builders import aborted
 from tests.conformance.conftest import broker_url
 from tests.metrics.scraping import Figures, figures, figures_of, scrape_open_metrics, scraped
-from tests.redis.ports import free_port
 from tests.runtime.waiting import gone, state_of, within
 
 ENDED = "asynqio_attempts_ended_total"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from asynqio import App, FixedRetry, LogLine, ProgressChange, StateChange, TaskEvent, TaskState, current
-from asynqio.core.message import TaskRef
+from asynqio.core.task.message import TaskRef
 from asynqio.errors import TaskNotFound
 from asynqio.sync import Client as SyncClient
 from tests.runtime.waiting import within

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from asynqio import App, Inspector, TaskState
-from asynqio.core import pausing
-from asynqio.core.pausing import held_for
+from asynqio.core import paused_types as pausing
+from asynqio.core.paused_types import held_for
 from tests.runtime.waiting import state_of, within
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from asynqio import App, FixedRetry, RetryIn, Server, Task, TaskInfo, TaskState, current
-from asynqio.brokers import signals
-from asynqio.brokers.base import Note
-from asynqio.core.attempts import MAX_LINES, MAX_TRACEBACK, AttemptOutcome, AttemptRecord, LogLine
+from asynqio.brokers.contract import signals
+from asynqio.brokers.contract.broker import Note
+from asynqio.core.attempts.record import MAX_LINES, MAX_TRACEBACK, AttemptOutcome, AttemptRecord, LogLine
 from asynqio.errors import TaskNotFound
 from asynqio.mux import Lane
 from tests.runtime.lane_tasks import talk

@@ -13,13 +13,13 @@ import pytest
 
 from asynqio import DuplicateTask, EntryNotFound, ScheduleEntry, Task, TaskInfo, TaskState
 from asynqio.brokers import open_broker
-from asynqio.brokers.base import Fired, Page, Store, Where
-from asynqio.core.message import TaskRef
-from asynqio.core.misfire import Missed
-from asynqio.core.ticks import Fire, Standing
+from asynqio.brokers.contract.broker import Fired, Page, Store, Where
+from asynqio.core.schedules.misfire import Missed
+from asynqio.core.schedules.records import Fire, Standing
+from asynqio.core.task.message import TaskRef
 from asynqio.errors import BrokerUnavailable
-from asynqio.runtime.plan import Plan, Terms
-from asynqio.runtime.scheduler import LOOK, MEET_INTERVAL, Hooks, Ticker
+from asynqio.runtime.scheduling.plan import Plan, Terms
+from asynqio.runtime.scheduling.ticker import LOOK, MEET_INTERVAL, Hooks, Ticker
 from asynqio.testing import FakeClock, Flaky
 from asynqio.testing.clock import START
 from tests.conformance.conftest import BROKERS, broker_url

@@ -22,7 +22,7 @@ from asynqio import (
     WrongState,
 )
 from asynqio.brokers import open_broker
-from asynqio.core.cards import ScheduleCard, SchedulerCard
+from asynqio.core.info import ScheduleCard, SchedulerCard
 from asynqio.errors import BrokerUnavailable, InvalidArguments, ServerStateError
 from asynqio.testing import Flaky
 from tests.runtime.waiting import within

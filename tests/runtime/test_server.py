@@ -21,9 +21,9 @@ from asynqio import (
     TaskState,
     current,
 )
-from asynqio.brokers.base import Page, Where
+from asynqio.brokers.contract.broker import Page, Where
 from asynqio.errors import ServerStateError
-from asynqio.runtime import sweeper
+from asynqio.runtime.duties import sweeper
 from asynqio.server import ServerState
 from asynqio.testing import Flaky
 from tests.builders import aborted, entry

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from asynqio import App, TaskInfo, TaskState
-from asynqio.brokers.signals import due, ended, pending
-from asynqio.core.message import TaskRef
+from asynqio.brokers.contract.signals import due, ended, pending
+from asynqio.core.task.message import TaskRef
 
 T = TypeVar("T")
 

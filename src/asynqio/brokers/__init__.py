@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import SplitResult, urlsplit
 
-from asynqio.brokers.base import Store
+from asynqio.brokers.contract.broker import Store
 from asynqio.clock import Clock
 from asynqio.errors import ConfigError
 

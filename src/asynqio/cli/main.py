@@ -18,7 +18,7 @@ def main() -> None:
     debug = "--debug" in arguments
     arguments = _with_seconds([argument for argument in arguments if argument != "--debug"])
     try:
-        from asynqio.cli.commands import commands
+        from asynqio.cli.system.commands import commands
     except ModuleNotFoundError as missing:
         if missing.name not in ("typer", "click"):
             raise
@@ -27,7 +27,7 @@ def main() -> None:
         commands(arguments, prog_name="asynqio")
     except Exception as error:
         from asynqio import AsynqioError
-        from asynqio.cli.terminal import Refused
+        from asynqio.cli.output.terminal import Refused
 
         if debug or not isinstance(error, AsynqioError | Refused):
             raise
@@ -47,7 +47,7 @@ def _with_seconds(arguments: list[str]) -> list[str]:
 def _explain(error: Exception) -> int:
     """Say what is wrong, each problem on a line of its own; the exit status."""
     from asynqio import ConfigError, InvalidFilter, InvalidTask, NotFound
-    from asynqio.cli.terminal import Refused, clean
+    from asynqio.cli.output.terminal import Refused, clean
 
     for problem in error.problems if isinstance(error, ConfigError) else [str(error)]:
         print(f"asynqio: {clean(problem)}", file=sys.stderr)

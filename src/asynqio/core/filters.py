@@ -9,7 +9,7 @@ from typing import Any, Self
 import msgspec
 
 from asynqio.core.durations import parse_seconds
-from asynqio.core.message import TaskInfo, TaskState
+from asynqio.core.task.message import TaskInfo, TaskState
 from asynqio.errors import InvalidFilter
 
 #: Longest text of a condition, in characters; most payload fields, and most steps of a path.

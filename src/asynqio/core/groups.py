@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from asynqio.core.message import TaskMessage
+from asynqio.core.task.message import TaskMessage
 
 #: Seconds a claimed batch belongs to the server that aggregates it; then it goes back to its group.
 BATCH_LEASE = 120.0

@@ -13,9 +13,9 @@ from typing import ClassVar, NamedTuple, TypeAlias
 
 import msgspec
 
-from asynqio.core.attempts import AttemptRecord
-from asynqio.core.message import TaskMessage, TaskState
+from asynqio.core.attempts.record import AttemptRecord
 from asynqio.core.retry import GoRetry, RetryPolicy
+from asynqio.core.task.message import TaskMessage, TaskState
 from asynqio.errors import (
     BadPayload,
     HandlerNotFound,

@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from asynqio.core.message import TaskMessage
+from asynqio.core.task.message import TaskMessage
 from asynqio.errors import ConfigError
 
 #: The header that carries a task's own policy.

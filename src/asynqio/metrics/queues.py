@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from asynqio.core.cards import QueueStats, ServerCard
+from asynqio.core.info import QueueStats, ServerCard
 from asynqio.errors import AsynqioError, QueueNotFound
-from asynqio.metrics.figures import Snapshot, families
-from asynqio.portal import Portal
+from asynqio.metrics.families import Snapshot, families
+from asynqio.sync.portal import Portal
 
 if TYPE_CHECKING:
-    from asynqio.brokers.base import Store
-    from asynqio.inspector import Inspector
-    from asynqio.sync import Inspector as SyncInspector
+    from asynqio.brokers.contract.broker import Store
+    from asynqio.inspector.inspector import Inspector
+    from asynqio.sync.facade import Inspector as SyncInspector
 
 log = logging.getLogger("asynqio.metrics")
 

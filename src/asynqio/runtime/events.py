@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from asynqio.core.ending import Ending
-from asynqio.core.message import TaskMessage, TaskState
+from asynqio.core.attempts.outcome import Ending
+from asynqio.core.task.message import TaskMessage, TaskState
 
 log = logging.getLogger("asynqio.server")
 

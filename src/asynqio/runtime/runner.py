@@ -18,8 +18,8 @@ from typing import Any, Protocol, TypeAlias, TypeGuard
 import msgspec
 
 from asynqio.clock import Clock
-from asynqio.core import payload as payloads
-from asynqio.core.ending import Ending, ending_of
+from asynqio.core.attempts.final_record import recorded
+from asynqio.core.attempts.outcome import Ending, ending_of
 from asynqio.core.lifecycle import (
     DONE,
     Aborted,
@@ -34,11 +34,11 @@ from asynqio.core.lifecycle import (
     error_text,
     every_error,
 )
-from asynqio.core.message import TaskMessage, TaskRef, TaskState
-from asynqio.core.pausing import held_for
-from asynqio.core.recording import recorded
+from asynqio.core.paused_types import held_for
 from asynqio.core.retry import RETRY_HEADER, GoRetry, RetryPolicy, from_header
-from asynqio.core.task import Task
+from asynqio.core.task import payload as payloads
+from asynqio.core.task.message import TaskMessage, TaskRef, TaskState
+from asynqio.core.task.task import Task
 from asynqio.errors import (
     Directive,
     HandlerNotFound,
@@ -48,15 +48,15 @@ from asynqio.errors import (
     TaskCanceled,
     TaskTimeout,
 )
-from asynqio.runtime.attempt import Attempt, active_attempt
-from asynqio.runtime.child import Target
-from asynqio.runtime.deadlines import Deadlines
+from asynqio.runtime.attempts.attempt import Attempt, active_attempt
+from asynqio.runtime.attempts.deadlines import Deadlines
+from asynqio.runtime.attempts.output_writer import Notes
+from asynqio.runtime.attempts.settler import Settler
+from asynqio.runtime.attempts.tracebacks import trace_of
 from asynqio.runtime.events import AttemptEnded, Events, LeaseReturned
-from asynqio.runtime.notes import Notes
-from asynqio.runtime.settler import Settler
+from asynqio.runtime.lanes.child import Target
+from asynqio.runtime.lanes.threads import Threads
 from asynqio.runtime.slots import Slots
-from asynqio.runtime.threads import Threads
-from asynqio.runtime.traces import trace_of
 
 log = logging.getLogger("asynqio.server")
 

@@ -10,8 +10,8 @@ from collections.abc import Coroutine, Iterable
 from random import Random
 from typing import Any
 
-from asynqio.brokers.base import Broker
-from asynqio.brokers.signals import Topic, Watch
+from asynqio.brokers.contract.broker import Broker
+from asynqio.brokers.contract.signals import Topic, Watch
 from asynqio.errors import BrokerUnavailable
 
 log = logging.getLogger("asynqio.server")

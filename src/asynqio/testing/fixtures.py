@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from asynqio.app import App
+    from asynqio.app.app import App
     from asynqio.testing.clock import FakeClock
     from asynqio.testing.inline import AppTesting
 

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, cast
 
-from asynqio.brokers.base import Store
+from asynqio.brokers.contract.broker import Store
 from asynqio.errors import BrokerUnavailable
 
 

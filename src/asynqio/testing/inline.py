@@ -8,25 +8,25 @@ from collections.abc import Coroutine, Iterator
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from asynqio.brokers.base import Page, Where
+from asynqio.brokers.contract.broker import Page, Where
 from asynqio.brokers.memory import MemoryBroker
 from asynqio.core.lifecycle import Policy
-from asynqio.core.message import TaskInfo, TaskState
-from asynqio.core.task import Task
+from asynqio.core.task.message import TaskInfo, TaskState
+from asynqio.core.task.task import Task
 from asynqio.errors import ConfigError, Directive
-from asynqio.runtime.aggregator import Aggregator
-from asynqio.runtime.attempt import Attempt
-from asynqio.runtime.child import Target
-from asynqio.runtime.notes import Notes
+from asynqio.runtime.attempts.attempt import Attempt
+from asynqio.runtime.attempts.output_writer import Notes
+from asynqio.runtime.attempts.settler import Settler
+from asynqio.runtime.duties.aggregator import Aggregator
+from asynqio.runtime.lanes.child import Target
+from asynqio.runtime.lanes.threads import Threads
 from asynqio.runtime.runner import Runner
-from asynqio.runtime.settings import ServerConfig
-from asynqio.runtime.settler import Settler
+from asynqio.runtime.server_config import ServerConfig
 from asynqio.runtime.slots import Slots
-from asynqio.runtime.threads import Threads
 from asynqio.testing.clock import FakeClock
 
 if TYPE_CHECKING:
-    from asynqio.app import App
+    from asynqio.app.app import App
 
 T = TypeVar("T")
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from asynqio.brokers.base import Moved, Page, Where
-from asynqio.core.cards import ServerCard, WorkerCard
+from asynqio.brokers.contract.broker import Moved, Page, Where
+from asynqio.core.info import ServerCard, WorkerCard
 from asynqio.core.lifecycle import Action
-from asynqio.core.message import TaskState
+from asynqio.core.task.message import TaskState
 from asynqio.errors import QueueNotFound, WrongState
 from tests.interop.differential.pair import (
     MOVES,

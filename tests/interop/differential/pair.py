@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 import msgspec
 from redis.asyncio import Redis
 
-from asynqio.brokers.base import Admission, Moved, Store
+from asynqio.brokers.contract.broker import Admission, Moved, Store
 from asynqio.core.groups import GroupBatch
 from asynqio.core.lifecycle import Lease
-from asynqio.core.message import TaskMessage, TaskRef
+from asynqio.core.task.message import TaskMessage, TaskRef
 from asynqio.testing import FakeClock
 from tests.interop.differential.snapshot import Snapshot, differences, snapshot
-from tests.interop.peers import GoRdb
-from tests.interop.process import GoError
+from tests.interop.support.peers import GoRdb
+from tests.interop.support.process import GoError
 
 #: Go's names for our answers. Go tells a task that is in the wrong state by a failed precondition.
 ADMISSIONS: dict[object, str] = {Admission.DUPLICATE: "duplicate", Admission.ID_CONFLICT: "id_conflict"}

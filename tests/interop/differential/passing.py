@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from asynqio.brokers.base import Admission
+from asynqio.brokers.contract.broker import Admission
 from asynqio.core.groups import GroupRule
-from asynqio.core.message import TaskMessage
-from asynqio.core.task import Entry
+from asynqio.core.task.message import TaskMessage
+from asynqio.core.task.task import Entry
 from tests.interop.differential.pair import (
     Pair,
     Step,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from asynqio.core.message import TaskRef
+from asynqio.core.task.message import TaskRef
 from tests.interop.differential.pair import Pair, Step
 
 QUEUES = ["default", "mail:eu", "a b"]

@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from asynqio.brokers.base import Admission, Note
+from asynqio.brokers.contract.broker import Admission, Note
 from asynqio.core.lifecycle import Lease, Settlement
-from asynqio.core.message import TaskMessage, TaskRef, TaskState
-from asynqio.core.task import Entry
-from asynqio.core.unique import unique_key
+from asynqio.core.task.message import TaskMessage, TaskRef, TaskState
+from asynqio.core.task.task import Entry
+from asynqio.core.task.unique import unique_key
 from tests.interop.differential.pair import (
     ADMISSIONS,
     Held,

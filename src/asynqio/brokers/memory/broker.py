@@ -7,22 +7,31 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Self, Unpack
 
-from asynqio.brokers import signals
-from asynqio.brokers.base import Admission, Cancellation, Claimed, Expired, Forwarded, Note, Replaced, Swept
-from asynqio.brokers.memory.inspect import MemoryInspection
-from asynqio.brokers.memory.queue import Queue, Record
-from asynqio.brokers.memory.schedules import MemorySchedules
-from asynqio.brokers.memory.store import Archive, MemoryStore, shared_store
-from asynqio.brokers.signals import Topic, Watch
+from asynqio.brokers.contract import signals
+from asynqio.brokers.contract.broker import (
+    Admission,
+    Cancellation,
+    Claimed,
+    Expired,
+    Forwarded,
+    Note,
+    Replaced,
+    Swept,
+)
+from asynqio.brokers.contract.signals import Topic, Watch
+from asynqio.brokers.memory.inspection import MemoryInspection
+from asynqio.brokers.memory.operations.schedules import MemorySchedules
+from asynqio.brokers.memory.storage.queue import Queue, Record
+from asynqio.brokers.memory.storage.store import Archive, MemoryStore, shared_store
 from asynqio.clock import Clock, SystemClock
-from asynqio.core import locks
-from asynqio.core.attempts import AttemptRecord, under_way
-from asynqio.core.cards import SchedulerCard, ServerCard
+from asynqio.core.attempts.record import AttemptRecord, under_way
 from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupPolicy
+from asynqio.core.info import SchedulerCard, ServerCard
 from asynqio.core.lifecycle import Lease, Settlement
-from asynqio.core.locks import FINISHED, Meeting
-from asynqio.core.message import TaskRef, TaskState
-from asynqio.core.task import Entry
+from asynqio.core.task import unique_locks as locks
+from asynqio.core.task.message import TaskRef, TaskState
+from asynqio.core.task.task import Entry
+from asynqio.core.task.unique_locks import FINISHED, Meeting
 
 _DUE = (TaskState.SCHEDULED, TaskState.RETRY)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl
 
-from asynqio.brokers.limits import archive_age, archive_limit
-from asynqio.brokers.memory.store import Archive
+from asynqio.brokers.contract.limits import archive_age, archive_limit
+from asynqio.brokers.memory.storage.store import Archive
 from asynqio.errors import ConfigError
 
 

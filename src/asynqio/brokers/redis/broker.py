@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Self
 
-from asynqio.brokers.base import (
+from asynqio.brokers.contract.broker import (
     Admission,
     Cancellation,
     Claimed,
@@ -18,33 +18,29 @@ from asynqio.brokers.base import (
     Replaced,
     Swept,
 )
-from asynqio.brokers.redis import (
-    gather,
-    history,
-    intake,
-    keep,
-    look,
-    presence,
-    schedulers,
-    schedules,
-    settle,
-    take,
-    times,
-)
-from asynqio.brokers.redis.damage import Repair
-from asynqio.brokers.redis.engine import Engine
-from asynqio.brokers.redis.inspect import RedisInspection
-from asynqio.brokers.redis.listener import Listener
+from asynqio.brokers.contract.signals import Topic, Watch
+from asynqio.brokers.redis.admin import stats as look
+from asynqio.brokers.redis.inspection import RedisInspection
+from asynqio.brokers.redis.operations import attempts as history
+from asynqio.brokers.redis.operations import dequeue as take
+from asynqio.brokers.redis.operations import enqueue as intake
+from asynqio.brokers.redis.operations import groups as gather
+from asynqio.brokers.redis.operations import leases as keep
+from asynqio.brokers.redis.operations import maintenance as times
+from asynqio.brokers.redis.operations import schedulers, schedules, settle
+from asynqio.brokers.redis.operations import servers as presence
+from asynqio.brokers.redis.operations.notifications import Listener
+from asynqio.brokers.redis.operations.quarantine import Repair
+from asynqio.brokers.redis.session import Engine
 from asynqio.brokers.redis.settings import RedisSettings, parse
-from asynqio.brokers.signals import Topic, Watch
 from asynqio.clock import Clock, SystemClock
-from asynqio.core.attempts import AttemptRecord
-from asynqio.core.cards import SchedulerCard, ServerCard
+from asynqio.core.attempts.record import AttemptRecord
 from asynqio.core.groups import GroupBatch, GroupPolicy
+from asynqio.core.info import SchedulerCard, ServerCard
 from asynqio.core.lifecycle import Lease, Settlement
-from asynqio.core.message import TaskRef
-from asynqio.core.task import Entry
-from asynqio.core.ticks import Fire, FireEvent, Standing
+from asynqio.core.schedules.records import Fire, FireEvent, Standing
+from asynqio.core.task.message import TaskRef
+from asynqio.core.task.task import Entry
 from asynqio.errors import BrokerUnavailable, ServerStateError
 
 

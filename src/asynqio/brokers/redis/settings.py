@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from asynqio.brokers.limits import ARCHIVE_AGE, ARCHIVE_LIMIT
+from asynqio.brokers.contract.limits import ARCHIVE_AGE, ARCHIVE_LIMIT
 
 Kind: TypeAlias = Literal["single", "unix", "sentinel", "cluster"]
 Verify: TypeAlias = Literal["full", "ca", "none"]

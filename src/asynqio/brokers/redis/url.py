@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from asynqio.brokers.limits import archive_age, archive_limit
+from asynqio.brokers.contract.limits import archive_age, archive_limit
 from asynqio.brokers.redis.settings import OPTIONS, Kind, RedisSettings
 from asynqio.errors import ConfigError
 

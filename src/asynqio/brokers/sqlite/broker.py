@@ -7,7 +7,7 @@ from functools import partial
 from typing import Self
 from urllib.parse import SplitResult
 
-from asynqio.brokers.base import (
+from asynqio.brokers.contract.broker import (
     Admission,
     Cancellation,
     Claimed,
@@ -18,21 +18,28 @@ from asynqio.brokers.base import (
     Replaced,
     Swept,
 )
-from asynqio.brokers.signals import Topic, Watch
-from asynqio.brokers.sqlite import gather, intake, look, presence, schedules, tidy, times, work
-from asynqio.brokers.sqlite.engine import Engine
-from asynqio.brokers.sqlite.inspect import SqliteInspection
+from asynqio.brokers.contract.signals import Topic, Watch
+from asynqio.brokers.sqlite.admin import actions as tidy
+from asynqio.brokers.sqlite.admin import stats as look
+from asynqio.brokers.sqlite.inspection import SqliteInspection
+from asynqio.brokers.sqlite.operations import enqueue as intake
+from asynqio.brokers.sqlite.operations import groups as gather
+from asynqio.brokers.sqlite.operations import maintenance as times
+from asynqio.brokers.sqlite.operations import schedules
+from asynqio.brokers.sqlite.operations import servers as presence
+from asynqio.brokers.sqlite.operations import settle as work
 from asynqio.brokers.sqlite.settings import parse
-from asynqio.brokers.sqlite.sql import QUERIES as SQL
-from asynqio.brokers.sqlite.transaction import Transaction
+from asynqio.brokers.sqlite.storage.session import Engine
+from asynqio.brokers.sqlite.storage.statements import QUERIES as SQL
+from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.clock import Clock, SystemClock
-from asynqio.core.attempts import AttemptRecord
-from asynqio.core.cards import SchedulerCard, ServerCard
+from asynqio.core.attempts.record import AttemptRecord
 from asynqio.core.groups import GroupBatch, GroupPolicy
+from asynqio.core.info import SchedulerCard, ServerCard
 from asynqio.core.lifecycle import Lease, Settlement
-from asynqio.core.message import TaskRef
-from asynqio.core.task import Entry
-from asynqio.core.ticks import Fire, FireEvent, Standing
+from asynqio.core.schedules.records import Fire, FireEvent, Standing
+from asynqio.core.task.message import TaskRef
+from asynqio.core.task.task import Entry
 
 #: Most entries taken in by one transaction, so that nobody else waits long (about 20 ms).
 ENTRIES_TOGETHER = 1_000

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode
 
 import msgspec
 
-from asynqio.brokers.limits import ARCHIVE_AGE, ARCHIVE_LIMIT, archive_age, archive_limit
+from asynqio.brokers.contract.limits import ARCHIVE_AGE, ARCHIVE_LIMIT, archive_age, archive_limit
 from asynqio.errors import ConfigError
 
 #: RETURNING came with this version (March 2021).

@@ -1,0 +1,5 @@
+"""App: tasks as decorated functions."""
+
+from asynqio.app.app import App
+
+__all__ = ["App"]

@@ -1,0 +1,120 @@
+"""Tasks in: entries as one script call per queue and chunk."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Coroutine, Iterator, Sequence
+from typing import Any
+
+from asynqio.brokers.contract.broker import Admission, Replaced
+from asynqio.brokers.redis.layout.keys import QueueKeys
+from asynqio.brokers.redis.layout.messages import encode_strikes, encode_task, id_offset
+from asynqio.brokers.redis.layout.packing import pack
+from asynqio.brokers.redis.scripts.batches import chunks
+from asynqio.brokers.redis.scripts.loader import LUA
+from asynqio.brokers.redis.session import Engine, Word
+from asynqio.core.task.message import TaskState
+from asynqio.core.task.task import Entry
+from asynqio.core.task.unique import OnDuplicate
+
+#: How scripts answer for one entry; REPLACED comes with the id of the task that was changed.
+REPLACED = b"3"
+ANSWERS = {"1": Admission.ACCEPTED, "0": Admission.ID_CONFLICT, "2": Admission.DUPLICATE}
+_ANSWERS = {ord(char): answer for char, answer in ANSWERS.items()}
+
+
+async def enqueue(engine: Engine, entries: Sequence[Entry]) -> list[Admission | Replaced]:
+    """One answer per entry, in their order. Redis works on one chunk while we write the next."""
+    if not entries:
+        return []
+    by_queue: dict[str, list[int]] = {}
+    first = entries[0].message.queue
+    if all(entry.message.queue == first for entry in entries):
+        by_queue[first] = list(range(len(entries)))
+    else:
+        for at, entry in enumerate(entries):
+            by_queue.setdefault(entry.message.queue, []).append(at)
+    queues = {name: engine.keys(name) for name in by_queue}
+    listing = engine.listing(by_queue)
+    calls: list[tuple[Sequence[int], Coroutine[Any, Any, Any]]] = []
+    try:
+        for name, places in by_queue.items():
+            for some in chunks(places, [len(entries[at].message.payload or b"") for at in places]):
+                if calls:
+                    await asyncio.sleep(0)  # what was written goes out
+                calls.append((some, _send(engine, queues[name], [entries[at] for at in some])))
+    except BaseException:
+        for _, call in calls:
+            call.close()
+        raise
+    answers: list[Admission | Replaced] = [Admission.ACCEPTED] * len(entries)
+    if listing is None and len(calls) == 1:
+        replies = [await calls[0][1]]
+    else:
+        replies = await asyncio.gather(*(call for _, call in calls))
+        if listing is not None:
+            await listing
+    for (some, _), reply in zip(calls, replies, strict=True):
+        found, changed = opened(reply)
+        if found.count(b"1") < len(found):
+            for at, char in zip(some, found, strict=True):
+                answers[at] = _ANSWERS.get(char) or next(changed)
+    return answers
+
+
+def opened(reply: bytes | list[bytes]) -> tuple[bytes, Iterator[Replaced]]:
+    """A script's answer: a character for each item, and what it says of those that changed another task."""
+    if isinstance(reply, bytes):
+        return reply, iter(())
+    found, *holders = reply
+    return found, (Replaced(holder.decode()) for holder in holders)
+
+
+def _send(engine: Engine, queue: QueueKeys, entries: Sequence[Entry]) -> Coroutine[Any, Any, Any]:
+    """Send entries of one queue; the reply has a character for each, and the ids of those that were changed."""
+    now = engine.clock.now()
+    keys = [queue.pending]
+    args: list[Word] = [queue.prefix, repr(now), engine.nanoseconds()]
+    prefix = queue.task_prefix
+    for entry in entries:
+        message = entry.message
+        keys.append(prefix + message.id)
+        args.append(message.id)
+        args.append(encode_task(message))
+        args.append(spec(entry, now))
+    return engine.certain(LUA.enqueue, keys, args)
+
+
+def spec(entry: Entry, now: float) -> bytes:
+    """What scripts/lib_admit.lua is told of an entry beside id and message; nothing for an ordinary one."""
+    message = entry.message
+    if (
+        entry.state is TaskState.PENDING
+        and not entry.unique_ttl
+        and not entry.replace_finished
+        and not message.group
+        and not message.crashes
+        and not message.deferrals
+    ):
+        return b""
+    score = math.ceil(entry.process_at if entry.state is TaskState.SCHEDULED else now)
+    unique = entry.unique_ttl > 0
+    fields = (
+        entry.state.value,
+        str(score),
+        message.group,
+        entry.lock if unique else "",
+        str(math.ceil(entry.unique_ttl)),
+        repr(now + entry.unique_ttl),
+        encode_strikes(message),
+    )
+    if entry.on_duplicate is OnDuplicate.REJECT and not entry.throttle and not entry.replace_finished:
+        return pack(*fields)
+    return pack(
+        *fields,
+        "" if entry.on_duplicate is OnDuplicate.REJECT else entry.on_duplicate.value,
+        "1" if entry.throttle else "",
+        "1" if entry.replace_finished else "",
+        str(id_offset(message)),
+    )

@@ -1,0 +1,118 @@
+"""Groups: members become batches, batches become one task."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from asynqio.brokers.contract import signals
+from asynqio.brokers.contract.broker import Admission, Claimed, Replaced
+from asynqio.brokers.sqlite.admin.stats import existing
+from asynqio.brokers.sqlite.operations.enqueue import enqueue
+from asynqio.brokers.sqlite.settings import Settings
+from asynqio.brokers.sqlite.storage.rows import forget, sound
+from asynqio.brokers.sqlite.storage.statements import QUERIES as SQL
+from asynqio.brokers.sqlite.storage.transaction import Transaction
+from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupPolicy, GroupRule
+from asynqio.core.task.message import TaskRef
+from asynqio.core.task.task import Entry
+
+
+def claim_groups(transaction: Transaction, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
+    batches: list[GroupBatch] = []
+    next_at: list[float] = []
+    for queue in queues:
+        flushed: dict[str, float] = dict(transaction.all(SQL.flushed_groups, queue=queue))
+        groups = []
+        for (group,) in transaction.all(SQL.group_names, queue=queue):
+            if (rule := policy.of(group)) is not None:
+                groups.append((_figures(transaction, queue, group, rule), group, rule))
+        for group in flushed.keys() - {group for _, group, _ in groups}:
+            if policy.of(group) is not None:  # its members are gone
+                transaction.run(SQL.forget_flush, queue=queue, group=group)
+        groups.sort(key=lambda found: found[0].oldest)
+        for figures, group, rule in groups:
+            while figures.size and len(batches) < limit:
+                count = rule.ripe(*figures, transaction.now, flushed.get(group, 0.0))
+                if not count:
+                    next_at.append(rule.ripe_at(figures.oldest, figures.newest))
+                    break
+                batch = _claim(transaction, queue, group, count)
+                if batch is not None:
+                    batches.append(batch)
+                figures = _figures(transaction, queue, group, rule)
+            if group in flushed and (not figures.size or figures.oldest > flushed[group]):
+                transaction.run(SQL.forget_flush, queue=queue, group=group)
+    return Claimed(batches, min(next_at, default=None))
+
+
+class _Figures(NamedTuple):
+    """A group: the size only as far as it matters."""
+
+    size: int
+    oldest: float
+    newest: float
+
+
+def _figures(transaction: Transaction, queue: str, group: str, rule: GroupRule) -> _Figures:
+    found = transaction.one(SQL.group_figures, queue=queue, group=group, most=rule.most)
+    return _Figures(*found)
+
+
+def flush(transaction: Transaction, queue: str, group: str) -> int:
+    """The members that a group has now are ripe; how many these are."""
+    existing(transaction, queue)
+    size, _, newest = transaction.one(SQL.group_figures, queue=queue, group=group, most=-1)
+    if size:
+        transaction.run(SQL.flush_group, queue=queue, group=group, until=newest)
+        transaction.topics.add(signals.grouped(queue))
+    return int(size)
+
+
+def _claim(transaction: Transaction, queue: str, group: str, count: int) -> GroupBatch | None:
+    """The `count` oldest members become a batch. None: some could not be read, so look at the group again."""
+    rows = transaction.all(SQL.oldest_members, queue=queue, group=group, limit=count)
+    members = list(sound(transaction, rows))
+    if len(members) < len(rows):
+        return None
+    batch = GroupBatch(
+        queue, group, uuid.uuid4().hex, [task for _, task in members], transaction.now + BATCH_LEASE
+    )
+    [key] = transaction.numbers(1)
+    transaction.run(
+        SQL.insert_batch, key=key, id=batch.id, queue=queue, group=group, expires_at=batch.expires_at
+    )
+    transaction.connection.executemany(SQL.claim_member, [(batch.id, row[0]) for row in rows])
+    return batch
+
+
+def release(transaction: Transaction, claimed: Claimed) -> None:
+    """Batches that nobody got to know of go back to their groups at once."""
+    for batch in claimed.batches:
+        dissolve(transaction, batch.id)
+        transaction.topics.add(signals.grouped(batch.queue))
+
+
+def dissolve(transaction: Transaction, batch: str) -> None:
+    """The members of a batch go back to their group, as old as they were."""
+    members = transaction.all(SQL.batch_members, batch=batch)
+    numbers = transaction.numbers(len(members))
+    transaction.connection.executemany(
+        SQL.release_member, [(number, row[0]) for row, number in zip(members, numbers, strict=True)]
+    )
+    transaction.run(SQL.delete_batch, batch=batch)
+
+
+def merge_group(
+    transaction: Transaction, batch: GroupBatch, merged: Entry, settings: Settings
+) -> Admission | Replaced | None:
+    if not transaction.one(SQL.batch_exists, batch=batch.id, queue=batch.queue):
+        return None
+    [answer] = enqueue(transaction, [merged], settings)
+    if answer is Admission.ACCEPTED or isinstance(answer, Replaced):
+        members = transaction.all(SQL.batch_members, batch=batch.id)
+        forget(transaction, members)
+        transaction.run(SQL.delete_batch, batch=batch.id)
+        transaction.ended += [TaskRef(row[1], row[2]) for row in members]
+    return answer

@@ -1,0 +1,80 @@
+"""Schedules: which ticks were taken, and what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from asynqio.brokers.contract.broker import Fired, Page
+from asynqio.brokers.contract.limits import FIRES_AGE, FIRES_KEPT
+from asynqio.brokers.sqlite.operations.enqueue import admit, keep_reserve, tally
+from asynqio.brokers.sqlite.settings import Settings
+from asynqio.brokers.sqlite.storage.statements import QUERIES as SQL
+from asynqio.brokers.sqlite.storage.transaction import Transaction
+from asynqio.core.schedules.records import Fire, FireEvent, Standing
+
+
+def meet(transaction: Transaction, queue: str, ids: Sequence[str]) -> list[Standing]:
+    transaction.run(SQL.ensure_queue, queue=queue)
+    for id in ids:
+        transaction.run(SQL.meet, queue=queue, id=id, now=transaction.now)
+    found = [transaction.one(SQL.standing, queue=queue, id=id) for id in ids]
+    return [_standing(row) for row in found]
+
+
+def fire(transaction: Transaction, fires: Sequence[Fire], settings: Settings) -> list[Fired]:
+    for queue in {one.entry.message.queue for one in fires}:
+        transaction.run(SQL.ensure_queue, queue=queue)
+    numbers = transaction.numbers(len(fires))
+    answers = [_fire(transaction, one, number) for one, number in zip(fires, numbers, strict=True)]
+    tally(transaction, (one.entry for one in fires), (answer.admission for answer in answers))
+    keep_reserve(transaction, settings)
+    return answers
+
+
+def _fire(transaction: Transaction, one: Fire, number: int) -> Fired:
+    queue, id = one.entry.message.queue, one.schedule_id
+    taken = transaction.run(SQL.take_tick, queue=queue, id=id, tick=one.tick, now=transaction.now)
+    if taken.rowcount:
+        return Fired(admit(transaction, one.entry, number))
+    return Fired(None, paused=bool(transaction.one(SQL.standing, queue=queue, id=id)[1]))
+
+
+def record(transaction: Transaction, events: Sequence[FireEvent]) -> None:
+    for event, seq in zip(events, transaction.numbers(len(events)), strict=True):
+        transaction.run(SQL.insert_fire, schedule=event.schedule_id, seq=seq, task=event.task_id, at=event.at)
+    for schedule in {event.schedule_id for event in events}:
+        transaction.run(SQL.trim_fires, schedule=schedule, kept=FIRES_KEPT)
+
+
+def forget(transaction: Transaction, queue: str, ids: Sequence[str], before: float) -> int:
+    transaction.run(SQL.purge_fires, old=transaction.now - FIRES_AGE)
+    return sum(transaction.run(SQL.forget_schedule, queue=queue, id=id, before=before).rowcount for id in ids)
+
+
+# --- looking --------------------------------------------------------------------------------------
+
+
+def standings(transaction: Transaction, queue: str) -> dict[str, Standing]:
+    return {id: _standing(row) for id, *row in transaction.all(SQL.standings, queue=queue)}
+
+
+def _standing(row: Sequence[float | None]) -> Standing:
+    last, paused, since, met_at = row
+    return Standing(last, bool(paused), since or 0.0, met_at or 0.0)
+
+
+def hold(transaction: Transaction, queue: str, id: str, paused: bool) -> bool:
+    if paused:
+        transaction.run(SQL.ensure_queue, queue=queue)
+        statement = SQL.pause_schedule
+    else:
+        statement = SQL.resume_schedule
+    return bool(transaction.run(statement, queue=queue, id=id, now=transaction.now).rowcount)
+
+
+def fires(transaction: Transaction, schedule_id: str, page: Page) -> list[FireEvent]:
+    newest = transaction.value(SQL.newest_fire, schedule=schedule_id)
+    if newest is None or newest <= transaction.now - FIRES_AGE:
+        return []
+    rows = transaction.all(SQL.fires, schedule=schedule_id, size=page.size, offset=page.offset)
+    return [FireEvent(schedule_id, task, at) for task, at in rows]

@@ -1,0 +1,121 @@
+"""Tasks as rows: reading them, and the steps they take. Each leaves its transaction consistent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from asynqio.brokers.contract.broker import CORRUPT_TYPE
+from asynqio.brokers.sqlite.storage.statements import QUERIES as SQL
+from asynqio.brokers.sqlite.storage.transaction import Transaction
+from asynqio.core.task.message import TaskInfo, TaskMessage, TaskRef, TaskState
+
+encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(TaskMessage).decode
+
+#: The columns with which every statement that reads tasks begins: key, queue, id, unique_key, message.
+Row = Sequence[Any]
+
+
+def corrupt(row: Row) -> TaskMessage:
+    """What is shown of a task whose bytes cannot be read."""
+    _, queue, id, key, found = row[:5]
+    payload = found if isinstance(found, bytes) else str(found).encode()
+    return TaskMessage(
+        id,
+        CORRUPT_TYPE,
+        queue,
+        payload,
+        unique_key=key,
+        last_error="the stored bytes are not a task; they are kept as its payload",
+    )
+
+
+def readable(row: Row) -> TaskMessage | None:
+    """The task, or None if its bytes cannot be read."""
+    try:
+        return _decode(row[4])
+    except (msgspec.MsgspecError, TypeError, UnicodeDecodeError):
+        return None
+
+
+def message(row: Row) -> TaskMessage:
+    return readable(row) or corrupt(row)
+
+
+def info(row: Row, now: float) -> TaskInfo:
+    """The snapshot of a row that `find` or one of the lists read."""
+    name, at, pending_since, _, result, progress = row[5:]
+    state = TaskState(name)
+    facts: dict[str, Any] = {"result": result, "progress": progress}
+    if state in (TaskState.SCHEDULED, TaskState.RETRY):
+        facts["next_process_at"] = at
+    elif state is TaskState.PENDING:
+        facts["next_process_at"] = now
+        facts["pending_since"] = pending_since
+    elif state is TaskState.ACTIVE:
+        facts["is_orphaned"] = at <= now
+        facts["lease_expires_at"] = at
+    return TaskInfo.of(message(row), state, **facts)
+
+
+def sound(transaction: Transaction, rows: Iterable[Row]) -> Iterator[tuple[Row, TaskMessage]]:
+    """The rows that can be read, each with its task; the others are put into quarantine."""
+    for row in rows:
+        task = readable(row)
+        if task is None:
+            quarantine(transaction, row)
+        else:
+            yield row, task
+
+
+def quarantine(transaction: Transaction, row: Row) -> None:
+    """Archive a task that cannot be read as what it is, so that it stops nothing."""
+    key, queue, id = row[:3]
+    now = transaction.now
+    [seq] = transaction.numbers(1)
+    shown = msgspec.structs.replace(corrupt(row), last_failed_at=now)
+    transaction.run(SQL.quarantine, key=key, now=now, seq=seq, message=encode(shown))
+    transaction.run(SQL.count_quarantined, queue=queue)
+    transaction.ended.append(TaskRef(queue, id))
+    trim(transaction, queue, now)
+
+
+def place(
+    transaction: Transaction,
+    rows: Sequence[Row],
+    state: TaskState,
+    at: float,
+    numbers: Sequence[int] | None = None,
+) -> None:
+    """Put tasks at the end of a state's line, or where the numbers say."""
+    pending = state is TaskState.PENDING
+    when, since = (0.0, at) if pending else (at, 0.0)
+    transaction.changed += [TaskRef(row[1], row[2]) for row in rows]
+    transaction.connection.executemany(
+        SQL.place,
+        [
+            (state.value, when, seq, since, row[0])
+            for row, seq in zip(rows, numbers or transaction.numbers(len(rows)), strict=True)
+        ],
+    )
+
+
+def forget(transaction: Transaction, rows: Iterable[Row]) -> None:
+    """Delete tasks and free their locks."""
+    for key, queue, id, unique_key, *_ in rows:
+        transaction.connection.execute(SQL.delete_task, (key,))
+        if unique_key:
+            transaction.run(SQL.unlock, queue=queue, key=unique_key, id=id).fetchall()
+
+
+def trim(transaction: Transaction, queue: str, now: float) -> None:
+    """Keep the archive of a queue within its bounds, after something was added to it."""
+    dropped = transaction.all(SQL.archived_too_old, queue=queue, old=now - transaction.archive_age)
+    forget(transaction, dropped)
+    surplus = transaction.all(SQL.archived_too_many, queue=queue, kept=transaction.archive_limit)
+    forget(transaction, surplus)
+    if dropped or surplus:
+        transaction.run(SQL.count_evicted, queue=queue, count=len(dropped) + len(surplus))

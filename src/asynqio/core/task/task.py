@@ -1,0 +1,156 @@
+"""A task as its producer writes it, and how it becomes what a broker stores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from secrets import token_bytes
+from typing import Any, TypeVar, Unpack, overload
+
+import msgspec
+
+from asynqio.core.task import payload as payloads
+from asynqio.core.task.message import TaskMessage, TaskState
+from asynqio.core.task.options import DEFAULT_TIMEOUT, TaskOptions, article, check_name, check_options
+from asynqio.core.task.unique import OnDuplicate, UniqueUntil, unique_key
+from asynqio.errors import NotSerializable, PayloadTooLarge
+
+T = TypeVar("T")
+
+#: Largest payload accepted unless a client says otherwise, in bytes.
+DEFAULT_MAX_PAYLOAD = 1_048_576
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One task on its way into a broker."""
+
+    message: TaskMessage
+    #: PENDING, SCHEDULED or AGGREGATING.
+    state: TaskState = TaskState.PENDING
+    #: For SCHEDULED: when it is due.
+    process_at: float = 0.0
+    #: Above 0: hold `lock` for so many seconds.
+    unique_ttl: float = 0.0
+    #: A lock that is not the task's own: nothing but time frees it.
+    throttle: str = ""
+    #: What becomes of it if its lock is held by a task that waits.
+    on_duplicate: OnDuplicate = OnDuplicate.REJECT
+    #: Take the place of a COMPLETED or ARCHIVED task of the same id.
+    replace_finished: bool = False
+
+    @property
+    def lock(self) -> str:
+        """The lock that is held, if `unique_ttl` is above 0."""
+        return self.throttle or self.message.unique_key
+
+
+class Task:
+    """A type, a payload of bytes, and options; what a producer enqueues and what a handler is given.
+
+    `payload=None` and `payload=b""` are different payloads, as nil and empty are in Go.
+    """
+
+    __slots__ = ("options", "payload", "type")
+
+    def __init__(self, type: str, payload: bytes | None = None, **options: Unpack[TaskOptions]) -> None:
+        check_name("type", type)
+        if payload is not None and not isinstance(payload, bytes):
+            raise NotSerializable(
+                type, f"the payload is {article(payload)}, not bytes (Task.json encodes values)"
+            )
+        self.type = type
+        self.payload = payload
+        self.options = options
+
+    @classmethod
+    def json(cls, type: str, value: Any, **options: Unpack[TaskOptions]) -> Task:
+        """A task whose payload is `value` as JSON. Raises NotSerializable."""
+        return cls(type, payloads.encode(type, value), **options)
+
+    @classmethod
+    def received(cls, message: TaskMessage) -> Task:
+        """The task of a stored message, as handlers see it: nothing is checked again."""
+        task = cls.__new__(cls)
+        task.type = message.type
+        task.payload = message.payload
+        task.options = {"headers": message.headers} if message.headers else {}
+        return task
+
+    @overload
+    def load(self) -> Any: ...
+    @overload
+    def load(self, as_type: type[T]) -> T: ...
+    def load(self, as_type: Any = Any) -> Any:
+        """The JSON payload, checked against `as_type` (a dataclass, TypedDict, msgspec or pydantic model…).
+
+        Raises BadPayload, which archives the task when a handler lets it pass.
+        """
+        return payloads.decode(self.type, self.payload, as_type)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self.options.get("headers", {})
+
+    def __repr__(self) -> str:
+        size = "none" if self.payload is None else f"{len(self.payload)} bytes"
+        return f"Task({self.type!r}, payload: {size})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Task):
+            return NotImplemented
+        return (self.type, self.payload, self.options) == (other.type, other.payload, other.options)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def make_entry(
+    task: Task, options: TaskOptions, now: float, *, max_payload: int = DEFAULT_MAX_PAYLOAD
+) -> Entry:
+    """What a broker is given for `task` with `options` (already merged). Raises an InvalidTask.
+
+    State: due later → SCHEDULED; else in a group → AGGREGATING; else PENDING.
+    """
+    payload = task.payload
+    if payload is not None and len(payload) > max_payload:
+        raise PayloadTooLarge(task.type, len(payload), max_payload)
+    if not options:
+        return Entry(TaskMessage(new_id(now), task.type, payload=payload, timeout=DEFAULT_TIMEOUT))
+    plan = check_options(options, now)
+    unique = plan.unique
+    key, throttle = "", ""
+    if unique.ttl:
+        key = unique_key(plan.queue, task.type, payload if unique.by is None else unique.by)
+        if unique.until is UniqueUntil.EXPIRED:
+            key, throttle = "", key
+    message = TaskMessage(
+        id=new_id(now) if plan.task_id is None else plan.task_id,
+        type=task.type,
+        queue=plan.queue,
+        payload=payload,
+        max_retry=plan.max_retry,
+        timeout=plan.timeout,
+        deadline=plan.deadline,
+        unique_key=key,
+        unique_until=unique.until if key else UniqueUntil.FINISHED,
+        group=plan.group,
+        retention=plan.retention,
+        headers=plan.headers,
+    )
+    later = plan.process_at > now
+    state = TaskState.SCHEDULED if later else TaskState.AGGREGATING if plan.group else TaskState.PENDING
+    at = plan.process_at if later else 0.0
+    return Entry(message, state, at, unique.ttl, throttle, unique.on_duplicate, plan.replace_finished)
+
+
+def new_id(now: float) -> str:
+    """A fresh task id: a UUID of version 7 (RFC 9562) in its usual text form; Go makes version 4.
+
+    It begins with the time, so that the ids of one hour lie side by side in a store's index. Measured on
+    SQLite: draining 50,000 tasks with random ids took 2.5 times as long. The time is exact to a quarter of a
+    microsecond, so that ids tell what came first where a store keeps whole seconds (RFC 9562, section 6.2,
+    method 3).
+    """
+    ticks = int(now * 4_096_000)  # milliseconds, and 12 bits of their fraction
+    time = (ticks >> 12 & 0xFFFF_FFFF_FFFF) << 16 | 0x7000 | ticks & 0xFFF
+    random = int.from_bytes(token_bytes(8)) & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
+    text = f"{time << 64 | random:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

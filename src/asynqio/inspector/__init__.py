@@ -1,0 +1,5 @@
+"""Inspector: looks at queues, tasks and servers, and acts on them."""
+
+from asynqio.inspector.inspector import Inspector
+
+__all__ = ["Inspector"]

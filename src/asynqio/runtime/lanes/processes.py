@@ -1,0 +1,245 @@
+"""The process lane: CPU-bound handlers, in processes that can be killed and are recycled.
+
+Each child is driven by a thread of ours that starts it, talks to it and notices its death; the event loop
+only sees futures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import queue
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from typing import TYPE_CHECKING
+
+from asynqio.brokers.contract.broker import Note
+from asynqio.core.task.task import Task
+from asynqio.errors import WorkerDied
+from asynqio.runtime.lanes import child
+from asynqio.runtime.lanes.child import Ended, Job, Noted, Started, Target
+
+if TYPE_CHECKING:
+    from asynqio.runtime.attempts.attempt import Attempt
+
+log = logging.getLogger("asynqio.server")
+
+Reply = Started | Noted | Ended | WorkerDied
+
+
+class _Child:
+    """One process and the thread that drives it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.tasks = 0
+        self.pid = 0
+        self.dead = False
+        self._loop = loop
+        self._jobs: queue.SimpleQueue[tuple[Job, Callable[[Reply], None]] | None] = queue.SimpleQueue()
+        self._process: SpawnProcess | None = None
+        self._killed = False
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._drive, name="asynqio process driver", daemon=True)
+        self._thread.start()
+
+    async def perform(self, job: Job, on_reply: Callable[[Started | Noted], None]) -> Ended:
+        """The end of the job. Raises WorkerDied. A cancelled wait kills the process."""
+        ended: asyncio.Future[Ended] = self._loop.create_future()
+
+        def receive(reply: Reply) -> None:
+            if ended.done():
+                return
+            if isinstance(reply, Ended):
+                ended.set_result(reply)
+            elif isinstance(reply, WorkerDied):
+                ended.set_exception(reply)
+            else:
+                on_reply(reply)
+
+        self.tasks += 1
+        self._jobs.put((job, receive))
+        try:
+            return await ended
+        except (asyncio.CancelledError, WorkerDied):
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        self.dead = True
+        with self._lock:
+            self._killed = True
+            if self._process is not None:
+                self._process.kill()
+        self._jobs.put(None)
+
+    def retire(self) -> None:
+        """End after what it has been given."""
+        self.dead = True
+        self._jobs.put(None)
+
+    def join(self, timeout: float) -> None:
+        self._thread.join(timeout)
+
+    # --- in the driving thread --------------------------------------------------------------------
+
+    def _drive(self) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        ours, theirs = spawn.Pipe()
+        process = spawn.Process(target=child.main, args=(theirs,), name="asynqio task process")
+        with self._lock:
+            if self._killed:
+                return
+            _shield_from_signals()
+            process.start()
+            self._process = process
+            self.pid = process.pid or 0
+        theirs.close()
+        try:
+            while (item := self._jobs.get()) is not None and self._serve(ours, process, *item):
+                pass
+        finally:
+            ours.close()  # the child ends when its pipe does
+            process.join()
+            with self._lock:
+                self._process = None
+            process.close()
+
+    def _serve(
+        self, pipe: Connection, process: SpawnProcess, job: Job, receive: Callable[[Reply], None]
+    ) -> bool:
+        """Whether the child can take another job."""
+        try:
+            pipe.send(job)
+            while True:
+                reply: Reply = pipe.recv()
+                self._post(receive, reply)
+                if isinstance(reply, Ended):
+                    return True
+        except (EOFError, OSError):
+            self.dead = True
+            process.join()
+            self._post(receive, WorkerDied(_cause(process.exitcode)))
+            return False
+
+    def _post(self, receive: Callable[[Reply], None], reply: Reply) -> None:
+        try:
+            self._loop.call_soon_threadsafe(receive, reply)
+        except RuntimeError:
+            log.debug("the event loop closed before a task process had answered")
+
+
+def _shield_from_signals() -> None:
+    """What this thread starts is born deaf to INT and TERM until it can say that it ignores them: they reach
+    whole process groups and would kill a child at its birth, and its task would count as failed."""
+    if hasattr(signal, "pthread_sigmask"):
+        resource_tracker.ensure_running()  # starting it would unblock them again
+        signal.pthread_sigmask(signal.SIG_BLOCK, child.IGNORED_SIGNALS)
+
+
+def _cause(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        return f"killed by signal {-exitcode}"
+    return f"it exited with status {exitcode}"
+
+
+class ProcessPool:
+    """At most `limit` children; started when needed, replaced after `max_tasks` tasks, after holding more
+    than `max_memory` bytes (0: no limit), and when they die."""
+
+    def __init__(self, limit: int, *, max_tasks: int = 0, max_memory: int = 0) -> None:
+        self._limit = limit
+        self._max_tasks = max_tasks
+        self._max_memory = max_memory
+        self._idle: list[_Child] = []
+        self._all: set[_Child] = set()
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def size(self) -> int:
+        """Processes there are now."""
+        return len(self._all)
+
+    async def run(self, target: Target, task: Task, attempt: Attempt) -> bytes | None:
+        """Run the attempt's task in a child: its result, encoded. Its time starts when its handler does."""
+        runner = attempt.runner
+        runner.wait_begins(attempt)
+        process = await self._acquire()
+
+        def on_reply(reply: Started | Noted) -> None:
+            if isinstance(reply, Started):
+                runner.wait_ends(attempt)
+                return
+            if reply.line is not None:
+                attempt.diary.write(reply.line)
+                return
+            if reply.result is not None:
+                attempt.result = reply.result
+            if reply.progress is not None:
+                attempt.diary.report(reply.progress)
+            attempt.noted = True
+            runner.notes.add(Note(attempt.lease, result=reply.result, progress=reply.progress))
+
+        try:
+            job = Job(target, attempt.lease.message, attempt.deadline, runner.capture_level)
+            ended = await process.perform(job, on_reply)
+            if self._worn_out(process, ended):
+                process.retire()
+        finally:
+            self._release(process)
+        if ended.raised is not None:
+            raise ended.raised.restore(process.pid)
+        return ended.result
+
+    async def _acquire(self) -> _Child:
+        while not self._idle and len(self._all) >= self._limit:
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                self._pass_on()
+                raise
+        if self._idle:
+            return self._idle.pop()
+        return self._grow()
+
+    def _grow(self) -> _Child:
+        process = _Child(asyncio.get_running_loop())
+        self._all.add(process)
+        return process
+
+    def _release(self, process: _Child) -> None:
+        if process.dead:
+            self._all.discard(process)
+            self._idle.append(self._grow())
+        else:
+            self._idle.append(process)
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Let the next one that waits look."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+
+    def _worn_out(self, process: _Child, ended: Ended) -> bool:
+        return bool(
+            (self._max_tasks and process.tasks >= self._max_tasks)
+            or (self._max_memory and ended.memory > self._max_memory)
+        )
+
+    async def close(self) -> None:
+        """Kill all children."""
+        children, self._all, self._idle = self._all, set(), []
+        for process in children:
+            process.kill()
+        for process in children:
+            await asyncio.to_thread(process.join, 5.0)

@@ -1,0 +1,109 @@
+"""The thread lane: plain functions run here, and the event loop waits without waiting in a thread.
+
+A thread cannot be killed. When its attempt is told to stop, the handler can see it (`current().cancelled`);
+until it really returns, its slot stays taken and its lease is kept, so the task cannot run twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import queue
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from asynqio.core.lifecycle import Aborted
+
+if TYPE_CHECKING:
+    from asynqio.runtime.attempts.attempt import Attempt
+
+
+class _Job:
+    """One call on its way through a thread."""
+
+    __slots__ = ("_future", "args", "attempt", "call", "context", "done", "error", "loop", "value")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, attempt: Attempt | None, call: Callable[..., Any], args: Any
+    ) -> None:
+        self.loop = loop
+        self.attempt = attempt
+        self.call = call
+        self.args = args
+        self.context = contextvars.copy_context()
+        self.done = False
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self._future: asyncio.Future[None] | None = None
+
+    def perform(self) -> None:
+        """In the thread."""
+        if self.attempt is not None:
+            self.attempt.thread = threading.get_ident()
+        try:
+            self.value = self.context.run(self.call, *self.args)
+        except BaseException as error:
+            self.error = error
+        if self.attempt is not None:
+            self.attempt.thread = None
+        try:
+            self.loop.call_soon_threadsafe(self._finish)
+        except RuntimeError:
+            return  # the loop is closed: the server went without us, and nobody waits any more
+
+    def _finish(self) -> None:
+        self.done = True
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+    async def wait(self) -> Any:
+        """The answer. A cancelled wait can be repeated."""
+        if not self.done:
+            self._future = self.loop.create_future()
+            await self._future
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+class Threads:
+    """A bounded pool of daemon threads, made as they are needed. `limit` is the server's concurrency."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._idle = threading.Semaphore(0)
+        self._count = 0
+
+    async def run(self, call: Callable[..., Any], *args: Any, attempt: Attempt | None = None) -> Any:
+        """`call(*args)` in a thread. When `attempt` is stopped, the wait goes on until the thread is back,
+        unless the whole server stops."""
+        job = _Job(asyncio.get_running_loop(), attempt, call, args)
+        self._submit(job)
+        while True:
+            try:
+                return await job.wait()
+            except asyncio.CancelledError as canceled:
+                if job.error is canceled or attempt is None or isinstance(attempt.stopped_by, Aborted):
+                    raise
+
+    def _submit(self, job: _Job) -> None:
+        self._jobs.put(job)
+        if not self._idle.acquire(blocking=False) and self._count < self._limit:
+            self._count += 1
+            threading.Thread(target=self._work, name=f"asynqio-{self._count}", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            job = self._jobs.get()
+            if job is None:
+                return
+            job.perform()
+            del job
+            self._idle.release()
+
+    def close(self) -> None:
+        """Let idle threads end. One that is still in a handler ends when the handler does."""
+        for _ in range(self._count):
+            self._jobs.put(None)

@@ -1,0 +1,227 @@
+"""Renews leases and shows that the server is alive, from a thread with an event loop of its own.
+
+A handler that blocks the server's event loop does not block this one (promise P3); for handlers that hold
+the GIL there is asynqio/keeper.py, which is ticked from here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import sys
+import threading
+from collections.abc import Callable
+
+import msgspec
+
+from asynqio.brokers.contract.broker import Broker
+from asynqio.clock import ClockStep
+from asynqio.core.info import ServerCard
+from asynqio.core.lifecycle import Lease
+from asynqio.errors import BrokerError
+from asynqio.runtime.attempts.settler import Settler
+from asynqio.runtime.duties.watchdog import Watchdog
+from asynqio.runtime.events import LeaseLost
+from asynqio.runtime.leases.keeper_job import KEEPER, KeeperJob
+from asynqio.runtime.runner import Runner
+
+log = logging.getLogger("asynqio.server")
+
+#: Seconds between two presentations of the server card, and how often it may be missed.
+CARD_INTERVAL = 5.0
+CARDS_MISSED = 2
+#: Seconds the lease keeper may take to start.
+KEEPER_START = 30.0
+
+
+class Heartbeat:
+    """A thread from `start` to `stop`; it goes on until the last settlement is written."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        runner: Runner,
+        settler: Settler,
+        card: Callable[[], ServerCard],
+        *,
+        lease: float,
+        use_keeper: bool,
+        watchdog: Watchdog,
+    ) -> None:
+        self._broker = broker.twin()
+        self._runner = runner
+        self._settler = settler
+        self._card = card
+        self._lease = lease
+        self._use_keeper = use_keeper and broker.shared
+        self._watchdog = watchdog
+        self._loop = asyncio.get_running_loop()
+        self._tick = min(1.0, lease / 10)
+        self._presented_at = self._broker.clock.monotonic()
+        self._keeper: asyncio.subprocess.Process | None = None
+        self._own_loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._ready = self._loop.create_future()
+        self._thread = threading.Thread(target=self._run, name="asynqio heartbeat", daemon=True)
+
+    async def start(self) -> None:
+        """Until the first beat is out. Raises what the first beat raised."""
+        self._thread.start()
+        await self._ready
+
+    async def stop(self) -> None:
+        """Take the server card back and end."""
+        if self._own_loop is not None and self._stop is not None:
+            with contextlib.suppress(RuntimeError):  # it ended by itself and closed its loop
+                self._own_loop.call_soon_threadsafe(self._stop.set)
+        while self._thread.is_alive():
+            await asyncio.to_thread(self._thread.join, 1.0)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the server card was last shown."""
+        return self._broker.clock.monotonic() - self._presented_at
+
+    # --- in the thread ----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except BaseException as error:
+            self._announce(error)
+
+    def _announce(self, error: BaseException | None = None) -> None:
+        """Tell the server's loop that the first beat is out, or why it is not."""
+
+        def tell() -> None:
+            if not self._ready.done():
+                if error is None:
+                    self._ready.set_result(None)
+                else:
+                    self._ready.set_exception(error)
+
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(tell)
+
+    async def _main(self) -> None:
+        self._own_loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        async with self._broker:
+            await self._present()
+            if self._use_keeper:
+                await self._start_keeper()
+                await self._wait_for_keeper()
+            self._announce()
+            await asyncio.gather(self._beat(), self._show_life())
+            if self._keeper is not None and self._keeper.stdin is not None:
+                self._keeper.stdin.close()
+                await self._keeper.wait()
+            try:
+                await self._broker.leave(self._card())
+            except BrokerError as error:
+                log.warning("the server could not sign off: %s", error)
+
+    async def _start_keeper(self) -> None:
+        keeper = self._keeper = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            KEEPER,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            process_group=0,  # a Ctrl-C of the terminal is not for it, not even before it can ignore one
+        )
+        job = KeeperJob(self._broker.private_url, self._card().id, self._lease, patience=self._lease / 4)
+        assert keeper.stdin is not None
+        keeper.stdin.write(msgspec.json.encode(job) + b"\n")
+
+    async def _wait_for_keeper(self) -> None:
+        """Until it watches: the very first task may hold the GIL."""
+        assert self._keeper is not None
+        assert self._keeper.stdout is not None
+        try:
+            async with asyncio.timeout(KEEPER_START):
+                ready = await self._keeper.stdout.read(1)
+        except TimeoutError:
+            ready = b""
+        if not ready:
+            log.warning("the lease keeper does not start: a handler that holds the GIL may lose its lease")
+
+    async def _tick_keeper(self) -> None:
+        keeper = self._keeper
+        if keeper is None or keeper.stdin is None:
+            return
+        if keeper.returncode is not None:
+            log.warning("the lease keeper ended with status %d: starting another", keeper.returncode)
+            await self._start_keeper()
+        else:
+            keeper.stdin.write(b".")
+
+    async def _show_life(self) -> None:
+        """Until `stop`: Python runs here, whether the broker answers or not."""
+        while not await self._stopped_within(self._tick):
+            try:
+                self._watchdog.look()
+                await self._tick_keeper()
+            except Exception:
+                log.exception("watching over handlers: trying again in %.1f s", self._tick)
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        assert self._stop is not None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+        return self._stop.is_set()
+
+    async def _beat(self) -> None:
+        """Until `stop`. Nothing that goes wrong ends it: without a heartbeat the server loses its tasks."""
+        clock = self._broker.clock
+        step = ClockStep(clock)
+        renew_at = clock.monotonic() + self._lease / 3
+        present_at = clock.monotonic() + CARD_INTERVAL
+        while not await self._stopped_within(self._tick):
+            jumped = step.jumped()
+            try:
+                if jumped or clock.monotonic() >= renew_at:
+                    await self._renew()
+                    renew_at = clock.monotonic() + self._lease / 3
+                if jumped or clock.monotonic() >= present_at:
+                    await self._present()
+                    present_at = clock.monotonic() + CARD_INTERVAL
+            except BrokerError as error:
+                log.warning("heartbeat: %s; trying again in %.1f s", error, self._tick)
+            except Exception:
+                log.exception("heartbeat: trying again in %.1f s", self._tick)
+
+    async def _present(self) -> None:
+        await self._broker.beat(self._card(), CARD_INTERVAL * (1 + CARDS_MISSED))
+        self._presented_at = self._broker.clock.monotonic()
+
+    async def _renew(self) -> None:
+        """Renew what is running and what waits to be settled; leases taken a moment ago can wait."""
+        young = self._broker.clock.now() + self._lease * 3 / 4
+        attempts = list(self._runner.running.values())
+        held = [attempt.lease for attempt in attempts] + self._settler.outstanding()
+        old = [lease for lease in held if lease.expires_at < young]
+        if not old:
+            return
+        answers = await self._broker.renew(old, self._lease)
+        lost = [lease for lease, kept in zip(old, answers, strict=True) if not kept]
+        if lost and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._lose, lost)
+
+    def _lose(self, lost: list[Lease]) -> None:
+        """On the server's event loop: stop the attempts whose lease went to somebody else."""
+        ids = {id(lease) for lease in lost}
+        for attempt in list(self._runner.running.values()):
+            if id(attempt.lease) in ids:
+                log.warning("task %r lost its lease: its handler is told to stop", attempt.lease.message.id)
+                attempt.lose()
+                if self._runner.events.listeners:
+                    self._runner.events.publish(LeaseLost(attempt.lease.message))
+
+
+def host_name() -> str:
+    """This machine's name, as servers show it."""
+    return socket.gethostname()

@@ -1,0 +1,103 @@
+"""One entry of a scheduler while it is served: when it fires next, and the tasks that it puts in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from asynqio.brokers.contract.broker import Broker
+from asynqio.core.info import ScheduleCard
+from asynqio.core.schedules.cron import parse_schedule
+from asynqio.core.schedules.entry import ScheduleEntry
+from asynqio.core.schedules.go_options import option_texts
+from asynqio.core.schedules.misfire import Due, due
+from asynqio.core.schedules.next_time import Schedule
+from asynqio.core.schedules.records import SCHEDULE_HEADER, TICK_HEADER, Standing
+from asynqio.core.task.options import TaskOptions, merge
+from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD, Entry, make_entry
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What all entries of one scheduler share."""
+
+    #: The time zone of entries that name none.
+    zone: str = "UTC"
+    #: Seconds that a tick may be late and still count as on time.
+    grace: float = 10.0
+    max_payload: int = DEFAULT_MAX_PAYLOAD
+    #: Options that entries and their tasks replace.
+    defaults: TaskOptions | None = None
+
+
+class Plan:
+    """An entry, and how far it is."""
+
+    def __init__(self, entry: ScheduleEntry, terms: Terms, broker: Broker) -> None:
+        """Reads the spec, and with it a time zone from the disk: not on an event loop. Raises InvalidSchedule,
+        InvalidTask."""
+        self.entry = entry
+        self.terms = terms
+        self.zone = entry.zone or terms.zone
+        self.schedule: Schedule = parse_schedule(entry.spec, self.zone)
+        self.options = merge(terms.defaults or {}, entry.options)
+        now = broker.clock.now()
+        self.id = entry.id
+        first = self.task(now, now)
+        broker.check(first)
+        self.queue = first.message.queue
+        self.texts = option_texts(self.options)
+        #: Ticks up to then are none of our business any more.
+        self.done_until = 0.0
+        self.next_at = self.schedule.next(now, aligned=True)
+        self.prev_at: float | None = None
+        self.paused = False
+
+    def task(self, tick: float, now: float) -> Entry:
+        """The task of one tick. Raises InvalidTask."""
+        headers = {SCHEDULE_HEADER: self.id, TICK_HEADER: f"{tick:.0f}"}
+        options = merge(self.options, {"headers": headers})
+        return make_entry(self.entry.task, options, now, max_payload=self.terms.max_payload)
+
+    def learn(self, standing: Standing, now: float) -> None:
+        """Go on from where the store says that it is. What is known since a moment to come (somebody's clock was
+        wrong) is known since now."""
+        self.paused = standing.paused
+        self.prev_at = standing.last
+        known = now if standing.paused else min(standing.since, now)
+        own = self.done_until if self.done_until <= now else 0.0
+        self.done(max(standing.last or 0.0, known, own))
+
+    def done(self, until: float) -> None:
+        """Ticks up to then are over."""
+        self.done_until = until
+        self.next_at = self.schedule.next(until, aligned=True)
+
+    def due(self, now: float) -> Due:
+        """What to fire now."""
+        return due(self.schedule, self.done_until, now, missed=self.entry.missed, grace=self.terms.grace)
+
+    def is_due(self, now: float) -> bool:
+        return self.next_at is not None and self.next_at <= now
+
+    def is_ahead(self, now: float) -> bool:
+        """Whether its last tick is still to come."""
+        return self.done_until > now + self.terms.grace
+
+    def is_late(self, now: float) -> bool:
+        """Whether its next tick was missed."""
+        return self.next_at is not None and self.next_at < now - self.terms.grace
+
+    def card(self) -> ScheduleCard:
+        return ScheduleCard(
+            id=self.id,
+            spec=self.entry.spec,
+            zone=self.zone,
+            queue=self.queue,
+            type=self.entry.task.type,
+            payload=self.entry.task.payload,
+            options=self.texts,
+            missed=self.entry.missed,
+            next_at=self.next_at,
+            prev_at=self.prev_at,
+            paused=self.paused,
+        )

@@ -1,0 +1,90 @@
+"""Entries that change while a scheduler runs: asks where they come from, and serves what it says.
+
+Go calls it the periodic task manager (spec: redis wire format, section 6.3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from asynqio.core.schedules.entry import ScheduleEntry
+from asynqio.errors import AsynqioError, ConfigError
+from asynqio.runtime.scheduling.plan import Plan
+from asynqio.runtime.scheduling.ticker import Ticker
+from asynqio.runtime.service import Service
+
+log = logging.getLogger("asynqio.scheduler")
+
+#: Gives the entries that there are now. One that is not async is called in a thread.
+Source = Callable[[], Iterable[ScheduleEntry] | Awaitable[Iterable[ScheduleEntry]]]
+
+
+class SourceReader(Service):
+    """At its first look the source must answer. Later on, whatever goes wrong leaves all entries as they are."""
+
+    name = "schedule source"
+
+    def __init__(self, source: Source, ticker: Ticker, every: float) -> None:
+        self._source = source
+        self._ticker = ticker
+        self._every = every
+        self._served: dict[str, ScheduleEntry] = {}
+        self._refused: list[tuple[ScheduleEntry, str]] = []
+        self._asked = False
+
+    async def open(self) -> None:
+        await self._sync()
+        self._asked = True
+
+    async def once(self) -> float:
+        if not self._asked:
+            try:
+                await self._sync()
+            except Exception as error:
+                log.error("the source of schedules failed, all stays as it is: %s", error, exc_info=error)
+        self._asked = False
+        return self._every
+
+    async def _sync(self) -> None:
+        """Raises what the source raises, ConfigError for what is no entry, BrokerError."""
+        entries = await self._ask()
+        plans: list[Plan] = []
+        refused: list[tuple[ScheduleEntry, str]] = []
+        for entry, plan in zip(entries, await self._ticker.plan(entries), strict=True):
+            if isinstance(plan, AsynqioError):
+                refused.append((entry, str(plan)))
+            elif self._is_free(plan, plans):
+                plans.append(plan)
+            else:
+                refused.append((entry, f"there is another schedule with the id {plan.id!r}"))
+        for entry, problem in refused:
+            if (entry, problem) not in self._refused:
+                log.error("%r of the source is left out: %s", entry, problem)
+        self._refused = refused
+        new = [plan for plan in plans if self._served.get(plan.id) != plan.entry]
+        if new:
+            await self._ticker.serve(new)
+        if gone := self._served.keys() - {plan.id for plan in plans}:
+            await self._ticker.drop(gone)
+        self._served = {plan.id: plan.entry for plan in plans}
+
+    def _is_free(self, plan: Plan, plans: list[Plan]) -> bool:
+        if any(other.id == plan.id for other in plans):
+            return False
+        return plan.id in self._served or not self._ticker.serves(plan.id)
+
+    async def _ask(self) -> list[ScheduleEntry]:
+        if inspect.iscoroutinefunction(self._source):
+            answer: Any = await self._source()
+        else:
+            answer = await asyncio.to_thread(self._source)
+            if inspect.isawaitable(answer):
+                answer = await answer
+        entries = list(answer)
+        if wrong := [item for item in entries if not isinstance(item, ScheduleEntry)]:
+            raise ConfigError([f"the source of schedules gave {wrong[0]!r}, which is no ScheduleEntry"])
+        return entries

@@ -1,0 +1,244 @@
+"""All services of one worker server: what there is, in which order it starts and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Any, NamedTuple
+
+from asynqio.brokers.contract.broker import Broker
+from asynqio.core.info import ServerCard
+from asynqio.core.lifecycle import Aborted, Policy
+from asynqio.core.queues import QueueOrder
+from asynqio.errors import BrokerUnavailable
+from asynqio.runtime.attempts.attempt import Attempt
+from asynqio.runtime.attempts.log_capture import Capture
+from asynqio.runtime.attempts.output_writer import Notes
+from asynqio.runtime.attempts.settler import Settler
+from asynqio.runtime.duties.aggregation import Aggregation
+from asynqio.runtime.duties.aggregator import Aggregator
+from asynqio.runtime.duties.canceller import Canceller
+from asynqio.runtime.duties.forwarder import Forwarder
+from asynqio.runtime.duties.health import Health
+from asynqio.runtime.duties.sweeper import Sweeper
+from asynqio.runtime.duties.watchdog import Watchdog
+from asynqio.runtime.events import Events, Vitals
+from asynqio.runtime.fetching.fetcher import Fetcher
+from asynqio.runtime.fetching.paused_types import Pauses
+from asynqio.runtime.lanes.processes import ProcessPool
+from asynqio.runtime.lanes.threads import Threads
+from asynqio.runtime.leases.heartbeat import Heartbeat, host_name
+from asynqio.runtime.leases.recoverer import Recoverer
+from asynqio.runtime.runner import OnError, Router, Runner
+from asynqio.runtime.server_config import ServerConfig
+from asynqio.runtime.service import Loop, Service
+from asynqio.runtime.slots import Slots
+
+log = logging.getLogger("asynqio.server")
+
+#: Seconds that canceled handlers get to end before their tasks are handed back without them.
+ABORT_GRACE = 1.0
+#: Seconds the last settlements may take.
+LAST_FLUSH = 5.0
+
+
+class Hooks(NamedTuple):
+    """The application's own functions."""
+
+    on_error: OnError | None = None
+    aggregations: Mapping[str, Aggregation] = {}
+    health_check: Callable[[BrokerUnavailable | None], None] | None = None
+    #: Who wants to know what happens.
+    events: Events | None = None
+
+
+class Engine:
+    """Starts with `start`, takes nothing new after `stop_fetching`, ends with `stop`. Used once."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        router: Router,
+        settings: ServerConfig,
+        policy: Policy,
+        hooks: Hooks,
+        state: Mapping[str, Any],
+        random: Random,
+    ) -> None:
+        self._settings = settings
+        self._broker = broker
+        self._random = random
+        self._status = "active"
+        self._aggregator: Aggregator | None = None
+        self._started_at = broker.clock.now()
+        host = host_name()
+        self.id = f"{host}:{os.getpid()}:{uuid.uuid4()}"
+        self._host = host
+        concurrency = settings.concurrency
+        self._slots = Slots(concurrency)
+        self._settler = Settler(broker, high_water=max(1_000, 4 * concurrency), events=hooks.events)
+        self._threads = Threads(concurrency + 1)  # one for the aggregate function
+        self._processes = ProcessPool(
+            settings.processes or os.cpu_count() or 1,
+            max_tasks=settings.process_max_tasks,
+            max_memory=settings.process_max_memory,
+        )
+        self.runner = Runner(
+            router,
+            clock=broker.clock,
+            settler=self._settler,
+            slots=self._slots,
+            notes=Notes(broker),
+            threads=self._threads,
+            processes=self._processes,
+            policy=policy,
+            random=random,
+            worker=self.id,
+            capture_level=logging.getLogger().level if settings.capture_logs else None,
+            on_error=hooks.on_error,
+            state=state,
+            events=hooks.events,
+        )
+        self._router = router
+        self._capture = Capture(self.runner) if settings.capture_logs else None
+        self._heartbeat = Heartbeat(
+            broker,
+            self.runner,
+            self._settler,
+            self.card,
+            lease=settings.lease,
+            use_keeper=settings.lease_keeper,
+            watchdog=Watchdog(
+                self.runner, stuck_after=settings.stuck_after, blocked_after=settings.blocked_after
+            ),
+        )
+        fetcher = self._fetcher()
+        self._loops = [Loop(service, random) for service in self._services(hooks, fetcher)]
+        self._fetching = Loop(fetcher, random)
+
+    def _services(self, hooks: Hooks, fetcher: Fetcher) -> list[Service]:
+        broker, settings = self._broker, self._settings
+        queues = tuple(settings.queues)
+        services: list[Service] = [
+            Canceller(broker, self.runner, fetcher),
+            Pauses(broker, queues, self.runner),
+            Recoverer(broker, queues, self.runner, lease=settings.lease, random=self._random),
+            Forwarder(broker, queues),
+            Sweeper(broker, queues),
+        ]
+        if hooks.aggregations:
+            self._aggregator = Aggregator(
+                broker, queues, settings.group_rule, hooks.aggregations, self._threads
+            )
+            services.append(self._aggregator)
+        if hooks.health_check is not None:
+            services.append(Health(broker, hooks.health_check, settings.health_interval))
+        return services
+
+    def _fetcher(self) -> Fetcher:
+        return Fetcher(
+            self._broker,
+            QueueOrder(self._settings.queues, strict=self._settings.strict_priority),
+            self._slots,
+            self.runner,
+            self._settler,
+            lease=self._settings.lease,
+            owner=self.id,
+            random=self._random,
+        )
+
+    def card(self) -> ServerCard:
+        """What the server says of itself now. From any thread."""
+        return ServerCard(
+            id=self.id,
+            host=self._host,
+            pid=os.getpid(),
+            started_at=self._started_at,
+            queues=dict(self._settings.queues),
+            strict_priority=self._settings.strict_priority,
+            concurrency=self._settings.concurrency,
+            status=self._status,
+            workers=[attempt.card() for attempt in list(self.runner.running.values())],
+            processed=self.runner.processed,
+            failed=self.runner.failed,
+            refused=self._settler.refused,
+            at=self._broker.clock.now(),
+            types=self._router.patterns(),
+            group_rules=self._aggregator.rules if self._aggregator is not None else {},
+            unmerged=self._aggregator.failed if self._aggregator is not None else 0,
+        )
+
+    def vitals(self) -> Vitals:
+        """How it is now. From any thread."""
+        running = list(self.runner.running.values())
+        return Vitals(
+            server=self.id,
+            slots=self._slots.total,
+            busy=len(running),
+            stuck=sum(attempt.stuck_reports > 0 for attempt in running),
+            unsettled=len(self._settler.outstanding()),
+            heartbeat_age=self._heartbeat.age,
+        )
+
+    async def start(self) -> None:
+        """Raises BrokerError when the store does not answer; then everything is stopped again."""
+        if self._capture is not None:
+            self._capture.install()
+        try:
+            await self._heartbeat.start()
+            self._settler.start()
+            for loop in self._loops:
+                await loop.start()
+            await self._fetching.start()
+        except BaseException:
+            await self.stop(asyncio.Event())
+            raise
+
+    async def stop_fetching(self) -> None:
+        self._status = "stopped"
+        self._slots.wake()
+        await self._fetching.stop()
+
+    async def stop(self, hurry: asyncio.Event) -> None:
+        """Let handlers finish within the shutdown timeout (or until `hurry`), hand back what is left, and
+        end everything. Unfinished tasks are pending again at once; that is no failure."""
+        await self.stop_fetching()
+        await self._wait_for_handlers(self._settings.shutdown_timeout, hurry)
+        left = list(self.runner.running.values())
+        if left:
+            log.info("%d handlers did not finish in time: their tasks are handed back", len(left))
+            # The last one first: each goes to the front of its queue, so they end up in their old order.
+            for attempt in reversed(left):
+                attempt.stop(Aborted())
+            await self._wait_for_handlers(ABORT_GRACE, asyncio.Event())
+            for attempt in reversed(list(self.runner.running.values())):
+                self.runner.abandon(attempt)
+        for loop in self._loops:
+            await loop.stop()
+        await self._settler.stop(LAST_FLUSH)
+        await self._heartbeat.stop()
+        self.runner.close()
+        await self._processes.close()
+        self._threads.close()
+        if self._capture is not None:
+            self._capture.remove()
+
+    async def _wait_for_handlers(self, timeout: float, hurry: asyncio.Event) -> None:
+        tasks = [_task_of(attempt) for attempt in self.runner.running.values()]
+        if not tasks or timeout <= 0:
+            return
+        everything = asyncio.ensure_future(asyncio.wait(tasks, timeout=timeout))
+        hurried = asyncio.create_task(hurry.wait())
+        await asyncio.wait([everything, hurried], return_when=asyncio.FIRST_COMPLETED)
+        for waiting in (everything, hurried):
+            waiting.cancel()
+        await asyncio.gather(everything, hurried, return_exceptions=True)
+
+
+def _task_of(attempt: Attempt) -> asyncio.Task[None]:
+    assert attempt.asyncio_task is not None
+    return attempt.asyncio_task

@@ -1,0 +1,332 @@
+"""Go's bugs about servers at work, in the situations that bring them out: with real time, and real outages."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from asynqio import App, Inspector, RetryIn, RevokeTask, SkipRetry, Task, TaskState, current
+from asynqio.brokers.contract.signals import ended
+from asynqio.brokers.redis.layout.messages import encode_task
+from asynqio.core.task.message import TaskRef
+from asynqio.runtime.fetching.fetcher import Fetcher
+from tests.brokers.redis.support.aside import Aside, key
+from tests.brokers.redis.support.servers import RedisServer
+from tests.builders import message
+from tests.runtime.waiting import gone, state_of, within
+
+
+@pytest.fixture
+async def app(redis_server: RedisServer) -> AsyncIterator[App]:
+    """An open app on the shared server, on real time."""
+    async with App(redis_server.url) as app:
+        yield app
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server to kill and to freeze, which remembers."""
+    with RedisServer(tmp_path / "redis", aof="always") as server:
+        yield server
+
+
+@contextmanager
+def heard(text: str) -> Iterator[asyncio.Event]:
+    """Set when something with this text is logged by a server."""
+    event, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if text in record.getMessage():
+                loop.call_soon_threadsafe(event.set)
+
+    log, ear = logging.getLogger("asynqio.server"), Ear()
+    log.addHandler(ear)
+    try:
+        yield event
+    finally:
+        log.removeHandler(ear)
+
+
+# --- B1: an end that cannot be recorded at first ------------------------------------------------------
+
+
+def _killed(server: RedisServer) -> tuple[Callable[[], None], Callable[[], object]]:
+    return server.kill, server.start
+
+
+def _frozen(server: RedisServer) -> tuple[Callable[[], None], Callable[[], object]]:
+    return server.pause, server.unpause
+
+
+@pytest.mark.parametrize("outage", [_killed, _frozen])
+async def test_b01_an_end_that_could_not_be_recorded_at_first_is_recorded_later_and_once(
+    own: RedisServer, outage: Callable[[RedisServer], tuple[Callable[[], None], Callable[[], object]]]
+) -> None:
+    begin, end = outage(own)
+    started, go_on = asyncio.Event(), asyncio.Event()
+    runs: list[int] = []
+    async with App(f"{own.url}?patience=0.1&timeout=0.5") as app:
+
+        @app.task("work")
+        async def work() -> None:
+            runs.append(1)
+            started.set()
+            await go_on.wait()
+
+        async with app.running():
+            handle = await work.enqueue()
+            await within(started.wait())
+            # When Redis is away at the moment when the handler is done
+            with heard("settling 1 tasks") as failed:
+                await asyncio.to_thread(begin)
+                go_on.set()
+                await within(failed.wait())
+            await asyncio.to_thread(end)
+            # Then the end is recorded when Redis is back, and the task does not run again
+            async with App(own.url) as witness:  # who is more patient
+                await gone(witness, handle.info)
+                [stats] = await witness.broker.stats(["default"])
+            assert (runs, stats.processed, stats.failed, stats.active) == ([1], 1, 0, 0)
+
+
+# --- B16, B18: cancelling -------------------------------------------------------------------------
+
+
+async def test_b16_a_canceled_handler_that_skips_its_retries_is_archived(app: App, aside: Aside) -> None:
+    started = asyncio.Event()
+
+    @app.task("work")
+    async def work() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise SkipRetry("not wanted any more") from None
+
+    async with app.running():
+        handle = await work.enqueue()
+        await within(started.wait())
+        await aside("PUBLISH", "asynq:cancel", handle.id)  # as Go does it
+        info = await state_of(app, handle.info, TaskState.ARCHIVED, TaskState.RETRY)
+        assert (info.state, info.retried) == (TaskState.ARCHIVED, 0)
+        assert "not wanted any more" in info.last_error
+
+
+async def test_b16_a_canceled_handler_that_says_nothing_is_retried_as_in_go(app: App, aside: Aside) -> None:
+    started = asyncio.Event()
+
+    @app.task("work")
+    async def work() -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    async with app.running():
+        handle = await work.enqueue()
+        await within(started.wait())
+        await aside("PUBLISH", "asynq:cancel", handle.id)
+        info = await state_of(app, handle.info, TaskState.ARCHIVED, TaskState.RETRY)
+        assert (info.state, info.retried) == (TaskState.RETRY, 1)
+
+
+@pytest.mark.parametrize(
+    ("raised", "state"),
+    [
+        (None, TaskState.ARCHIVED),
+        (ValueError("while tidying up"), TaskState.ARCHIVED),
+        (RetryIn(5), TaskState.ARCHIVED),
+        (SkipRetry("half done"), TaskState.ARCHIVED),
+        (RevokeTask(), None),
+    ],
+    ids=repr,
+)
+async def test_b16_a_task_canceled_to_be_archived_is_not_retried(
+    app: App, aside: Aside, raised: BaseException | None, state: TaskState | None
+) -> None:
+    # Given a handler that runs
+    started = asyncio.Event()
+
+    @app.task("work", retention=60)
+    async def work() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if raised is not None:
+                raise raised from None
+            raise
+
+    async with app.running(), Inspector(app.broker) as inspector:
+        handle = await work.enqueue()
+        await within(started.wait())
+        # When an operator wants it out of the way
+        with app.broker.watch([ended(handle.info.ref)]) as watch:
+            await inspector.cancel("default", [handle.id], archive=True)
+            while (info := (await app.broker.find([handle.info.ref]))[0]) and info.state is TaskState.ACTIVE:
+                await within(watch.wait())
+        # Then it is archived, whatever the handler raised, unless that was that the task is to be forgotten
+        assert (info and info.state) == state
+        if isinstance(raised, SkipRetry):
+            assert info is not None
+            assert info.last_error == "half done"
+
+
+async def test_b16_a_handler_that_finishes_all_the_same_has_finished(app: App, aside: Aside) -> None:
+    started = asyncio.Event()
+
+    @app.task("work", retention=60)
+    async def work() -> str:
+        started.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return "done"
+
+    async with app.running(), Inspector(app.broker) as inspector:
+        handle = await work.enqueue()
+        await within(started.wait())
+        await inspector.cancel("default", [handle.id], archive=True)
+        assert await handle.result(timeout=10) == "done"
+
+
+async def test_b16_go_hears_of_a_task_to_be_archived_that_it_is_canceled(app: App, aside: Aside) -> None:
+    async with aside.client.pubsub() as channel:
+        await channel.subscribe("asynq:cancel")
+        assert (await channel.get_message(timeout=5) or {})["type"] == "subscribe"
+        await app.broker.cancel([TaskRef("default", "a")], archive=True)
+        said = await channel.get_message(timeout=5)
+        assert said is not None
+        assert said["data"] == b"a"
+
+
+@pytest.mark.parametrize("by_go", [False, True])
+async def test_b18_one_id_in_two_queues_is_two_tasks_unless_go_calls_for_both(
+    app: App, aside: Aside, by_go: bool
+) -> None:
+    both, ended, go_on = asyncio.Semaphore(0), asyncio.Queue[str](), asyncio.Event()
+
+    @app.task("work", retention=60)
+    async def work() -> None:
+        both.release()
+        try:
+            await go_on.wait()
+        except asyncio.CancelledError:
+            ended.put_nowait(current().queue)
+            raise SkipRetry from None
+
+    async with app.running(queues={"one": 1, "two": 1}):
+        one = await work.with_options(task_id="same", queue="one").enqueue()
+        two = await work.with_options(task_id="same", queue="two").enqueue()
+        await within(both.acquire())
+        await within(both.acquire())
+        if by_go:
+            await aside("PUBLISH", "asynq:cancel", "same")
+            assert {await within(ended.get()), await within(ended.get())} == {"one", "two"}
+        else:
+            await app.broker.cancel([one.info.ref])
+            assert await within(ended.get()) == "one"
+            go_on.set()
+            await state_of(app, two.info, TaskState.COMPLETED)
+            assert ended.empty()
+        await state_of(app, one.info, TaskState.ARCHIVED)
+
+
+async def test_b18_one_id_in_two_queues_has_two_leases(app: App, aside: Aside) -> None:
+    for queue in ("one", "two"):
+        await app.enqueue(Task("work"), task_id="same", queue=queue)
+    leases = await app.broker.dequeue(["one", "two"], 2, 1, "me")
+    assert await app.broker.renew(leases, 3600) == [True, True]
+    scores = [await aside("ZSCORE", key("lease", queue), "same") for queue in ("one", "two")]
+    assert min(scores) > app.broker.clock.now() + 3000
+
+
+# --- B19: a slow Redis ----------------------------------------------------------------------------
+
+
+async def test_b19_tasks_go_on_and_end_while_redis_stands_still(own: RedisServer) -> None:
+    started, first_ended, all_ended = asyncio.Semaphore(0), asyncio.Event(), asyncio.Event()
+    go_on = asyncio.Event()
+    runs: list[int] = []
+    async with App(own.url) as app:
+
+        @app.task("work")
+        async def work(number: int) -> None:
+            runs.append(number)
+            started.release()
+            await go_on.wait()
+            if number:
+                await first_ended.wait()
+                all_ended.set()
+            first_ended.set()
+
+        async with app.running():
+            handles = [await work.enqueue(number) for number in range(2)]
+            for _ in handles:
+                await within(started.acquire())
+            await asyncio.to_thread(own.pause)
+            go_on.set()
+            await within(all_ended.wait())
+            await asyncio.to_thread(own.unpause)
+            for handle in handles:
+                await gone(app, handle.info)
+    assert sorted(runs) == [0, 1]
+
+
+# --- B20: waiting ---------------------------------------------------------------------------------
+
+
+async def test_b20_an_idle_server_asks_less_than_once_a_second(app: App, aside: Aside) -> None:
+    async with app.running():
+        # Its first looks are over when a task has been through.
+        handle = await app.enqueue(Task("unknown"))
+        await state_of(app, handle, TaskState.RETRY)
+        await aside("CONFIG", "RESETSTAT")
+        # Real seconds, for it is about what happens when nothing does. Go asks at least every 1.5 s, per queue.
+        await asyncio.sleep(4.0)
+        assert await aside.calls("evalsha", "eval") <= 4
+
+
+async def test_b20_a_task_that_a_go_program_pushes_starts_at_once(app: App, aside: Aside) -> None:
+    started = asyncio.Queue[str]()
+
+    @app.task("work")
+    async def work() -> None:
+        started.put_nowait(current().id)
+
+    async with app.running():
+        # The server sleeps when the first task is over.
+        handle = await work.enqueue()
+        assert await within(started.get()) == handle.id
+        await gone(app, handle.info)
+        for id in ("one", "two", "three"):
+            await aside(
+                "EVAL",
+                "redis.call('HSET', KEYS[1], 'msg', ARGV[1], 'state', 'pending', 'pending_since', ARGV[3])"
+                "redis.call('LPUSH', KEYS[2], ARGV[2])",
+                *(2, key(f"t:{id}"), key("pending")),
+                *(encode_task(message(id, "work")), id, "1700000000000000000"),
+            )
+            async with asyncio.timeout(Fetcher.poll / 2):  # it would be seen at the next look in any case
+                assert await started.get() == id
+
+
+# --- B37: unknown types ---------------------------------------------------------------------------
+
+
+async def test_b37_a_type_without_a_handler_here_costs_no_retry(app: App, aside: Aside) -> None:
+    await aside.enqueue(message("a", "only:go:knows", max_retry=0))
+    [shown] = await app.broker.find([TaskRef("default", "a")])
+    assert shown is not None
+    async with app.running():
+        info = await state_of(app, shown, TaskState.RETRY, TaskState.ARCHIVED)
+    assert (info.state, info.retried) == (TaskState.RETRY, 0)
+    stored = await aside.message("a")
+    assert (stored.retried, stored.last_error) == (0, 'handler not found for task "only:go:knows"')
+    assert 20 < await aside("ZSCORE", key("retry"), "a") - app.broker.clock.now() < 40
+    [stats] = await app.broker.stats(["default"])
+    assert (stats.processed, stats.failed) == (0, 0)

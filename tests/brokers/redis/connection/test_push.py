@@ -1,0 +1,351 @@
+"""Listening to Redis: what is pushed arrives, disturbs no answer, and goes on after whatever happened."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import statistics
+import time
+from asyncio import to_thread
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asynqio.brokers.redis.connection.client import Redis
+from asynqio.brokers.redis.connection.push import EarLink, Ears
+from asynqio.brokers.redis.connection.reconnecting import RedisError
+from asynqio.brokers.redis.scripts.script import Script
+from asynqio.brokers.redis.settings import Address, parse
+from asynqio.errors import BrokerUnavailable
+from tests.brokers.redis.support.cluster import RedisCluster
+from tests.brokers.redis.support.sentinels import RedisSentinels
+from tests.brokers.redis.support.servers import RedisServer
+
+#: Long enough for a slow machine; nobody waits for it to pass.
+SOON = 30.0
+PUSH = Script.of("push", "return redis.call('LPUSH', KEYS[1], ARGV[1])")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server that the test may kill."""
+    with RedisServer(tmp_path / "own") as server:
+        yield server
+
+
+class Heard:
+    """What an ear heard."""
+
+    def __init__(self) -> None:
+        self.frames: asyncio.Queue[list[Any]] = asyncio.Queue()
+        self.ups: asyncio.Queue[EarLink] = asyncio.Queue()
+        self.setup: Callable[[EarLink], Awaitable[Any]] = track
+
+    def on_push(self, frame: list[Any]) -> None:
+        self.frames.put_nowait(frame)
+
+    async def on_up(self, ear: EarLink) -> None:
+        await self.setup(ear)
+        self.ups.put_nowait(ear)
+
+    async def up(self) -> EarLink:
+        async with asyncio.timeout(SOON):
+            return await self.ups.get()
+
+    async def next(self) -> list[Any]:
+        async with asyncio.timeout(SOON):
+            return await self.frames.get()
+
+
+async def track(ear: EarLink) -> None:
+    await ear.call("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "asynq:")
+
+
+@contextlib.asynccontextmanager
+async def listening(url: str, heard: Heard, **others: Any) -> AsyncIterator[tuple[Redis, Ears]]:
+    redis = Redis(parse(url))
+    await redis.open()
+    ears = Ears(redis.settings, redis._way, heard.on_push, heard.on_up, **others)
+    before = asyncio.all_tasks()
+    await ears.open()
+    try:
+        yield redis, ears
+    finally:
+        await ears.close()
+        await redis.close()
+        assert not asyncio.all_tasks() - before
+
+
+async def test_a_push_in_a_script_is_heard_elsewhere(redis_server: RedisServer) -> None:
+    heard = Heard()
+    async with listening(redis_server.url, heard) as (redis, ears):
+        await heard.up()
+        assert ears.hears("asynq:{q}:pending")
+        took = []
+        for number in range(200):
+            began = time.perf_counter()
+            call = redis.run(PUSH, ["asynq:{q}:pending"], [number])
+            assert await heard.next() == [b"invalidate", [b"asynq:{q}:pending"]]
+            took.append(time.perf_counter() - began)
+            await call
+        print(f"heard after {1000 * statistics.median(took):.2f} ms, at most {1000 * max(took):.2f} ms")
+        await redis.command("other", "SET", "other", 1)
+        await redis.command("asynq:x", "SET", "asynq:x", 1)
+        assert await heard.next() == [b"invalidate", [b"asynq:x"]]
+
+
+async def test_a_driver_that_swallows_being_canceled_does_not_keep_the_ears_open(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+
+    async def locate() -> Address:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise BrokerUnavailable("no sentinel knows") from None
+        raise AssertionError("nobody sets it")
+
+    redis = Redis(parse(redis_server.url))
+    await redis.open()
+    monkeypatch.setattr(redis._way, "masters", lambda: {"one": locate})
+    heard = Heard()
+    ears = Ears(redis.settings, redis._way, heard.on_push, heard.on_up)
+    await ears.open()
+    await asked.wait()
+    async with asyncio.timeout(SOON):
+        await ears.close()
+    await redis.close()
+
+
+async def test_redis_hands_out_ears(redis_server: RedisServer) -> None:
+    heard = Heard()
+    redis = Redis(parse(redis_server.url))
+    await redis.open()
+    ears = redis.ears(heard.on_push, heard.on_up)
+    await ears.open()
+    await heard.up()
+    await ears.close()
+    await ears.close()
+    await redis.close()
+
+
+async def test_pushes_disturb_no_answer(redis_server: RedisServer) -> None:
+    heard = Heard()
+    async with listening(redis_server.url, heard) as (redis, ears):
+        await heard.up()
+        writes = [redis.command("asynq:x", "SET", f"asynq:{number}", 1) for number in range(500)]
+        answers = await asyncio.gather(*(ears.call("asynq:x", "ECHO", number) for number in range(500)))
+        assert answers == [str(number).encode() for number in range(500)]
+        await asyncio.gather(*writes)
+        keys: set[bytes] = set()
+        while len(keys) < 500:
+            keys.update((await heard.next())[1])
+
+
+async def test_channels(redis_server: RedisServer) -> None:
+    heard = Heard()
+    heard.setup = lambda ear: ear.subscribe("a", b"b")
+    async with listening(redis_server.url, heard) as (redis, ears):
+        ear = await heard.up()
+        assert [await heard.next(), await heard.next()] == [[b"subscribe", b"a", 1], [b"subscribe", b"b", 2]]
+        echo = ears.call(None, "ECHO", "x")
+        assert await redis.command(None, "PUBLISH", "a", b"\xff") == 1
+        assert await heard.next() == [b"message", b"a", b"\xff"]
+        assert await echo == b"x"
+        await ear.unsubscribe("a")
+        assert await heard.next() == [b"unsubscribe", b"a", 1]
+        assert await redis.command(None, "PUBLISH", "a", "x") == 0
+
+
+async def test_a_channel_that_is_forbidden(server: RedisServer) -> None:
+    await to_thread(
+        server.cli, "ACL", "SETUSER", "me", "on", "nopass", "~*", "+@all", "resetchannels", "&mine"
+    )
+    heard = Heard()
+    errors: asyncio.Queue[RedisError] = asyncio.Queue()
+
+    async def setup(ear: EarLink) -> None:
+        before, subscribed = ear.call("ECHO", 1), asyncio.ensure_future(ear.subscribe("other"))
+        await asyncio.sleep(0)
+        after = ear.call("ECHO", 2)
+        with pytest.raises(RedisError) as refused:
+            await subscribed
+        assert (await before, await after) == (b"1", b"2")
+        errors.put_nowait(refused.value)
+        await ear.subscribe("mine")
+
+    heard.setup = setup
+    async with listening(f"redis://me@127.0.0.1:{server.port}", heard):
+        await heard.up()
+        assert errors.get_nowait().code == "NOPERM"
+        assert await heard.next() == [b"subscribe", b"mine", 1]
+
+
+async def test_one_who_cannot_hear_does_not_break_the_connection(redis_server: RedisServer) -> None:
+    heard = Heard()
+    ups = 0
+
+    async def count(ear: EarLink) -> None:
+        nonlocal ups
+        ups += 1
+        await track(ear)
+
+    heard.setup = count
+    first = True
+    put = heard.on_push
+
+    def fail_once(frame: list[Any]) -> None:
+        nonlocal first
+        put(frame)
+        if first:
+            first = False
+            raise ValueError("deaf")
+
+    heard.on_push = fail_once  # type: ignore[method-assign]
+    async with listening(redis_server.url, heard) as (redis, _):
+        await heard.up()
+        for _ in range(2):
+            await redis.command("asynq:x", "SET", "asynq:x", 1)
+            assert await heard.next() == [b"invalidate", [b"asynq:x"]]
+    assert ups == 1
+
+
+@pytest.mark.parametrize("end", ["kill", "stop"])
+async def test_it_listens_again_after_a_restart(server: RedisServer, end: str) -> None:
+    heard = Heard()
+    async with listening(f"{server.url}?patience=20", heard) as (redis, ears):
+        await heard.up()
+        await to_thread(getattr(server, end))
+        with contextlib.suppress(BrokerUnavailable):
+            while True:
+                await ears.call("asynq:x", "PING")
+        assert not ears.hears("asynq:x")
+        await to_thread(server.start)
+        await heard.up()
+        await redis.command("asynq:x", "SET", "asynq:x", 1)
+        assert await heard.next() == [b"invalidate", [b"asynq:x"]]
+
+
+async def test_a_server_that_is_down_when_it_begins(server: RedisServer) -> None:
+    heard = Heard()
+    redis = Redis(parse(server.url))
+    await to_thread(server.stop)
+    ears = redis.ears(heard.on_push, heard.on_up)
+    await ears.open()
+    with pytest.raises(BrokerUnavailable, match="nothing is heard"):
+        ears.call("asynq:x", "PING")
+    await to_thread(server.start)
+    await heard.up()
+    await ears.close()
+
+
+async def test_a_frozen_server_is_noticed_though_nothing_is_sent(server: RedisServer) -> None:
+    heard = Heard()
+    url = f"{server.url}?timeout=0.2&connect_timeout=0.2"
+    async with listening(url, heard, ping_every=0.1) as (_, ears):
+        await heard.up()
+        await to_thread(server.pause)
+        async with asyncio.timeout(SOON):
+            while ears.hears("a"):  # noqa: ASYNC110  # it says so to nobody
+                await asyncio.sleep(0.01)
+        await to_thread(server.unpause)
+        await heard.up()
+
+
+async def test_an_idle_ear_says_little(server: RedisServer) -> None:
+    heard = Heard()
+    async with listening(server.url, heard, ping_every=0.1):
+        await heard.up()
+        before = await to_thread(server.cli, "INFO", "stats")
+        await asyncio.sleep(0.55)  # five PINGs
+        after = await to_thread(server.cli, "INFO", "stats")
+        commands = after["total_commands_processed"] - before["total_commands_processed"]
+        assert 3 <= commands - 1 <= 6
+
+
+async def test_a_setup_that_breaks_off_is_begun_again(server: RedisServer) -> None:
+    heard = Heard()
+    begun: asyncio.Queue[str] = asyncio.Queue()
+
+    async def once_stuck(ear: EarLink) -> None:
+        heard.setup = track
+        begun.put_nowait("")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            begun.put_nowait("cancelled")
+
+    heard.setup = once_stuck
+    async with listening(server.url, heard):
+        await begun.get()
+        await to_thread(server.cli, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        assert await begun.get() == "cancelled"
+        await heard.up()
+
+
+@pytest.mark.parametrize("error", [RedisError("ERR not today"), ValueError("not today")])
+async def test_a_setup_that_fails_is_tried_again(
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    heard = Heard()
+
+    async def fail(ear: EarLink) -> None:
+        heard.setup = track
+        raise error
+
+    heard.setup = fail
+    async with listening(redis_server.url, heard):
+        await heard.up()
+    assert "not today" in caplog.text
+
+
+@pytest.fixture
+def sentinels(tmp_path: Path) -> Iterator[RedisSentinels]:
+    with RedisSentinels(tmp_path) as group:
+        yield group
+
+
+async def test_an_ear_follows_the_sentinels(sentinels: RedisSentinels) -> None:
+    heard = Heard()
+    async with listening(f"{sentinels.url}?patience=20", heard) as (redis, _):
+        first = await heard.up()
+        await to_thread(sentinels.kill_master)
+        second = await heard.up()
+        assert second.where != first.where
+        assert await redis.command("asynq:x", "SET", "asynq:x", 1) == b"OK"
+        assert await heard.next() == [b"invalidate", [b"asynq:x"]]
+
+
+async def test_an_ear_at_each_master_of_a_cluster(redis_cluster: RedisCluster) -> None:
+    heard = Heard()
+    async with listening(redis_cluster.url, heard) as (redis, ears):
+        places = {(await heard.up()).where for _ in range(3)}
+        assert all(ears.hears(f"{{{number}}}") for number in range(30))
+        assert places == {f"127.0.0.1:{node.port}" for node in redis_cluster.nodes}
+        for number in range(30):
+            key = f"asynq:{{{number}}}:pending"
+            assert ears.hears(key)
+            await redis.run(PUSH, [key], ["x"])
+            assert await heard.next() == [b"invalidate", [key.encode()]]
+            assert await ears.call(key, "CLIENT", "ID")
+
+
+@pytest.fixture
+def replicated_cluster(tmp_path: Path) -> Iterator[RedisCluster]:
+    """A cluster that survives the loss of a master."""
+    with RedisCluster(tmp_path, replicas=1) as cluster:
+        yield cluster
+
+
+async def test_an_ear_at_a_new_master_of_a_cluster(replicated_cluster: RedisCluster) -> None:
+    heard = Heard()
+    async with listening(replicated_cluster.url, heard):
+        for _ in range(3):
+            await heard.up()
+        await to_thread(replicated_cluster.kill, 0)
+        # Nobody sends anything: the broken link is what makes it look.
+        assert (await heard.up()).where == f"127.0.0.1:{replicated_cluster.nodes[3].port}"

@@ -1,0 +1,281 @@
+"""Messages are Go's to the byte where that is defined, and damaged ones are told from whole ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asynqio.brokers.redis.layout.messages import (
+    decode_server,
+    decode_strikes,
+    decode_task,
+    encode_server,
+    encode_strikes,
+    encode_task,
+    encode_worker,
+    id_offset,
+)
+from asynqio.core.info import WorkerCard
+from asynqio.core.task.message import TaskMessage
+from asynqio.core.task.unique import UniqueUntil
+from asynqio.errors import CorruptMessage, InvalidTask
+from asynqio.testing.clock import START
+from tests.builders import card, message
+
+#: What Go 0.26 wrote (spec: redis wire format, section 2.6).
+VECTORS = {
+    "welcome": (
+        (
+            "0a0d656d61696c3a77656c636f6d65120e7b22757365725f6964223a34327d1a2463346132623764302d396133652d346335"
+            "662d386532312d306636643162326333613465220764656661756c74281940880e"
+        ),
+        TaskMessage(
+            "c4a2b7d0-9a3e-4c5f-8e21-0f6d1b2c3a4e",
+            "email:welcome",
+            payload=b'{"user_id":42}',
+            max_retry=25,
+            timeout=1800.0,
+        ),
+    ),
+    "report": (
+        (
+            "0a067265706f72741a02723122036c6f77280330013a04626f6f6d4880f2d6ca06523a6173796e713a7b6c6f777d3a756e6971"
+            "75653a7265706f72743a643431643863643938663030623230346539383030393938656366383432376558c08fc9ca0660901c"
+            "7201677a0c0a0574726163651203616263"
+        ),
+        TaskMessage(
+            "r1",
+            "report",
+            "low",
+            max_retry=3,
+            retried=1,
+            last_error="boom",
+            deadline=1767225600.0,
+            unique_key="asynq:{low}:unique:report:d41d8cd98f00b204e9800998ecf8427e",
+            last_failed_at=1767000000.0,
+            retention=3600.0,
+            group="g",
+            headers={"trace": "abc"},
+        ),
+    ),
+}
+#: Go's zero time: the year 1.
+ZERO = bytes.fromhex("088092b8c398feffffff01")
+
+
+@pytest.mark.parametrize("name", VECTORS)
+def test_what_go_wrote_is_read(name: str) -> None:
+    stored, meant = VECTORS[name]
+    assert decode_task(bytes.fromhex(stored)) == meant
+
+
+@pytest.mark.parametrize("name", VECTORS)
+def test_what_go_reads_is_written(name: str) -> None:
+    stored, meant = VECTORS[name]
+    assert encode_task(meant).hex() == stored
+
+
+# --- what is in a message ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("payload", [None, b"", b"\x00\xff not text"])
+def test_no_payload_and_an_empty_one_are_two_things(payload: bytes | None) -> None:
+    assert decode_task(encode_task(message("a", payload=payload))).payload == payload
+
+
+def test_go_writes_nothing_for_either_and_that_is_no_payload() -> None:
+    assert b"\x12" not in encode_task(message("a", payload=None))
+    assert decode_task(encode_task(message("a", payload=None))).payload is None
+
+
+def test_fields_that_we_do_not_know_are_ignored() -> None:
+    stored = encode_task(message("a"))
+    later = stored + b"\x80\x01\x05" + b"\x8a\x01\x03new" + b"\x91\x01" + bytes(8)  # fields 16, 17 and 18
+    assert decode_task(later) == decode_task(stored)
+
+
+def test_headers_come_through_with_all_their_characters() -> None:
+    headers = {"trace": "00-ab", "": "empty name", "ключ": "", "emoji": "\U0001f600", "nul": "\x00"}
+    assert decode_task(encode_task(message("a", headers=headers))).headers == headers
+
+
+def test_the_largest_numbers_are_kept() -> None:
+    most = message("a", max_retry=2**31 - 1, retried=2**31 - 1, timeout=2.0**53, deadline=2.0**53)
+    assert decode_task(encode_task(most)) == most
+
+
+def test_retries_that_go_could_not_read_are_cut() -> None:
+    read = decode_task(encode_task(message("a", max_retry=2**31, retried=2**40)))
+    assert (read.max_retry, read.retried) == (2**31 - 1, 2**31 - 1)
+
+
+def test_negative_numbers_that_go_wrote_are_read() -> None:
+    stored = encode_task(message("a", max_retry=0)) + b"\x28" + b"\xff" * 9 + b"\x01"
+    assert decode_task(stored).max_retry == -1
+
+
+def test_parts_of_a_second_are_rounded_so_that_nothing_ends_early_or_becomes_nothing() -> None:
+    exact = message("a", timeout=0.2, deadline=START + 0.2, retention=0.2, last_failed_at=START + 0.9)
+    kept = decode_task(encode_task(exact))
+    assert (kept.timeout, kept.deadline, kept.retention) == (1.0, START + 1, 1.0)
+    assert kept.last_failed_at == START
+
+
+@pytest.mark.parametrize(
+    "field", ["id", "type", "queue", "last_error", "unique_key", "group", "headers", "names"]
+)
+def test_text_that_is_not_unicode_is_refused_by_name(field: str) -> None:
+    half: Any = "half \ud83d"
+    if field == "headers":
+        broken = message("a", headers={"key": half})
+    elif field == "names":
+        broken = message("a", headers={half: "value"})
+    else:
+        broken = msgspec.structs.replace(message("a"), **{field: half})
+    with pytest.raises(InvalidTask, match="cannot be written"):
+        encode_task(broken)
+
+
+# --- damage ---------------------------------------------------------------------------------------
+
+
+def test_a_message_that_is_cut_off_is_corrupt_or_lacks_whole_fields_at_its_end() -> None:
+    stored = bytes.fromhex(VECTORS["report"][0])
+    whole = decode_task(stored)
+    ends = 0
+    for length in range(len(stored)):
+        try:
+            part = decode_task(stored[:length])
+        except CorruptMessage:
+            continue
+        ends += 1
+        assert (part.type, part.payload, part.id) == (whole.type, whole.payload, whole.id)
+    assert 0 < ends < 12  # the ends of its fields behind the id
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        b"",
+        b"\x00",
+        b"junk",
+        b"\xff" * 20,
+        b"\x0a\x05short",  # no id
+        b"\x0a\x02\xc3\x28\x1a\x01a",  # a type that is not UTF-8
+        b"\x1a\x01a\x7a\x06\x0a\x01k\x12\x01\xff",  # a header that is not UTF-8
+        b"\x1a\x01a\x0b",  # a group that does not end
+    ],
+)
+def test_what_is_no_message_is_called_corrupt(stored: bytes) -> None:
+    with pytest.raises(CorruptMessage, match="not a task message"):
+        decode_task(stored)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_task_or_corrupt(stored: bytes) -> None:
+    try:
+        read = decode_task(stored)
+    except CorruptMessage:
+        return
+    assert read.id
+    assert decode_task(encode_task(read)) == read
+
+
+# --- there and back -------------------------------------------------------------------------------
+
+_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+_seconds = st.integers(0, 2**40).map(float)
+_messages = st.builds(
+    TaskMessage,
+    id=_text.filter(bool),
+    type=_text,
+    queue=_text,
+    payload=st.none() | st.binary(max_size=300),
+    max_retry=st.integers(0, 2**31 - 1),
+    retried=st.integers(0, 2**31 - 1),
+    last_error=_text,
+    last_failed_at=_seconds,
+    timeout=_seconds,
+    deadline=_seconds,
+    unique_key=_text,
+    group=_text,
+    retention=_seconds,
+    completed_at=_seconds,
+    headers=st.dictionaries(_text, _text, max_size=4),
+    crashes=st.integers(0, 100),
+    deferrals=st.integers(0, 100_000),
+    unique_until=st.sampled_from([UniqueUntil.FINISHED, UniqueUntil.STARTED, UniqueUntil.ENDED]),
+)
+
+
+@given(_messages)
+def test_a_message_comes_back_as_it_went(sent: TaskMessage) -> None:
+    strikes = encode_strikes(sent).encode()
+    assert decode_task(encode_task(sent), strikes) == sent
+
+
+@given(_messages, st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200))
+def test_another_id_is_put_where_the_offset_says(sent: TaskMessage, other: str) -> None:
+    """What scripts/lib_change.lua does, in Python."""
+    data, at = encode_task(sent), id_offset(sent)
+    renamed = data[:at] + _field(other) + data[at + len(_field(sent.id)) :]
+    assert renamed == encode_task(msgspec.structs.replace(sent, id=other))
+
+
+def _field(id: str) -> bytes:
+    size = len(id.encode())
+    length = bytes([size]) if size < 128 else bytes([size % 128 + 128, size // 128])
+    return b"\x1a" + length + id.encode()
+
+
+@pytest.mark.parametrize("field", [b"", b"x", b"1", b"1,", b",1", b"-1,2", b"1,2,3", b"\xff,1"])
+def test_strikes_that_nobody_of_us_wrote_count_as_none(field: bytes) -> None:
+    assert decode_strikes(field) == (0, 0, UniqueUntil.FINISHED)
+
+
+# --- cards ----------------------------------------------------------------------------------------
+
+
+def test_a_card_comes_back_as_go_shows_it() -> None:
+    worker = WorkerCard("default", "a", "work", START + 0.25, START + 30.5)
+    shown = card(
+        "host:1:server-1",
+        concurrency=7,
+        queues={"a": 3, "b": 1},
+        strict_priority=True,
+        status="stopped",
+        workers=[worker],
+    )
+    read = decode_server(encode_server(shown), [encode_worker(shown, worker)])
+    fields = (
+        "id",
+        "host",
+        "pid",
+        "started_at",
+        "queues",
+        "strict_priority",
+        "concurrency",
+        "status",
+        "workers",
+    )
+    for field in fields:
+        assert getattr(read, field) == getattr(shown, field), field
+
+
+def test_a_deadline_that_is_none_is_gos_zero_time() -> None:
+    worker = WorkerCard("default", "a", "work", START, 0.0)
+    stored = encode_worker(card(), worker)
+    assert stored.endswith(b"\x4a" + bytes([len(ZERO)]) + ZERO)
+    [read] = decode_server(encode_server(card()), [stored]).workers
+    assert read.deadline == 0.0
+
+
+def test_a_card_that_cannot_be_read_is_called_corrupt() -> None:
+    with pytest.raises(CorruptMessage):
+        decode_server(b"\xff", [])
+    with pytest.raises(CorruptMessage):
+        decode_server(encode_server(card()), [b"\xff"])

@@ -1,0 +1,105 @@
+"""A group of 20,000 members stops nobody else: every command on it is short."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from asynqio.brokers.contract.broker import Admission, Where
+from asynqio.brokers.redis.broker import RedisBroker
+from asynqio.core.groups import BATCH_LEASE, BATCH_MEMBERS, GroupRule
+from asynqio.core.lifecycle import Action
+from asynqio.core.task.message import TaskRef, TaskState
+from asynqio.testing import FakeClock
+from tests.brokers.redis.support.aside import Aside
+from tests.builders import entry
+
+MEMBERS = 20_000
+BATCHES = MEMBERS // BATCH_MEMBERS
+#: Microseconds.
+SHORT = 10_000
+RIPE = GroupRule(grace=0.0)
+
+
+async def put_many(broker: RedisBroker) -> None:
+    payload = b"x" * 200
+    names = [f"{number:05}" for number in range(MEMBERS)]
+    entries = [entry(id, group="g", payload=payload, unique=600.0, by=id.encode()) for id in names]
+    assert set(await broker.enqueue(entries)) == {Admission.ACCEPTED}
+
+
+async def busy(aside: Aside) -> float:
+    """Microseconds for which this Redis had a processor."""
+    cpu = await aside.client.info("cpu")
+    return 1e6 * float(cpu["used_cpu_user_main_thread"] + cpu["used_cpu_sys_main_thread"])
+
+
+@contextlib.asynccontextmanager
+async def short_commands(aside: Aside) -> AsyncIterator[None]:
+    """The slow log stays empty. It also counts the time in which others had the processor, so what it holds is
+    weighed against the time that Redis itself was at work."""
+    await aside("CONFIG", "SET", "slowlog-log-slower-than", SHORT)
+    await aside("SLOWLOG", "RESET")
+    await aside("CONFIG", "RESETSTAT")
+    before = await busy(aside)
+    yield
+    spent = await busy(aside) - before
+    calls = await aside.calls("evalsha", "eval")
+    slow = await aside("SLOWLOG", "GET", 10)
+    assert not slow or spent / max(1, calls) < SHORT, (spent, calls, slow)
+
+
+async def test_no_command_on_a_group_of_twenty_thousand_is_long(
+    broker: RedisBroker, aside: Aside, clock: FakeClock
+) -> None:
+    async with short_commands(aside):
+        await put_many(broker)
+    for _ in range(BATCHES):  # one call each
+        async with short_commands(aside):
+            [batch] = (await broker.claim_groups(["default"], RIPE, 1)).batches
+        assert len(batch.messages) == BATCH_MEMBERS
+    async with short_commands(aside):
+        [stats] = await broker.stats(["default"])
+    assert (stats.aggregating, stats.groups) == (MEMBERS, 0)
+    # When all of it is given back
+    clock.advance(BATCH_LEASE)
+    while not (groups := await broker.groups("default")) or groups[0].size < MEMBERS:
+        async with short_commands(aside):
+            await broker.sweep(["default"], 100)
+    # Then it can be flushed, and merged
+    async with short_commands(aside):
+        assert await broker.flush_group("default", "g") == MEMBERS
+    async with short_commands(aside):
+        claimed = await broker.claim_groups(["default"], GroupRule(grace=1e9), 100)
+    assert len(claimed.batches) == BATCHES
+    for batch in claimed.batches:
+        async with short_commands(aside):
+            assert await broker.merge_group(batch, entry(retention=1.0)) is Admission.ACCEPTED
+    [stats] = await broker.stats(["default"])
+    assert (stats.aggregating, stats.groups, stats.pending) == (0, 0, BATCHES)
+    locks = await aside("KEYS", "asynq:{default}:unique:*")
+    assert locks == []
+
+
+async def test_dropping_a_queue_with_a_large_group_comes_in_pieces(broker: RedisBroker, aside: Aside) -> None:
+    await put_many(broker)
+    await broker.claim_groups(["default"], RIPE, 3)
+    async with short_commands(aside):
+        await broker.drop("default", force=True)
+        assert await aside.calls("evalsha", "eval") >= MEMBERS / 500
+    assert await aside("DBSIZE") == 0
+
+
+async def test_b31_of_ids_without_a_task_no_batch_is_made(broker: RedisBroker, aside: Aside) -> None:
+    # Given a group in which nothing but ids are left, and one with one task
+    groups = {"a": "g", "b": "g", "c": "h", "d": "h"}
+    await broker.enqueue([entry(id, group=group) for id, group in groups.items()])
+    await aside("DEL", *(f"asynq:{{default}}:t:{id}" for id in "abc"))
+    # When both are claimed
+    claimed = await broker.claim_groups(["default"], RIPE, 100)
+    # Then there is one batch with the one task, and the others are counted
+    assert [[one.id for one in batch.messages] for batch in claimed.batches] == [["d"]]
+    [stats] = await broker.stats(["default"])
+    assert (stats.quarantined_total, stats.groups, stats.aggregating) == (3, 0, 1)
+    assert await broker.find([TaskRef("default", "a")]) == [None]
+    assert await broker.move_all(Action.DELETE, Where("default", TaskState.AGGREGATING)) == 0

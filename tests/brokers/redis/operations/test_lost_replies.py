@@ -1,0 +1,290 @@
+"""A reply that gets lost leaves open whether the call was carried out (trap T14). It is found out, not guessed."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+
+import pytest
+from benchmarks.proxy import DelayingProxy
+
+from asynqio.brokers import open_broker
+from asynqio.brokers.contract.broker import Admission, Fired, Replaced, Store
+from asynqio.brokers.redis.broker import RedisBroker
+from asynqio.brokers.redis.scripts.loader import LUA
+from asynqio.brokers.redis.scripts.script import Script
+from asynqio.brokers.redis.session import Word
+from asynqio.core.groups import GroupRule
+from asynqio.core.schedules.records import Fire
+from asynqio.core.task.message import TaskState
+from asynqio.errors import BrokerUnavailable
+from tests.brokers.redis.support.fixtures import fresh_server
+from tests.builders import aborted, archived, entry, failed, settlement
+from tests.conformance.looks import ids, locked, look, put, see, state_of, take
+
+
+@pytest.fixture
+def proxy() -> Iterator[DelayingProxy]:
+    with DelayingProxy(fresh_server().port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def broker(proxy: DelayingProxy) -> AsyncIterator[Store]:
+    async with open_broker(f"redis://127.0.0.1:{proxy.port}") as broker:
+        yield broker
+
+
+async def lose_the_reply(proxy: DelayingProxy, script: str, times: int = 1) -> None:
+    """The next call of a script is carried out, and its connection breaks before the reply is back."""
+    await asyncio.to_thread(proxy.drop_replies, getattr(LUA, script).sha, times)
+
+
+async def lost(proxy: DelayingProxy, replies: int) -> bool:
+    return await asyncio.to_thread(proxy.dropped) == replies
+
+
+async def lost_one(proxy: DelayingProxy) -> bool:
+    return await lost(proxy, 1)
+
+
+async def known(broker: Store) -> None:
+    """Let the server know the scripts, so that the first call of each is the one that counts."""
+    await put(broker, entry("known", retention=60.0))
+    [lease] = await take(broker)
+    await broker.settle([settlement(lease)])
+
+
+async def test_an_enqueue_that_happened_is_no_conflict_with_itself(
+    broker: Store, proxy: DelayingProxy
+) -> None:
+    await known(broker)
+    await lose_the_reply(proxy, "enqueue")
+    assert await broker.enqueue([entry("a"), entry("b", unique=60)]) == [Admission.ACCEPTED] * 2
+    assert await lost_one(proxy)
+    assert await ids(broker, TaskState.PENDING) == ["a", "b"]
+
+
+async def test_a_real_conflict_is_still_one_after_a_lost_reply(broker: Store, proxy: DelayingProxy) -> None:
+    await known(broker)
+    await put(broker, entry("a", payload=b"first"), entry("holder", payload=b"u", unique=60))
+    await lose_the_reply(proxy, "enqueue")
+    answers = await broker.enqueue(
+        [entry("a", payload=b"second"), entry("c", payload=b"u", unique=60), entry("d")]
+    )
+    assert await lost_one(proxy)
+    assert answers == [Admission.ID_CONFLICT, Admission.DUPLICATE, Admission.ACCEPTED]
+
+
+@pytest.mark.parametrize("on_duplicate", ["replace", "reschedule"])
+async def test_what_was_changed_and_begun_before_it_is_sent_again_is_not_queued_again(
+    broker: Store, proxy: DelayingProxy, on_duplicate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an entry that changes a waiting task, and whose reply is lost
+    await known(broker)
+    await put(broker, entry("a", payload=b"old", by=b"x", unique=60))
+    assert isinstance(broker, RedisBroker)
+    engine, sent = broker._engine, list[tuple[Sequence[str], list[Word]]]()
+    certain = engine.certain
+
+    def remember(script: Script, keys: Sequence[str], args: list[Word]) -> Any:
+        sent.append((keys, args))
+        return certain(script, keys, args)
+
+    monkeypatch.setattr(engine, "certain", remember)
+    await lose_the_reply(proxy, "enqueue")
+    new = entry("b", payload=b"new", by=b"x", unique=60, on_duplicate=on_duplicate)
+    assert await broker.enqueue([new]) == [Replaced("a")]
+    assert await lost_one(proxy)
+    # When it is sent again though the task runs by now
+    assert len(await take(broker)) == 1
+    [(keys, args)] = sent
+    again = await engine.run(LUA.enqueue, keys, ["1", *args])
+    # Then it is the same change, and no second task
+    assert again == [b"3", b"a"]
+    assert await look(broker, "b") is None
+    assert await ids(broker, TaskState.PENDING) == []
+
+
+async def test_a_task_in_the_place_of_one_that_is_over_is_no_conflict_with_itself(
+    broker: Store, proxy: DelayingProxy
+) -> None:
+    await known(broker)
+    await lose_the_reply(proxy, "enqueue")
+    again = entry("known", payload=b"new", replace_finished=True)
+    assert (
+        await broker.enqueue([again, entry("throttled", until="expired", unique=60)])
+        == [Admission.ACCEPTED] * 2
+    )
+    assert await lost_one(proxy)
+    assert (await see(broker, "known")).payload == b"new"
+
+
+async def test_tasks_whose_lease_got_lost_on_the_way_are_found_again(
+    broker: Store, proxy: DelayingProxy
+) -> None:
+    await known(broker)
+    await put(broker, *map(entry, "abc"))
+    await lose_the_reply(proxy, "dequeue")
+    leases = await take(broker, 2)
+    assert await lost_one(proxy)
+    assert [lease.message.id for lease in leases] == ["a", "b"]
+    assert await broker.settle([settlement(lease) for lease in leases]) == [True, True]
+    assert await ids(broker, TaskState.PENDING) == ["c"]
+
+
+@pytest.mark.parametrize("retention", [0.0, 60.0])
+async def test_a_settlement_that_happened_is_not_refused(
+    broker: Store, proxy: DelayingProxy, retention: float
+) -> None:
+    await known(broker)
+    one = entry("a", retention=retention, unique=60)
+    await put(broker, one)
+    [lease] = await take(broker)
+    await lose_the_reply(proxy, "settle")
+    assert await broker.settle([settlement(lease, now=broker.clock.now())]) == [True]
+    assert await lost_one(proxy)
+    assert await state_of(broker, "a") is (TaskState.COMPLETED if retention else None)
+    assert not await locked(broker, one)
+    [stats] = await broker.stats(["default"])
+    assert stats.processed_total == 2  # counted once, beside the first one
+
+
+@pytest.mark.parametrize("end", [failed, archived, aborted])
+async def test_whatever_it_was_settled_to(broker: Store, proxy: DelayingProxy, end: object) -> None:
+    await known(broker)
+    await put(broker, entry("a"))
+    [lease] = await take(broker)
+    await lose_the_reply(proxy, "settle")
+    assert await broker.settle([end(lease, broker.clock.now())]) == [True]  # type: ignore[operator]
+    assert await lost_one(proxy)
+    [stats] = await broker.stats(["default"])
+    assert stats.failed_total == (0 if end is aborted else 1)
+    assert stats.size == 2
+
+
+async def test_a_lease_that_was_lost_before_is_still_refused(broker: Store, proxy: DelayingProxy) -> None:
+    await known(broker)
+    await put(broker, entry("a"))
+    [lease] = await take(broker)
+    await broker.settle([aborted(lease, broker.clock.now())])
+    [other] = await take(broker, owner="another")
+    await lose_the_reply(proxy, "settle")
+    assert await broker.settle([failed(lease, broker.clock.now())]) == [False]
+    assert await lost_one(proxy)
+    assert await broker.settle([settlement(other)]) == [True]
+
+
+async def test_a_merge_that_happened_is_no_conflict_with_itself(broker: Store, proxy: DelayingProxy) -> None:
+    await put(broker, *(entry(id, group="g") for id in "ab"))
+    [batch] = (await broker.claim_groups(["default"], GroupRule(grace=-5.0), 9)).batches
+    await broker.merge_group(batch, entry("a"))  # refused, but now the script is known
+    await lose_the_reply(proxy, "merge")
+    assert await broker.merge_group(batch, entry("merged")) is Admission.ACCEPTED
+    assert await lost_one(proxy)
+    assert await look(broker, "a") is None
+    assert (await see(broker, "merged")).state is TaskState.PENDING
+
+
+@pytest.mark.parametrize("retention", [0.0, 60.0])
+async def test_who_settles_again_after_an_outage_is_not_refused(
+    broker: Store, proxy: DelayingProxy, retention: float
+) -> None:
+    await known(broker)
+    await put(broker, entry("a", retention=retention))
+    [lease] = await take(broker)
+    end = settlement(lease, now=broker.clock.now())
+    await lose_the_reply(proxy, "settle", times=2)
+    with pytest.raises(BrokerUnavailable, match="may or may not"):
+        await broker.settle([end])
+    assert await lost(proxy, 2)
+    assert await broker.settle([end]) == [True]
+    [stats] = await broker.stats(["default"])
+    assert stats.processed_total == 2  # counted once, beside the first one
+
+
+async def test_one_queue_that_does_not_answer_has_nobody_else_refused(
+    broker: Store, proxy: DelayingProxy
+) -> None:
+    await known(broker)
+    await put(broker, entry("a"), entry("b", queue="other"))
+    leases = await take(broker, 2, queues=["default", "other"])
+    ends = [settlement(lease) for lease in leases]
+    await lose_the_reply(proxy, "settle", times=2)
+    with pytest.raises(BrokerUnavailable):
+        await broker.settle(ends)
+    assert await broker.settle(ends) == [True, True]
+
+
+async def test_tasks_that_nobody_knows_he_has_are_handed_back(broker: Store, proxy: DelayingProxy) -> None:
+    """The reply to dequeue is lost, and then those to the question what it had taken."""
+    await known(broker)
+    await put(broker, *map(entry, "abc"))
+    await asyncio.to_thread(proxy.drop_replies, "asynq:{default}:active", 3)  # which both of them name
+    with pytest.raises(BrokerUnavailable):
+        await take(broker, 2)
+    assert await lost(proxy, 3)
+    assert await ids(broker, TaskState.ACTIVE) == ["a", "b"]
+
+    leases = await take(broker, 3)
+
+    assert [lease.message.id for lease in leases] == ["a", "b", "c"]
+    assert [lease.message.crashes for lease in leases] == [0, 0, 0]
+    assert await broker.settle([settlement(lease) for lease in leases]) == [True] * 3
+
+
+async def test_an_enqueue_that_may_have_happened_does_not_say_that_it_was_not_sent(
+    proxy: DelayingProxy,
+) -> None:
+    async with open_broker(f"redis://127.0.0.1:{proxy.port}?patience=0.5") as broker:
+        await put(broker, entry("a"))
+        await asyncio.to_thread(proxy.stall)
+        sent = asyncio.create_task(broker.enqueue([entry("b")]))
+        for _ in range(5):
+            await asyncio.sleep(0)  # it is on its way
+        await asyncio.to_thread(proxy.stop)
+        with pytest.raises(BrokerUnavailable, match="may or may not"):
+            await sent
+
+
+async def test_an_enqueue_that_cannot_be_begun_leaves_nothing_behind(proxy: DelayingProxy) -> None:
+    async with open_broker(f"redis://127.0.0.1:{proxy.port}?patience=0.1") as broker:
+        await asyncio.to_thread(proxy.stop)
+        with pytest.raises(BrokerUnavailable):
+            await broker.enqueue([entry("a")])
+        gc.collect()  # a coroutine that was never awaited is a warning now, and warnings are errors
+
+
+async def test_a_tick_that_was_taken_is_not_taken_by_somebody_else(
+    broker: Store, proxy: DelayingProxy
+) -> None:
+    await known(broker)
+    await put(broker, entry("b", unique=60))
+    await lose_the_reply(proxy, "fire")
+    fires = [
+        Fire("one", 60, entry("a1")),
+        Fire("one", 120, entry("a2")),
+        Fire("two", 60, entry("c", unique=60)),
+    ]
+    assert await broker.fire(fires) == [
+        Fired(Admission.ACCEPTED),
+        Fired(Admission.ACCEPTED),
+        Fired(Admission.DUPLICATE),
+    ]
+    assert await lost_one(proxy)
+    assert await ids(broker, TaskState.PENDING) == ["b", "a1", "a2"]
+    assert await broker.fire(fires) == [Fired(None)] * 3
+
+
+async def test_opening_that_fails_half_way_leaves_nothing_open(proxy: DelayingProxy) -> None:
+    before = asyncio.all_tasks()
+    broker = open_broker(f"redis://127.0.0.1:{proxy.port}")
+    await asyncio.to_thread(proxy.drop_replies, "EXISTS")
+    with pytest.raises(BrokerUnavailable):
+        async with broker:
+            pass
+    assert asyncio.all_tasks() == before
+    async with broker:  # and it can be opened later
+        assert await broker.queues() == []

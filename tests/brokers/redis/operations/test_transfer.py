@@ -1,0 +1,254 @@
+"""A transfer on Redis is made of steps, for two queues may live on two servers. Whatever happens between them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+import pytest
+
+from asynqio.brokers.contract.broker import Admission, Moved
+from asynqio.brokers.redis.broker import RedisBroker
+from asynqio.brokers.redis.operations.transfer import ABANDONED
+from asynqio.brokers.redis.scripts.loader import LUA
+from asynqio.brokers.redis.scripts.script import Script
+from asynqio.brokers.redis.session import Engine
+from asynqio.core.lifecycle import Action
+from asynqio.core.task.message import TaskRef, TaskState
+from asynqio.errors import BrokerUnavailable
+from asynqio.testing import FakeClock
+from tests.brokers.redis.support.aside import Aside, key
+from tests.builders import entry, settlement
+from tests.conformance.looks import ids, locked, look, picture, put, state_of, take
+
+A = TaskRef("default", "a")
+#: The calls of one transfer: look, look there, park, park there, gone, live, over.
+STEPS, LIVE = 7, 6
+
+
+class Dies:
+    """The process that moves tasks dies before a call, or before it has the answer."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._patch = monkeypatch
+        self._repeat = Engine.repeat
+
+    def at(self, step: int, *, after: bool) -> None:
+        left, repeat = step, self._repeat
+
+        async def call(engine: Engine, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
+            nonlocal left
+            if script not in (LUA.depart, LUA.arrive):
+                return await repeat(engine, script, keys, args)
+            left -= 1
+            if not left and not after:
+                raise BrokerUnavailable("dead")
+            answer = await repeat(engine, script, keys, args)
+            if not left:
+                raise BrokerUnavailable("dead")
+            return answer
+
+        self._patch.setattr(Engine, "repeat", call)
+
+    def no_more(self) -> None:
+        self._patch.setattr(Engine, "repeat", self._repeat)
+
+
+@pytest.fixture
+def dies(monkeypatch: pytest.MonkeyPatch) -> Dies:
+    return Dies(monkeypatch)
+
+
+async def takeable(broker: RedisBroker) -> list[str]:
+    """The queues from which the task is handed out."""
+    return [lease.message.queue for lease in await take(broker, 10, queues=["default", "other"])]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", range(1, STEPS + 1))
+async def test_whoever_calls_again_ends_what_was_begun(
+    broker: RedisBroker, dies: Dies, step: int, after: bool, clock: FakeClock
+) -> None:
+    # Given a caller who dies somewhere between
+    await put(broker, entry("a", payload=b"1", unique=600))
+    dies.at(step, after=after)
+    with pytest.raises(BrokerUnavailable):
+        await broker.transfer([A], "other")
+    dies.no_more()
+    # Then the task is somewhere
+    there = [await look(broker, "a", queue) for queue in ("default", "other")]
+    assert any(there)
+    # When somebody calls again
+    answer = await broker.transfer([A], "other")
+    # Then it is there and only there, with its lock, and is handed out once
+    done = (step, after) >= (LIVE, True)
+    assert answer == [Moved.NOT_FOUND if done else Moved.DONE]
+    assert await locked(broker, entry(queue="other", payload=b"1", unique=60))
+    assert not await locked(broker, entry(payload=b"1", unique=60))
+    assert await takeable(broker) == ["other"]
+    assert await look(broker, "a") is None
+    await picture(broker)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", range(1, STEPS + 1))
+async def test_a_server_ends_what_nobody_comes_back_for(
+    broker: RedisBroker, dies: Dies, aside: Aside, step: int, after: bool, clock: FakeClock
+) -> None:
+    await put(broker, entry("a"))
+    dies.at(step, after=after)
+    with pytest.raises(BrokerUnavailable):
+        await broker.transfer([A], "other")
+    dies.no_more()
+    clock.advance(ABANDONED + 1)
+    for queue in ("other", "default"):
+        await broker.sweep([queue], 10)
+        clock.advance(11)
+    assert len(await takeable(broker)) == 1
+    assert not [name for name in await aside("KEYS", "*") if b"moving" in name]
+
+
+class Turns:
+    """Several callers at once, each call of theirs when it is its turn; some of them die."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._waiting: dict[asyncio.Task[Any], asyncio.Future[bool]] = {}
+        self._arrived = asyncio.Event()
+        repeat = Engine.repeat
+
+        async def call(engine: Engine, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
+            caller = asyncio.current_task()
+            if script in (LUA.depart, LUA.arrive) and caller is not None and caller.get_name() == "caller":
+                turn = self._waiting[caller] = asyncio.get_running_loop().create_future()
+                self._arrived.set()
+                if not await turn:
+                    raise BrokerUnavailable("dead")
+            return await repeat(engine, script, keys, args)
+
+        monkeypatch.setattr(Engine, "repeat", call)
+
+    async def at_a_call(self, callers: Sequence[asyncio.Task[Any]]) -> list[asyncio.Task[Any]]:
+        """Those that are not done, as soon as each of them wants to make a call."""
+        while left := [caller for caller in callers if not caller.done()]:
+            if all(caller in self._waiting for caller in left):
+                return left
+            self._arrived.clear()
+            arrival = asyncio.ensure_future(self._arrived.wait())
+            await asyncio.wait([arrival, *left], return_when=asyncio.FIRST_COMPLETED)
+            arrival.cancel()
+        return []
+
+    def go(self, caller: asyncio.Task[Any], *, lives: bool) -> None:
+        self._waiting.pop(caller).set_result(lives)
+
+
+@pytest.mark.parametrize("seed", range(100))
+async def test_several_at_once_move_a_task_once(
+    broker: RedisBroker, monkeypatch: pytest.MonkeyPatch, aside: Aside, clock: FakeClock, seed: int
+) -> None:
+    # Given three who put a task into another queue, while a server takes what it gets
+    random, turns, taken = Random(seed), Turns(monkeypatch), list[str]()
+    deadly = random.choice([0.0, 0.1])
+
+    async def work() -> None:
+        for lease in await take(broker, 10, queues=["other"]):
+            taken.append(lease.message.id)
+            await broker.settle([settlement(lease, now=clock.now())])
+
+    await put(broker, entry("a", payload=b"1", unique=600))
+    callers = [asyncio.create_task(broker.transfer([A], "other"), name="caller") for _ in range(3)]
+    while left := await turns.at_a_call(callers):
+        turns.go(random.choice(left), lives=random.random() >= deadly)
+        await turns.at_a_call(callers)
+        await work()
+        if random.random() < 0.1:  # servers see to what is left, whether its caller is gone or late
+            clock.advance(ABANDONED + 11)
+            await broker.sweep(["default"], 10)
+            await broker.sweep(["other"], 10)
+            await work()
+    # Then it was taken once, when servers have seen to what the dead have left
+    answers = await asyncio.gather(*callers, return_exceptions=True)
+    for queue in ("other", "default", "other"):
+        clock.advance(ABANDONED + 11)
+        await broker.sweep([queue], 10)
+    await work()
+    home = [lease.message.id for lease in await take(broker, 10, queues=["default"])]
+    assert sorted(taken + home) == ["a"], answers
+    assert [name for name in await aside("KEYS", "*") if b"moving" in name or b"unique" in name] == (
+        [key("unique:email:send:c4ca4238a0b923820dcc509a6f75849b").encode()] if home else []
+    )
+
+
+async def test_a_task_under_way_is_nobodys(
+    broker: RedisBroker, dies: Dies, aside: Aside, clock: FakeClock
+) -> None:
+    # Given a task in both queues, on its way from one to the other
+    await put(broker, entry("a"))
+    dies.at(5, after=False)
+    with pytest.raises(BrokerUnavailable):
+        await broker.transfer([A], "other")
+    dies.no_more()
+    # Then no server gets it, and no operator can act on it
+    assert await takeable(broker) == []
+    for queue in ("default", "other"):
+        for action in Action:
+            assert await broker.move(action, [TaskRef(queue, "a")]) == [Moved.WRONG_STATE]
+        assert await broker.rewrite({TaskRef(queue, "a"): b"2"}) == [Moved.WRONG_STATE]
+    # nor can it be put elsewhere, and its id stays taken
+    assert await broker.transfer([A], "third") == [Moved.WRONG_STATE]
+    assert await broker.enqueue([entry("a")]) == [Admission.ID_CONFLICT]
+
+
+async def test_a_new_task_of_the_same_id_is_not_taken_for_the_old_one(
+    broker: RedisBroker, dies: Dies, clock: FakeClock
+) -> None:
+    # Given a journey that was left when only the copy was there, and a new task where it came from
+    await put(broker, entry("a", payload=b"old"))
+    dies.at(LIVE, after=False)
+    with pytest.raises(BrokerUnavailable):
+        await broker.transfer([A], "other")
+    dies.no_more()
+    await put(broker, entry("a", payload=b"new"))
+    # When somebody calls again
+    assert await broker.transfer([A], "other") == [Moved.ID_CONFLICT]
+    # Then both are there in the end
+    clock.advance(ABANDONED + 1)
+    await broker.sweep(["other"], 10)
+    held = await take(broker, 10, queues=["default", "other"])
+    assert {(lease.message.queue, lease.message.payload) for lease in held} == {
+        ("default", b"new"),
+        ("other", b"old"),
+    }
+
+
+async def test_fields_that_we_do_not_know_travel_along(broker: RedisBroker, aside: Aside) -> None:
+    await put(broker, entry("a"))
+    await aside("HSET", key("t:a"), "asynqio:private", b"\x00\xff", "theirs", "1")
+    await broker.transfer([A], "other")
+    there = await aside.task("a", "other")
+    assert (there["asynqio:private"], there["theirs"]) == (b"\x00\xff", b"1")
+    assert "asynqio:moving" not in there
+    assert await aside.places("a", "other") == ["pending"]
+    assert await aside.names() == []
+
+
+async def test_an_undecodable_task_is_not_moved(broker: RedisBroker, aside: Aside) -> None:
+    await put(broker, entry("a"))
+    await aside("HSET", key("t:a"), "msg", b"\xff\xff")
+    assert await broker.transfer([A], "other") == [Moved.WRONG_STATE]
+    assert await aside.places("a") == ["pending"]
+
+
+async def test_go_finds_a_moved_task_as_it_writes_them(
+    broker: RedisBroker, aside: Aside, clock: FakeClock
+) -> None:
+    await put(broker, entry("a", at=clock.now() + 30))
+    await broker.transfer([A], "other")
+    assert (await aside.message("a", "other")).queue == "other"
+    await aside.forward("a", queue="other")
+    assert await aside.dequeue("other") == "a"
+    assert await ids(broker, TaskState.ACTIVE, "other") == ["a"]
+    await aside.finish("a", "other")
+    assert await state_of(broker, "a", "other") is None

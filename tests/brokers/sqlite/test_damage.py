@@ -1,0 +1,149 @@
+"""Bytes that cannot be read, and no room left: neighbours go on, and nothing is lost without a word."""
+
+from __future__ import annotations
+
+import sqlite3
+from asyncio import to_thread
+from collections.abc import AsyncIterator, Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asynqio.brokers import open_broker
+from asynqio.brokers.contract.broker import CORRUPT_TYPE, Moved, Page, Store, Where
+from asynqio.core.groups import GroupRule
+from asynqio.core.lifecycle import DONE, Action, Policy, decide
+from asynqio.core.task.message import TaskInfo, TaskMessage, TaskRef, TaskState
+from asynqio.core.task.task import Entry
+from asynqio.errors import StorageFull
+
+#: Nothing at all, an array, a map without an id, a string that is not UTF-8, and a text instead of bytes.
+WRECKS = [b"", b"\x93\x01\x02\x03", b"\x81\xa4type\xa1x", b"\x81\xa2id\xa2\xff\xff", "text"]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "tasks.db"
+
+
+@pytest.fixture
+async def broker(path: Path) -> AsyncIterator[Store]:
+    async with open_broker(f"sqlite:///{path}") as broker:
+        yield broker
+
+
+async def wreck(path: Path, id: str, found: bytes | str = b"\xc1junk") -> None:
+    await to_thread(_do, path, "UPDATE tasks SET message = ? WHERE id = ?", found, id)
+
+
+async def quarantined(path: Path) -> int:
+    return int((await to_thread(_do, path, "SELECT sum(quarantined) FROM queues"))[0])
+
+
+def _do(path: Path, statement: str, *values: bytes | str) -> Any:
+    with closing(sqlite3.connect(path)) as database:
+        row = database.execute(statement, values).fetchone()
+        database.commit()
+        return row
+
+
+async def put(
+    broker: Store, ids: Iterable[str], state: TaskState = TaskState.PENDING, group: str = ""
+) -> None:
+    await broker.enqueue([Entry(TaskMessage(id, "kind", group=group), state) for id in ids])
+
+
+async def archived(broker: Store) -> list[TaskInfo]:
+    return await broker.tasks(Where("default", TaskState.ARCHIVED), Page())
+
+
+@pytest.mark.parametrize("found", WRECKS)
+async def test_rule_14_dequeue_gives_the_neighbours(broker: Store, path: Path, found: bytes | str) -> None:
+    await put(broker, "abc")
+    await wreck(path, "b", found)
+    leases = await broker.dequeue(["default"], 2, 30, "me")
+    assert [lease.message.id for lease in leases] == ["a", "c"]
+    [info] = await archived(broker)
+    assert (info.id, info.type) == ("b", CORRUPT_TYPE)
+    assert info.payload == (found.encode() if isinstance(found, str) else found)
+    assert await quarantined(path) == 1
+
+
+async def test_rule_14_a_queue_of_nothing_else_ends(broker: Store, path: Path) -> None:
+    await put(broker, "abc")
+    for id in "abc":
+        await wreck(path, id)
+    assert await broker.dequeue(["default"], 2, 30, "me") == []
+    assert await quarantined(path) == 3
+
+
+async def test_rule_14_forward_moves_the_neighbours(broker: Store, path: Path) -> None:
+    await put(broker, "abc", TaskState.SCHEDULED)
+    await wreck(path, "a")
+    assert (await broker.forward(["default"], 9)).moved == 2
+    assert [info.id for info in await archived(broker)] == ["a"]
+
+
+async def test_rule_14_expired_lists_the_neighbours(broker: Store, path: Path) -> None:
+    await put(broker, "abc")
+    await broker.dequeue(["default"], 3, 0, "me")
+    await wreck(path, "c")
+    expired = await broker.expired(["default"], 9)
+    assert [lease.message.id for lease in expired.leases] == ["a", "b"]
+    assert [info.id for info in await archived(broker)] == ["c"]
+
+
+async def test_rule_14_a_group_is_claimed_without_it(broker: Store, path: Path) -> None:
+    await put(broker, "abcd", TaskState.AGGREGATING, "g")
+    await wreck(path, "b")
+    claimed = await broker.claim_groups(["default"], GroupRule(max_size=3), 9)
+    assert [[member.id for member in batch.messages] for batch in claimed.batches] == [["a", "c", "d"]]
+    assert [info.id for info in await archived(broker)] == ["b"]
+
+
+async def test_rule_14_looking_shows_it_where_it_is(broker: Store, path: Path) -> None:
+    await put(broker, "ab")
+    await wreck(path, "a")
+    [found] = await broker.find([TaskRef("default", "a")])
+    assert found is not None
+    assert (found.type, found.state) == (CORRUPT_TYPE, TaskState.PENDING)
+    listed = await broker.tasks(Where("default", TaskState.PENDING), Page())
+    assert [info.type for info in listed] == [CORRUPT_TYPE, "kind"]
+
+
+async def test_a_quarantined_task_can_be_deleted_and_frees_its_lock(broker: Store, path: Path) -> None:
+    entry = Entry(TaskMessage("a", "kind", unique_key="key"), unique_ttl=60)
+    await broker.enqueue([entry])
+    await wreck(path, "a")
+    await broker.dequeue(["default"], 1, 30, "me")
+    assert await broker.move(Action.DELETE, [TaskRef("default", "a")]) == [Moved.DONE]
+    await broker.enqueue([entry])
+    [stats] = await broker.stats(["default"])
+    assert (stats.pending, stats.archived) == (1, 0)
+
+
+async def test_a_full_store_refuses_whole_batches_and_can_be_worked_off(path: Path) -> None:
+    policy = Policy()
+    async with open_broker(f"sqlite:///{path}?max_bytes=1048576") as broker:
+        taken = 0
+
+        async def fill() -> None:
+            nonlocal taken
+            while True:
+                ids = [f"{taken}-{n}" for n in range(10)]
+                await broker.enqueue([Entry(TaskMessage(id, "kind", payload=bytes(4_000))) for id in ids])
+                taken += 10
+
+        with pytest.raises(StorageFull, match="max_bytes"):
+            await fill()
+        # The batch that did not fit left nothing.
+        [stats] = await broker.stats(["default"])
+        assert stats.pending == taken > 100
+        # Full is full for whoever adds, not for whoever works.
+        while leases := await broker.dequeue(["default"], 256, 30, "a server with quite a long name"):
+            now = broker.clock.now()
+            assert all(await broker.settle([decide(lease, DONE, now, policy) for lease in leases]))
+        await put(broker, "z")
+    assert (await to_thread(path.stat)).st_size <= 1_048_576

@@ -1,0 +1,88 @@
+"""What the doctor finds in a file."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from asynqio.brokers import open_broker
+from asynqio.brokers.sqlite.doctor import examine as checkup
+from asynqio.brokers.sqlite.settings import Settings
+from asynqio.core.findings import Severity
+from asynqio.testing import FakeClock
+from tests.builders import entry
+
+
+def damage(path: Path, statement: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+async def test_figures_that_do_not_add_up_are_counted_again(tmp_path: Path, clock: FakeClock) -> None:
+    path = tmp_path / "tasks.db"
+    async with open_broker(f"sqlite:///{path}", clock=clock) as broker:
+        await broker.enqueue([entry(), entry(at=5e9), entry(group="g"), entry(queue="other")])
+        [right] = await broker.stats(["default"])
+        await asyncio.to_thread(damage, path, "UPDATE tallies SET count = 77 WHERE queue = 'default'")
+        [wrong] = await broker.stats(["default"])
+        assert wrong.pending == 77
+        for fix in (False, True):
+            [finding] = [one for one in await broker.examine(fix=fix) if one.code == "figures-wrong"]
+            assert (finding.queue, finding.fixable, finding.fixed) == ("default", True, fix)
+        assert await broker.stats(["default"]) == [right]
+        assert [one for one in await broker.examine() if one.code == "figures-wrong"] == []
+
+
+async def test_a_damaged_file_is_told(tmp_path: Path, clock: FakeClock) -> None:
+    path = tmp_path / "tasks.db"
+    async with open_broker(f"sqlite:///{path}", clock=clock) as broker:
+        await broker.enqueue([entry(payload=b"x" * 500) for _ in range(200)])
+    # Given an index that lacks an entry
+    await asyncio.to_thread(_lose_from_an_index, path)
+    async with open_broker(f"sqlite:///{path}", clock=clock) as broker:
+        [finding] = [one for one in await broker.examine() if one.severity is Severity.ERROR]
+    assert finding.code == "file-damaged"
+    assert "backup" in finding.advice
+
+
+def _lose_from_an_index(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.execute("PRAGMA journal_mode = DELETE").fetchone()
+    [page] = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'tasks'").fetchone()
+    [size] = connection.execute("PRAGMA page_size").fetchone()
+    connection.close()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size + 3)
+        file.write(b"\x7f\xff")
+
+
+def test_a_disk_that_is_nearly_full_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "tasks.db"
+    path.write_bytes(b"x" * 2_000_000)
+    settings = Settings(str(path), max_bytes=2_100_000)
+    for free, severity in ((10**8, Severity.WARNING), (10**7, Severity.ERROR)):
+        monkeypatch.setattr(checkup, "_free", lambda path, free=free: free)
+        found = {one.code: one for one in checkup.place(settings)}
+        assert found["disk-full"].severity is severity
+        assert "file-full" in found
+
+
+def test_a_network_file_system_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "tasks.db"
+    path.touch()
+    monkeypatch.setattr(checkup, "_file_system", lambda _: "nfs4")
+    assert "network-file-system" in {one.code for one in checkup.place(Settings(str(path)))}
+
+
+def test_the_file_system_of_a_path_is_the_one_mounted_nearest() -> None:
+    mounts = "/dev/sda / ext4 rw\nhost:/srv /mnt/share nfs4 rw\nhost:/x /mnt/sharedtoo cifs rw\n"
+    assert checkup.file_system_of("/mnt/share/a/tasks.db", mounts) == "nfs4"
+    assert checkup.file_system_of("/mnt/sharedtoo/tasks.db", mounts) == "cifs"
+    assert checkup.file_system_of("/srv/tasks.db", mounts) == "ext4"
+    assert checkup.file_system_of("/srv/tasks.db", "") == ""

@@ -1,0 +1,118 @@
+"""Commands run in this process on a store with known contents at a known time; what they print is kept as files."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import re
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from asynqio.brokers import open_broker
+from asynqio.brokers.contract.broker import Note, Store
+from asynqio.cli.main import main
+from asynqio.clock import SystemClock
+from asynqio.core.info import WorkerCard
+from asynqio.core.task.message import TaskState
+from asynqio.testing import FakeClock
+from asynqio.testing.clock import START
+from tests.builders import card, entry, settlement
+from tests.conformance.looks import bring, put, take
+
+#: With `ASYNQIO_SNAPSHOTS=write` the pictures are taken anew: look at the difference before you commit it.
+WRITE = os.environ.get("ASYNQIO_SNAPSHOTS") == "write"
+PICTURES = Path(__file__).parents[1] / "snapshots"
+#: The time at which the commands are run.
+NOW = START + 3_600
+
+
+class Done(NamedTuple):
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one line of standard output, which is JSON and nothing else."""
+        [line] = self.out.splitlines()
+        return json.loads(line)
+
+
+class Shell:
+    """Runs `asynqio …` on one broker."""
+
+    def __init__(self, url: str, patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]) -> None:
+        self.url = url
+        self._patch, self._capture = patch, capture
+        patch.setenv("ASYNQIO_BROKER", url)
+        patch.setenv("NO_COLOR", "1")
+        patch.setattr(SystemClock, "now", lambda self: NOW)
+
+    def __call__(self, *words: str, input: str | bytes = "") -> Done:
+        data = input.encode() if isinstance(input, str) else input
+        self._patch.setattr(sys, "argv", ["asynqio", *words])
+        self._patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        self._capture.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = self._capture.readouterr()
+        assert "Traceback" not in err
+        code = ended.value.code
+        return Done(code if isinstance(code, int) else 0, out, err)
+
+    def on_store(self, work: Callable[[Store, FakeClock], Awaitable[Any]]) -> Any:
+        """Do something to the store itself, at the time `START`."""
+
+        async def there() -> Any:
+            clock = FakeClock()
+            async with open_broker(self.url, clock=clock) as store:
+                return await work(store, clock)
+
+        return asyncio.run(there())
+
+
+def same_as_picture(name: str, done: Done) -> None:
+    """Whether a person sees what was seen when the picture was taken."""
+    seen = re.sub(r"(redis|sqlite)://\S+", "BROKER", done.out + done.err)
+    file = PICTURES / f"{name}.txt"
+    if WRITE:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(seen)
+    assert seen == file.read_text()
+
+
+async def furnish(store: Store, clock: FakeClock) -> None:
+    """A queue with a task or two in every state, another one that is paused, and a server."""
+    S = TaskState
+    await bring(
+        store, clock, S.ARCHIVED, entry("arch-1", type="email:send", payload=b'{"customer":{"id":7}}')
+    )
+    await bring(store, clock, S.ARCHIVED, entry("arch-2", type="sms:send", payload=b'{"customer":{"id":8}}'))
+    await bring(store, clock, S.RETRY, entry("retry-1", type="email:send", headers={"trace": "abc"}))
+    await put(store, entry("done-1", type="report", payload=None, retention=86_400.0))
+    [held] = await take(store)
+    await store.settle([settlement(held, now=clock.now())])
+    await put(store, entry("run-1", type="video\x1b[31m", payload=b'{"evil":"\x1b[2J\x07"}'))
+    [held] = await take(store, lease=1e6)
+    await store.note([Note(held, progress=b"0.5")])
+    await put(
+        store,
+        entry("later-1", type="email:send", at=clock.now() + 7_200),
+        entry("member-1", type="click", group="page-1"),
+        entry("member-2", type="click", group="page-1"),
+        entry("member-3", type="click", group="page-2"),
+        entry("wait-1", type="email:send", payload=b'{"customer":{"id":7}}'),
+        entry("wait-2", type="binary", payload=b"\xff\x00"),
+        entry("low-1", queue="low", payload=b"[1,2]"),
+    )
+    await store.pause("low", True)
+    worker = WorkerCard("default", "run-1", "video", clock.now(), clock.now() + 7_200, payload=b"{}")
+    await store.beat(card("0f1e2d3c", queues={"default": 6, "low": 1}, concurrency=10, workers=[worker]), 1e6)

@@ -1,0 +1,248 @@
+"""`asynqio worker --processes N`: real children, real signals, real deaths."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from asynqio.cli.worker.supervisor import Patience, Supervisor
+from tests.cli.support.command import Command, command, environment
+
+STARTED = r"asynqio\.server\[(\d+)\]: server started"
+QUICK = Patience(first=0.001, cap=0.005, well=10.0, deaths=4)
+
+
+def started(supervisor: Command, count: int) -> list[int]:
+    """The process ids of the next workers that are ready."""
+    return [int(found[1]) for found in supervisor.lines(STARTED, count)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_all_when_their_tasks_have_ended(here: Path, number: signal.Signals) -> None:
+    with command("worker", "talker:app", "-p", "2", cwd=here, env={"FIRST": "1"}) as supervisor:
+        workers = started(supervisor, 2)
+        assert len(set(workers)) == 2
+        supervisor.signal(number)
+        assert supervisor.end() == 0
+        assert supervisor.text.count("begins first") == supervisor.text.count("ended first") == 2
+        assert "handed back" not in supervisor.text
+        assert supervisor.text.count("lifespan over") == 2
+        assert supervisor.outlived() == []
+
+
+def test_a_killed_worker_is_started_again(here: Path) -> None:
+    with command("worker", "talker:app", "-p", "2", cwd=here) as supervisor:
+        one, _ = started(supervisor, 2)
+        os.kill(one, signal.SIGKILL)
+        supervisor.line(rf"worker \d \({one}\) was killed by SIGKILL; started again in 0.1 s")
+        [another] = started(supervisor, 1)
+        os.kill(another, signal.SIGKILL)
+        supervisor.line(rf"\({another}\) was killed by SIGKILL; started again in 0.2 s")
+        started(supervisor, 1)
+        supervisor.signal(signal.SIGTERM)
+        assert supervisor.end() == 0
+
+
+def test_stop_reaches_every_worker(here: Path) -> None:
+    with command("worker", "talker:app", "-p", "2", cwd=here) as supervisor:
+        started(supervisor, 2)
+        supervisor.signal(signal.SIGTSTP)
+        supervisor.lines("server stopped: no new tasks are taken", 2)
+        supervisor.signal(signal.SIGCONT)
+        supervisor.signal(signal.SIGTERM)
+        assert supervisor.end() == 0
+
+
+def test_a_second_interrupt_hurries(here: Path) -> None:
+    arguments = ["worker", "talker:app", "-p", "2", "--shutdown-timeout", "60"]
+    with command(*arguments, cwd=here, env={"FIRST": "50"}) as supervisor:
+        supervisor.lines("begins first", 2)
+        supervisor.signal(signal.SIGINT)
+        supervisor.line("press Ctrl-C again to hurry")
+        supervisor.lines("server ends", 2)
+        supervisor.signal(signal.SIGINT)
+        supervisor.lines("their tasks are handed back", 2)
+        assert supervisor.end() == 0
+
+
+def test_workers_end_gracefully_when_the_supervisor_is_killed(here: Path) -> None:
+    with command("worker", "talker:app", "-p", "2", cwd=here, env={"FIRST": "0.5"}) as supervisor:
+        started(supervisor, 2)
+        supervisor.signal(signal.SIGKILL)
+        assert supervisor.end() == -signal.SIGKILL  # the output ends when the last worker does
+        assert supervisor.text.count("ended first") == 2
+        assert supervisor.text.count("lifespan over") == 2
+        assert supervisor.outlived() == []
+
+
+def test_a_wrong_configuration_stops_it(here: Path) -> None:
+    with command("worker", "talker:ap", "-p", "2", cwd=here) as supervisor:
+        supervisor.line("module 'talker' has no 'ap', did you mean 'app'")
+        supervisor.line(r"worker \d could not be configured: stopping")
+        assert supervisor.end() == 2
+        assert "Traceback" not in supervisor.text
+    with command("worker", "talker:app", "-p", "2", "--concurrency", "0", cwd=here) as supervisor:
+        assert supervisor.end() == 2
+        assert supervisor.text == "asynqio: concurrency=0 must be a whole number from 1 up"
+
+
+def test_a_changed_file_starts_the_workers_again(here: Path) -> None:
+    with command("worker", "talker:app", "--reload", cwd=here, env={"FIRST": "0.3"}) as supervisor:
+        [first] = started(supervisor, 1)
+        supervisor.line("begins first")
+        (here / "other.txt").write_text("not Python")
+        (here / "talker.py").write_text((here / "talker.py").read_text().replace('"begins"', '"changed"'))
+        supervisor.line(r"talker\.py changed: starting the workers again")
+        supervisor.line("lifespan over")
+        [second] = started(supervisor, 1)
+        supervisor.line("changed first")
+        assert second != first
+        (here / "talker.py").write_text("app = (")
+        supervisor.line("SyntaxError: '\\(' was never closed")
+        supervisor.line("worker 1 is started again when a file changes")
+        (here / "talker.py").write_text("from asynqio import App\napp = App('memory://')")
+        started(supervisor, 1)
+        supervisor.signal(signal.SIGINT)
+        assert supervisor.end() == 0
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_ctrl_c_of_the_terminal_is_heard_once(here: Path, processes: int) -> None:
+    """The terminal sends INT to its whole process group; nobody may take that for two."""
+    primary, secondary = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", CONTROLLING, "worker", "talker:app", "-p", str(processes)],
+        cwd=here,
+        env=environment({"FIRST": "1"}),
+        stdin=secondary,
+        stdout=secondary,
+        stderr=secondary,
+        start_new_session=True,
+    )
+    os.close(secondary)
+    seen = b""
+    try:
+        while seen.count(b"begins first") < processes:
+            seen += os.read(primary, 65_536)
+        os.write(primary, b"\x03")
+        with contextlib.suppress(OSError):  # how a terminal says that nobody has it open any more
+            while chunk := os.read(primary, 65_536):
+                seen += chunk
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(primary)
+    assert seen.count(b"ended first") == processes
+    assert not re.search(b"handed back|KeyboardInterrupt|Aborted", seen)
+
+
+#: Makes standard input the controlling terminal, as a shell would.
+CONTROLLING = """
+import fcntl, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+from asynqio.cli.main import main
+main()
+"""
+
+
+# --- the supervisor by itself ---------------------------------------------------------------------
+
+
+async def supervise(
+    code: str, *, patience: Patience = QUICK, changes: AsyncIterator[Sequence[str]] | None = None
+) -> int:
+    """Keep one process running that executes `code`; the supervisor's exit status."""
+    supervisor = Supervisor(
+        [sys.executable, "-c", code],
+        1,
+        shutdown_timeout=0.1,
+        grace=0.1,
+        patience=patience,
+        reloading=changes is not None,
+    )
+    return await asyncio.wait_for(supervisor.run(changes), 60)
+
+
+async def test_a_crash_loop_is_given_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "deaths"
+    code = f"open({str(file)!r}, 'a').write('x'); raise SystemExit(3)"
+    assert await supervise(code) == 1
+    assert await asyncio.to_thread(file.read_text) == "x" * QUICK.deaths
+    assert "worker 1 died 4 times in a row (at last it ended with status 3): stopping" in caplog.text
+
+
+async def test_a_wrong_configuration_is_given_up_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "deaths"
+    assert await supervise(f"open({str(file)!r}, 'a').write('x'); raise SystemExit(2)") == 2
+    assert await asyncio.to_thread(file.read_text) == "x"
+
+
+async def test_long_lives_are_no_crash_loop(tmp_path: Path) -> None:
+    """Every life counts as long here, so it goes on beyond the limit, until the configuration is wrong."""
+    file = tmp_path / "deaths"
+    code = (
+        f"file = open({str(file)!r}, 'a+'); file.write('x'); file.seek(0)\n"
+        "raise SystemExit(2 if len(file.read()) == 7 else 3)"
+    )
+    assert await supervise(code, patience=QUICK._replace(well=0.0)) == 2
+    assert await asyncio.to_thread(file.read_text) == "x" * 7
+
+
+async def test_who_does_not_end_is_killed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    os.mkfifo(tmp_path / "ready")
+    code = (
+        "import os, signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"os.close(os.open({str(tmp_path / 'ready')!r}, os.O_WRONLY))\nsignal.pause()\n"
+    )
+    running = asyncio.create_task(supervise(code))
+    await asyncio.to_thread((tmp_path / "ready").read_bytes)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await running == 1
+    assert "was killed by SIGKILL while it was stopped" in caplog.text
+
+
+async def test_when_reloading_nothing_is_given_up(tmp_path: Path) -> None:
+    """A change cuts the waiting short, whatever the last child died of."""
+    file, changes = tmp_path / "deaths", asyncio.Queue[list[str]]()
+    for name in ("ready", "again"):
+        os.mkfifo(tmp_path / name)
+    code = (
+        "import os, signal\n"
+        f"file = open({str(file)!r}, 'a+'); file.write('x'); file.flush(); file.seek(0)\n"
+        "lives = len(file.read())\n"
+        "if lives < 3:\n    raise SystemExit(3)\n"
+        f"open({str(tmp_path)!r} + ('/ready' if lives == 3 else '/again'), 'w').close()\n"
+        "if lives == 3:\n    raise SystemExit(2)\n"
+        "signal.pause()\n"
+    )
+
+    async def changing() -> AsyncIterator[Sequence[str]]:
+        while True:
+            yield await changes.get()
+
+    running = asyncio.create_task(supervise(code, changes=changing()))
+    await asyncio.to_thread((tmp_path / "ready").read_bytes)
+    await changes.put(["tasks.py"])
+    again = asyncio.create_task(asyncio.to_thread((tmp_path / "again").read_bytes))
+    while not again.done():  # the change may come before the child is dead: then it takes one more
+        await asyncio.wait([again], timeout=1)
+        await changes.put(["tasks.py"])
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await running == 0
+
+
+def test_the_waiting_times() -> None:
+    waits = [Patience().delay(deaths) for deaths in range(1, 12)]
+    assert waits[:4] == [0.1, 0.2, 0.4, 0.8]
+    assert waits[-2:] == [30.0, 30.0]

@@ -1,0 +1,133 @@
+"""The doctor: what is the same for all stores, and that a store in order is found to be so."""
+
+from __future__ import annotations
+
+from asynqio.brokers.contract.broker import Store
+from asynqio.core.findings import Finding, Severity
+from asynqio.core.groups import GroupRule
+from asynqio.core.info import WorkerCard
+from asynqio.core.task.message import TaskState
+from asynqio.inspector.doctor import diagnose
+from asynqio.testing import FakeClock
+from tests.builders import card, entry
+from tests.conformance.looks import bring, entry_for, ids, picture, put, state_of, take
+
+#: What depends on the machine and the server that the tests run on: a test server keeps nothing on disk, and its
+#: clock is not the one of the test.
+ELSEWHERE = {"no-persistence", "clock-skew", "no-replica", "old-version", "disk-full"}
+
+
+async def examined(broker: Store, *, fix: bool = False) -> list[Finding]:
+    return [one for one in await diagnose(broker, fix=fix) if one.code not in ELSEWHERE]
+
+
+def codes(found: list[Finding]) -> list[str]:
+    return [one.code for one in found]
+
+
+async def test_a_store_with_tasks_in_every_state_is_in_order(broker: Store, clock: FakeClock) -> None:
+    for state in TaskState:
+        if state is not TaskState.PENDING:
+            await bring(
+                broker, clock, state, entry_for(state, state.value, unique=600, payload=state.value.encode())
+            )
+    await put(broker, entry("waits"), entry("x", queue="other {x}"))
+    await put(broker, *(entry(f"m{number}", group="h") for number in range(3)))
+    await broker.claim_groups(["default"], GroupRule(grace=0.0, max_size=3), 1)
+    await broker.beat(card(queues={"default": 1, "other {x}": 1}), 15)
+    before = await picture(broker)
+    seen: list[int] = []
+    assert await examined(broker) == []
+    assert await examined(broker, fix=True) == []
+    await diagnose(broker, fix=False, progress=seen.append)
+    assert seen == sorted(seen)
+    assert await picture(broker) == before, "looking changes nothing"
+
+
+async def test_an_empty_store_is_in_order(broker: Store) -> None:
+    assert await examined(broker) == []
+
+
+async def test_tasks_without_a_server_and_what_is_paused_are_told(broker: Store) -> None:
+    await put(broker, entry("a"))
+    await broker.pause("default", True)
+    await broker.pause_type("default", "email:send", True)
+    found = await examined(broker)
+    assert codes(found) == ["no-server", "queue-paused", "type-paused"]
+    assert [one.severity for one in found] == [Severity.WARNING, Severity.INFO, Severity.INFO]
+    assert "1 tasks wait in queue 'default'" in found[0].sentence
+    assert {one.queue for one in found} == {"default"}
+
+
+async def test_what_nobody_recovers_is_told_and_recovered(broker: Store, clock: FakeClock) -> None:
+    # Given a task whose server is gone, long after its lease lapsed
+    await broker.beat(card(), 1e6)
+    await put(broker, entry("a"))
+    await take(broker)
+    clock.advance(300)
+    # When one looks
+    found = await examined(broker)
+    assert codes(found) == ["not-recovered"]
+    assert found[0].fixable
+    assert not found[0].fixed
+    assert await state_of(broker, "a") is TaskState.ACTIVE
+    # Then it is repaired on demand only
+    [repaired] = await examined(broker, fix=True)
+    assert repaired.fixed
+    assert await state_of(broker, "a") is TaskState.PENDING
+    assert await examined(broker) == []
+
+
+async def test_delayed_tasks_that_nobody_forwards_are_told(broker: Store, clock: FakeClock) -> None:
+    await broker.beat(card(), 1e6)
+    await put(broker, entry("a", at=clock.now() + 10))
+    clock.advance(65)
+    assert await examined(broker) == []
+    clock.advance(60)
+    [finding] = await examined(broker)
+    assert (finding.code, finding.severity) == ("overdue", Severity.ERROR)
+    assert "115 s overdue" in finding.sentence
+
+
+async def test_handlers_that_do_not_stop_are_told(broker: Store, clock: FakeClock) -> None:
+    worker = WorkerCard("default", "a", "slow", clock.now(), stuck=True)
+    await broker.beat(card(workers=[worker]), 15)
+    [finding] = await examined(broker)
+    assert finding.code == "handlers-stuck"
+    assert "'slow'" in finding.sentence
+
+
+async def test_batches_that_nobody_gives_back_are_told_and_given_back(
+    broker: Store, kind: str, clock: FakeClock
+) -> None:
+    if kind in ("memory", "flaky"):
+        return  # who claimed it is in this process
+    await broker.beat(card(), 1e6)
+    await put(broker, entry("a", group="g"))
+    await broker.claim_groups(["default"], GroupRule(grace=0.0), 1)
+    clock.advance(1_000)
+    assert codes(await examined(broker)) == ["batches-left"]
+    [finding] = await examined(broker, fix=True)
+    assert finding.fixed
+    assert [group.group for group in await broker.groups("default")] == ["g"]
+    assert await ids(broker, TaskState.AGGREGATING) == ["a"]
+    assert await examined(broker) == []
+
+
+async def test_a_server_that_missed_its_heartbeat_is_told(broker: Store, kind: str, clock: FakeClock) -> None:
+    if kind in ("memory", "flaky"):
+        return  # it is this process
+    await broker.beat(card("host:1:one"), 15)
+    assert await examined(broker) == []
+    clock.advance(12)
+    [finding] = await examined(broker)
+    assert finding.code == "server-late"
+    assert "host:1:one" in finding.sentence
+
+
+async def test_the_worst_comes_first(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a"), entry("b", queue="other"))
+    await take(broker, queues=["other"])
+    await broker.pause("default", True)
+    clock.advance(500)
+    assert codes(await examined(broker)) == ["not-recovered", "no-server", "queue-paused"]

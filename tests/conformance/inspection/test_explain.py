@@ -1,0 +1,337 @@
+"""`explain` on prepared situations: the same words on every broker, compared with what is kept in tests/data.
+
+`ASYNQIO_WRITE_GOLDEN=1` writes the words of the memory broker anew; then read what changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from asynqio import Explanation, Inspector
+from asynqio.brokers.contract.broker import Note, Store
+from asynqio.core.attempts.final_record import recorded
+from asynqio.core.attempts.record import AttemptRecord, LogLine
+from asynqio.core.groups import GroupRule
+from asynqio.core.info import ServerCard, WorkerCard
+from asynqio.core.lifecycle import DONE, Action, Failed, Lease, Outcome, Policy, Postponed, decide
+from asynqio.core.retry import FixedRetry
+from asynqio.core.schedules.records import SCHEDULE_HEADER, TICK_HEADER
+from asynqio.core.task.message import TaskRef
+from asynqio.errors import BadPayload, HandlerNotFound, LeaseExpired, RetryIn, SkipRetry
+from asynqio.testing import FakeClock
+from tests.builders import card, entry
+from tests.conformance.looks import put, take
+
+GOLDEN = Path(__file__).parents[2] / "data" / "explain"
+POLICY = Policy(retry=FixedRetry(250.0))
+ONE = "host-a:11:one"
+
+Situation: TypeAlias = Callable[[Store, FakeClock], Awaitable[None]]
+SITUATIONS: dict[str, Situation] = {}
+
+
+def situation(prepare: Situation) -> Situation:
+    """Enter a situation of task `a` in queue `default`. What it is comes with the name."""
+    SITUATIONS[prepare.__name__] = prepare
+    return prepare
+
+
+async def serve(broker: Store, id: str = ONE, **fields: object) -> ServerCard:
+    """A server that works on the queue, and knows tasks of the type."""
+    facts = {"host": "host-a", "pid": 11, "concurrency": 10, "types": ["email:", "report"], **fields}
+    mine = card(id, **facts)
+    await broker.beat(mine, 20.0)
+    return mine
+
+
+async def settle(
+    broker: Store, clock: FakeClock, held: Lease, outcome: Outcome, policy: Policy = POLICY
+) -> None:
+    """Two seconds after it began the attempt ends."""
+    began = clock.now()
+    clock.advance(2)
+    end = decide(held, outcome, clock.now(), policy)
+    so_far = AttemptRecord(worker=ONE, started_at=began)
+    assert await broker.settle([recorded(end, outcome, so_far, clock.now())]) == [True]
+
+
+async def fail(broker: Store, clock: FakeClock, error: BaseException, policy: Policy = POLICY) -> None:
+    [held] = await take(broker, owner=ONE)
+    await settle(broker, clock, held, Failed(error), policy)
+
+
+@situation
+async def scheduled(broker: Store, clock: FakeClock) -> None:
+    await serve(broker)
+    await put(broker, entry("a", at=clock.now() + 4 * 60 + 10))
+
+
+@situation
+async def scheduled_for_a_paused_queue(broker: Store, clock: FakeClock) -> None:
+    await serve(broker)
+    await put(broker, entry("a", at=clock.now() + 3 * 86_400))
+    await broker.pause("default", True)
+
+
+@situation
+async def due_but_nobody_is_there(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a", at=clock.now() + 60))
+    clock.advance(75)
+
+
+@situation
+async def queue_is_paused(broker: Store, clock: FakeClock) -> None:
+    await serve(broker)
+    await put(broker, entry("a"))
+    await broker.pause("default", True)
+    clock.advance(12)
+
+
+@situation
+async def type_is_paused(broker: Store, clock: FakeClock) -> None:
+    await serve(broker)
+    await put(broker, entry("a", type="report"))
+    await broker.pause_type("default", "report", True)
+    clock.advance(12)
+
+
+@situation
+async def put_off_for_its_type_is_paused(broker: Store, clock: FakeClock) -> None:
+    await serve(broker)
+    await put(broker, entry("a", type="report"))
+    await broker.pause_type("default", "report", True)
+    [held] = await take(broker, owner=ONE)
+    await settle(broker, clock, held, Postponed(5.0))
+
+
+@situation
+async def from_a_schedule(broker: Store, clock: FakeClock) -> None:
+    await serve(broker)
+    await put(broker, entry("a", headers={SCHEDULE_HEADER: "nightly", TICK_HEADER: f"{clock.now() - 2:.0f}"}))
+
+
+@situation
+async def from_a_schedule_that_was_triggered(broker: Store, clock: FakeClock) -> None:
+    await serve(broker)
+    await put(broker, entry("a", headers={SCHEDULE_HEADER: "nightly"}))
+
+
+@situation
+async def no_server_at_all(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a"))
+    clock.advance(95)
+
+
+@situation
+async def no_server_on_the_queue(broker: Store, clock: FakeClock) -> None:
+    await serve(broker, queues={"mail": 1, "critical": 5})
+    await put(broker, entry("a"))
+    clock.advance(5)
+
+
+@situation
+async def no_handler_for_the_type(broker: Store, clock: FakeClock) -> None:
+    await serve(broker)
+    await put(broker, entry("a", type="emial:send"))
+    clock.advance(1)
+
+
+@situation
+async def put_off_for_want_of_a_handler(broker: Store, clock: FakeClock) -> None:
+    await serve(broker)
+    await put(broker, entry("a", type="emial:send"))
+    await fail(broker, clock, HandlerNotFound("emial:send"))
+
+
+@situation
+async def in_line(broker: Store, clock: FakeClock) -> None:
+    await put(broker, *(entry(f"before-{number}") for number in range(41)))
+    clock.advance(30)
+    await put(broker, entry("a"))
+    busy = [WorkerCard("default", f"running-{number}", "email:send", clock.now()) for number in range(2)]
+    await serve(broker, concurrency=2, workers=busy)
+
+
+@situation
+async def in_line_before_a_server_that_does_not_say_what_it_knows(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a"))
+    await serve(broker, types=None)
+
+
+@situation
+async def waits_for_its_retry(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a", max_retry=5))
+    await fail(broker, clock, ValueError("the mail server is busy\n(try later)"))
+    await broker.move(Action.RUN, [TaskRef("default", "a")])
+    await fail(broker, clock, TimeoutError("30 s are over"))
+    await serve(broker)
+
+
+@situation
+async def put_off_by_its_handler(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a"))
+    await fail(broker, clock, RetryIn(600))
+    await serve(broker)
+
+
+@situation
+async def running(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a"))
+    [held] = await take(broker, owner=ONE)
+    began = clock.now()
+    clock.advance(10)
+    said = AttemptRecord(worker=ONE, started_at=began, log=[LogLine(began + 8, "row 4200 of 10000")])
+    await broker.note([Note(held, progress=b'{"rows":4200}', live=said)])
+    await serve(broker, workers=[WorkerCard("default", "a", "email:send", began, began + 1800)])
+
+
+@situation
+async def running_with_a_lease_that_lapsed(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a"))
+    await take(broker, owner=ONE, lease=30)
+    began = clock.now()
+    clock.advance(33)
+    await serve(broker, workers=[WorkerCard("default", "a", "email:send", began, stuck=True)])
+
+
+@situation
+async def its_worker_is_gone(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a"))
+    [held] = await take(broker, owner="host-b:7:gone", lease=30)
+    said = AttemptRecord(worker="host-b:7:gone", started_at=clock.now(), log=[LogLine(clock.now(), "begins")])
+    await broker.note([Note(held, live=said)])
+    clock.advance(18)
+    await serve(broker)
+
+
+@situation
+async def its_lease_lapsed_and_nobody_is_there(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a"))
+    await take(broker, owner="host-b:7:gone", lease=30)
+    clock.advance(50)
+
+
+@situation
+async def its_worker_died_once(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a"))
+    await fail(broker, clock, LeaseExpired())
+    await serve(broker)
+
+
+@situation
+async def retries_used_up(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a", max_retry=1))
+    await fail(broker, clock, ValueError("no"))
+    await broker.move(Action.RUN, [TaskRef("default", "a")])
+    await fail(broker, clock, ValueError("no again"))
+
+
+@situation
+async def handler_gave_up(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a"))
+    await fail(broker, clock, SkipRetry("there is no such customer"))
+
+
+@situation
+async def bad_payload(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a"))
+    await fail(broker, clock, BadPayload("email:send", "'to' is missing"))
+
+
+@situation
+async def crash_loop(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a"))
+    for _ in range(3):
+        await fail(broker, clock, LeaseExpired())
+
+
+@situation
+async def archived_by_hand(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a"))
+    await fail(broker, clock, ValueError("no"))
+    await broker.move(Action.ARCHIVE, [TaskRef("default", "a")])
+
+
+@situation
+async def in_a_group(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("b", group="digest"))
+    clock.advance(20)
+    await put(broker, entry("a", group="digest"))
+    clock.advance(5)
+    await serve(broker, group_rules={"": GroupRule(60, 120)})
+
+
+@situation
+async def in_a_group_that_nobody_aggregates(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a", group="digest"))
+    await serve(broker)
+
+
+@situation
+async def in_a_batch(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a", group="digest"))
+    await serve(broker, group_rules={"": GroupRule(60)})
+    await broker.claim_groups(["default"], GroupRule(0), 1)
+
+
+@situation
+async def completed(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a", retention=3600.0))
+    [held] = await take(broker, owner=ONE)
+    await broker.note([Note(held, result=b'"sent"')])
+    await settle(broker, clock, held, DONE)
+    clock.advance(40)
+
+
+@situation
+async def holds_a_lock(broker: Store, clock: FakeClock) -> None:
+    await serve(broker)
+    await put(broker, entry("a", unique=600.0))
+
+
+@situation
+async def its_lock_is_held_by_another(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a", unique=60.0, at=clock.now() + 300))
+    clock.advance(61)
+    await put(broker, entry("b", unique=600.0))
+    await serve(broker)
+
+
+@situation
+async def not_there(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("b"))
+
+
+@situation
+async def in_another_queue(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a", queue="mail"), entry("b"))
+
+
+async def explained(broker: Store) -> Explanation:
+    async with Inspector(broker) as inspector:
+        return await inspector.explain("default", "a")
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+async def test_a_situation_is_put_in_the_right_words(
+    kind: str, broker: Store, clock: FakeClock, name: str
+) -> None:
+    await SITUATIONS[name](broker, clock)
+    said = await explained(broker)
+    golden = GOLDEN / f"{name}.txt"
+    text = f"[{said.situation}]\n{said.text()}\n"
+    if os.environ.get("ASYNQIO_WRITE_GOLDEN") and kind == "memory":
+        await asyncio.to_thread(golden.write_text, text)
+    assert text == await asyncio.to_thread(golden.read_text)
+    assert said.queue == "default"
+    assert (said.state is None) == (name in ("not_there", "in_another_queue"))
+
+
+def test_no_golden_text_is_left_over() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.txt")} == set(SITUATIONS)

@@ -1,0 +1,79 @@
+"""Who is there: `beat`, `leave`, `servers`; and the broker itself: `ping`, `url`, `twin`."""
+
+from __future__ import annotations
+
+from asynqio.brokers.contract.broker import Store
+from asynqio.core.info import WorkerCard
+from asynqio.core.task.message import TaskState
+from asynqio.testing import FakeClock
+from tests.builders import card, entry
+from tests.conformance.looks import elsewhere, put, see, state_of, take
+
+
+async def test_a_server_is_there_from_its_first_beat(broker: Store) -> None:
+    full = card(
+        "one",
+        queues={"high": 6, "low": 1},
+        strict_priority=True,
+        concurrency=8,
+        status="stopped",
+        workers=[WorkerCard("high", "a", "email:send", 1.5, 2.5, stuck=True, payload=b"\xff")],
+        processed=3,
+        failed=2,
+        refused=1,
+    )
+    assert await broker.servers() == []
+    await broker.beat(full, 10)
+    assert await broker.servers() == [full]
+
+
+async def test_a_beat_replaces_the_card_and_extends_its_life(broker: Store, clock: FakeClock) -> None:
+    await broker.beat(card("one", processed=1), 10)
+    clock.advance(9)
+    await broker.beat(card("one", processed=2), 10)
+    clock.advance(9)
+    assert [server.processed for server in await broker.servers()] == [2]
+
+
+async def test_a_server_that_falls_silent_is_forgotten(broker: Store, clock: FakeClock) -> None:
+    await broker.beat(card("one"), 10)
+    await broker.beat(card("two"), 20)
+    clock.advance(10)
+    assert [server.id for server in await broker.servers()] == ["two"]
+
+
+async def test_a_server_that_leaves_is_gone_at_once(broker: Store) -> None:
+    await broker.beat(card("one"), 10)
+    await broker.beat(card("two"), 10)
+    await broker.leave(card("one"))
+    await broker.leave(card("nobody"))
+    assert [server.id for server in await broker.servers()] == ["two"]
+
+
+async def test_a_twin_sees_the_same_store(broker: Store) -> None:
+    await put(broker, entry("a"))
+    await broker.beat(card("one"), 10)
+
+    async def there(twin: Store) -> tuple[str, list[str], float]:
+        [lease] = await take(twin)
+        return lease.message.id, [server.id for server in await twin.servers()], twin.clock.now()
+
+    assert await elsewhere(broker, there) == ("a", ["one"], broker.clock.now())
+    assert await state_of(broker, "a") is TaskState.ACTIVE
+
+
+async def test_closing_a_twin_does_not_close_the_broker(broker: Store) -> None:
+    async with broker.twin() as twin:
+        await twin.ping()
+    await broker.ping()
+    await put(broker, entry("a"))
+    assert (await see(broker, "a")).state is TaskState.PENDING
+
+
+async def test_a_store_says_where_it_is(broker: Store, kind: str) -> None:
+    scheme = {"flaky": "memory", "redis-cluster": "redis+cluster"}.get(kind, kind)
+    assert broker.url.startswith(f"{scheme}://")
+    assert broker.twin().url == broker.url
+    assert broker.shared is (scheme != "memory")
+    assert (broker.distance > 0) is scheme.startswith("redis")
+    assert broker.private_url.startswith(f"{scheme}://")

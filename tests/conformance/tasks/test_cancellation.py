@@ -1,0 +1,118 @@
+"""Cancellation of running tasks: everybody who listens hears of it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+from asynqio.brokers.contract.broker import Cancellation, Store
+from asynqio.core.task.message import TaskRef, TaskState
+from tests.builders import entry
+from tests.conformance.looks import PATIENCE, elsewhere, picture, put, state_of, take
+
+ONE = TaskRef("default", "a")
+
+
+class Listener:
+    """Somebody who listens; `ready` before anything that must be heard."""
+
+    def __init__(self, broker: Store) -> None:
+        self.broker = broker
+        self.heard: asyncio.Queue[TaskRef] = asyncio.Queue()
+        self.all: list[TaskRef] = []
+        self.calls: list[Cancellation] = []
+        self.task = asyncio.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        async with aclosing(self.broker.cancellations()) as refs:  # type: ignore[type-var]
+            async for call in refs:
+                self.calls.append(call)
+                self.all.append(call.ref)
+                self.heard.put_nowait(call.ref)
+
+    async def ready(self) -> None:
+        """Until it hears: nothing says when the first `anext` is under way, so it is called until it answers."""
+        probe = TaskRef("probe", "probe")
+        while self.heard.empty():
+            await self.broker.cancel([probe])
+            await asyncio.wait([self.task], timeout=0.01)
+        # What was called while it was not sure comes first; a last word marks the end of it.
+        await self.broker.cancel([TaskRef("probe", "last")])
+        while await self.next() != TaskRef("probe", "last"):
+            pass
+
+    async def next(self) -> TaskRef:
+        async with asyncio.timeout(PATIENCE):
+            return await self.heard.get()
+
+    async def stop(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+async def test_a_cancellation_is_heard_with_queue_and_id_in_order(broker: Store) -> None:
+    listener = Listener(broker)
+    await listener.ready()
+    refs = [ONE, TaskRef("other {x}", "a"), TaskRef("default", "ü")]
+    await broker.cancel(refs[:2])
+    await broker.cancel(refs[2:])
+    assert [await listener.next() for _ in refs] == refs
+    await listener.stop()
+
+
+async def test_whether_a_task_is_to_be_archived_is_heard_as_well(broker: Store) -> None:
+    listener = Listener(broker)
+    await listener.ready()
+    other = TaskRef("default", "b")
+    await broker.cancel([ONE], archive=True)
+    await broker.cancel([other])
+    assert [await listener.next(), await listener.next()] == [ONE, other]
+    assert listener.calls[-2:] == [Cancellation(ONE, archive=True), Cancellation(other)]
+    await listener.stop()
+
+
+async def test_everybody_who_listens_hears_every_cancellation(broker: Store) -> None:
+    listeners = [Listener(broker) for _ in range(3)]
+    for listener in listeners:
+        await listener.ready()
+    await broker.cancel([ONE])
+    for listener in listeners:
+        while (ref := await listener.next()) != ONE:
+            assert ref.queue == "probe"
+        await listener.stop()
+
+
+async def test_a_cancellation_crosses_threads(broker: Store) -> None:
+    listener = Listener(broker)
+    await listener.ready()
+    await elsewhere(broker, lambda twin: twin.cancel([ONE]))
+    assert await listener.next() == ONE
+    await listener.stop()
+
+
+async def test_what_was_canceled_before_somebody_listens_is_not_heard(broker: Store) -> None:
+    await broker.cancel([ONE])
+    listener = Listener(broker)
+    await listener.ready()
+    later = TaskRef("default", "later")
+    await broker.cancel([later])
+    assert await listener.next() == later
+    assert ONE not in listener.all
+    await listener.stop()
+
+
+async def test_a_cancellation_changes_no_task_by_itself(broker: Store) -> None:
+    await put(broker, entry("a"))
+    await take(broker)
+    before = await picture(broker)
+    await broker.cancel([ONE, TaskRef("ghost", "ghost")])
+    await broker.cancel([])
+    assert await picture(broker) == before
+    assert await state_of(broker, "a") is TaskState.ACTIVE
+
+
+async def test_rule_12_somebody_who_listens_can_be_canceled(broker: Store) -> None:
+    listener = Listener(broker)
+    await listener.ready()
+    await listener.stop()
+    assert listener.task.cancelled()

@@ -1,0 +1,151 @@
+"""Rule 8: `forward` moves what is due, earliest first; what belongs to a group goes (back) to it."""
+
+from __future__ import annotations
+
+from asynqio.brokers.contract import signals
+from asynqio.brokers.contract.broker import Store
+from asynqio.core.lifecycle import Action
+from asynqio.core.task.message import TaskState
+from asynqio.testing import FakeClock
+from tests.builders import entry, failed
+from tests.conformance.looks import ids, picture, put, see, state_of, take, woken
+
+
+async def test_rule_8_a_task_is_pending_when_it_is_due_and_not_a_moment_earlier(
+    broker: Store, clock: FakeClock
+) -> None:
+    await put(broker, entry("a", at=clock.now() + 10))
+    clock.advance(9)
+    assert await broker.forward(["default"], 10) == (0, clock.now() + 1)
+    assert await state_of(broker, "a") is TaskState.SCHEDULED
+    clock.advance(1)
+    assert await broker.forward(["default"], 10) == (1, None)
+    seen = await see(broker, "a")
+    assert (seen.state, seen.pending_since) == (TaskState.PENDING, clock.now())
+
+
+async def test_rule_8_a_retry_is_pending_when_it_is_due(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a"))
+    [lease] = await take(broker)
+    await broker.settle([failed(lease, clock.now())])
+    assert await broker.forward(["default"], 10) == (0, clock.now() + 60)
+    clock.advance(60)
+    assert await broker.forward(["default"], 10) == (1, None)
+    seen = await see(broker, "a")
+    assert (seen.state, seen.retried) == (TaskState.PENDING, 1)
+
+
+async def test_rule_8_the_earliest_comes_first_whichever_state_it_waits_in(
+    broker: Store, clock: FakeClock
+) -> None:
+    # Given a retry due in 60 s, and scheduled tasks before and after it, entered in no order
+    await put(broker, entry("retry"))
+    [lease] = await take(broker)
+    await broker.settle([failed(lease, clock.now())])
+    delays = {"last": 90, "first": 10, "second": 59, "fourth": 61}
+    await put(broker, *(entry(id, at=clock.now() + delay) for id, delay in delays.items()))
+    # When all are due
+    clock.advance(100)
+    assert await broker.forward(["default"], 10) == (5, None)
+    # Then they are worked on in the order of their due times
+    order = ["first", "second", "retry", "fourth", "last"]
+    assert await ids(broker, TaskState.PENDING) == order
+    assert [lease.message.id for lease in await take(broker, 5)] == order
+
+
+async def test_rule_8_a_limited_look_moves_the_earliest_and_says_that_more_are_due(
+    broker: Store, clock: FakeClock
+) -> None:
+    await put(broker, *(entry(f"t{delay}", at=clock.now() + delay) for delay in (4, 2, 1, 3)))
+    clock.advance(100)
+    assert await broker.forward(["default"], 2) == (2, clock.now() - 100 + 3)
+    assert await ids(broker, TaskState.PENDING) == ["t1", "t2"]
+    assert await broker.forward(["default"], 2) == (2, None)
+    assert await ids(broker, TaskState.PENDING) == ["t1", "t2", "t3", "t4"]
+
+
+async def test_rule_8_the_next_due_time_is_the_earliest_of_all_queues_named(
+    broker: Store, clock: FakeClock
+) -> None:
+    times = {"one": 30, "two": 20, "three": 10}
+    await put(broker, *(entry(queue=queue, at=clock.now() + delay) for queue, delay in times.items()))
+    assert (await broker.forward(["one", "two"], 10)).next_at == clock.now() + 20
+    assert (await broker.forward(["three", "ghost"], 10)).next_at == clock.now() + 10
+    assert await broker.forward([], 10) == (0, None)
+
+
+async def test_rule_8_queues_that_are_not_named_are_left_alone(broker: Store, clock: FakeClock) -> None:
+    await put(
+        broker, entry("a", queue="one", at=clock.now() + 1), entry("b", queue="two", at=clock.now() + 1)
+    )
+    clock.advance(1)
+    assert await broker.forward(["two"], 10) == (1, None)
+    assert await state_of(broker, "a", "one") is TaskState.SCHEDULED
+    assert await state_of(broker, "b", "two") is TaskState.PENDING
+
+
+async def test_rule_8_a_forwarded_task_queues_up_behind_those_that_wait(
+    broker: Store, clock: FakeClock
+) -> None:
+    await put(broker, entry("late", at=clock.now() + 1), entry("early"))
+    clock.advance(1)
+    await broker.forward(["default"], 10)
+    assert await ids(broker, TaskState.PENDING) == ["early", "late"]
+
+
+async def test_rule_8_a_scheduled_task_of_a_group_joins_it_when_it_is_due(
+    broker: Store, clock: FakeClock
+) -> None:
+    await put(broker, entry("a", at=clock.now() + 10, group="news"))
+    assert await state_of(broker, "a") is TaskState.SCHEDULED
+    clock.advance(10)
+    assert await broker.forward(["default"], 10) == (1, None)
+    assert await ids(broker, TaskState.AGGREGATING, group="news") == ["a"]
+    [group] = await broker.groups("default")
+    assert (group.group, group.size, group.oldest_at) == ("news", 1, clock.now())
+
+
+async def test_rule_8_a_retry_that_belongs_to_a_group_goes_back_to_it(
+    broker: Store, clock: FakeClock
+) -> None:
+    # Given a task of a group that an operator ran by itself, and that failed
+    one = entry("a", group="news")
+    await put(broker, one)
+    await broker.move(Action.RUN, [one.message.ref])
+    [lease] = await take(broker)
+    await broker.settle([failed(lease, clock.now())])
+    assert await state_of(broker, "a") is TaskState.RETRY
+    # When its retry is due
+    clock.advance(60)
+    assert (await broker.forward(["default"], 10)).moved == 1
+    # Then it is a member again
+    assert await ids(broker, TaskState.AGGREGATING, group="news") == ["a"]
+
+
+async def test_rule_8_a_paused_queue_goes_on_collecting_what_is_due(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a", at=clock.now() + 1))
+    await broker.pause("default", True)
+    clock.advance(1)
+    assert await broker.forward(["default"], 10) == (1, None)
+    assert await take(broker) == []
+
+
+async def test_rule_8_nothing_due_changes_nothing(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a", at=clock.now() + 1), entry("b"), entry("c", group="g"))
+    before = await picture(broker)
+    assert (await broker.forward(["default"], 10)).moved == 0
+    assert await picture(broker) == before
+
+
+async def test_rule_5_forwarding_wakes_those_who_wait_for_work_or_for_members(
+    broker: Store, clock: FakeClock
+) -> None:
+    await put(broker, entry("a", at=clock.now() + 1), entry("b", at=clock.now() + 1, group="g"))
+    clock.advance(1)
+    with (
+        broker.watch([signals.pending("default")]) as pending,
+        broker.watch([signals.grouped("default")]) as grouped,
+    ):
+        await broker.forward(["default"], 10)
+        assert await woken(pending)
+        assert await woken(grouped)

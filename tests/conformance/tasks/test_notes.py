@@ -1,0 +1,87 @@
+"""`note`: results and progress are kept with tasks whose lease is still held."""
+
+from __future__ import annotations
+
+from asynqio.brokers.contract.broker import Note, Store
+from asynqio.core.lifecycle import Action, Lease
+from asynqio.core.task.message import TaskState
+from asynqio.testing import FakeClock
+from tests.builders import aborted, archived, entry, failed, message
+from tests.conformance.looks import picture, put, recover, see, take
+
+
+async def test_a_note_is_seen_while_the_task_runs(broker: Store) -> None:
+    await put(broker, entry("a"))
+    [lease] = await take(broker)
+    assert await broker.note([Note(lease, b"\x00half", b'{"done":0.5}')]) == [True]
+    seen = await see(broker, "a")
+    assert (seen.state, seen.result, seen.progress) == (TaskState.ACTIVE, b"\x00half", b'{"done":0.5}')
+
+
+async def test_a_note_replaces_only_what_it_brings(broker: Store) -> None:
+    await put(broker, entry("a"))
+    [lease] = await take(broker)
+    await broker.note([Note(lease, b"result", b"1")])
+    await broker.note([Note(lease, progress=b"2"), Note(lease)])
+    seen = await see(broker, "a")
+    assert (seen.result, seen.progress) == (b"result", b"2")
+    await broker.note([Note(lease, result=b"")])
+    seen = await see(broker, "a")
+    assert (seen.result, seen.progress) == (b"", b"2")
+
+
+async def test_rule_2_answers_of_note_are_aligned_with_the_notes(broker: Store) -> None:
+    await put(broker, *map(entry, "ab"))
+    one, two = await take(broker, 2)
+    ghost = Lease(message("ghost"), one.expires_at, one.token)
+    elsewhere = Lease(message("a", queue="ghost"), one.expires_at, one.token)
+    notes = [Note(ghost, b"x"), Note(one, b"1"), Note(elsewhere, b"x"), Note(two, b"2")]
+    assert await broker.note(notes) == [False, True, False, True]
+    assert await broker.note([]) == []
+    assert await broker.queues() == ["default"]
+
+
+async def test_a_note_of_a_lease_that_was_lost_changes_nothing(broker: Store, clock: FakeClock) -> None:
+    # Given a lease that lapsed and passed to another server
+    await put(broker, entry("a"))
+    [stale] = await take(broker, lease=10, owner="one")
+    clock.advance(10)
+    await recover(broker, clock)
+    assert await broker.note([Note(stale, b"late")]) == [False]
+    [fresh] = await take(broker, owner="two")
+    before = await picture(broker)
+    assert await broker.note([Note(stale, b"late", b"late")]) == [False]
+    assert await picture(broker) == before
+    assert await broker.note([Note(fresh, b"mine")]) == [True]
+
+
+async def test_a_lapsed_lease_that_nobody_took_may_still_leave_a_note(
+    broker: Store, clock: FakeClock
+) -> None:
+    await put(broker, entry("a"))
+    [lease] = await take(broker, lease=10)
+    clock.advance(11)
+    assert await broker.note([Note(lease, b"kept")]) == [True]
+    assert (await see(broker, "a")).result == b"kept"
+
+
+async def test_what_was_noted_survives_retries_and_the_archive(broker: Store, clock: FakeClock) -> None:
+    await put(broker, *map(entry, "abc"))
+    leases = await take(broker, 3)
+    await broker.note([Note(lease, b"partial", b"9") for lease in leases])
+    one, two, three = leases
+    await broker.settle([failed(one, clock.now()), archived(two, clock.now()), aborted(three, clock.now())])
+    for id in "abc":
+        seen = await see(broker, id)
+        assert (seen.result, seen.progress) == (b"partial", b"9")
+
+
+async def test_a_new_task_of_the_same_id_starts_without_notes(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a"))
+    [lease] = await take(broker)
+    await broker.note([Note(lease, b"old", b"old")])
+    await broker.settle([aborted(lease, clock.now())])
+    await broker.move(Action.DELETE, [lease.message.ref])
+    await put(broker, entry("a"))
+    seen = await see(broker, "a")
+    assert (seen.result, seen.progress) == (None, None)

@@ -1,0 +1,161 @@
+"""Tasks that are put into another queue: as they were, and once."""
+
+from __future__ import annotations
+
+import pytest
+
+from asynqio.brokers.contract.broker import Moved, Note, Store
+from asynqio.core.lifecycle import Action, MoveTo
+from asynqio.core.task.message import TaskRef, TaskState
+from asynqio.core.task.unique import unique_key
+from asynqio.testing import FakeClock
+from tests.builders import archived, entry, failed, settlement
+from tests.conformance.looks import (
+    bring,
+    entry_for,
+    ids,
+    locked,
+    look,
+    picture,
+    put,
+    queue_exists,
+    see,
+    state_of,
+    take,
+)
+
+A = TaskRef("default", "a")
+
+
+@pytest.mark.parametrize("state", list(TaskState))
+async def test_a_task_that_waits_can_be_put_into_another_queue(
+    broker: Store, clock: FakeClock, state: TaskState
+) -> None:
+    # Given a task in some state
+    one = entry_for(state, "a", payload=b"1", headers={"trace": "x"}, timeout=7.0)
+    await bring(broker, clock, state, one)
+    clock.advance(5)
+    before, was = await see(broker, "a"), await picture(broker)
+    # When it is put into another queue
+    [answer] = await broker.transfer([A], "other")
+    # Then it is there as it was, or stays as it is
+    if state not in MoveTo.origins:
+        assert answer is Moved.WRONG_STATE
+        assert await picture(broker) == was
+        assert not await queue_exists(broker, "other")
+        return
+    assert answer is Moved.DONE
+    assert await look(broker, "a") is None
+    after = await see(broker, "a", "other")
+    assert after.state is state
+    assert after.queue == "other"
+    for name in ("payload", "headers", "timeout", "retried", "last_error", "max_retry", "type"):
+        assert getattr(after, name) == getattr(before, name), name
+    if state in (TaskState.SCHEDULED, TaskState.RETRY):
+        assert after.next_process_at == before.next_process_at
+    assert [stats.size for stats in await broker.stats(["default", "other"])] == [0, 1]
+
+
+async def test_what_was_put_into_another_queue_is_worked_on_there(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("x", queue="other"), *map(entry, "abc"))
+    refs = [TaskRef("default", id) for id in "ab"]
+    assert await broker.transfer(refs, "other") == [Moved.DONE, Moved.DONE]
+    assert await ids(broker, TaskState.PENDING, "other") == ["x", "a", "b"]
+    assert await ids(broker, TaskState.PENDING) == ["c"]
+    held = await take(broker, 10, queues=["other"])
+    assert [lease.message.queue for lease in held] == ["other"] * 3
+    assert await broker.settle([settlement(lease, now=clock.now()) for lease in held]) == [True] * 3
+    assert await ids(broker, TaskState.ACTIVE, "other") == []
+
+
+async def test_results_and_progress_travel_along(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a"))
+    [held] = await take(broker)
+    await broker.note([Note(held, result=b"r", progress=b"0.5")])
+    await broker.settle([failed(held, clock.now())])
+    await broker.transfer([A], "other")
+    seen = await see(broker, "a", "other")
+    assert (seen.result, seen.progress, seen.retried) == (b"r", b"0.5", 1)
+
+
+async def test_a_task_that_waits_for_its_group_joins_it_in_the_other_queue(
+    broker: Store, clock: FakeClock
+) -> None:
+    await put(broker, entry("a", at=clock.now() + 10, group="g"))
+    await broker.transfer([A], "other")
+    clock.advance(10)
+    await broker.forward(["other"], 10)
+    assert await state_of(broker, "a", "other") is TaskState.AGGREGATING
+    assert [group.group for group in await broker.groups("other")] == ["g"]
+
+
+async def test_answers_of_transfer_are_aligned(broker: Store) -> None:
+    await put(broker, *map(entry, "abc"), entry("b", queue="other"), entry("d", queue="other"))
+    await take(broker)
+    refs = [TaskRef("default", id) for id in ("ghost", "a", "b", "c")] + [TaskRef("other", "d")]
+    assert await broker.transfer(refs, "other") == [
+        Moved.NOT_FOUND,
+        Moved.WRONG_STATE,
+        Moved.ID_CONFLICT,
+        Moved.DONE,
+        Moved.WRONG_STATE,
+    ]
+    assert await broker.transfer([], "other") == []
+    assert await broker.transfer([TaskRef("ghost", "a")], "fresh") == [Moved.NOT_FOUND]
+    assert not await queue_exists(broker, "fresh")
+
+
+async def test_a_refused_task_stays_as_it_is(broker: Store, clock: FakeClock) -> None:
+    # Given a line of tasks, two of which the other queue has no place for
+    held = entry("b", payload=b"1", unique=600)
+    await put(broker, entry("a"), held, entry("c"))
+    await put(broker, entry("a", queue="other"), entry("x", queue="other", payload=b"1", unique=600))
+    before = await picture(broker)
+    # When they are to be put there
+    refs = [A, TaskRef("default", "b")]
+    assert await broker.transfer(refs, "other") == [Moved.ID_CONFLICT, Moved.DUPLICATE]
+    # Then nothing has changed, the order included, and both locks are held by who held them
+    assert await picture(broker) == before
+    assert await locked(broker, held)
+
+
+async def test_a_lock_moves_along_for_the_time_that_is_left(broker: Store, clock: FakeClock) -> None:
+    here, there = entry(payload=b"1", unique=60), entry(queue="other", payload=b"1", unique=60)
+    await put(broker, entry("a", payload=b"1", unique=60))
+    clock.advance(10)
+    assert await broker.transfer([A], "other") == [Moved.DONE]
+    assert (await see(broker, "a", "other")).unique_key == unique_key("other", "email:send", b"1")
+    assert not await locked(broker, here)
+    assert await locked(broker, there)
+    clock.advance(49)
+    assert await locked(broker, there)
+    await broker.move(Action.DELETE, [TaskRef("other", "a")])
+    assert not await locked(broker, there)
+
+
+async def test_a_lock_that_is_not_held_any_more_refuses_nothing(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a", payload=b"1", unique=10))
+    clock.advance(10)
+    there = entry("x", queue="other", payload=b"1", unique=600)
+    await put(broker, there)
+    assert await broker.transfer([A], "other") == [Moved.DONE]
+    await broker.move(Action.DELETE, [TaskRef("other", "a")])
+    assert await locked(broker, there), "it belongs to the other task"
+
+
+async def test_there_and_back_again(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a", payload=b"1", unique=600))
+    [held] = await take(broker)
+    await broker.settle([archived(held, clock.now())])
+    before = await see(broker, "a")
+    assert await broker.transfer([A], "other") == [Moved.DONE]
+    assert await broker.transfer([TaskRef("other", "a")], "default") == [Moved.DONE]
+    assert await see(broker, "a") == before
+
+
+async def test_many_tasks_keep_their_order(broker: Store) -> None:
+    names = [f"{number:04}" for number in range(450)]
+    await put(broker, *map(entry, names))
+    answers = await broker.transfer([TaskRef("default", name) for name in names], "other {x}")
+    assert answers == [Moved.DONE] * 450
+    assert await ids(broker, TaskState.PENDING, "other {x}") == names

@@ -1,0 +1,115 @@
+"""A server dies, or is taken for dead, and the other side goes on with its tasks.
+
+Go gives a lease of 30 s and touches what has lapsed 30 s ago, once a minute and when it starts. No test waits for
+that: it puts the time in Redis back, which is what passing time comes to for everybody who looks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+
+from tests.brokers.redis.support.servers import RedisServer
+from tests.interop.conftest import Go, Ours, Side
+from tests.interop.support.ours import OurInspector
+from tests.interop.support.waiting import settled, until
+
+
+async def lapse(redis_server: RedisServer, *ids: str) -> None:
+    """Make it look as if the leases had lapsed a minute ago, and as if their holders' servers had gone silent."""
+    for id in ids:
+        changed = await asyncio.to_thread(
+            redis_server.cli, "ZADD", "asynq:{default}:lease", "XX", "CH", int(time.time()) - 61, id
+        )
+        assert changed == 1
+    silent = await asyncio.to_thread(redis_server.cli, "KEYS", "asynq:servers:*")
+    for key in silent:
+        await asyncio.to_thread(redis_server.cli, "DEL", key)
+
+
+async def test_tasks_of_a_killed_server_are_run_by_the_other_side(
+    producer: Side, worker: Side, go: Go, ours: Ours, redis_server: RedisServer
+) -> None:
+    rescuer: Side = ours if worker is go else go
+    async with producer.client() as client, producer.inspector() as inspector:
+        async with worker.server(concurrency=2) as server:
+            for id in ("a", "b"):
+                await client.enqueue("sleep:60000", id.encode(), task_id=id, headers={"k": "v"}, unique=600)
+                await server.event("started", id=id)
+            for id in ("a", "b"):
+                await client.enqueue("ok", b"x", task_id=f"{id}-waits")
+            await server.kill()
+        assert {task.id for task in await inspector.tasks("default", "active")} == {"a", "b"}
+        await lapse(redis_server, "a", "b")
+        assert [task.is_orphaned for task in await inspector.tasks("default", "active")] == [True, True]
+        async with rescuer.server(concurrency=4, retry_delay=0, delayed_interval=1) as server:
+            for id in ("a", "b"):
+                seen = (await server.event("started", id=id)).seen
+                assert (seen.retried, seen.headers) == (1, {"k": "v"})
+                await server.event("ended", id=f"{id}-waits")
+        task = await inspector.task("default", "a")
+        assert "lease expired" in task.last_err
+
+
+async def test_one_that_was_taken_for_dead_changes_nothing_any_more(
+    go: Go, ours: Ours, redis_server: RedisServer
+) -> None:
+    """Our server is frozen, a Go server takes its task over, and ours comes back with a result too late."""
+    async with go.client() as client, go.inspector() as inspector, ours.server() as frozen:
+        await client.enqueue("sleep:1000", task_id="a", retention=600)
+        await frozen.event("started", id="a")
+        frozen.signal_all(signal.SIGSTOP)
+        await lapse(redis_server, "a")
+        async with go.server(retry_delay=600) as rescuer:
+            await settled(inspector, "a")  # Go's recoverer runs when the server starts
+            await rescuer.terminate()
+        taken = await inspector.task("default", "a")
+        frozen.signal_all(signal.SIGCONT)
+        await frozen.event("ended", id="a")
+        assert await frozen.terminate() == 0
+        assert await inspector.task("default", "a") == taken
+        assert (taken.state, taken.retried) == ("retry", 1)
+        queue = await inspector.queue("default")
+        assert (queue.processed, queue.failed) == (1, 1)
+
+
+async def test_a_living_go_server_keeps_its_task(go: Go, ours: Ours, redis_server: RedisServer) -> None:
+    """A lease that lapsed only now is a Go server's still: it may be late by 30 s, and no longer."""
+    async with go.client() as client, go.inspector() as inspector, go.server() as owner:
+        await client.enqueue("sleep:60000", task_id="a")
+        await owner.event("started", id="a")
+        lapsed = int(time.time()) - 10
+        await asyncio.to_thread(redis_server.cli, "ZADD", "asynq:{default}:lease", "XX", lapsed, "a")
+        async with ours.server() as server:
+            await client.enqueue("ok", task_id="b")
+            await server.event("ended", id="b")
+            task = await inspector.task("default", "a")
+            assert (task.state, task.retried) == ("active", 0)
+
+
+async def archived(inspector: OurInspector) -> int:
+    return (await inspector.queue("default")).archived
+
+
+async def test_poison_of_the_other_side_stops_nobody(go: Go, ours: Ours, redis_server: RedisServer) -> None:
+    """What is no task at all aborts Go's recovery of every queue (B9). We put it aside, and Go recovers again."""
+    cli = redis_server.cli
+
+    def poison() -> None:
+        cli("HSET", "asynq:{default}:t:bad", "msg", "\\xff not a message", "state", "active")
+        cli("LPUSH", "asynq:{default}:active", "bad")
+        cli("ZADD", "asynq:{default}:lease", int(time.time()) - 100, "bad")
+        cli("SADD", "asynq:queues", "default")
+
+    await asyncio.to_thread(poison)
+    async with ours.server(), ours.inspector() as inspector:
+        await until("our server puts it aside", lambda: archived(inspector))
+    async with go.client() as client, go.inspector() as go_inspector, go.server() as dying:
+        await client.enqueue("sleep:60000", task_id="a")
+        await dying.event("started", id="a")
+        await dying.kill()
+        await lapse(redis_server, "a")
+        async with go.server(retry_delay=0, delayed_interval=1) as rescuer:
+            await rescuer.event("started", id="a")
+        assert (await go_inspector.queue("default")).archived == 1

@@ -1,0 +1,150 @@
+"""The Go programs of `go/`, built once for all test processes.
+
+`python -m tests.interop.support.build` builds them now.
+
+Go keeps modules and compiled packages itself, so only the first build on a machine takes long: it downloads
+about 30 MB and compiles them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.brokers.redis.support.servers import MissingProgram
+
+SOURCES = Path(__file__).parents[1] / "go"
+CACHE = Path(__file__).parents[3] / ".cache" / "interop"
+#: Where Go's own installer puts it without making it known to any shell.
+USUAL_PLACE = "/usr/local/go/bin/go"
+#: The minor version of Go from which on it replaces itself by the one that a go.mod asks for.
+OLDEST = 21
+
+Say = Callable[[str], None]
+
+
+class Programs(NamedTuple):
+    """What is built."""
+
+    peer: Path
+    cli: Path
+
+
+def programs(say: Say) -> Programs:
+    """Build what is not built yet. Raises MissingProgram without Go, or when its modules cannot be had."""
+    go = _go()
+    folder = CACHE / _fingerprint(go)
+    built = Programs(folder / "peer", folder / "asynq")
+    with _alone(say):
+        if not folder.exists():
+            _build(go, folder, say)
+    return built
+
+
+def complaints() -> str:
+    """What gofmt and vet have against the sources."""
+    go = _go()
+    unformatted = _output(str(Path(go).with_name("gofmt")), "-l", ".", cwd=SOURCES)
+    return unformatted + _follow(go, "vet", ".", cwd=SOURCES, say=lambda _: None)
+
+
+def _go() -> str:
+    go = shutil.which("go") or shutil.which(USUAL_PLACE)
+    if go is None:
+        raise MissingProgram("go is not installed (https://go.dev/dl), so there is no asynq to talk to")
+    return go
+
+
+def _fingerprint(go: str) -> str:
+    """Changes when the sources do, the versions that they name, or Go itself."""
+    # Not beside a go.mod: an old Go may not even understand that.
+    version, system, machine = _output(go, "env", "GOVERSION", "GOOS", "GOARCH", cwd=Path(go).parent).split()
+    if (found := re.match(r"go1\.(\d+)", version)) and int(found[1]) < OLDEST:
+        raise MissingProgram(
+            f"{go} is {version}: asynq needs 1.24, which Go fetches by itself from 1.{OLDEST} on"
+        )
+    content = hashlib.sha256(f"{version} {system} {machine}".encode())
+    for path in sorted(SOURCES.rglob("*")):
+        if path.is_file():
+            content.update(f"{path.relative_to(SOURCES)}\0".encode() + path.read_bytes())
+    return content.hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def _alone(say: Say) -> Iterator[None]:
+    """No other process builds meanwhile. The lock goes with the process that holds it."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another process builds the Go peers: waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _build(go: str, folder: Path, say: Say) -> None:
+    began = time.monotonic()
+    for old in CACHE.iterdir():
+        if old.is_dir():
+            shutil.rmtree(old)
+    with tempfile.TemporaryDirectory(dir=CACHE) as name:
+        unfinished = Path(name) / "programs"
+        for target, package, module in (
+            ("peer", ".", SOURCES),
+            ("asynq", "github.com/hibiken/asynq/tools/asynq", SOURCES / "cli"),
+        ):
+            say(f"Go peers: {target}: looking for its modules")
+            # Whatever fails here is about modules; the compiler has not been asked yet.
+            if problem := _follow(go, "list", "-deps", package, cwd=module, say=say):
+                raise MissingProgram(f"the modules of the Go {target} cannot be had:\n{problem}")
+            say(f"Go peers: {target}: compiling")
+            command = ["build", "-trimpath", "-ldflags=-s -w", "-o", str(unfinished / target), package]
+            if problem := _follow(go, *command, cwd=module, say=say):
+                raise AssertionError(f"the Go {target} does not compile:\n{problem}")
+        unfinished.rename(folder)
+    say(f"Go peers: built in {time.monotonic() - began:.0f} s")
+
+
+def _follow(go: str, *arguments: str, cwd: Path, say: Say) -> str:
+    """Run Go and pass on what it reports; what it said if it failed, else nothing."""
+    lines: list[str] = []
+    with subprocess.Popen(
+        [go, *arguments],
+        cwd=cwd,
+        env=_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            lines.append(line)
+            say(line.rstrip())
+    return "".join(lines[-40:]) or f"status {process.returncode}" if process.returncode else ""
+
+
+def _output(*command: str, cwd: Path) -> str:
+    run = subprocess.run(command, cwd=cwd, env=_environment(), capture_output=True, text=True, check=True)
+    return run.stdout
+
+
+def _environment() -> dict[str, str]:
+    """No build depends on the checkout's state, and none changes go.mod."""
+    return {**os.environ, "GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off"}
+
+
+if __name__ == "__main__":
+    for program in programs(lambda text: print(text, file=sys.stderr, flush=True)):
+        print(program)

@@ -1,0 +1,347 @@
+"""`decide`: what becomes of a task when an attempt ends; and that it knows only legal moves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asynqio.core.lifecycle import (
+    MAX_ERROR_TEXT,
+    MOVES,
+    Aborted,
+    Action,
+    Failed,
+    Lease,
+    Outcome,
+    Policy,
+    Settlement,
+    Succeeded,
+    UnknownTask,
+    decide,
+    error_text,
+)
+from asynqio.core.retry import FixedRetry, RetryFunction
+from asynqio.core.task.message import TaskState
+from asynqio.errors import (
+    BadPayload,
+    HandlerNotFound,
+    LeaseExpired,
+    RetryIn,
+    RevokeTask,
+    SkipRetry,
+    TaskCanceled,
+    TaskTimeout,
+    WorkerDied,
+)
+from tests.builders import POLICY, lease
+
+S = TaskState
+NOW = 1_700_000_100.0
+
+
+def fail(held: Lease, error: BaseException, policy: Policy = POLICY) -> Settlement:
+    return decide(held, Failed(error), NOW, policy)
+
+
+# --- success ------------------------------------------------------------------------------------------
+
+
+def test_success_without_retention_ends_the_task() -> None:
+    held = lease("a")
+    assert decide(held, Succeeded(b"lost"), NOW, POLICY) == Settlement(
+        held, None, held.message, processed=True
+    )
+
+
+def test_success_with_retention_keeps_task_and_result_for_that_long() -> None:
+    held = lease("a", retention=60.0, crashes=2, deferrals=3)
+    end = decide(held, Succeeded(b"42"), NOW, POLICY)
+    assert (end.to, end.at, end.result) == (S.COMPLETED, NOW + 60, b"42")
+    assert (end.processed, end.failed) == (True, False)
+    assert end.message == msgspec.structs.replace(held.message, completed_at=NOW, crashes=0, deferrals=0)
+
+
+def test_an_aborted_attempt_leaves_the_task_as_if_it_had_never_been_tried() -> None:
+    held = lease("a", retried=2, crashes=1, last_error="before")
+    assert decide(held, Aborted(), NOW, POLICY) == Settlement(held, S.PENDING, held.message)
+
+
+# --- failure ------------------------------------------------------------------------------------------
+
+
+def test_a_failure_is_retried_after_the_policys_delay() -> None:
+    held = lease("a", retried=1, crashes=1, deferrals=4)
+    end = fail(held, ValueError("no"))
+    assert (end.to, end.at, end.processed, end.failed) == (S.RETRY, NOW + 60, True, True)
+    assert end.message == msgspec.structs.replace(
+        held.message, retried=2, last_error="ValueError: no", last_failed_at=NOW, crashes=0, deferrals=0
+    )
+
+
+def test_the_policy_is_told_everything_it_may_want_to_know() -> None:
+    asked: list[Any] = []
+
+    def delay(retried: int, error: BaseException, message: Any) -> float:
+        asked.append((retried, error, message))
+        return 7.0
+
+    held, error = lease("a", retried=3), ValueError("no")
+    assert fail(held, error, Policy(retry=RetryFunction(delay))).at == NOW + 7
+    assert asked == [(3, error, held.message)]
+
+
+def test_a_delay_below_zero_is_none() -> None:
+    assert fail(lease(), ValueError(), Policy(retry=RetryFunction(lambda *_: -5.0))).at == NOW
+
+
+@pytest.mark.parametrize(("retried", "max_retry"), [(0, 0), (3, 3), (9, 3)])
+def test_a_failure_with_no_retries_left_is_archived(retried: int, max_retry: int) -> None:
+    end = fail(lease(retried=retried, max_retry=max_retry), ValueError("no"))
+    assert (end.to, end.at, end.processed, end.failed) == (S.ARCHIVED, NOW, True, True)
+    assert end.message.retried == retried
+    assert end.message.last_error == "ValueError: no"
+
+
+def test_skip_retry_archives_whatever_retries_are_left() -> None:
+    end = fail(lease(), SkipRetry("hopeless"))
+    assert (end.to, end.processed, end.failed) == (S.ARCHIVED, True, True)
+    assert end.message.last_error == "hopeless"
+
+
+def test_a_payload_that_does_not_fit_is_archived() -> None:
+    assert fail(lease(), BadPayload("email:send", "to is missing")).to is S.ARCHIVED
+
+
+def test_revoke_ends_the_task_as_processed_and_keeps_nothing() -> None:
+    held = lease("a", retention=60.0)
+    assert fail(held, RevokeTask("never mind")) == Settlement(held, None, held.message, processed=True)
+
+
+def test_retry_in_puts_the_task_off_uncounted_even_when_no_retry_is_left() -> None:
+    end = fail(lease(retried=3, max_retry=3, deferrals=2), RetryIn(90))
+    assert (end.to, end.at, end.processed, end.failed) == (S.RETRY, NOW + 90, False, False)
+    assert (end.message.retried, end.message.deferrals) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("directive", "to"), [(SkipRetry(), S.ARCHIVED), (RevokeTask(), None), (RetryIn(1), S.RETRY)]
+)
+def test_a_directive_steers_also_as_the_cause_of_another_error(
+    directive: Exception, to: TaskState | None
+) -> None:
+    outer = RuntimeError("outer")
+    outer.__cause__ = ValueError("middle")
+    outer.__cause__.__cause__ = directive
+    assert fail(lease(), outer).to is to
+
+
+def test_a_directive_that_was_only_the_context_does_not_steer() -> None:
+    error = ValueError("while handling it")
+    error.__context__ = SkipRetry()
+    assert fail(lease(), error).to is S.RETRY
+
+
+def test_causes_that_go_in_a_circle_end() -> None:
+    one, two = ValueError("one"), ValueError("two")
+    one.__cause__, two.__cause__ = two, one
+    assert fail(lease(), one).to is S.RETRY
+
+
+# --- unknown types ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("unknown", "to", "counted", "at"),
+    [
+        (UnknownTask.DEFER, S.RETRY, False, NOW + 30),
+        (UnknownTask.FAIL, S.RETRY, True, NOW + 60),
+        (UnknownTask.ARCHIVE, S.ARCHIVED, True, NOW),
+    ],
+)
+def test_a_type_that_nobody_handles_is_put_off_failed_or_archived(
+    unknown: UnknownTask, to: TaskState, counted: bool, at: float
+) -> None:
+    end = fail(lease(), HandlerNotFound("x"), msgspec.structs.replace(POLICY, unknown=unknown))
+    assert (end.to, end.at, end.processed, end.failed) == (to, at, counted, counted)
+    assert end.message.retried == (1 if to is S.RETRY and counted else 0)
+
+
+def test_a_type_that_nobody_handles_is_put_off_even_without_retries() -> None:
+    assert fail(lease(max_retry=0), HandlerNotFound("x")).to is S.RETRY
+
+
+# --- not a failure ------------------------------------------------------------------------------------
+
+PATIENT = Policy(retry=FixedRetry(60.0), is_failure=lambda error: False, max_deferrals=5)
+
+
+def test_an_error_that_is_no_failure_is_put_off_uncounted() -> None:
+    end = fail(lease(deferrals=4), ValueError("busy"), PATIENT)
+    assert (end.to, end.at, end.processed, end.failed) == (S.RETRY, NOW + 60, False, False)
+    assert (end.message.retried, end.message.deferrals) == (0, 5)
+
+
+def test_an_error_that_is_called_no_failure_too_often_is_archived() -> None:
+    end = fail(lease(deferrals=5), ValueError("busy"), PATIENT)
+    assert (end.to, end.processed, end.failed) == (S.ARCHIVED, True, True)
+
+
+def test_an_error_that_is_no_failure_is_archived_when_no_retry_is_left() -> None:
+    assert fail(lease(max_retry=0), ValueError("busy"), PATIENT).to is S.ARCHIVED
+
+
+# --- crashes ------------------------------------------------------------------------------------------
+
+
+def test_a_lapsed_lease_makes_the_task_pending_at_once_and_counts() -> None:
+    end = fail(lease(), LeaseExpired())
+    assert (end.to, end.processed, end.failed) == (S.PENDING, True, True)
+    assert (end.message.retried, end.message.crashes) == (1, 1)
+
+
+def test_a_worker_that_died_is_a_crash_and_an_ordinary_retry() -> None:
+    end = fail(lease(crashes=1), WorkerDied("signal 9"))
+    assert (end.to, end.at, end.message.crashes) == (S.RETRY, NOW + 60, 2)
+
+
+@pytest.mark.parametrize("error", [LeaseExpired(), WorkerDied("signal 9")])
+def test_a_task_that_kills_worker_after_worker_is_archived_as_poison(error: Exception) -> None:
+    end = fail(lease(crashes=2), error)
+    assert (end.to, end.message.crashes) == (S.ARCHIVED, 3)
+    assert end.message.last_error.startswith("crash loop: 3 workers in a row died")
+    assert str(error) in end.message.last_error
+
+
+def test_a_lapsed_lease_with_no_retry_left_is_archived() -> None:
+    assert fail(lease(retried=3, max_retry=3), LeaseExpired()).to is S.ARCHIVED
+
+
+def test_a_failure_between_two_crashes_starts_their_count_anew() -> None:
+    assert fail(lease(crashes=2), TaskTimeout(5)).message.crashes == 0
+
+
+def test_where_no_crash_is_allowed_an_ordinary_failure_is_still_retried() -> None:
+    policy = msgspec.structs.replace(POLICY, max_crashes=0)
+    assert fail(lease(), ValueError("no"), policy).to is S.RETRY
+    assert fail(lease(), LeaseExpired(), policy).to is S.ARCHIVED
+
+
+# --- properties ---------------------------------------------------------------------------------------
+
+errors: st.SearchStrategy[BaseException] = st.one_of(
+    st.sampled_from([ValueError("x"), LeaseExpired(), WorkerDied("x"), HandlerNotFound("x"), SkipRetry()]),
+    st.sampled_from([RevokeTask(), BadPayload("x", "y"), TaskTimeout(3), KeyboardInterrupt()]),
+    st.floats(0, 1e9).map(RetryIn),
+)
+outcomes: st.SearchStrategy[Outcome] = st.one_of(
+    st.just(Aborted()), st.builds(Succeeded, st.none() | st.binary()), errors.map(Failed)
+)
+leases = st.builds(
+    lease,
+    retried=st.integers(0, 5),
+    max_retry=st.integers(0, 5),
+    crashes=st.integers(0, 4),
+    deferrals=st.integers(0, 6),
+    retention=st.sampled_from([0.0, 60.0]),
+)
+policies = st.builds(
+    Policy,
+    retry=st.floats(0, 1e6).map(FixedRetry),
+    is_failure=st.sampled_from([lambda error: True, lambda error: False]),
+    unknown=st.sampled_from(UnknownTask),
+    max_crashes=st.integers(0, 4),
+    max_deferrals=st.integers(0, 6),
+)
+
+
+@given(leases, outcomes, policies, st.floats(0, 1))
+def test_whatever_happens_decide_makes_a_legal_move(
+    held: Lease, outcome: Outcome, policy: Policy, chance: float
+) -> None:
+    end = decide(held, outcome, NOW, policy, chance)
+    legal = {move.target for move in MOVES if move.origin is S.ACTIVE and move.cause == "settle"}
+    assert end.to in legal
+    assert end.lease is held
+    assert end.message.ref == held.message.ref
+    assert end.processed or not end.failed
+    assert end.at >= NOW or end.to in (None, S.PENDING)
+    assert end.message.retried - held.message.retried in (0, 1)
+    assert end.message.retried == held.message.retried or end.failed
+
+
+def test_every_move_is_listed_once_and_between_known_states() -> None:
+    assert len(set(MOVES)) == len(MOVES)
+    assert all(move.origin is not move.target for move in MOVES)
+    assert {move.cause for move in MOVES if move.origin is None} == {"enqueue"}
+    assert {move.cause for move in MOVES if move.origin is S.ACTIVE} == {"settle"}
+    assert {move.cause for move in MOVES if move.target is S.ACTIVE} == {"dequeue"}
+
+
+def test_no_action_touches_an_active_task() -> None:
+    for action in Action:
+        assert S.ACTIVE not in action.origins
+        assert action.target not in action.origins
+        assert {move.target for move in MOVES if move.cause == action.value} == {action.target}
+
+
+# --- error texts --------------------------------------------------------------------------------------
+
+
+class Broken(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class NotText(Exception):
+    def __str__(self) -> str:
+        return 5  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("no"), "ValueError: no"),
+        (ValueError(), "ValueError"),
+        (KeyError("k"), "KeyError: 'k'"),
+        (LeaseExpired(), "task lease expired: the server that ran it is gone"),
+        (SkipRetry(), "SkipRetry"),
+        (Broken(), "Broken: (its text cannot be shown: RuntimeError)"),
+        (NotText(), "NotText: (its text cannot be shown: TypeError)"),
+        (ValueError("half \ud800 pair"), "ValueError: half ? pair"),
+        (ValueError("漢 ü 🎉"), "ValueError: 漢 ü 🎉"),
+        (ExceptionGroup("two", [ValueError("1")]), "ExceptionGroup: two (1 sub-exception)"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+    ],
+)
+def test_an_error_is_stored_as_its_class_and_its_text(error: BaseException, text: str) -> None:
+    assert error_text(error) == text
+
+
+def test_a_long_error_text_is_cut_and_says_so() -> None:
+    text = error_text(ValueError("x" * 10_000))
+    assert len(text) == MAX_ERROR_TEXT
+    assert text.endswith("x…")
+    assert len(error_text(ValueError("x" * (MAX_ERROR_TEXT - len("ValueError: "))))) == MAX_ERROR_TEXT
+
+
+@given(st.text(st.characters()))
+def test_an_error_text_can_always_be_stored(said: str) -> None:
+    assert error_text(ValueError(said)).encode()
+
+
+def test_a_crash_loop_text_is_not_longer_than_any_other() -> None:
+    end = fail(lease(crashes=2), WorkerDied("x" * 10_000))
+    assert len(end.message.last_error) <= MAX_ERROR_TEXT
+
+
+def test_a_task_canceled_to_be_archived_is_archived_unless_it_is_to_be_forgotten() -> None:
+    for cause, to in ((None, TaskState.ARCHIVED), (RetryIn(5), TaskState.ARCHIVED), (RevokeTask(), None)):
+        error = TaskCanceled(archive=True)
+        error.__cause__ = cause
+        end = decide(lease(max_retry=9), Failed(error), NOW, Policy())
+        assert (end.to, end.processed) == (to, True)
+    assert decide(lease(max_retry=9), Failed(TaskCanceled()), NOW, Policy()).to is TaskState.RETRY
