@@ -34,6 +34,8 @@ TYPES_ONLY = {"asynqio.core.queues": {"random.Random"}}
 #: The contract, and what it is written in.
 CONTRACT = {
     "asynqio.brokers.contract.broker",
+    "asynqio.brokers.contract.inspection",
+    "asynqio.brokers.contract.results",
     "asynqio.brokers.contract.limits",
     "asynqio.brokers.contract.cursors",
     "asynqio.brokers.contract.signals",

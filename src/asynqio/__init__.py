@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from asynqio.app.task_function import TaskFunction as TaskFunction
     from asynqio.app.task_function import TaskHandle as TaskHandle
     from asynqio.brokers import open_broker as open_broker
-    from asynqio.brokers.contract.broker import Moved as Moved
     from asynqio.brokers.contract.broker import Store as Store
+    from asynqio.brokers.contract.results import Moved as Moved
     from asynqio.client import Client as Client
     from asynqio.config import Setting as Setting
     from asynqio.config import load as load_config
@@ -97,7 +97,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "app.app": ["App"],
     "brokers": ["open_broker"],
-    "brokers.contract.broker": ["Moved", "Store"],
+    "brokers.contract.broker": ["Store"],
+    "brokers.contract.results": ["Moved"],
     "client": ["Client"],
     "config": ["Setting", "parse_queues"],
     "core.attempts.record": ["AttemptOutcome", "AttemptRecord", "LogLine"],

@@ -9,7 +9,8 @@ from typing import Any, Protocol, Self, TypeVar, Unpack, overload
 
 import msgspec
 
-from asynqio.brokers.contract.broker import Admission, Moved, Replaced, Store
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.results import Admission, Moved, Replaced
 from asynqio.brokers.contract.signals import changed, ended
 from asynqio.config import store_of
 from asynqio.core.attempts.follow import Follower, TaskEvent

@@ -20,7 +20,7 @@ import pytest
 
 from asynqio import Applied, Filter, Inspector, TaskState
 from asynqio.brokers import open_broker
-from asynqio.brokers.contract.broker import Admission
+from asynqio.brokers.contract.results import Admission
 from asynqio.brokers.redis.scripts.loader import LUA
 from tests.brokers.redis.support.servers import RedisServer
 from tests.builders import entry

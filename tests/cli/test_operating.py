@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from asynqio.brokers.contract.broker import Cancellation, Store
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.results import Cancellation
 from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.testing import FakeClock

@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from asynqio.brokers.contract.broker import Admission, Page, Store, Where
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.inspection import Page, Where
+from asynqio.brokers.contract.results import Admission
 from asynqio.brokers.contract.signals import Watch
 from asynqio.core.lifecycle import Action, Lease
 from asynqio.core.task.message import TaskInfo, TaskMessage, TaskRef, TaskState

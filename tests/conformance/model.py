@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from asynqio.brokers.contract.broker import Admission, Claimed, Fired, Moved, Note, Replaced, Scan, Where
+from asynqio.brokers.contract.inspection import Scan, Where
+from asynqio.brokers.contract.results import Admission, Claimed, Fired, Moved, Note, Replaced
 from asynqio.core.attempts.record import RUNS_KEPT, AttemptRecord
 from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupPolicy
 from asynqio.core.lifecycle import Action, Lease, Settlement

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from asynqio.brokers.contract.broker import Note, Store, Where
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.inspection import Where
+from asynqio.brokers.contract.results import Note
 from asynqio.core.groups import GroupRule
 from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef, TaskState

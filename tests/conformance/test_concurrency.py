@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from asynqio.brokers.contract.broker import Admission, Replaced, Store
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.results import Admission, Replaced
 from asynqio.core.groups import GroupRule
 from asynqio.core.lifecycle import Action, Lease
 from asynqio.core.task.message import TaskRef, TaskState

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from asynqio.brokers.contract import signals
-from asynqio.brokers.contract.broker import Admission, Moved, Store
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.results import Admission, Moved
 from asynqio.core.groups import BATCH_LEASE, BATCH_MEMBERS, GroupBatch, GroupPolicy, GroupRule, GroupRules
 from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef, TaskState

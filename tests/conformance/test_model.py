@@ -26,7 +26,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from asynqio.brokers.contract.broker import Admission, Moved, Note, Page, Replaced, Where
+from asynqio.brokers.contract.inspection import Page, Where
+from asynqio.brokers.contract.results import Admission, Moved, Note, Replaced
 from asynqio.core.attempts.final_record import recorded
 from asynqio.core.attempts.record import AttemptRecord, LogLine
 from asynqio.core.groups import GroupBatch, GroupPolicy, GroupRule, GroupRules

@@ -7,8 +7,10 @@ import math
 
 import pytest
 
-from asynqio.brokers.contract.broker import Admission, Fired, Page, Store
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.inspection import Page
 from asynqio.brokers.contract.limits import FIRES_AGE, FIRES_KEPT
+from asynqio.brokers.contract.results import Admission, Fired
 from asynqio.brokers.contract.signals import pending
 from asynqio.core.info import ScheduleCard, SchedulerCard
 from asynqio.core.schedules.records import Fire, FireEvent, Standing

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from asynqio.brokers.contract import signals
-from asynqio.brokers.contract.broker import Store, Where
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.inspection import Where
 from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.testing import FakeClock

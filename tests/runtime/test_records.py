@@ -11,7 +11,7 @@ import pytest
 
 from asynqio import App, FixedRetry, RetryIn, Server, Task, TaskInfo, TaskState, current
 from asynqio.brokers.contract import signals
-from asynqio.brokers.contract.broker import Note
+from asynqio.brokers.contract.results import Note
 from asynqio.core.attempts.record import MAX_LINES, MAX_TRACEBACK, AttemptOutcome, AttemptRecord, LogLine
 from asynqio.errors import TaskNotFound
 from asynqio.mux import Lane

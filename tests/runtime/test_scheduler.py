@@ -13,7 +13,9 @@ import pytest
 
 from asynqio import DuplicateTask, EntryNotFound, ScheduleEntry, Task, TaskInfo, TaskState
 from asynqio.brokers import open_broker
-from asynqio.brokers.contract.broker import Fired, Page, Store, Where
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.inspection import Page, Where
+from asynqio.brokers.contract.results import Fired
 from asynqio.core.schedules.misfire import Missed
 from asynqio.core.schedules.records import Fire, Standing
 from asynqio.core.task.message import TaskRef

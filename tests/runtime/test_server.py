@@ -21,7 +21,7 @@ from asynqio import (
     TaskState,
     current,
 )
-from asynqio.brokers.contract.broker import Page, Where
+from asynqio.brokers.contract.inspection import Page, Where
 from asynqio.errors import ServerStateError
 from asynqio.runtime.duties import sweeper
 from asynqio.server import ServerState

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from typing import NamedTuple, TypeAlias
 
-from asynqio.brokers.contract.broker import Inspection, Moved, Scan, Where
+from asynqio.brokers.contract.inspection import Inspection, Scan, Where
+from asynqio.brokers.contract.results import Moved
 from asynqio.clock import Clock
 from asynqio.core.filters import Filter
 from asynqio.core.lifecycle import Action, MoveTo

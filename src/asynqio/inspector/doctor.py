@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
-from asynqio.brokers.contract.broker import Progress, Store
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.results import Progress
 from asynqio.core.findings import Finding, Severity, worst_first
 from asynqio.core.info import QueueStats, ServerCard
 from asynqio.core.lifecycle import Failed, Policy, decide

@@ -6,7 +6,9 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Self
 
-from asynqio.brokers.contract.broker import Moved, Page, Progress, Store, Where
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.inspection import Page, Where
+from asynqio.brokers.contract.results import Moved, Progress
 from asynqio.config import store_of
 from asynqio.core.attempts.record import AttemptRecord
 from asynqio.core.explain.explain import explain

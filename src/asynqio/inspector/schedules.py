@@ -7,7 +7,8 @@ import math
 
 import msgspec
 
-from asynqio.brokers.contract.broker import Page, Store
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.inspection import Page
 from asynqio.client import Client
 from asynqio.core.info import ScheduleCard, SchedulerCard
 from asynqio.core.schedules.cron import parse_schedule

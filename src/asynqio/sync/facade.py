@@ -15,7 +15,8 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Itera
 from typing import Any, Self, TypeVar, Unpack, overload
 
 from asynqio import client as _client
-from asynqio.brokers.contract.broker import Moved, Progress, Store
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.results import Moved, Progress
 from asynqio.config import store_of
 from asynqio.core.attempts.follow import TaskEvent
 from asynqio.core.attempts.record import AttemptRecord

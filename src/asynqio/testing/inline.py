@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Iterator
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from asynqio.brokers.contract.broker import Page, Where
+from asynqio.brokers.contract.inspection import Page, Where
 from asynqio.brokers.memory import MemoryBroker
 from asynqio.core.lifecycle import Policy
 from asynqio.core.task.message import TaskInfo, TaskState

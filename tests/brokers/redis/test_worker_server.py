@@ -13,7 +13,7 @@ from blockbuster import BlockBuster
 from asynqio import App, Client, Task, TaskInfo, TaskState
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract import signals
-from asynqio.brokers.contract.broker import Page, Where
+from asynqio.brokers.contract.inspection import Page, Where
 from asynqio.core.task.message import TaskRef
 from asynqio.errors import InvalidName, ServerStateError
 from tests.brokers.redis.support.fixtures import fresh_server

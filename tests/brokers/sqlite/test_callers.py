@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from asynqio.brokers import open_broker
-from asynqio.brokers.contract.broker import Admission, Page, Replaced, Store, Where
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.inspection import Page, Where
+from asynqio.brokers.contract.results import Admission, Replaced
 from asynqio.core.groups import GroupRule
 from asynqio.core.task.message import TaskMessage, TaskState
 from asynqio.core.task.task import Entry

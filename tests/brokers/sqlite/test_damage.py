@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from asynqio.brokers import open_broker
-from asynqio.brokers.contract.broker import CORRUPT_TYPE, Moved, Page, Store, Where
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.inspection import Page, Where
+from asynqio.brokers.contract.results import CORRUPT_TYPE, Moved
 from asynqio.core.groups import GroupRule
 from asynqio.core.lifecycle import DONE, Action, Policy, decide
 from asynqio.core.task.message import TaskInfo, TaskMessage, TaskRef, TaskState

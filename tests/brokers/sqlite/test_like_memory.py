@@ -11,7 +11,9 @@ import msgspec
 import pytest
 
 from asynqio.brokers import open_broker
-from asynqio.brokers.contract.broker import Note, Page, Store, Where
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.inspection import Page, Where
+from asynqio.brokers.contract.results import Note
 from asynqio.core.groups import GroupBatch, GroupRule
 from asynqio.core.info import ServerCard
 from asynqio.core.lifecycle import Action, Lease, Settlement

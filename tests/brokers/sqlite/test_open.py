@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from asynqio.brokers import open_broker
-from asynqio.brokers.contract.broker import Admission, Store
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.results import Admission
 from asynqio.brokers.sqlite import settings
 from asynqio.brokers.sqlite.storage import connection
 from asynqio.brokers.sqlite.storage.rows import encode

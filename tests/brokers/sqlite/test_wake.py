@@ -19,7 +19,8 @@ import pytest
 
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract import signals
-from asynqio.brokers.contract.broker import Note, Store
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.results import Note
 from asynqio.brokers.contract.signals import Signals, Topic
 from asynqio.brokers.sqlite.operations import notifications as listener
 from asynqio.brokers.sqlite.storage import notify as hints

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from asynqio.brokers import open_broker
-from asynqio.brokers.contract.broker import Note, Store
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.results import Note
 from asynqio.cli.main import main
 from asynqio.clock import SystemClock
 from asynqio.core.info import WorkerCard

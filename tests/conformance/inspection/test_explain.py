@@ -14,7 +14,8 @@ from typing import TypeAlias
 import pytest
 
 from asynqio import Explanation, Inspector
-from asynqio.brokers.contract.broker import Note, Store
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.results import Note
 from asynqio.core.attempts.final_record import recorded
 from asynqio.core.attempts.record import AttemptRecord, LogLine
 from asynqio.core.groups import GroupRule

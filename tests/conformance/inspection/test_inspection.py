@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from asynqio.brokers.contract.broker import Moved, Page, Store, Where
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.inspection import Page, Where
+from asynqio.brokers.contract.results import Moved
 from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.core.task.unique import LockHolder, unique_key

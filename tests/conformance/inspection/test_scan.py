@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from asynqio.brokers.contract.broker import Moved, Page, Store, Where
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.inspection import Page, Where
+from asynqio.brokers.contract.results import Moved
 from asynqio.core.groups import GroupRule
 from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef, TaskState

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from asynqio.brokers import open_broker
-from asynqio.brokers.contract.broker import Store, Where
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.inspection import Where
 from asynqio.brokers.contract.limits import ARCHIVE_LIMIT
 from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef, TaskState

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from asynqio.brokers.contract import signals
-from asynqio.brokers.contract.broker import Moved, Note, Store
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.results import Moved, Note
 from asynqio.core.attempts.final_record import recorded
 from asynqio.core.attempts.record import RUNS_KEPT, AttemptOutcome, AttemptRecord, LogLine
 from asynqio.core.lifecycle import DONE, Aborted, Action, Failed, Lease, Outcome, Settlement

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 
-from asynqio.brokers.contract.broker import Cancellation, Store
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.results import Cancellation
 from asynqio.core.task.message import TaskRef, TaskState
 from tests.builders import entry
 from tests.conformance.looks import PATIENCE, elsewhere, picture, put, state_of, take

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from asynqio.brokers.contract import signals
-from asynqio.brokers.contract.broker import Admission, Store
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.results import Admission
 from asynqio.core.task.message import TaskMessage, TaskState
 from asynqio.core.task.task import Entry
 from asynqio.core.task.unique import UniqueUntil, unique_key

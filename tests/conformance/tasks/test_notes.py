@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from asynqio.brokers.contract.broker import Note, Store
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.results import Note
 from asynqio.core.lifecycle import Action, Lease
 from asynqio.core.task.message import TaskState
 from asynqio.testing import FakeClock

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from asynqio.brokers.contract import signals
-from asynqio.brokers.contract.broker import Note, Store
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.results import Note
 from asynqio.core.lifecycle import Failed, Lease, Settlement, Succeeded
 from asynqio.core.task.message import TaskMessage, TaskState
 from asynqio.errors import RevokeTask

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from asynqio.brokers.contract import signals
-from asynqio.brokers.contract.broker import Store, Where
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.inspection import Where
 from asynqio.brokers.contract.limits import ARCHIVE_AGE, ARCHIVE_LIMIT
 from asynqio.core.groups import BATCH_LEASE, GroupRule
 from asynqio.core.lifecycle import Action

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from asynqio.brokers.contract.broker import Moved, Note, Store
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.results import Moved, Note
 from asynqio.core.lifecycle import Action, MoveTo
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.core.task.unique import unique_key

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from asynqio.brokers.contract import signals
-from asynqio.brokers.contract.broker import Admission, Moved, Note, Replaced, Store
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.results import Admission, Moved, Note, Replaced
 from asynqio.core.groups import GroupRule
 from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef, TaskState

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-from asynqio.brokers.contract.broker import Admission
 from asynqio.brokers.contract.limits import ARCHIVE_AGE, STATS_AGE
+from asynqio.brokers.contract.results import Admission
 from tests.interop.differential.pair import Pair, Step
 from tests.interop.differential.snapshot import Snapshot, without
 

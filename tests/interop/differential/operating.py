@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from asynqio.brokers.contract.broker import Moved, Page, Where
+from asynqio.brokers.contract.inspection import Page, Where
+from asynqio.brokers.contract.results import Moved
 from asynqio.core.info import ServerCard, WorkerCard
 from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskState

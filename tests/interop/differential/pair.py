@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import msgspec
 from redis.asyncio import Redis
 
-from asynqio.brokers.contract.broker import Admission, Moved, Store
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.results import Admission, Moved
 from asynqio.core.groups import GroupBatch
 from asynqio.core.lifecycle import Lease
 from asynqio.core.task.message import TaskMessage, TaskRef

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from asynqio.brokers.contract.broker import Admission
+from asynqio.brokers.contract.results import Admission
 from asynqio.core.groups import GroupRule
 from asynqio.core.task.message import TaskMessage
 from asynqio.core.task.task import Entry

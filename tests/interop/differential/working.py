@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from asynqio.brokers.contract.broker import Admission, Note
+from asynqio.brokers.contract.results import Admission, Note
 from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.task.message import TaskMessage, TaskRef, TaskState
 from asynqio.core.task.task import Entry

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from asynqio import open_broker
-from asynqio.brokers.contract.broker import Moved, Note, Store
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.results import Moved, Note
 from asynqio.core.lifecycle import Action, Lease
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.testing import FakeClock

@@ -51,133 +51,30 @@ Rules every broker keeps; `tests/conformance` is these sentences as tests:
 
 from __future__ import annotations
 
-import enum
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Protocol, Self, runtime_checkable
 
-import msgspec
-
+from asynqio.brokers.contract.inspection import Inspection
+from asynqio.brokers.contract.results import (
+    Admission,
+    Cancellation,
+    Claimed,
+    Expired,
+    Fired,
+    Forwarded,
+    Note,
+    Replaced,
+    Swept,
+)
 from asynqio.brokers.contract.signals import Topic, Watch
 from asynqio.clock import Clock
 from asynqio.core.attempts.record import AttemptRecord
-from asynqio.core.findings import Finding
 from asynqio.core.groups import GroupBatch, GroupPolicy
-from asynqio.core.info import DayStats, GroupStats, QueueStats, SchedulerCard, ServerCard, StoreNode
-from asynqio.core.lifecycle import Action, Lease, Settlement
+from asynqio.core.info import SchedulerCard, ServerCard
+from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.schedules.records import Fire, FireEvent, Standing
-from asynqio.core.task.message import TaskInfo, TaskRef, TaskState
+from asynqio.core.task.message import TaskRef
 from asynqio.core.task.task import Entry
-from asynqio.core.task.unique import LockHolder
-
-#: The type under which an undecodable task is shown; its payload are the bytes found.
-CORRUPT_TYPE = "asynqio:corrupt"
-
-#: Told how far a long call is: how many of what it is about are done.
-Progress: TypeAlias = Callable[[int], None]
-
-
-class Admission(enum.Enum):
-    """What became of one entry."""
-
-    ACCEPTED = enum.auto()
-    DUPLICATE = enum.auto()
-    ID_CONFLICT = enum.auto()
-
-
-class Fired(NamedTuple):
-    """What became of one tick. No admission: it was taken before, or (`paused`) the schedule is paused."""
-
-    admission: Admission | Replaced | None
-    paused: bool = False
-
-
-class Replaced(NamedTuple):
-    """The entry became no task of its own: the waiting task of this id, which held its lock, was changed."""
-
-    id: str
-
-
-class Forwarded(NamedTuple):
-    """`moved` tasks are pending now; the next one is due at `next_at` (None: none is waiting)."""
-
-    moved: int
-    next_at: float | None
-
-
-class Expired(NamedTuple):
-    """Leases that lapsed, and when the next one will if nobody renews it (None: no task is active)."""
-
-    leases: list[Lease]
-    next_at: float | None
-
-
-class Claimed(NamedTuple):
-    """Batches that are ours to aggregate, and when the next group will be ripe if nobody joins it."""
-
-    batches: list[GroupBatch]
-    next_at: float | None
-
-
-class Swept(NamedTuple):
-    """How many tasks were deleted, and when the next one will be (None: nothing waits for it)."""
-
-    deleted: int
-    next_at: float | None
-
-
-class Note(msgspec.Struct, frozen=True):
-    """What a running handler leaves with its task: a result, progress (JSON), what is known of the attempt so far
-    with the lines of its log, or several of them."""
-
-    lease: Lease
-    result: bytes | None = None
-    progress: bytes | None = None
-    live: AttemptRecord | None = None
-
-
-class Moved(enum.Enum):
-    """What became of one task that an operator acted on. The last two are answers of `transfer` only."""
-
-    DONE = enum.auto()
-    NOT_FOUND = enum.auto()
-    WRONG_STATE = enum.auto()
-    #: Its uniqueness lock is held in the other queue.
-    DUPLICATE = enum.auto()
-    #: The other queue has a task with its id.
-    ID_CONFLICT = enum.auto()
-
-
-class Cancellation(NamedTuple):
-    """Somebody wants this task canceled; `archive`: and archived instead of retried."""
-
-    ref: TaskRef
-    archive: bool = False
-
-
-class Where(msgspec.Struct, frozen=True):
-    """The tasks of one state of one queue; for AGGREGATING of one group, or of all when it is empty."""
-
-    queue: str
-    state: TaskState
-    group: str = ""
-
-
-class Page(msgspec.Struct, frozen=True):
-    """At most `size` items from the `offset`-th on (0 is the first)."""
-
-    size: int = 30
-    offset: int = 0
-
-    def __post_init__(self) -> None:
-        if self.size < 1 or self.offset < 0:
-            raise ValueError(f"{self!r}: size must be at least 1 and offset at least 0")
-
-
-class Scan(NamedTuple):
-    """One step of a walk: some tasks, and the place behind them for the next step. No place: that was the end."""
-
-    infos: list[TaskInfo]
-    after: str
 
 
 class Broker(Protocol):
@@ -320,118 +217,6 @@ class Broker(Protocol):
     def cancellations(self) -> AsyncIterator[Cancellation]:
         """The tasks that somebody wants canceled, from the first `anext` on, until closed. An empty queue means
         whatever task has the id: Go asynq says no more."""
-        ...
-
-
-class Inspection(Protocol):
-    """Looking at a store, and tidying it."""
-
-    async def queues(self) -> list[str]: ...
-    async def stats(self, queues: Sequence[str]) -> list[QueueStats]:
-        """The figures of each queue, at a price that does not grow with the number of tasks or groups (where that
-        takes an estimate, `estimated` says so). `latency` and `oldest_pending_at` are those of the task that waits
-        longest, among the first `FRONT` of the line. Raises QueueNotFound."""
-        ...
-
-    async def footprint(self, queues: Sequence[str]) -> list[int]:
-        """About how many bytes each queue takes, from a sample of `SAMPLE` tasks of each state: it costs the same
-        however long the queue is, and is as good as the tasks are alike. Raises QueueNotFound."""
-        ...
-
-    async def history(self, queue: str, days: int) -> list[DayStats]:
-        """The last `days` days, today first. Raises QueueNotFound."""
-        ...
-
-    async def groups(self, queue: str) -> list[GroupStats]: ...
-    async def tasks(self, where: Where, page: Page) -> list[TaskInfo]:
-        """PENDING and ACTIVE in working order, SCHEDULED and RETRY earliest first, COMPLETED and ARCHIVED
-        latest first, AGGREGATING oldest first. Raises QueueNotFound."""
-        ...
-
-    async def scan(self, where: Where, after: str, size: int) -> Scan:
-        """At most `size` tasks behind the place `after` ("": from the beginning), in the order of `tasks`; there
-        may be fewer, even none, before the end (19). Of AGGREGATING tasks one group is walked through: name it.
-        Raises QueueNotFound, ValueError (no group, or a place that is none)."""
-        ...
-
-    async def group_names(self, queue: str) -> list[str]:
-        """All groups that hold tasks, claimed or not. Raises QueueNotFound."""
-        ...
-
-    async def find(self, refs: Sequence[TaskRef]) -> list[TaskInfo | None]: ...
-    async def move(
-        self, action: Action, refs: Sequence[TaskRef], *, state: TaskState | None = None, near: str = ""
-    ) -> list[Moved]:
-        """`state`: act only on those that are still in it, the others answer WRONG_STATE. `near`: the `after` of
-        the step that showed the first of them; in a long line they need not be searched then."""
-        ...
-
-    async def move_all(self, action: Action, where: Where) -> int: ...
-    async def transfer(self, refs: Sequence[TaskRef], target: str) -> list[Moved]:
-        """Put tasks that wait (`MoveTo.origins`) into the queue `target`, as they are: state, time, payload, retries,
-        headers, group, result. PENDING ones join the end of the line there, those of one queue in the order
-        given. Who holds its uniqueness lock holds it there from then on.
-
-        WRONG_STATE also if it is in `target` already, DUPLICATE before ID_CONFLICT; a refused task stays as it
-        is. Where two queues have no step in common (Redis), a task that is under way is nobody's for a moment:
-        no server takes it. Should the caller die then, the same call made again, or a sweep of either queue a minute
-        later, ends what was begun: at no moment can it be lost, and in no case is it taken from both queues.
-        """
-        ...
-
-    async def rewrite(self, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
-        """New payloads for tasks that wait (SCHEDULED, RETRY, PENDING, ARCHIVED); a uniqueness lock moves
-        along."""
-        ...
-
-    async def flush_group(self, queue: str, group: str) -> int:
-        """Make a group ripe at once, whatever its rule; how many unclaimed members it has. Raises QueueNotFound."""
-        ...
-
-    async def pause(self, queue: str, paused: bool) -> bool:
-        """False: it was so already. A queue may be paused before its first task."""
-        ...
-
-    async def pause_type(self, queue: str, type: str, paused: bool) -> bool:
-        """Tasks of this type are not to be run by servers of ours, or are again; Go's know nothing of it. False: it
-        was so already. May come before the first task."""
-        ...
-
-    async def drop(self, queue: str, *, force: bool = False, progress: Progress | None = None) -> None:
-        """Remove the queue with everything in it and of it. Raises QueueNotFound, WrongState (active tasks; or any
-        task at all without `force`).
-
-        It is paused first, and goes in steps, so that nobody else waits long; `progress` is called with the number of
-        tasks that are gone. Who is interrupted leaves a paused queue that has fewer tasks, and calls again."""
-        ...
-
-    async def lock_holder(self, queue: str, key: str) -> LockHolder | None:
-        """The task that holds a uniqueness lock (`TaskMessage.unique_key`) now; None: nobody does."""
-        ...
-
-    async def nodes(self) -> list[StoreNode]:
-        """What the store is made of, for people to look at; nothing where it does not say, or may not be asked."""
-        ...
-
-    async def servers(self) -> list[ServerCard]: ...
-    async def schedulers(self) -> list[SchedulerCard]: ...
-    async def standings(self, queue: str) -> dict[str, Standing]:
-        """What is known of the schedules of a queue, by their ids; nothing when there is no such queue."""
-        ...
-
-    async def hold(self, queue: str, id: str, paused: bool) -> bool:
-        """Pause a schedule, or let it go on: its ticks meanwhile are not made up. False: it was so already."""
-        ...
-
-    async def fires(self, schedule_id: str, page: Page) -> list[FireEvent]:
-        """What a schedule has put in, newest first."""
-        ...
-
-    async def examine(self, *, fix: bool = False, progress: Progress | None = None) -> list[Finding]:
-        """What is wrong with the store itself and with what is in it, as far as only this kind of store can have it
-        (settings, disks, ids without tasks). Looks through everything, in steps that block nobody; `progress` is
-        called with the number of tasks and keys that were looked at. `fix`: what is fixable is put right, and is
-        `fixed` then; nothing is deleted that somebody could still want."""
         ...
 
 

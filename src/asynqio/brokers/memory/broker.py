@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Self, Unpack
 
 from asynqio.brokers.contract import signals
-from asynqio.brokers.contract.broker import (
+from asynqio.brokers.contract.results import (
     Admission,
     Cancellation,
     Claimed,

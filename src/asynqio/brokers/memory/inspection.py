@@ -9,8 +9,9 @@ from itertools import islice
 import msgspec
 
 from asynqio.brokers.contract import signals
-from asynqio.brokers.contract.broker import Moved, Page, Progress, Scan, Where
+from asynqio.brokers.contract.inspection import Page, Scan, Where
 from asynqio.brokers.contract.limits import SAMPLE
+from asynqio.brokers.contract.results import Moved, Progress
 from asynqio.brokers.contract.signals import Topic
 from asynqio.brokers.memory.admin.scan import scan
 from asynqio.brokers.memory.storage.queue import Day, Queue, Record

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Self
 
-from asynqio.brokers.contract.broker import (
+from asynqio.brokers.contract.results import (
     Admission,
     Cancellation,
     Claimed,

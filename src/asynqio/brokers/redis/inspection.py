@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
-from asynqio.brokers.contract.broker import Moved, Page, Progress, Scan, Where
+from asynqio.brokers.contract.inspection import Page, Scan, Where
+from asynqio.brokers.contract.results import Moved, Progress
 from asynqio.brokers.redis.admin import actions as tidy
 from asynqio.brokers.redis.admin import remove_queue as drop
 from asynqio.brokers.redis.admin import scan

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Self
 from urllib.parse import SplitResult
 
-from asynqio.brokers.contract.broker import (
+from asynqio.brokers.contract.results import (
     Admission,
     Cancellation,
     Claimed,

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from asynqio.brokers.contract.broker import Moved, Page, Progress, Scan, Where
+from asynqio.brokers.contract.inspection import Page, Scan, Where
+from asynqio.brokers.contract.results import Moved, Progress
 from asynqio.brokers.sqlite.admin import actions as tidy
 from asynqio.brokers.sqlite.admin import scan
 from asynqio.brokers.sqlite.admin import stats as look

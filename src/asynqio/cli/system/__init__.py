@@ -1,0 +1,1 @@
+"""Commands about the system as a whole: stats, doctor, config, metrics, version."""

@@ -1,0 +1,1 @@
+"""The record of an attempt and how it ended."""

@@ -1,0 +1,1 @@
+"""Cron specs, the next time of a schedule, and missed ticks."""

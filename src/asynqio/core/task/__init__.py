@@ -1,0 +1,1 @@
+"""A task: its message, options, payload and uniqueness."""

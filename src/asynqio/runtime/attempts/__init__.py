@@ -1,0 +1,1 @@
+"""One attempt at one task, from its lease to its settlement."""

@@ -7,7 +7,7 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING
 
-from asynqio.brokers.contract.broker import Note
+from asynqio.brokers.contract.results import Note
 from asynqio.core.attempts.record import AttemptRecord, Log, LogLine
 
 if TYPE_CHECKING:

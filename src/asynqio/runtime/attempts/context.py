@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from asynqio.brokers.contract.broker import Note
+from asynqio.brokers.contract.results import Note
 from asynqio.core.attempts.record import LogLine
 from asynqio.core.task import payload as payloads
 from asynqio.core.task.message import TaskMessage

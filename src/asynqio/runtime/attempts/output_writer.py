@@ -8,7 +8,8 @@ from collections.abc import Generator
 from concurrent.futures import Future
 from typing import Any
 
-from asynqio.brokers.contract.broker import Broker, Note
+from asynqio.brokers.contract.broker import Broker
+from asynqio.brokers.contract.results import Note
 from asynqio.errors import BrokerUnavailable
 
 log = logging.getLogger("asynqio.server")

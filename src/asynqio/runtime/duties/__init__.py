@@ -1,0 +1,1 @@
+"""Periodic work of a worker server, one duty per file."""

@@ -7,7 +7,8 @@ import inspect
 import logging
 from collections.abc import Mapping, Sequence
 
-from asynqio.brokers.contract.broker import Admission, Broker
+from asynqio.brokers.contract.broker import Broker
+from asynqio.brokers.contract.results import Admission
 from asynqio.brokers.contract.signals import grouped
 from asynqio.core.groups import GroupBatch, GroupRule, GroupRules, match
 from asynqio.core.task.options import merge

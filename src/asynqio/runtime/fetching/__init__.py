@@ -1,0 +1,1 @@
+"""Takes tasks from the broker."""

@@ -16,7 +16,8 @@ from collections import deque
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
-from asynqio.brokers.contract.broker import Broker, Cancellation
+from asynqio.brokers.contract.broker import Broker
+from asynqio.brokers.contract.results import Cancellation
 from asynqio.brokers.contract.signals import pending
 from asynqio.core.lifecycle import Lease
 from asynqio.core.queues import QueueOrder

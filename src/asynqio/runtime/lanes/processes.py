@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING
 
-from asynqio.brokers.contract.broker import Note
+from asynqio.brokers.contract.results import Note
 from asynqio.core.task.task import Task
 from asynqio.errors import WorkerDied
 from asynqio.runtime.lanes import child

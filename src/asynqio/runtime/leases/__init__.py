@@ -1,0 +1,1 @@
+"""Renews leases, and recovers tasks whose lease expired."""

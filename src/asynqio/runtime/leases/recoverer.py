@@ -7,7 +7,8 @@ from collections.abc import Hashable, Sequence
 from random import Random
 from typing import TYPE_CHECKING
 
-from asynqio.brokers.contract.broker import Broker, Expired
+from asynqio.brokers.contract.broker import Broker
+from asynqio.brokers.contract.results import Expired
 from asynqio.clock import ClockStep
 from asynqio.core.attempts.final_record import recorded
 from asynqio.core.attempts.record import AttemptOutcome, AttemptRecord

@@ -17,8 +17,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from asynqio.brokers.contract.broker import Admission, Broker, Fired, Inspection, Replaced, Store
+from asynqio.brokers.contract.broker import Broker, Store
+from asynqio.brokers.contract.inspection import Inspection
 from asynqio.brokers.contract.limits import FIRES_AGE
+from asynqio.brokers.contract.results import Admission, Fired, Replaced
 from asynqio.core.info import SchedulerCard
 from asynqio.core.schedules.entry import ScheduleEntry
 from asynqio.core.schedules.misfire import Due

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from asynqio.brokers.contract.broker import Moved, Page, Where
+from asynqio.brokers.contract.inspection import Page, Where
 from asynqio.brokers.contract.limits import ARCHIVE_AGE, ARCHIVE_LIMIT
+from asynqio.brokers.contract.results import Moved
 from asynqio.brokers.redis.broker import RedisBroker
 from asynqio.core.groups import GroupRule
 from asynqio.core.lifecycle import Action

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from asynqio.brokers.contract.broker import Admission, Moved, Where
+from asynqio.brokers.contract.inspection import Where
+from asynqio.brokers.contract.results import Admission, Moved
 from asynqio.brokers.redis.broker import RedisBroker
 from asynqio.core.groups import BATCH_LEASE, GroupRule
 from asynqio.core.lifecycle import Action

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from asynqio.brokers.contract.broker import CORRUPT_TYPE, Page, Where
+from asynqio.brokers.contract.inspection import Page, Where
+from asynqio.brokers.contract.results import CORRUPT_TYPE
 from asynqio.brokers.redis.broker import RedisBroker, open_redis
 from asynqio.brokers.redis.layout.messages import encode_task
 from asynqio.brokers.redis.operations.quarantine import GO_GRACE, Repair

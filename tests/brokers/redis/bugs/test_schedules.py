@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from asynqio import ScheduleEntry, Task
-from asynqio.brokers.contract.broker import Admission, Fired, Page
+from asynqio.brokers.contract.inspection import Page
 from asynqio.brokers.contract.limits import FIRES_AGE
+from asynqio.brokers.contract.results import Admission, Fired
 from asynqio.brokers.redis.broker import RedisBroker
 from asynqio.brokers.redis.layout.schedule_messages import decode_scheduler, encode_event, encode_schedule
 from asynqio.core.info import ScheduleCard, SchedulerCard

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from benchmarks.proxy import DelayingProxy
 
-from asynqio.brokers.contract.broker import Admission, Note
+from asynqio.brokers.contract.results import Admission, Note
 from asynqio.brokers.redis.broker import RedisBroker, open_redis
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.session import LISTED_FOR

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asynqio.brokers.contract.broker import Note
+from asynqio.brokers.contract.results import Note
 from asynqio.brokers.redis.broker import RedisBroker
 from asynqio.core.attempts.final_record import recorded
 from asynqio.core.attempts.record import RUNS_KEPT, AttemptOutcome, AttemptRecord, encode_record

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 
-from asynqio.brokers.contract.broker import Admission, Where
+from asynqio.brokers.contract.inspection import Where
+from asynqio.brokers.contract.results import Admission
 from asynqio.brokers.redis.broker import RedisBroker
 from asynqio.core.groups import BATCH_LEASE, BATCH_MEMBERS, GroupRule
 from asynqio.core.lifecycle import Action

@@ -11,7 +11,8 @@ import pytest
 from benchmarks.proxy import DelayingProxy
 
 from asynqio.brokers import open_broker
-from asynqio.brokers.contract.broker import Admission, Fired, Replaced, Store
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.results import Admission, Fired, Replaced
 from asynqio.brokers.redis.broker import RedisBroker
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.scripts.script import Script

@@ -11,8 +11,10 @@ import pytest
 from asynqio import Client, Mux, Server, SkipRetry, Task, TaskState
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract import signals
-from asynqio.brokers.contract.broker import CORRUPT_TYPE, Page, Store, Where
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.inspection import Page, Where
 from asynqio.brokers.contract.limits import ARCHIVE_LIMIT
+from asynqio.brokers.contract.results import CORRUPT_TYPE
 from asynqio.brokers.redis.layout.messages import decode_task, encode_task
 from asynqio.brokers.redis.operations.quarantine import Repair
 from asynqio.runtime.duties import sweeper

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from asynqio.brokers.contract.broker import Admission, Moved
+from asynqio.brokers.contract.results import Admission, Moved
 from asynqio.brokers.redis.broker import RedisBroker
 from asynqio.brokers.redis.operations.transfer import ABANDONED
 from asynqio.brokers.redis.scripts.loader import LUA

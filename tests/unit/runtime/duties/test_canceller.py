@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from asynqio import Client, Mux, Server, Task
-from asynqio.brokers.contract.broker import Cancellation
+from asynqio.brokers.contract.results import Cancellation
 from asynqio.brokers.memory import MemoryBroker
 from asynqio.errors import BrokerUnavailable
 

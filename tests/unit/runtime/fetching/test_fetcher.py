@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from asynqio import Client, FixedRetry, Mux, Server, Task, TaskState
-from asynqio.brokers.contract.broker import Page, Where
+from asynqio.brokers.contract.inspection import Page, Where
 from asynqio.brokers.memory import MemoryBroker
 from asynqio.core.lifecycle import Lease
 from tests.builders import entry

@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 
 from asynqio.brokers import open_broker
-from asynqio.brokers.contract.broker import Expired, Store
+from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.results import Expired
 from asynqio.core.lifecycle import Lease, Policy
 from asynqio.core.task.message import TaskMessage, TaskRef, TaskState
 from asynqio.errors import BrokerUnavailable

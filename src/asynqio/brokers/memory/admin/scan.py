@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
-from asynqio.brokers.contract.broker import Scan, Where
 from asynqio.brokers.contract.cursors import encode_place, read_place
+from asynqio.brokers.contract.inspection import Scan, Where
 from asynqio.brokers.memory.storage.queue import Queue, Record
 from asynqio.core.task.message import TaskState
 

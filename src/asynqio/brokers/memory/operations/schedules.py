@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 
-from asynqio.brokers.contract.broker import Admission, Fired, Page, Replaced
+from asynqio.brokers.contract.inspection import Page
 from asynqio.brokers.contract.limits import FIRES_AGE, FIRES_KEPT
+from asynqio.brokers.contract.results import Admission, Fired, Replaced
 from asynqio.brokers.contract.signals import Topic
 from asynqio.brokers.memory.storage.store import MemoryStore
 from asynqio.clock import Clock

@@ -1,0 +1,1 @@
+"""The data structures of the memory broker."""

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from typing import TypedDict, Unpack
 
 from asynqio.brokers.contract import signals
-from asynqio.brokers.contract.broker import Cancellation
 from asynqio.brokers.contract.limits import ARCHIVE_AGE, ARCHIVE_LIMIT
+from asynqio.brokers.contract.results import Cancellation
 from asynqio.brokers.contract.signals import Signals, Topic
 from asynqio.brokers.memory.storage.queue import Queue
 from asynqio.core.info import SchedulerCard, ServerCard

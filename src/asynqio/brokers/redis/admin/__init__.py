@@ -1,0 +1,1 @@
+"""What inspectors read and operators change."""

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from asynqio.brokers.contract.broker import Moved, Where
+from asynqio.brokers.contract.inspection import Where
+from asynqio.brokers.contract.results import Moved
 from asynqio.brokers.redis.admin import stats as look
 from asynqio.brokers.redis.admin.scan import members, names_of_groups, place_of
 from asynqio.brokers.redis.layout.keys import QueueKeys, queue_keys

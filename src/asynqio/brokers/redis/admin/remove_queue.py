@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import AsyncIterator, Iterable
 
-from asynqio.brokers.contract.broker import Progress
+from asynqio.brokers.contract.results import Progress
 from asynqio.brokers.redis.admin import stats as look
 from asynqio.brokers.redis.doctor.inventory import SCANNED_TOGETHER
 from asynqio.brokers.redis.layout.keys import QUEUES, QueueKeys, queue_keys

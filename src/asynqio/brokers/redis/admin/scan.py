@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import NamedTuple
 
-from asynqio.brokers.contract.broker import Scan, Where
 from asynqio.brokers.contract.cursors import encode_place, read_place
+from asynqio.brokers.contract.inspection import Scan, Where
 from asynqio.brokers.redis.admin.stats import find, known
 from asynqio.brokers.redis.layout.keys import QueueKeys
 from asynqio.brokers.redis.operations.groups import group_names

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from heapq import nsmallest
 from typing import Any
 
-from asynqio.brokers.contract.broker import Page, Where
+from asynqio.brokers.contract.inspection import Page, Where
 from asynqio.brokers.redis.layout.keys import QUEUES, QueueKeys, day_of, queue_keys
 from asynqio.brokers.redis.layout.messages import decode_task
 from asynqio.brokers.redis.operations.groups import group_names

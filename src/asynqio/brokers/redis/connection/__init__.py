@@ -1,0 +1,1 @@
+"""Connections to Redis: one server, Sentinel, Cluster; reconnecting; push messages."""

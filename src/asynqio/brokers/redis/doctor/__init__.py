@@ -1,0 +1,1 @@
+"""Finds damage in the stored data and risks in the server settings."""

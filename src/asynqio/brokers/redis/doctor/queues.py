@@ -6,7 +6,7 @@ import math
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from asynqio.brokers.contract.broker import Progress
+from asynqio.brokers.contract.results import Progress
 from asynqio.brokers.redis.admin import stats as look
 from asynqio.brokers.redis.connection.reconnecting import RedisError
 from asynqio.brokers.redis.doctor import inventory

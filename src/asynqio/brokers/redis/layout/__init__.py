@@ -1,0 +1,1 @@
+"""Keys, messages and tokens as they are stored in Redis."""

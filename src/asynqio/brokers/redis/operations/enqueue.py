@@ -7,7 +7,7 @@ import math
 from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any
 
-from asynqio.brokers.contract.broker import Admission, Replaced
+from asynqio.brokers.contract.results import Admission, Replaced
 from asynqio.brokers.redis.layout.keys import QueueKeys
 from asynqio.brokers.redis.layout.messages import encode_strikes, encode_task, id_offset
 from asynqio.brokers.redis.layout.packing import pack

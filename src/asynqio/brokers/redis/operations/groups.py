@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asynqio.brokers.contract.broker import Admission, Claimed, Replaced
+from asynqio.brokers.contract.results import Admission, Claimed, Replaced
 from asynqio.brokers.redis.layout.keys import QueueKeys, queue_keys
 from asynqio.brokers.redis.layout.messages import encode_task
 from asynqio.brokers.redis.operations import quarantine as damage

@@ -6,7 +6,7 @@ import contextlib
 import math
 from collections.abc import Iterable, Sequence
 
-from asynqio.brokers.contract.broker import Note
+from asynqio.brokers.contract.results import Note
 from asynqio.brokers.redis.layout.fencing import KEPT, is_ours, lease_of, token_of
 from asynqio.brokers.redis.layout.keys import QUEUES, queue_keys
 from asynqio.brokers.redis.layout.messages import decode_task

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from asynqio.brokers.contract.broker import Expired, Forwarded, Swept
+from asynqio.brokers.contract.results import Expired, Forwarded, Swept
 from asynqio.brokers.redis.layout.fencing import is_ours, lease_of
 from asynqio.brokers.redis.layout.keys import QueueKeys
 from asynqio.brokers.redis.operations import quarantine as damage

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from asynqio.brokers.contract import signals
-from asynqio.brokers.contract.broker import Cancellation
+from asynqio.brokers.contract.results import Cancellation
 from asynqio.brokers.contract.signals import Signals, Topic, Watch
 from asynqio.brokers.redis.connection.push import EarLink, Ears
 from asynqio.brokers.redis.connection.reconnecting import RedisError

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-from asynqio.brokers.contract.broker import CORRUPT_TYPE
+from asynqio.brokers.contract.results import CORRUPT_TYPE
 from asynqio.brokers.redis.layout.keys import QueueKeys
 from asynqio.brokers.redis.layout.messages import decode_task, encode_task
 from asynqio.brokers.redis.layout.packing import maybe

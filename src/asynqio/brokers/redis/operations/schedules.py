@@ -10,8 +10,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from asynqio.brokers.contract.broker import Fired, Page
+from asynqio.brokers.contract.inspection import Page
 from asynqio.brokers.contract.limits import FIRES_AGE, FIRES_KEPT
+from asynqio.brokers.contract.results import Fired
 from asynqio.brokers.redis.layout.keys import QueueKeys, history_key
 from asynqio.brokers.redis.layout.messages import encode_task
 from asynqio.brokers.redis.layout.schedule_messages import decode_event, encode_event

@@ -21,7 +21,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from asynqio.brokers.contract.broker import Moved
+from asynqio.brokers.contract.results import Moved
 from asynqio.brokers.redis.layout.keys import QueueKeys, queue_keys
 from asynqio.brokers.redis.layout.messages import decode_task, encode_task
 from asynqio.brokers.redis.layout.packing import pack, unpack

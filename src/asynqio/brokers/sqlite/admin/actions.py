@@ -8,7 +8,8 @@ from typing import NamedTuple
 import msgspec
 
 from asynqio.brokers.contract import signals
-from asynqio.brokers.contract.broker import Moved, Page, Where
+from asynqio.brokers.contract.inspection import Page, Where
+from asynqio.brokers.contract.results import Moved
 from asynqio.brokers.sqlite.admin.stats import existing, listed
 from asynqio.brokers.sqlite.storage.rows import Row, encode, forget, message, place, trim
 from asynqio.brokers.sqlite.storage.statements import QUERIES as SQL

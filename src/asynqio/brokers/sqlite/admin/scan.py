@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from asynqio.brokers.contract.broker import Scan, Where
 from asynqio.brokers.contract.cursors import encode_place, read_place
+from asynqio.brokers.contract.inspection import Scan, Where
 from asynqio.brokers.sqlite.admin.stats import existing
 from asynqio.brokers.sqlite.storage.rows import info
 from asynqio.brokers.sqlite.storage.statements import QUERIES as SQL

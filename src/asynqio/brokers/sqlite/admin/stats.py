@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from asynqio.brokers.contract.broker import Page, Where
+from asynqio.brokers.contract.inspection import Page, Where
 from asynqio.brokers.sqlite.operations.settle import DAY
 from asynqio.brokers.sqlite.storage.rows import Row, info
 from asynqio.brokers.sqlite.storage.statements import QUERIES as SQL

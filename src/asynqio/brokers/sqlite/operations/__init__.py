@@ -1,0 +1,1 @@
+"""The operations of the broker contract, one idea per file."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from asynqio.brokers.contract import signals
-from asynqio.brokers.contract.broker import Admission, Replaced
+from asynqio.brokers.contract.results import Admission, Replaced
 from asynqio.brokers.sqlite.settings import Settings
 from asynqio.brokers.sqlite.storage.errors import full
 from asynqio.brokers.sqlite.storage.rows import Row, encode, forget, place

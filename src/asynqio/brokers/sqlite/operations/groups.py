@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from asynqio.brokers.contract import signals
-from asynqio.brokers.contract.broker import Admission, Claimed, Replaced
+from asynqio.brokers.contract.results import Admission, Claimed, Replaced
 from asynqio.brokers.sqlite.admin.stats import existing
 from asynqio.brokers.sqlite.operations.enqueue import enqueue
 from asynqio.brokers.sqlite.settings import Settings

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from asynqio.brokers.contract import signals
-from asynqio.brokers.contract.broker import Expired, Forwarded, Swept
+from asynqio.brokers.contract.results import Expired, Forwarded, Swept
 from asynqio.brokers.sqlite.operations.groups import dissolve
 from asynqio.brokers.sqlite.storage.rows import Row, forget, place, quarantine, readable, sound, trim
 from asynqio.brokers.sqlite.storage.statements import QUERIES as SQL

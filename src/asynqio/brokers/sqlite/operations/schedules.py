@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from asynqio.brokers.contract.broker import Fired, Page
+from asynqio.brokers.contract.inspection import Page
 from asynqio.brokers.contract.limits import FIRES_AGE, FIRES_KEPT
+from asynqio.brokers.contract.results import Fired
 from asynqio.brokers.sqlite.operations.enqueue import admit, keep_reserve, tally
 from asynqio.brokers.sqlite.settings import Settings
 from asynqio.brokers.sqlite.storage.statements import QUERIES as SQL

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 
 from asynqio.brokers.contract import signals
-from asynqio.brokers.contract.broker import Note
 from asynqio.brokers.contract.limits import STATS_AGE
+from asynqio.brokers.contract.results import Note
 from asynqio.brokers.sqlite.storage.rows import encode, sound, trim
 from asynqio.brokers.sqlite.storage.statements import QUERIES as SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from asynqio.brokers.contract import signals
-from asynqio.brokers.contract.broker import Moved
+from asynqio.brokers.contract.results import Moved
 from asynqio.brokers.sqlite.storage.rows import Row, encode, readable, trim
 from asynqio.brokers.sqlite.storage.statements import QUERIES as SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction

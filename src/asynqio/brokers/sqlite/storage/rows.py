@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from asynqio.brokers.contract.broker import CORRUPT_TYPE
+from asynqio.brokers.contract.results import CORRUPT_TYPE
 from asynqio.brokers.sqlite.storage.statements import QUERIES as SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.core.task.message import TaskInfo, TaskMessage, TaskRef, TaskState
