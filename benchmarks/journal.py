@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 #: Seconds without a further task after which nothing more is expected.
-PATIENCE = 30.0
+TIMEOUT = 30.0
 #: Seconds between two looks at it.
 LOOK = 0.005
 #: Share of the tasks that must be run while all processes work.
@@ -46,8 +46,8 @@ async def until(journals: Sequence[Journal], count: int, check: Callable[[], Non
         check()
         if now > seen:
             seen, seen_at = now, time.monotonic()
-        elif time.monotonic() - seen_at > PATIENCE:
-            raise Stalled(f"{now:,} of {count:,} tasks were run, then nothing for {PATIENCE:.0f} s")
+        elif time.monotonic() - seen_at > TIMEOUT:
+            raise Stalled(f"{now:,} of {count:,} tasks were run, then nothing for {TIMEOUT:.0f} s")
         await asyncio.sleep(LOOK)
 
 

@@ -58,7 +58,7 @@ class DelayingProxy:
         return int(self._do("connections"))
 
     def cut(self) -> int:
-        """Reset all connections at once and lose what is under way. New ones are welcome. Gives how many."""
+        """Reset all connections at once and lose what is under way. New ones are welcome. Returns how many."""
         return int(self._do("cut"))
 
     def stall(self) -> None:

@@ -15,7 +15,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as NotThere
 
 #: Seconds that a server may take to answer its first PING.
-PATIENCE = 10.0
+TIMEOUT = 10.0
 SERVERS = ("redis-server", "valkey-server")
 
 
@@ -76,7 +76,7 @@ def _free_port() -> int:
 
 
 def _until_it_answers(process: subprocess.Popen[bytes], port: int) -> None:
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + TIMEOUT
     with Redis(port=port) as client:
         while True:
             try:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from benchmarks.case import Case, Size
 
 #: Seconds that a case may take; then something hangs.
-PATIENCE = 600.0
+TIMEOUT = 600.0
 #: Row → system → median.
 Results: TypeAlias = dict[str, dict[str, float]]
 
@@ -31,7 +31,7 @@ async def run(title: str, cases: Sequence[Case], size: Size, problems: list[str]
             done += 1
             _show(f"{title}: {done}/{total}, {time.monotonic() - began:.0f} s: {case.name} ({case.system})")
             try:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(TIMEOUT):
                     figures = await case.run(size)
             except Exception as problem:
                 if problems is None:

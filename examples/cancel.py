@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 
-from asynqio import App, SkipRetry, TaskCanceled, TaskFailed, current
+from asynqio import App, SkipRetry, TaskCancelled, TaskFailed, current
 
 app = App("memory://", retention=60)
 coroutine_runs = asyncio.Event()
@@ -18,7 +18,7 @@ async def coroutine() -> None:
         await asyncio.sleep(60)
     except asyncio.CancelledError:
         print("coroutine: cleaning up")
-        raise SkipRetry("canceled, and that is final") from None  # otherwise it would be retried
+        raise SkipRetry("cancelled, and that is final") from None  # otherwise it would be retried
 
 
 @app.task("thread")
@@ -27,9 +27,9 @@ def thread() -> None:
     while True:  # a thread cannot be interrupted: it looks now and then
         try:
             current().check_cancelled()
-        except TaskCanceled:
+        except TaskCancelled:
             print("thread: cleaning up")
-            raise SkipRetry("canceled, and that is final") from None
+            raise SkipRetry("cancelled, and that is final") from None
         time.sleep(0.01)
 
 
@@ -52,6 +52,6 @@ if __name__ == "__main__":
 
 # Output:
 # coroutine: cleaning up
-# ended: canceled, and that is final
+# ended: cancelled, and that is final
 # thread: cleaning up
-# ended: canceled, and that is final
+# ended: cancelled, and that is final

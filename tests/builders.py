@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from asynqio.core.info import ServerCard
+from asynqio.core.info import ServerInfo
 from asynqio.core.lifecycle import DONE, Aborted, Failed, Lease, Outcome, Policy, Settlement, decide
 from asynqio.core.retry import FixedRetry
 from asynqio.core.task.message import TaskMessage, TaskState
@@ -88,7 +88,7 @@ def aborted(held: Lease, now: float) -> Settlement:
     return settlement(held, Aborted(), now)
 
 
-def card(id: str = "server-1", **fields: Any) -> ServerCard:
+def card(id: str = "server-1", **fields: Any) -> ServerInfo:
     """A server's card."""
     facts: dict[str, Any] = {"host": "host", "pid": 1, "started_at": START, "queues": {"default": 1}}
-    return ServerCard(id=id, **{**facts, **fields})
+    return ServerInfo(id=id, **{**facts, **fields})

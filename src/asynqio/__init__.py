@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from asynqio.core.info import DayStats as DayStats
     from asynqio.core.info import GroupStats as GroupStats
     from asynqio.core.info import QueueStats as QueueStats
-    from asynqio.core.info import ScheduleCard as ScheduleCard
-    from asynqio.core.info import SchedulerCard as SchedulerCard
-    from asynqio.core.info import ServerCard as ServerCard
+    from asynqio.core.info import ScheduleInfo as ScheduleInfo
+    from asynqio.core.info import SchedulerInfo as SchedulerInfo
+    from asynqio.core.info import ServerInfo as ServerInfo
     from asynqio.core.info import StoreNode as StoreNode
-    from asynqio.core.info import WorkerCard as WorkerCard
+    from asynqio.core.info import WorkerInfo as WorkerInfo
     from asynqio.core.lifecycle import Action as Action
     from asynqio.core.lifecycle import MoveTo as MoveTo
     from asynqio.core.lifecycle import UnknownTask as UnknownTask
@@ -77,7 +77,7 @@ if TYPE_CHECKING:
     from asynqio.errors import RetryIn as RetryIn
     from asynqio.errors import RevokeTask as RevokeTask
     from asynqio.errors import SkipRetry as SkipRetry
-    from asynqio.errors import TaskCanceled as TaskCanceled
+    from asynqio.errors import TaskCancelled as TaskCancelled
     from asynqio.errors import TaskFailed as TaskFailed
     from asynqio.errors import TaskIdConflict as TaskIdConflict
     from asynqio.errors import TaskNotFound as TaskNotFound
@@ -108,11 +108,11 @@ _HOMES = {
         "DayStats",
         "GroupStats",
         "QueueStats",
-        "ScheduleCard",
-        "SchedulerCard",
-        "ServerCard",
+        "ScheduleInfo",
+        "SchedulerInfo",
+        "ServerInfo",
         "StoreNode",
-        "WorkerCard",
+        "WorkerInfo",
     ],
     "core.schedules.cron": ["parse_schedule"],
     "core.durations": ["parse_seconds"],
@@ -147,7 +147,7 @@ _HOMES = {
         "RetryIn",
         "RevokeTask",
         "SkipRetry",
-        "TaskCanceled",
+        "TaskCancelled",
         "TaskFailed",
         "TaskIdConflict",
         "TaskNotFound",

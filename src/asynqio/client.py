@@ -72,7 +72,7 @@ class Client:
         self.tracing: Tracing | None = None
         self._max_payload = max_payload
         self._batcher: Batcher[Entry, Admission | Replaced] = Batcher(
-            self.broker.enqueue, CHUNK, overlap=lambda: self.broker.distance > 0
+            self.broker.enqueue, CHUNK, overlap=lambda: self.broker.round_trip > 0
         )
 
     async def __aenter__(self) -> Self:
@@ -116,7 +116,7 @@ class Client:
             return await self.tracing.enqueue_many(tasks, options)
         tasks = [_task(task) for task in tasks]
         # Behind a network small pieces: the store works on one while the next one is made.
-        size = PIECE if self.broker.distance else CHUNK
+        size = PIECE if self.broker.round_trip else CHUNK
         answers: list[TaskInfo | EnqueueError] = []
         under_way: deque[asyncio.Task[list[TaskInfo | EnqueueError]]] = deque()
         try:

@@ -24,7 +24,7 @@
     │  ├─ HandlerNotFound
     │  ├─ BadPayload             the payload does not fit the handler
     │  ├─ TaskTimeout            (also TimeoutError)
-    │  ├─ TaskCanceled
+    │  ├─ TaskCancelled
     │  ├─ WorkerDied             a process of the process lane went away
     │  └─ LeaseExpired           the server that ran it went away
     ├─ BrokerError
@@ -238,11 +238,11 @@ class TaskTimeout(ExecutionError, TimeoutError):
         self.seconds = seconds
 
 
-class TaskCanceled(ExecutionError):
-    """Somebody canceled the running task. `archive`: and wants it archived, not retried."""
+class TaskCancelled(ExecutionError):
+    """Somebody cancelled the running task. `archive`: and wants it archived, not retried."""
 
     def __init__(self, *, archive: bool = False) -> None:
-        super().__init__("canceled while it was running" + (", to be archived" if archive else ""))
+        super().__init__("cancelled while it was running" + (", to be archived" if archive else ""))
         self.archive = archive
 
 

@@ -177,12 +177,12 @@ class _Consumer:
         ) as span:
             try:
                 return await call_next(task)
-            except asyncio.CancelledError as canceled:
-                reason = attempt.stopped_by  # its time was over, somebody canceled it, or the server stops
+            except asyncio.CancelledError as cancelled:
+                reason = attempt.stopped_by  # its time was over, somebody cancelled it, or the server stops
                 if isinstance(reason, Failed):
                     _fail(span, reason.error)
                 elif reason is None:
-                    _fail(span, canceled)
+                    _fail(span, cancelled)
                 else:
                     span.set_attribute("asynqio.task.outcome", "aborted")
                 raise

@@ -15,7 +15,7 @@ from typing import Self, Unpack
 
 from asynqio.brokers.contract.broker import Store
 from asynqio.config import store_of
-from asynqio.core.info import SchedulerCard
+from asynqio.core.info import SchedulerInfo
 from asynqio.core.schedules.entry import ScheduleEntry
 from asynqio.core.schedules.misfire import GRACE, MAX_GRACE, Missed
 from asynqio.core.task.options import TaskOptions, merge
@@ -109,7 +109,7 @@ class Scheduler:
             raise EntryNotFound(id)
         self._entries = left
 
-    def card(self) -> SchedulerCard:
+    def card(self) -> SchedulerInfo:
         """What the scheduler serves now. Raises ServerStateError unless it runs."""
         if self._ticker is None:
             raise ServerStateError("the scheduler does not run")

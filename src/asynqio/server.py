@@ -1,4 +1,4 @@
-"""Server: a worker server, from the outside. What goes on inside is runtime/engine.py."""
+"""Server: a worker server, from the outside. What goes on inside is runtime/worker.py."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
 from asynqio.brokers.contract.broker import Store
 from asynqio.config import load, store_of
-from asynqio.core.info import ServerCard
+from asynqio.core.info import ServerInfo
 from asynqio.core.lifecycle import Policy, UnknownTask, every_error
 from asynqio.core.retry import GoRetry, RetryLike, as_policy
 from asynqio.errors import BrokerUnavailable, ConfigError, ServerStateError
 from asynqio.mux import Mux
 from asynqio.runtime.duties.aggregation import Aggregates, aggregations
-from asynqio.runtime.events import Events, Vitals
+from asynqio.runtime.events import Events, ServerStats
 from asynqio.runtime.runner import OnError
 from asynqio.runtime.server_config import ServerConfig
-from asynqio.runtime.worker import Engine, Hooks
+from asynqio.runtime.worker import Hooks, Worker
 
 log = logging.getLogger("asynqio.server")
 
@@ -105,7 +105,7 @@ class Server:
         self._lifespan = lifespan
         self._random = random or Random()
         self._state = ServerState.NEW
-        self._engine: Engine | None = None
+        self._worker: Worker | None = None
         self._stack = AsyncExitStack()
         self._hurry = asyncio.Event()
 
@@ -113,15 +113,15 @@ class Server:
     def state(self) -> ServerState:
         return self._state
 
-    def card(self) -> ServerCard:
+    def card(self) -> ServerInfo:
         """What the server is doing now. Raises ServerStateError unless it runs."""
-        if self._engine is None:
+        if self._worker is None:
             raise ServerStateError(f"the server is {self._state.value}")
-        return self._engine.card()
+        return self._worker.card()
 
-    def vitals(self) -> Vitals | None:
+    def stats_now(self) -> ServerStats | None:
         """How it is now; None unless it runs. From any thread."""
-        return None if self._engine is None else self._engine.vitals()
+        return None if self._worker is None else self._worker.stats_now()
 
     async def run(self, mux: Mux) -> None:
         """Start, work until SIGTERM or SIGINT, shut down. SIGTSTP: take nothing new, finish what runs.
@@ -156,12 +156,12 @@ class Server:
             if self._owned:
                 await self._stack.enter_async_context(self.broker)
             state = await self._stack.enter_async_context(self._lifespan()) if self._lifespan else None
-            self._engine = Engine(
+            self._worker = Worker(
                 self.broker, mux, self.config, self._policy(), self._hooks, dict(state or {}), self._random
             )
             if self.config.metrics_port:
                 await self._stack.enter_async_context(_metrics_of(self))
-            await self._engine.start()
+            await self._worker.start()
         except BaseException:
             self._state = ServerState.CLOSED
             await self._stack.aclose()
@@ -177,19 +177,19 @@ class Server:
 
     async def stop(self) -> None:
         """Take nothing new; what runs goes on. No effect unless active."""
-        if self._state is ServerState.ACTIVE and self._engine is not None:
+        if self._state is ServerState.ACTIVE and self._worker is not None:
             self._state = ServerState.STOPPED
-            await self._engine.stop_fetching()
+            await self._worker.stop_fetching()
             log.info("server stopped: no new tasks are taken")
 
     async def shutdown(self) -> None:
         """Finish within `shutdown_timeout`, hand back the rest, close. No effect unless active or stopped."""
-        if self._state not in (ServerState.ACTIVE, ServerState.STOPPED) or self._engine is None:
+        if self._state not in (ServerState.ACTIVE, ServerState.STOPPED) or self._worker is None:
             return
         self._state = ServerState.CLOSED
         log.info("server ends: what runs has %g s to finish", self.config.shutdown_timeout)
         try:
-            await self._engine.stop(self._hurry)
+            await self._worker.stop(self._hurry)
         finally:
             await self._stack.aclose()
         log.info("server closed")

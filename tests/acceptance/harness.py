@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from asynqio import ServerCard
+from asynqio import ServerInfo
 from asynqio.sync import Client, Inspector
 from tests.acceptance import journal
 from tests.acceptance.places import Place
@@ -142,10 +142,10 @@ class Stage:
         """How many tasks a process holds, alive or not."""
         return sum(f":{pid}:" in owner for owner in self.place.owners())
 
-    def last_card(self, worker: Process) -> ServerCard:
+    def last_card(self, worker: Process) -> ServerInfo:
         """What a worker that was terminated said at the end."""
         return msgspec.json.decode(
-            (self.journal.directory / f"{worker.pid}.card").read_bytes(), type=ServerCard
+            (self.journal.directory / f"{worker.pid}.card").read_bytes(), type=ServerInfo
         )
 
     def everything_said(self) -> str:

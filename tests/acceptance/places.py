@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from asynqio.brokers.redis.scripts.batches import TOGETHER
+from asynqio.brokers.redis.scripts.batches import BATCH_SIZE
 from asynqio.brokers.sqlite.broker import ENTRIES_TOGETHER
 from tests.brokers.redis.support.fixtures import fresh_cluster, fresh_server
 from tests.brokers.redis.support.servers import RedisServer
@@ -64,7 +64,7 @@ class RedisPlace:
     """One server, or the masters of a cluster."""
 
     grain = 1.0  # Go's leases end with a whole second: ours are rounded up to one
-    together = TOGETHER
+    together = BATCH_SIZE
 
     def __init__(self, url: str, servers: Sequence[RedisServer]) -> None:
         self.url = url

@@ -36,7 +36,7 @@ HURRY = TASKS < 10_000
 #: Seconds between two kills.
 KILL_EVERY = 0.3 if HURRY else 3.0
 #: How many tasks each producer has under way. The small number makes the small run last for some kills.
-TOGETHER = 2 if HURRY else 50
+BATCH_SIZE = 2 if HURRY else 50
 #: Seconds between what a producer of the small run brings in.
 PACE = 0.04 if HURRY else 0.0
 QUEUES = ["default", "other"]
@@ -159,8 +159,8 @@ class Producer:
 
     async def run(self) -> None:
         numbers = range(self.first, TASKS, 2)
-        for start in range(0, len(numbers), TOGETHER):
-            await asyncio.gather(*map(self._enqueue, numbers[start : start + TOGETHER]))
+        for start in range(0, len(numbers), BATCH_SIZE):
+            await asyncio.gather(*map(self._enqueue, numbers[start : start + BATCH_SIZE]))
             if start >= len(numbers) / 2:
                 self.half.set()
             await asyncio.sleep(PACE)

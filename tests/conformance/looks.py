@@ -23,7 +23,7 @@ from tests.builders import abandoned, archived, entry, failed, settlement
 T = TypeVar("T")
 EVERYTHING = Page(size=100_000)
 #: Upper limit for what must happen, in real seconds; a test that waits so long has failed.
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 
 def as_kept(kind: str, message: TaskMessage) -> TaskMessage:
@@ -151,15 +151,15 @@ async def recover(broker: Store, clock: FakeClock, queue: str = "default") -> li
 
 async def woken(watch: Watch) -> bool:
     """Whether the watch is told of something."""
-    return await watch.wait(PATIENCE)
+    return await watch.wait(TIMEOUT)
 
 
 async def elsewhere(broker: Store, work: Callable[[Store], Awaitable[T]]) -> T:
-    """The same store, seen through a twin from the event loop of another thread."""
-    twin = broker.twin()
+    """The same store, seen through a clone from the event loop of another thread."""
+    clone = broker.clone()
 
     async def there() -> T:
-        async with twin as other:
+        async with clone as other:
             assert isinstance(other, Store)
             return await work(other)
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 import msgspec
 
 from asynqio.brokers.contract.inspection import Scan, Where
-from asynqio.brokers.contract.results import Admission, Claimed, Fired, Moved, Note, Replaced
+from asynqio.brokers.contract.results import Admission, Claimed, Fired, Moved, Output, Replaced
 from asynqio.core.attempts.record import RUNS_KEPT, AttemptRecord
 from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupPolicy
 from asynqio.core.lifecycle import Action, Lease, Settlement
-from asynqio.core.schedules.records import Fire, FireEvent, Standing
+from asynqio.core.schedules.records import Fire, FireEvent, ScheduleState
 from asynqio.core.task.message import TaskInfo, TaskMessage, TaskRef, TaskState
 from asynqio.core.task.task import Entry
 from asynqio.core.task.unique import unique_key
@@ -93,7 +93,7 @@ class Queue:
     active: list[str] = field(default_factory=list)
     locks: dict[str, tuple[str, float]] = field(default_factory=dict)
     batches: dict[str, Batch] = field(default_factory=dict)
-    schedules: dict[str, Standing] = field(default_factory=dict)
+    schedules: dict[str, ScheduleState] = field(default_factory=dict)
     days: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
 
 
@@ -226,7 +226,7 @@ class Model:
             task.at = self.now + lease
         return len(mine)
 
-    def note(self, held: Held, note: Note) -> bool:
+    def write_output(self, held: Held, note: Output) -> bool:
         task = self.holds(held)
         if task:
             task.result = task.result if note.result is None else note.result
@@ -339,10 +339,12 @@ class Model:
 
     # --- schedules --------------------------------------------------------------------------------
 
-    def standing(self, queue: str, id: str) -> Standing:
-        return self.queues.get(queue, Queue()).schedules.get(id, Standing(since=self.now, met_at=self.now))
+    def standing(self, queue: str, id: str) -> ScheduleState:
+        return self.queues.get(queue, Queue()).schedules.get(
+            id, ScheduleState(since=self.now, met_at=self.now)
+        )
 
-    def meet(self, queue: str, id: str) -> Standing:
+    def register_schedules(self, queue: str, id: str) -> ScheduleState:
         met = self.queue(queue).schedules[id] = self.standing(queue, id)._replace(met_at=self.now)
         return met
 
@@ -354,7 +356,7 @@ class Model:
         self.queue(name).schedules[one.schedule_id] = standing._replace(last=one.tick)
         return Fired(self.admit(one.entry))
 
-    def hold(self, queue: str, id: str, paused: bool) -> bool:
+    def pause_schedule(self, queue: str, id: str, paused: bool) -> bool:
         standing = self.standing(queue, id)
         if standing.paused is paused:
             return False
@@ -362,7 +364,7 @@ class Model:
         self.queue(queue).schedules[id] = standing._replace(paused=paused, since=since)
         return True
 
-    def forget(self, queue: str, ids: Sequence[str], before: float) -> int:
+    def prune_schedules(self, queue: str, ids: Sequence[str], before: float) -> int:
         known = self.queues.get(queue, Queue()).schedules
         gone = [id for id in ids if id in known and known[id].met_at <= before]
         for id in gone:

@@ -1,4 +1,4 @@
-"""Rules 1 and 12: a caller may be canceled at any point of any call; the store is whole all the same."""
+"""Rules 1 and 12: a caller may be cancelled at any point of any call; the store is whole all the same."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.inspection import Where
-from asynqio.brokers.contract.results import Note
+from asynqio.brokers.contract.results import Output
 from asynqio.core.groups import GroupRule
 from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef, TaskState
@@ -18,7 +18,7 @@ from asynqio.testing import FakeClock
 from tests.builders import card, entry, failed, settlement
 from tests.conformance.looks import bring, picture, put, take
 
-#: Each step of the loop that a call may be canceled at.
+#: Each step of the loop that a call may be cancelled at.
 STEPS = range(8)
 Call = Callable[[], Awaitable[Any]]
 
@@ -48,7 +48,7 @@ async def settling(broker: Store, clock: FakeClock) -> Call:
 async def noting(broker: Store, clock: FakeClock) -> Call:
     await put(broker, entry("b"))
     [lease, *_] = await take(broker, 2)
-    return lambda: broker.note([Note(lease, b"1", b"2")])
+    return lambda: broker.write_output([Output(lease, b"1", b"2")])
 
 
 async def forwarding(broker: Store, clock: FakeClock) -> Call:
@@ -104,7 +104,7 @@ async def pausing(broker: Store, clock: FakeClock) -> Call:
 
 async def dropping(broker: Store, clock: FakeClock) -> Call:
     await bring(broker, clock, TaskState.RETRY, entry("b", queue="other", unique=60))
-    return lambda: broker.drop("other", force=True)
+    return lambda: broker.remove_queue("other", force=True)
 
 
 async def beating(broker: Store, clock: FakeClock) -> Call:
@@ -140,7 +140,7 @@ async def test_rules_1_and_12_a_call_canceled_in_the_middle_leaves_no_half_state
     await put(broker, entry("a"))
     call = await prepare(broker, clock)
     known = {info.ref for info in await everything(broker)}
-    # When the caller is canceled some steps into the call
+    # When the caller is cancelled some steps into the call
     caller = asyncio.ensure_future(call())
     for _ in range(steps):
         await asyncio.sleep(0)

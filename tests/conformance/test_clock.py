@@ -29,7 +29,7 @@ async def broker(kind: str, url: str, clock: FakeClock) -> AsyncIterator[Store]:
 
 async def test_rule_12_the_broker_says_which_clock_it_has(broker: Store, clock: FakeClock) -> None:
     assert broker.clock is clock
-    assert broker.twin().clock is clock
+    assert broker.clone().clock is clock
 
 
 async def test_rule_12_a_whole_life_goes_by_the_clock_given(broker: Store, clock: FakeClock) -> None:

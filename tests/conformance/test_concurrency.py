@@ -1,4 +1,4 @@
-"""Rules 1, 4 and 7 under fire: many coroutines, and twins in other threads, at once."""
+"""Rules 1, 4 and 7 under fire: many coroutines, and clones in other threads, at once."""
 
 from __future__ import annotations
 

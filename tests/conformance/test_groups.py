@@ -200,7 +200,7 @@ async def test_rule_11_a_merged_task_may_hold_a_lock(broker: Store) -> None:
 async def test_rule_11_a_queue_that_was_dropped_has_no_batch_to_merge(broker: Store) -> None:
     await members(broker, "a")
     batch = await claim(broker)
-    await broker.drop("default", force=True)
+    await broker.remove_queue("default", force=True)
     assert await broker.merge_group(batch, entry("digest")) is None
     assert await broker.queues() == []
 
@@ -299,7 +299,7 @@ async def test_rule_11_a_group_without_members_is_not_flushed(broker: Store, clo
 async def test_rule_11_a_dropped_queue_forgets_what_was_flushed(broker: Store) -> None:
     await members(broker, "a")
     await broker.flush_group("default", "news")
-    await broker.drop("default", force=True)
+    await broker.remove_queue("default", force=True)
     await members(broker, "b")
     assert (await broker.claim_groups(["default"], NEVER, 9)).batches == []
 

@@ -27,11 +27,11 @@ from hypothesis.stateful import (
 )
 
 from asynqio.brokers.contract.inspection import Page, Where
-from asynqio.brokers.contract.results import Admission, Moved, Note, Replaced
+from asynqio.brokers.contract.results import Admission, Moved, Output, Replaced
 from asynqio.core.attempts.final_record import recorded
 from asynqio.core.attempts.record import AttemptRecord, LogLine
 from asynqio.core.groups import GroupBatch, GroupPolicy, GroupRule, GroupRules
-from asynqio.core.info import SchedulerCard, ServerCard
+from asynqio.core.info import SchedulerInfo, ServerInfo
 from asynqio.core.lifecycle import (
     Aborted,
     Action,
@@ -161,8 +161,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.batches: list[GroupBatch] = []
         self.walks: list[Walk] = []
         self.known: set[TaskRef] = set()
-        self.servers: dict[str, tuple[ServerCard, float]] = {}
-        self.schedulers: dict[str, tuple[SchedulerCard, float]] = {}
+        self.servers: dict[str, tuple[ServerInfo, float]] = {}
+        self.schedulers: dict[str, tuple[SchedulerInfo, float]] = {}
         self.fresh = itertools.count()
 
     def run(self, call: Awaitable[T]) -> T:
@@ -274,9 +274,9 @@ class StoreMachine(RuleBasedStateMachine):
             assert h.lease.expires_at == (self.clock.now() + lease if renewed else was)
 
     @operation(queue=queue_names)
-    def footprint(self, queue: str) -> None:
+    def memory_usage(self, queue: str) -> None:
         if queue in self.model.queues:
-            [bytes] = self.run(self.broker.footprint([queue]))
+            [bytes] = self.run(self.broker.memory_usage([queue]))
             assert bytes >= 100 * len(self.model.queues[queue].tasks)
 
     @operation(owner=st.sampled_from(["one", "two", "nobody"]), lease=spans)
@@ -289,12 +289,14 @@ class StoreMachine(RuleBasedStateMachine):
         progress=st.sampled_from([None, b"1", b"2"]),
         said=st.sampled_from(["", "one", "two"]),
     )
-    def note(self, data: st.DataObject, result: bytes | None, progress: bytes | None, said: str) -> None:
+    def write_output(
+        self, data: st.DataObject, result: bytes | None, progress: bytes | None, said: str
+    ) -> None:
         some, now = self.some_leases(data), self.clock.now()
         live = AttemptRecord(started_at=now, log=[LogLine(now, said)]) if said else None
-        notes = [Note(h.lease, result, progress, live) for h in some]
-        expected = [self.model.note(h, note) for h, note in zip(some, notes, strict=True)]
-        assert self.run(self.broker.note(notes)) == expected
+        notes = [Output(h.lease, result, progress, live) for h in some]
+        expected = [self.model.write_output(h, note) for h, note in zip(some, notes, strict=True)]
+        assert self.run(self.broker.write_output(notes)) == expected
 
     # --- what time does to tasks ------------------------------------------------------------------
 
@@ -431,23 +433,27 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.run(self.broker.fire(fires)) == [self.model.fire(one) for one in fires]
 
     @operation(queue=queue_names, ids=st.lists(schedule_ids, max_size=3))
-    def meet(self, queue: str, ids: list[str]) -> None:
-        answers = self.run(self.broker.meet(queue, ids))
+    def register_schedules(self, queue: str, ids: list[str]) -> None:
+        answers = self.run(self.broker.register_schedules(queue, ids))
         self.model.queue(queue)
-        assert answers == [self.model.meet(queue, id) for id in ids]
+        assert answers == [self.model.register_schedules(queue, id) for id in ids]
 
     @operation(weight=2, queue=queue_names, id=schedule_ids, paused=st.booleans())
-    def hold(self, queue: str, id: str, paused: bool) -> None:
-        assert self.run(self.broker.hold(queue, id, paused)) is self.model.hold(queue, id, paused)
+    def pause_schedule(self, queue: str, id: str, paused: bool) -> None:
+        assert self.run(self.broker.pause_schedule(queue, id, paused)) is self.model.pause_schedule(
+            queue, id, paused
+        )
 
     @operation(
         queue=queue_names,
         ids=st.lists(schedule_ids, max_size=3, unique=True),
         ago=st.sampled_from([0.0, 60.0, -1e9]),
     )
-    def forget(self, queue: str, ids: list[str], ago: float) -> None:
+    def prune_schedules(self, queue: str, ids: list[str], ago: float) -> None:
         before = self.clock.now() - ago
-        assert self.run(self.broker.forget(queue, ids, before)) == self.model.forget(queue, ids, before)
+        assert self.run(self.broker.prune_schedules(queue, ids, before)) == self.model.prune_schedules(
+            queue, ids, before
+        )
 
     @operation(id=schedule_ids, count=st.integers(0, 3))
     def record(self, id: str, count: int) -> None:
@@ -458,7 +464,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @operation(id=st.sampled_from(["h:1:one", "h:1:two"]), ttl=spans, there=st.booleans())
     def a_scheduler_shows_itself_or_leaves(self, id: str, ttl: float, there: bool) -> None:
-        one = SchedulerCard(id, "h", 1, self.clock.now())
+        one = SchedulerInfo(id, "h", 1, self.clock.now())
         if there:
             self.run(self.broker.beat(one, ttl))
             self.schedulers[id] = (one, self.clock.now() + ttl)
@@ -567,13 +573,13 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.run(self.broker.pause_type(queue, type, paused)) is changed
 
     @operation(queue=queue_names, force=st.booleans())
-    def drop(self, queue: str, force: bool) -> None:
+    def remove_queue(self, queue: str, force: bool) -> None:
         there = self.model.queues.get(queue)
         if there is None or there.active or (there.tasks and not force):
             with pytest.raises(QueueNotFound if there is None else WrongState):
-                self.run(self.broker.drop(queue, force=force))
+                self.run(self.broker.remove_queue(queue, force=force))
         else:
-            self.run(self.broker.drop(queue, force=force))
+            self.run(self.broker.remove_queue(queue, force=force))
             del self.model.queues[queue]
             self.walks = [walk for walk in self.walks if walk.where.queue != queue]
 
@@ -632,7 +638,7 @@ class StoreMachine(RuleBasedStateMachine):
         locks = [self.model.locked(queue, unique_key(name, "work", payload)) for payload in LOCKABLE]
         expected = [Admission.DUPLICATE if held else Admission.ID_CONFLICT for held in locks]
         assert answers == (expected if queue.tasks else [])
-        assert await self.broker.standings(name) == queue.schedules
+        assert await self.broker.schedule_states(name) == queue.schedules
         for payload, is_held in zip(LOCKABLE, locks, strict=True):
             key = unique_key(name, "work", payload)
             holder = LockHolder(*queue.locks[key]) if is_held else None

@@ -12,8 +12,8 @@ from asynqio.brokers.contract.inspection import Page
 from asynqio.brokers.contract.limits import FIRES_AGE, FIRES_KEPT
 from asynqio.brokers.contract.results import Admission, Fired
 from asynqio.brokers.contract.signals import pending
-from asynqio.core.info import ScheduleCard, SchedulerCard
-from asynqio.core.schedules.records import Fire, FireEvent, Standing
+from asynqio.core.info import ScheduleInfo, SchedulerInfo
+from asynqio.core.schedules.records import Fire, FireEvent, ScheduleState
 from asynqio.core.task.message import TaskState
 from asynqio.core.task.task import Entry
 from asynqio.testing import FakeClock
@@ -27,8 +27,8 @@ def fire(tick: float, one: Entry | None = None, schedule: str = "report") -> Fir
     return Fire(schedule, tick, one or entry())
 
 
-async def standing(broker: Store, schedule: str = "report", queue: str = "default") -> Standing:
-    return (await broker.standings(queue))[schedule]
+async def standing(broker: Store, schedule: str = "report", queue: str = "default") -> ScheduleState:
+    return (await broker.schedule_states(queue))[schedule]
 
 
 # --- ticks ----------------------------------------------------------------------------------------
@@ -111,8 +111,8 @@ async def test_more_ticks_than_fit_in_one_call(broker: Store) -> None:
 async def test_a_twin_takes_no_tick_again(broker: Store) -> None:
     await broker.fire([fire(60)])
 
-    async def there(twin: Store) -> list[Fired]:
-        return await twin.fire([fire(60), fire(61)])
+    async def there(clone: Store) -> list[Fired]:
+        return await clone.fire([fire(60), fire(61)])
 
     assert await elsewhere(broker, there) == [TAKEN, ACCEPTED]
 
@@ -120,8 +120,8 @@ async def test_a_twin_takes_no_tick_again(broker: Store) -> None:
 async def test_no_ticks_are_no_trouble(broker: Store) -> None:
     assert await broker.fire([]) == []
     await broker.record([])
-    assert await broker.meet("default", []) == []
-    assert await broker.forget("default", [], math.inf) == 0
+    assert await broker.register_schedules("default", []) == []
+    assert await broker.prune_schedules("default", [], math.inf) == 0
 
 
 # --- what is known --------------------------------------------------------------------------------
@@ -129,62 +129,64 @@ async def test_no_ticks_are_no_trouble(broker: Store) -> None:
 
 async def test_a_new_schedule_is_known_from_when_it_was_met(broker: Store, clock: FakeClock) -> None:
     first = clock.now()
-    assert await broker.standings("default") == {}
-    assert await broker.meet("default", ["report"]) == [Standing(None, False, first, first)]
+    assert await broker.schedule_states("default") == {}
+    assert await broker.register_schedules("default", ["report"]) == [
+        ScheduleState(None, False, first, first)
+    ]
     assert await queue_exists(broker, "default")
     clock.advance(60)
-    assert await broker.meet("default", ["report", "more"]) == [
-        Standing(None, False, first, clock.now()),
-        Standing(None, False, clock.now(), clock.now()),
+    assert await broker.register_schedules("default", ["report", "more"]) == [
+        ScheduleState(None, False, first, clock.now()),
+        ScheduleState(None, False, clock.now(), clock.now()),
     ]
-    assert list(await broker.standings("default")) == ["more", "report"]
+    assert list(await broker.schedule_states("default")) == ["more", "report"]
 
 
 async def test_the_last_tick_is_known_to_who_comes_later(broker: Store, clock: FakeClock) -> None:
-    [new] = await broker.meet("default", ["report"])
+    [new] = await broker.register_schedules("default", ["report"])
     clock.advance(60)
     await broker.fire([fire(new.since + 50)])
-    [known] = await broker.meet("default", ["report"])
-    assert known == Standing(new.since + 50, False, new.since, clock.now())
+    [known] = await broker.register_schedules("default", ["report"])
+    assert known == ScheduleState(new.since + 50, False, new.since, clock.now())
     assert known.after == new.since + 50
 
 
 async def test_a_schedule_that_fires_unmet_is_known_from_then_on(broker: Store, clock: FakeClock) -> None:
     await broker.fire([fire(60)])
-    assert await standing(broker) == Standing(60, False, clock.now(), clock.now())
+    assert await standing(broker) == ScheduleState(60, False, clock.now(), clock.now())
 
 
 async def test_who_was_not_met_for_long_is_forgotten(broker: Store, clock: FakeClock) -> None:
-    await broker.meet("default", ["old", "young"])
+    await broker.register_schedules("default", ["old", "young"])
     clock.advance(100)
-    await broker.meet("default", ["young"])
+    await broker.register_schedules("default", ["young"])
     cutoff = clock.now() - 50
-    assert await broker.forget("default", ["old", "young", "nobody"], cutoff) == 1
-    assert list(await broker.standings("default")) == ["young"]
-    assert await broker.forget("nowhere", ["young"], cutoff) == 0
-    assert await broker.forget("default", ["young"], math.inf) == 1
-    assert await broker.standings("default") == {}
+    assert await broker.prune_schedules("default", ["old", "young", "nobody"], cutoff) == 1
+    assert list(await broker.schedule_states("default")) == ["young"]
+    assert await broker.prune_schedules("nowhere", ["young"], cutoff) == 0
+    assert await broker.prune_schedules("default", ["young"], math.inf) == 1
+    assert await broker.schedule_states("default") == {}
 
 
 async def test_what_is_forgotten_starts_anew(broker: Store) -> None:
     await broker.fire([fire(1000)])
-    await broker.hold("default", "report", True)
-    await broker.forget("default", ["report"], math.inf)
+    await broker.pause_schedule("default", "report", True)
+    await broker.prune_schedules("default", ["report"], math.inf)
     assert await broker.fire([fire(60)]) == [ACCEPTED]
 
 
 async def test_rule_17_a_dropped_queue_takes_its_schedules_along(broker: Store) -> None:
     await broker.fire([fire(60)])
-    await broker.drop("default", force=True)
-    assert await broker.standings("default") == {}
+    await broker.remove_queue("default", force=True)
+    assert await broker.schedule_states("default") == {}
     assert not await queue_exists(broker, "default")
 
 
 async def test_a_queue_with_nothing_but_schedules_can_be_dropped(broker: Store) -> None:
-    await broker.meet("default", ["report"])
-    await broker.hold("default", "report", True)
-    await broker.drop("default")
-    assert await broker.standings("default") == {}
+    await broker.register_schedules("default", ["report"])
+    await broker.pause_schedule("default", "report", True)
+    await broker.remove_queue("default")
+    assert await broker.schedule_states("default") == {}
 
 
 # --- pausing --------------------------------------------------------------------------------------
@@ -192,8 +194,8 @@ async def test_a_queue_with_nothing_but_schedules_can_be_dropped(broker: Store) 
 
 async def test_rule_17_a_paused_schedule_takes_no_tick(broker: Store) -> None:
     assert await broker.fire([fire(60)]) == [ACCEPTED]
-    assert await broker.hold("default", "report", True) is True
-    assert await broker.hold("default", "report", True) is False
+    assert await broker.pause_schedule("default", "report", True) is True
+    assert await broker.pause_schedule("default", "report", True) is False
     before = await picture(broker)
     assert await broker.fire([fire(120), fire(60), fire(120, schedule="other")]) == [HELD, HELD, ACCEPTED]
     assert before != await picture(broker)
@@ -202,21 +204,21 @@ async def test_rule_17_a_paused_schedule_takes_no_tick(broker: Store) -> None:
 
 
 async def test_what_was_due_during_a_pause_is_not_made_up(broker: Store, clock: FakeClock) -> None:
-    [new] = await broker.meet("default", ["report"])
-    await broker.hold("default", "report", True)
+    [new] = await broker.register_schedules("default", ["report"])
+    await broker.pause_schedule("default", "report", True)
     assert (await standing(broker)).since == new.since
     clock.advance(600)
-    assert await broker.hold("default", "report", False) is True
-    assert await broker.hold("default", "report", False) is False
-    assert await standing(broker) == Standing(None, False, clock.now(), new.met_at)
+    assert await broker.pause_schedule("default", "report", False) is True
+    assert await broker.pause_schedule("default", "report", False) is False
+    assert await standing(broker) == ScheduleState(None, False, clock.now(), new.met_at)
     assert await broker.fire([fire(clock.now() + 60)]) == [ACCEPTED]
 
 
 async def test_a_schedule_may_be_paused_before_it_is_met(broker: Store) -> None:
-    assert await broker.hold("default", "report", False) is False
+    assert await broker.pause_schedule("default", "report", False) is False
     assert not await queue_exists(broker, "default")
-    assert await broker.hold("default", "report", True) is True
-    assert (await broker.meet("default", ["report"]))[0].paused
+    assert await broker.pause_schedule("default", "report", True) is True
+    assert (await broker.register_schedules("default", ["report"]))[0].paused
     assert await broker.fire([fire(60)]) == [HELD]
 
 
@@ -252,18 +254,18 @@ async def test_rule_18_events_go_with_the_last_of_them(broker: Store, clock: Fak
     assert await broker.fires("report", Page())
     clock.advance(1)
     assert await broker.fires("report", Page()) == []
-    await broker.forget("default", [], 0.0)
+    await broker.prune_schedules("default", [], 0.0)
     assert await broker.fires("report", Page()) == []
 
 
 # --- who serves them ------------------------------------------------------------------------------
 
 
-def scheduler(id: str = "host:1:x", *entries: ScheduleCard) -> SchedulerCard:
-    return SchedulerCard(id, "host", 1, 1_700_000_000.5, list(entries))
+def scheduler(id: str = "host:1:x", *entries: ScheduleInfo) -> SchedulerInfo:
+    return SchedulerInfo(id, "host", 1, 1_700_000_000.5, list(entries))
 
 
-FULL = ScheduleCard(
+FULL = ScheduleInfo(
     "report",
     "*/5 * * * *",
     "Europe/Berlin",
@@ -279,7 +281,7 @@ FULL = ScheduleCard(
 
 
 async def test_a_scheduler_is_there_from_its_first_beat(broker: Store) -> None:
-    shown = scheduler("host:1:x", FULL, ScheduleCard("bare", "@daily", "UTC", "default", "t"))
+    shown = scheduler("host:1:x", FULL, ScheduleInfo("bare", "@daily", "UTC", "default", "t"))
     assert await broker.schedulers() == []
     await broker.beat(shown, 10)
     assert await broker.schedulers() == [shown]
@@ -310,11 +312,11 @@ async def test_a_scheduler_that_leaves_is_gone_at_once(broker: Store) -> None:
 
 @pytest.mark.parametrize("name", ["é {x}", "a:b", "last:", "a b", "%"])
 async def test_any_name_will_do_for_a_schedule(broker: Store, name: str) -> None:
-    await broker.meet("default", [name])
+    await broker.register_schedules("default", [name])
     assert await broker.fire([fire(60, schedule=name), fire(60, schedule=name)]) == [ACCEPTED, TAKEN]
-    await broker.hold("default", name, True)
+    await broker.pause_schedule("default", name, True)
     assert await standing(broker, name) == (60, True, broker.clock.now(), broker.clock.now())
     await broker.record([FireEvent(name, "a", broker.clock.now())])
     assert len(await broker.fires(name, Page())) == 1
-    assert await broker.forget("default", [name], math.inf) == 1
-    assert await broker.standings("default") == {}
+    assert await broker.prune_schedules("default", [name], math.inf) == 1
+    assert await broker.schedule_states("default") == {}

@@ -97,7 +97,7 @@ async def test_rule_5_whoever_waits_for_a_task_hears_when_an_operator_ends_it(br
         assert await woken(archived)
         await broker.move(Action.DELETE, refs[1:2])
         assert await woken(deleted)
-        await broker.drop("default", force=True)
+        await broker.remove_queue("default", force=True)
         assert await woken(dropped)
 
 
@@ -113,7 +113,7 @@ async def test_rule_5_whoever_waits_for_a_task_hears_when_it_is_swept(
 
 async def test_rule_5_a_signal_crosses_threads(broker: Store) -> None:
     with broker.watch([signals.pending("default")]) as watch:
-        await elsewhere(broker, lambda twin: put(twin, entry("a")))
+        await elsewhere(broker, lambda clone: put(clone, entry("a")))
         assert await woken(watch)
     assert await ids(broker, TaskState.PENDING) == ["a"]
 

@@ -8,7 +8,7 @@ import time
 import msgspec
 import pytest
 
-from asynqio import Inspector, ServerCard
+from asynqio import Inspector, ServerInfo
 from tests.interop.conftest import Go, Ours, Side
 from tests.interop.support.peers import GoInspector
 from tests.interop.support.views import GoOptions, GoServerInfo, GoTask
@@ -116,7 +116,7 @@ async def busy(inspector: GoInspector) -> list[GoServerInfo]:
     return [info for info in await inspector.servers() if info.active_workers]
 
 
-async def working(inspector: Inspector) -> list[ServerCard]:
+async def working(inspector: Inspector) -> list[ServerInfo]:
     return [card for card in await inspector.servers() if card.workers]
 
 

@@ -149,7 +149,7 @@ class Sick(MemoryBroker):
             raise BrokerError("this shard is gone")
         return await super().stats(queues)
 
-    def twin(self) -> Sick:
+    def clone(self) -> Sick:
         return self
 
 
@@ -169,7 +169,7 @@ async def test_one_broken_queue_hides_no_other(watch: Watch, caplog: pytest.LogC
 async def test_a_memory_that_may_not_be_read_costs_no_other_figure(watch: Watch) -> None:
     flaky = Flaky(MemoryBroker())
     await put(flaky.broker, entry())
-    flaky.fail(1, "footprint", error=BrokerError("NOPERM"))
+    flaky.fail(1, "memory_usage", error=BrokerError("NOPERM"))
     seen = await figures_of(watch(flaky.broker))
     assert seen.get("asynq_queue_size", queue="default") == 1
     assert seen.of("asynq_queue_memory_usage_approx_bytes") == {}
@@ -180,7 +180,7 @@ async def test_without_memory_nothing_is_measured(watch: Watch) -> None:
     flaky = Flaky(MemoryBroker())
     await put(flaky.broker, entry())
     await figures_of(watch(flaky.broker, memory=False))
-    assert "footprint" not in flaky.calls
+    assert "memory_usage" not in flaky.calls
 
 
 def test_a_store_that_is_away_is_said_to_be_until_it_is_back(tmp_path: Path) -> None:
@@ -224,10 +224,10 @@ async def test_an_answer_is_given_again_for_five_seconds(clock: FakeClock, watch
     clock.advance(0.2)
     await figures_of(registry)
     assert flaky.calls["stats"] == 2
-    assert flaky.calls["footprint"] == 1, "what it takes is measured once a minute"
+    assert flaky.calls["memory_usage"] == 1, "what it takes is measured once a minute"
     clock.advance(60)
     await figures_of(registry)
-    assert flaky.calls["footprint"] == 2
+    assert flaky.calls["memory_usage"] == 2
 
 
 async def test_a_scrape_costs_the_same_however_many_tasks_there_are(

@@ -17,7 +17,7 @@ from asynqio.core.task.message import TaskMessage
 from asynqio.metrics import ServerMetrics
 from asynqio.metrics.labels import OTHER, TYPE_LIMIT
 from asynqio.runtime.attempts.attempt import active_attempt
-from asynqio.runtime.events import AttemptEnded, Event, Events, LeaseLost, TaskRecovered, Vitals
+from asynqio.runtime.events import AttemptEnded, Event, Events, LeaseLost, ServerStats, TaskRecovered
 from asynqio.testing import Flaky
 from tests.brokers.redis.support.ports import free_port
 from tests.builders import aborted
@@ -275,7 +275,7 @@ class Stub:
     def __init__(self) -> None:
         self.events = Events()
 
-    def vitals(self) -> Vitals | None:
+    def stats_now(self) -> ServerStats | None:
         return None
 
 

@@ -151,7 +151,7 @@ async def test_cancellation_reaches_a_running_task(app: App) -> None:
         await within(started.wait())
         await handle.cancel()
         info = await state_of(app, handle.info, TaskState.RETRY)
-    assert info.last_error == "canceled while it was running"
+    assert info.last_error == "cancelled while it was running"
     assert info.retried == 1
 
 
@@ -261,14 +261,14 @@ async def test_processes_are_recycled_by_tasks_and_by_memory(app: App) -> None:
         assert await within((await tasks["pid"].enqueue()).result()) != first
 
 
-async def test_a_running_process_is_killed_when_its_task_is_canceled(app: App) -> None:
+async def test_a_running_process_is_killed_when_its_task_is_cancelled(app: App) -> None:
     spin = app.task("spin:long", run_in="process")(lane_tasks.spin)
     async with app.server(processes=1).running(app.mux) as server:
         handle = await spin.enqueue()
         await state_of(app, handle.info, TaskState.ACTIVE)
         await handle.cancel()
         info = await state_of(app, handle.info, TaskState.RETRY)
-        assert info.last_error == "canceled while it was running"
+        assert info.last_error == "cancelled while it was running"
         assert server.card().workers == []
 
 

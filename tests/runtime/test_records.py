@@ -11,7 +11,7 @@ import pytest
 
 from asynqio import App, FixedRetry, RetryIn, Server, Task, TaskInfo, TaskState, current
 from asynqio.brokers.contract import signals
-from asynqio.brokers.contract.results import Note
+from asynqio.brokers.contract.results import Output
 from asynqio.core.attempts.record import MAX_LINES, MAX_TRACEBACK, AttemptOutcome, AttemptRecord, LogLine
 from asynqio.errors import TaskNotFound
 from asynqio.mux import Lane
@@ -129,7 +129,7 @@ async def test_a_server_that_died_is_put_down_by_who_recovers(app: App) -> None:
     info = (await work.enqueue()).info
     [held] = await app.broker.dequeue(["default"], 1, 1.0, "host:1:gone")
     said = AttemptRecord(worker="host:1:gone", started_at=1.5e9 * 2, log=[LogLine(2.0, "last words")])
-    await app.broker.note([Note(held, live=said)])
+    await app.broker.write_output([Output(held, live=said)])
     # When its lease lapses (a second: leases are real time)
     async with app.server(lease=1).running(app.mux):
         await state_of(app, info, TaskState.RETRY)

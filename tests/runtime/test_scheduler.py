@@ -17,7 +17,7 @@ from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.inspection import Page, Where
 from asynqio.brokers.contract.results import Fired
 from asynqio.core.schedules.misfire import Missed
-from asynqio.core.schedules.records import Fire, Standing
+from asynqio.core.schedules.records import Fire, ScheduleState
 from asynqio.core.task.message import TaskRef
 from asynqio.errors import BrokerUnavailable
 from asynqio.runtime.scheduling.plan import Plan, Terms
@@ -177,13 +177,13 @@ async def test_a_new_entry_has_no_past(broker: Store, clock: FakeClock) -> None:
 
 async def test_what_was_due_during_a_pause_is_not_made_up(broker: Store, clock: FakeClock) -> None:
     one = await ticker(broker, every(missed=100))
-    await broker.hold("default", "x", True)
+    await broker.pause_schedule("default", "x", True)
     for minute in range(1, 5):
         await to(clock, minute * 60, one)
     assert await count(broker) == 0
     assert one.card().entries[0].paused
     clock.advance(1000)
-    await broker.hold("default", "x", False)
+    await broker.pause_schedule("default", "x", False)
     clock.advance(20)
     second = await ticker(broker, every(missed=100))
     for scheduler in (one, second):
@@ -237,9 +237,9 @@ class HalfAway:
         self._ask(fires[0].entry.message.queue)
         return await self._store.fire(fires)
 
-    async def meet(self, queue: str, ids: Sequence[str]) -> list[Standing]:
+    async def register_schedules(self, queue: str, ids: Sequence[str]) -> list[ScheduleState]:
         self._ask(queue)
-        return await self._store.meet(queue, ids)
+        return await self._store.register_schedules(queue, ids)
 
     def _ask(self, queue: str) -> None:
         if self.away and queue == "away":
@@ -313,7 +313,7 @@ async def test_a_clock_that_jumps_to_and_fro_fires_each_tick_once(broker: Store,
             clock.advance(1)
             for one in two:
                 await one.once()
-            last = (await broker.standings("default"))["x"].last
+            last = (await broker.schedule_states("default"))["x"].last
             assert last is not None
             fired.add(last)
     highest = max(fired)
@@ -334,7 +334,7 @@ async def test_a_schedule_ahead_of_the_clock_is_reported_and_can_start_anew(
     clock.advance(60)
     await one.once()
     assert await count(memory) == before, "it could be fired twice"
-    await memory.forget("default", ["x"], math.inf)
+    await memory.prune_schedules("default", ["x"], math.inf)
     for _ in range(3):
         clock.advance(60)
         await one.once()
@@ -390,12 +390,12 @@ async def test_b22_what_nobody_serves_any_more_is_forgotten_in_the_end(
 ) -> None:
     old = await ticker(memory, every(name="old"), every(name="paused"), every(name="kept"))
     await old.once()
-    await memory.hold("default", "paused", True)
+    await memory.pause_schedule("default", "paused", True)
     one = await ticker(memory, every(name="kept"))
     for _ in range(91):
         clock.advance(86_400)
         await one.once()
-    assert list(await memory.standings("default")) == ["kept", "paused"]
+    assert list(await memory.schedule_states("default")) == ["kept", "paused"]
     assert MEET_INTERVAL < 86_400
 
 

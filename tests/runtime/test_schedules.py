@@ -22,7 +22,7 @@ from asynqio import (
     WrongState,
 )
 from asynqio.brokers import open_broker
-from asynqio.core.info import ScheduleCard, SchedulerCard
+from asynqio.core.info import ScheduleInfo, SchedulerInfo
 from asynqio.errors import BrokerUnavailable, InvalidArguments, ServerStateError
 from asynqio.testing import Flaky
 from tests.runtime.waiting import within
@@ -341,9 +341,9 @@ async def test_each_schedule_is_listed_once_however_many_schedulers_serve_it(url
 
 
 async def test_schedules_of_go_cannot_be_told_to_pause() -> None:
-    gos = ScheduleCard("x", "@every 30s", "", "default", "tick", next_at=1_800_000_000.0)
+    gos = ScheduleInfo("x", "@every 30s", "", "default", "tick", next_at=1_800_000_000.0)
     async with open_broker("memory://") as store, Inspector(store) as inspector:
-        await store.beat(SchedulerCard("h:1:x", "h", 1, 0.0, [gos]), 60)
+        await store.beat(SchedulerInfo("h:1:x", "h", 1, 0.0, [gos]), 60)
         with pytest.raises(WrongState, match="Go"):
             await inspector.pause_schedule("x")
         assert await inspector.upcoming("x") == [1_800_000_000.0]

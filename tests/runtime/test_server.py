@@ -376,7 +376,7 @@ async def test_a_task_whose_servers_keep_dying_is_archived(app: App) -> None:
 
 
 async def test_a_server_that_lost_a_lease_stops_the_handler_and_leaves_the_task_alone(app: App) -> None:
-    started, canceled = asyncio.Event(), asyncio.Event()
+    started, cancelled = asyncio.Event(), asyncio.Event()
 
     @app.task("work")
     async def work() -> None:
@@ -384,7 +384,7 @@ async def test_a_server_that_lost_a_lease_stops_the_handler_and_leaves_the_task_
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            canceled.set()
+            cancelled.set()
             raise
 
     async with app.server(lease=1.2).running(app.mux) as server:
@@ -392,10 +392,10 @@ async def test_a_server_that_lost_a_lease_stops_the_handler_and_leaves_the_task_
         await within(started.wait())
         await server.stop()
         # Somebody recovered it meanwhile, and somebody else took it.
-        [held] = [attempt.lease for attempt in server._engine.runner.running.values()]  # type: ignore[union-attr]
+        [held] = [attempt.lease for attempt in server._worker.runner.running.values()]  # type: ignore[union-attr]
         assert await app.broker.settle([aborted(held, app.broker.clock.now())]) == [True]
         [other] = await app.broker.dequeue(["default"], 1, 60, "another server")
-        await within(canceled.wait())
+        await within(cancelled.wait())
     assert (await handle.refresh()).state is TaskState.ACTIVE
     assert await app.broker.renew([other], 60) == [True]
 
@@ -485,7 +485,7 @@ async def test_a_late_end_of_a_lost_attempt_does_not_disturb_the_next_one_on_the
         handle = await work.enqueue()
         await within(asyncio.to_thread(starts.acquire))
         # Somebody takes the task away, and this very server gets it again.
-        [held] = [attempt.lease for attempt in server._engine.runner.running.values()]  # type: ignore[union-attr]
+        [held] = [attempt.lease for attempt in server._worker.runner.running.values()]  # type: ignore[union-attr]
         assert await app.broker.settle([aborted(held, app.broker.clock.now())]) == [True]
         await within(asyncio.to_thread(starts.acquire))
         gates[0].set()

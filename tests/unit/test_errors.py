@@ -101,7 +101,7 @@ def test_the_facts_of_an_error_are_attributes_and_its_names_are_in_its_text(erro
     for name in ("queue", "type", "id", "option", "spec"):
         if name in facts:
             assert str(facts[name]) in str(error) or isinstance(error, errors.ResultNotKept)
-    if "__init__" in vars(type(error)) and not isinstance(error, errors.TaskCanceled | errors.LeaseExpired):
+    if "__init__" in vars(type(error)) and not isinstance(error, errors.TaskCancelled | errors.LeaseExpired):
         assert facts
 
 

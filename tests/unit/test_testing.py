@@ -192,7 +192,7 @@ async def test_a_flaky_broker_fails_as_told() -> None:
     with pytest.raises(BrokerUnavailable):
         await app.broker.ping()
     with pytest.raises(BrokerUnavailable):
-        await app.broker.twin().ping()
+        await app.broker.clone().ping()
     flaky.recover()
     await app.broker.ping()
     await asyncio.sleep(0)

@@ -35,7 +35,7 @@ class StoreNode(msgspec.Struct, frozen=True):
     peak: int = 0
 
 
-class WorkerCard(msgspec.Struct, frozen=True):
+class WorkerInfo(msgspec.Struct, frozen=True):
     """One task that a server is running now."""
 
     queue: str
@@ -50,7 +50,7 @@ class WorkerCard(msgspec.Struct, frozen=True):
     payload: bytes | None = None
 
 
-class ServerCard(msgspec.Struct, frozen=True):
+class ServerInfo(msgspec.Struct, frozen=True):
     """One worker server, as it presents itself at every heartbeat."""
 
     id: str
@@ -62,7 +62,7 @@ class ServerCard(msgspec.Struct, frozen=True):
     concurrency: int = 1
     #: "active" or "stopped" (it finishes what it has and takes nothing new).
     status: str = "active"
-    workers: list[WorkerCard] = []
+    workers: list[WorkerInfo] = []
     #: Since its start: attempts that ended, and those of them that failed.
     processed: int = 0
     failed: int = 0
@@ -82,7 +82,7 @@ class ServerCard(msgspec.Struct, frozen=True):
         return None if self.types is None else any(type.startswith(pattern) for pattern in self.types)
 
 
-class ScheduleCard(msgspec.Struct, frozen=True):
+class ScheduleInfo(msgspec.Struct, frozen=True):
     """One entry of a scheduler: its spec, its task, and when it fires."""
 
     id: str
@@ -102,14 +102,14 @@ class ScheduleCard(msgspec.Struct, frozen=True):
     paused: bool = False
 
 
-class SchedulerCard(msgspec.Struct, frozen=True):
+class SchedulerInfo(msgspec.Struct, frozen=True):
     """One scheduler, as it presents itself at every heartbeat."""
 
     id: str
     host: str
     pid: int
     started_at: float
-    entries: list[ScheduleCard] = []
+    entries: list[ScheduleInfo] = []
 
 
 class QueueStats(msgspec.Struct, frozen=True):

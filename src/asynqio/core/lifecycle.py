@@ -23,7 +23,7 @@ from asynqio.errors import (
     RetryIn,
     RevokeTask,
     SkipRetry,
-    TaskCanceled,
+    TaskCancelled,
     WorkerDied,
 )
 
@@ -128,7 +128,7 @@ class Succeeded(msgspec.Struct, frozen=True, gc=False):
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """The handler raised, ran out of time, was canceled, was never found, or its server is gone."""
+    """The handler raised, ran out of time, was cancelled, was never found, or its server is gone."""
 
     error: BaseException
 
@@ -137,13 +137,13 @@ class Aborted(msgspec.Struct, frozen=True):
     """The server stops before the handler came back: somebody else runs the task, as if we never had."""
 
 
-class Postponed(msgspec.Struct, frozen=True):
+class Deferred(msgspec.Struct, frozen=True):
     """The server cannot run it now, and says when to try again; as if it never had the task."""
 
     seconds: float
 
 
-Outcome: TypeAlias = Succeeded | Failed | Aborted | Postponed
+Outcome: TypeAlias = Succeeded | Failed | Aborted | Deferred
 
 #: The outcome of most attempts, made once.
 DONE = Succeeded()
@@ -214,7 +214,7 @@ def decide(lease: Lease, outcome: Outcome, now: float, policy: Policy, chance: f
             return Settlement(lease, None, message, processed=True)
         case Aborted():
             return Settlement(lease, _S.PENDING, message)
-        case Postponed(seconds):
+        case Deferred(seconds):
             return Settlement(lease, _S.RETRY, message, now + seconds)
         case Failed(error):
             return _decide_failure(lease, error, now, policy, chance)
@@ -250,7 +250,7 @@ def _decide_failure(
     directive = _directive(error)
     if isinstance(directive, RevokeTask):
         return Settlement(lease, None, message, processed=True)
-    if isinstance(error, TaskCanceled) and error.archive:
+    if isinstance(error, TaskCancelled) and error.archive:
         return settle(_S.ARCHIVED, now, counted=True)
     if isinstance(directive, RetryIn):
         return defer(directive.seconds)

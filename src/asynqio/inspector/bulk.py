@@ -13,7 +13,7 @@ from asynqio.core.lifecycle import Action, MoveTo
 from asynqio.core.task.message import TaskInfo, TaskRef, TaskState
 
 #: Tasks looked at by one call: nobody else waits long (on Redis about 1 ms).
-TOGETHER = 200
+BATCH_SIZE = 200
 #: Tasks found before they are acted on by one call (on Redis about 2 ms; 200 took 4).
 ACTED_ON = 100
 #: Tasks looked at before those found are acted on, even if they are few: they should still be where they were.
@@ -61,7 +61,7 @@ async def search(
     async for place in places(broker, where):
         after = ""
         while True:
-            infos, after = await broker.scan(place, after, TOGETHER)
+            infos, after = await broker.scan(place, after, BATCH_SIZE)
             now = clock.now()
             for info in infos:
                 seen += 1
@@ -93,7 +93,7 @@ async def apply(
     async for place in places(broker, where):
         after = ""
         while True:
-            step = await broker.scan(place, after, TOGETHER)
+            step = await broker.scan(place, after, BATCH_SIZE)
             if await work.look(step, after, filter, clock.now(), limit):
                 return work.progress
             after = step.after
@@ -122,7 +122,7 @@ class _Work:
         if fits and not self._found:
             self._near, self._looked_at = near, 0
         self._found += fits
-        self._looked_at += TOGETHER
+        self._looked_at += BATCH_SIZE
         self.progress = Applied(seen + len(step.infos), matched + len(fits), done)
         full = limit is not None and matched + len(fits) >= limit
         if full or len(self._found) >= ACTED_ON or self._looked_at >= LOOKED_AT:

@@ -10,12 +10,12 @@ import msgspec
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.results import Progress
 from asynqio.core.findings import Finding, Severity, worst_first
-from asynqio.core.info import QueueStats, ServerCard
+from asynqio.core.info import QueueStats, ServerInfo
 from asynqio.core.lifecycle import Failed, Policy, decide
 from asynqio.errors import LeaseExpired
 
 #: Seconds for which something that servers do by themselves may be overdue before it is a finding.
-PATIENCE = 60.0
+TIMEOUT = 60.0
 #: Lapsed leases looked at.
 LEASES = 1_000
 #: The share of an archive's limit at which old tasks are about to go.
@@ -55,7 +55,7 @@ def _fixed(finding: Finding) -> Finding:
     return msgspec.structs.replace(finding, fixed=True)
 
 
-def _waiting(stats: QueueStats, servers: list[ServerCard], now: float) -> list[Finding]:
+def _waiting(stats: QueueStats, servers: list[ServerInfo], now: float) -> list[Finding]:
     queue, found = stats.queue, []
     if stats.paused:
         found.append(
@@ -74,7 +74,7 @@ def _waiting(stats: QueueStats, servers: list[ServerCard], now: float) -> list[F
                 queue,
             )
         )
-    elif stats.overdue_since and now - stats.overdue_since > PATIENCE:
+    elif stats.overdue_since and now - stats.overdue_since > TIMEOUT:
         found.append(
             Finding(
                 _E,
@@ -117,7 +117,7 @@ async def _lapsed(broker: Store, queue: str, fix: bool) -> list[Finding]:
     """Active tasks that no server recovers. Recovering is what any server would do: they are pending again."""
     now = broker.clock.now()
     lapsed = (await broker.expired([queue], LEASES)).leases
-    old = [lease for lease in lapsed if lease.expires_at < now - PATIENCE]
+    old = [lease for lease in lapsed if lease.expires_at < now - TIMEOUT]
     if not old:
         return []
     if fix:
@@ -135,7 +135,7 @@ async def _lapsed(broker: Store, queue: str, fix: bool) -> list[Finding]:
     ]
 
 
-def _stuck(card: ServerCard) -> list[Finding]:
+def _stuck(card: ServerInfo) -> list[Finding]:
     stuck = [worker for worker in card.workers if worker.stuck]
     if not stuck:
         return []

@@ -15,7 +15,7 @@ from asynqio.core.explain.explain import explain
 from asynqio.core.explain.model import Explanation
 from asynqio.core.filters import Filter
 from asynqio.core.findings import Finding
-from asynqio.core.info import DayStats, GroupStats, QueueStats, ServerCard, StoreNode
+from asynqio.core.info import DayStats, GroupStats, QueueStats, ServerInfo, StoreNode
 from asynqio.core.lifecycle import Action, MoveTo
 from asynqio.core.task.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.task.options import check_name
@@ -123,7 +123,7 @@ class Inspector(ScheduleInspector):
         """Several tasks by their ids, in their order; None for those that are not there."""
         return await self.broker.find([TaskRef(queue, id) for id in ids])
 
-    async def servers(self) -> list[ServerCard]:
+    async def servers(self) -> list[ServerInfo]:
         """The worker servers that showed a sign of life lately."""
         return await self.broker.servers()
 
@@ -216,10 +216,12 @@ class Inspector(ScheduleInspector):
         """The types that are paused in a queue, and since when."""
         return (await self.broker.paused_types([queue])).get(queue, {})
 
-    async def drop(self, queue: str, *, force: bool = False, progress: Progress | None = None) -> None:
+    async def remove_queue(
+        self, queue: str, *, force: bool = False, progress: Progress | None = None
+    ) -> None:
         """Remove a queue with everything in it. In steps; `progress` is called with the number of tasks that are
         gone. Raises WrongState."""
-        await self.broker.drop(queue, force=force, progress=progress)
+        await self.broker.remove_queue(queue, force=force, progress=progress)
 
     async def doctor(self, *, fix: bool = False, progress: Progress | None = None) -> list[Finding]:
         """What is wrong with the store, the queues and the servers, the worst first. `fix`: what can be repaired

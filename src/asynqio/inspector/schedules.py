@@ -10,7 +10,7 @@ import msgspec
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.inspection import Page
 from asynqio.client import Client
-from asynqio.core.info import ScheduleCard, SchedulerCard
+from asynqio.core.info import ScheduleInfo, SchedulerInfo
 from asynqio.core.schedules.cron import parse_schedule
 from asynqio.core.schedules.go_options import read_options
 from asynqio.core.schedules.next_time import upcoming
@@ -27,17 +27,17 @@ class ScheduleInspector:
 
     # --- look -------------------------------------------------------------------------------------
 
-    async def schedulers(self) -> list[SchedulerCard]:
+    async def schedulers(self) -> list[SchedulerInfo]:
         """The schedulers that showed a sign of life lately, of ours and on Redis of Go's."""
         return await self.broker.schedulers()
 
-    async def schedules(self) -> list[ScheduleCard]:
+    async def schedules(self) -> list[ScheduleInfo]:
         """The entries of all schedulers, each once, by queue and id."""
         return sorted(
             (card for card, _ in (await self._served()).values()), key=lambda card: (card.queue, card.id)
         )
 
-    async def schedule(self, id: str) -> ScheduleCard:
+    async def schedule(self, id: str) -> ScheduleInfo:
         card, _ = await self._one(id)
         return card
 
@@ -68,7 +68,7 @@ class ScheduleInspector:
     async def reset_schedule(self, id: str) -> None:
         """Forget its last tick and whether it is paused: after a clock was wrong, it fires again from now on."""
         for queue in await self._queues_of(id):
-            await self.broker.forget(queue, [id], math.inf)
+            await self.broker.prune_schedules(queue, [id], math.inf)
 
     async def trigger(self, id: str) -> TaskInfo:
         """Put its task in now, whatever the clock says; its ticks go on as ever. Raises as `Client.enqueue`."""
@@ -83,27 +83,27 @@ class ScheduleInspector:
         return info
 
     async def _hold(self, id: str, paused: bool) -> bool:
-        changed = [await self.broker.hold(queue, id, paused) for queue in await self._queues_of(id)]
+        changed = [await self.broker.pause_schedule(queue, id, paused) for queue in await self._queues_of(id)]
         return any(changed)
 
     # --- helpers ----------------------------------------------------------------------------------
 
-    async def _served(self) -> dict[tuple[str, str], tuple[ScheduleCard, bool]]:
+    async def _served(self) -> dict[tuple[str, str], tuple[ScheduleInfo, bool]]:
         """The entries by queue and id, as the store knows them now; and whether ours are among who serves each."""
-        found: dict[tuple[str, str], tuple[ScheduleCard, bool]] = {}
+        found: dict[tuple[str, str], tuple[ScheduleInfo, bool]] = {}
         for scheduler in await self.broker.schedulers():
             ours = scheduler.started_at > 0
             for card in scheduler.entries:
                 key = (card.queue, card.id)
                 found[key] = (card, ours or found.get(key, (card, False))[1])
-        known = {queue: await self.broker.standings(queue) for queue in {queue for queue, _ in found}}
+        known = {queue: await self.broker.schedule_states(queue) for queue in {queue for queue, _ in found}}
         for (queue, id), (card, ours) in found.items():
             if (standing := known[queue].get(id)) is not None:
                 fresh = msgspec.structs.replace(card, prev_at=standing.last, paused=standing.paused)
                 found[queue, id] = (fresh, ours)
         return found
 
-    async def _one(self, id: str) -> tuple[ScheduleCard, bool]:
+    async def _one(self, id: str) -> tuple[ScheduleInfo, bool]:
         for card, ours in (await self._served()).values():
             if card.id == id:
                 return card, ours
@@ -116,7 +116,9 @@ class ScheduleInspector:
             raise WrongState(
                 f"schedule {id!r} is served by a scheduler of Go's, which cannot be told to pause"
             )
-        known = [queue for queue in await self.broker.queues() if id in await self.broker.standings(queue)]
+        known = [
+            queue for queue in await self.broker.queues() if id in await self.broker.schedule_states(queue)
+        ]
         if not served and not known:
             raise EntryNotFound(id)
         return sorted({*known, *(queue for queue, _ in served)})

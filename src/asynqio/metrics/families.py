@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from asynqio.core.info import QueueStats, ServerCard
+from asynqio.core.info import QueueStats, ServerInfo
 from asynqio.core.task.message import TaskState
 
 
@@ -22,7 +22,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     #: Queues whose figures could not be had.
     broken: Sequence[str] = ()
     #: None: could not be had.
-    servers: Sequence[ServerCard] | None = None
+    servers: Sequence[ServerInfo] | None = None
     #: About how many bytes each queue takes; only of queues for which it is known.
     memory: Mapping[str, int] = {}
     #: Whether the store answered everything.
@@ -98,7 +98,7 @@ def _of_queues(queues: Sequence[QueueStats]) -> Iterator[Metric]:
     yield from (tasks, groups, oldest, paused, processed, failed, evicted, quarantined)
 
 
-def _of_servers(found: Snapshot, servers: Sequence[ServerCard]) -> Iterator[Metric]:
+def _of_servers(found: Snapshot, servers: Sequence[ServerInfo]) -> Iterator[Metric]:
     """Sums over all worker servers: a label for each would be a new one with every restart."""
     alive = GaugeMetricFamily("asynqio_servers", "Worker servers that show signs of life", labels=["status"])
     counts = {"active": 0, "stopped": 0}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from asynqio.core.info import QueueStats, ServerCard
+from asynqio.core.info import QueueStats, ServerInfo
 from asynqio.errors import AsynqioError, QueueNotFound
 from asynqio.metrics.families import Snapshot, families
 from asynqio.sync.portal import Portal
@@ -53,7 +53,7 @@ class QueueCollector(Collector):
         timeout: float = TIMEOUT,
         memory: bool = True,
     ) -> None:
-        self._store: Store = inspector.broker.twin()
+        self._store: Store = inspector.broker.clone()
         self._clock = self._store.clock
         self._max_age = max_age
         self._timeout = timeout
@@ -103,7 +103,7 @@ class QueueCollector(Collector):
     async def _look(self) -> Snapshot:
         start, problems = self._clock.monotonic(), dict[str, str]()
         names = await self._part("the broker", self._names(), problems)
-        servers: list[ServerCard] | None = None
+        servers: list[ServerInfo] | None = None
         answers: list[QueueStats | None] = []
         if names is not None:
             servers, answers = await asyncio.gather(
@@ -153,7 +153,7 @@ class QueueCollector(Collector):
     async def _measure(self, name: str) -> None:
         """One figure that cannot be had (an ACL may forbid it) must not cost the others."""
         try:
-            [size] = await self._store.footprint([name])
+            [size] = await self._store.memory_usage([name])
         except AsynqioError as error:
             log.debug("the memory of queue %r cannot be read: %s", name, error)
         else:

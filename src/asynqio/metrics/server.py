@@ -27,8 +27,8 @@ from asynqio.runtime.events import (
     LeaseReturned,
     LoopBlocked,
     LoopFreed,
+    ServerStats,
     TaskRecovered,
-    Vitals,
 )
 
 #: Seconds: from handlers that only look something up to those that work for an hour.
@@ -42,7 +42,7 @@ class Measured(Protocol):
 
     events: Events
 
-    def vitals(self) -> Vitals | None: ...
+    def stats_now(self) -> ServerStats | None: ...
 
 
 class ServerMetrics:
@@ -122,7 +122,7 @@ class ServerMetrics:
         self._blocked = Gauge(
             "asynqio_event_loop_blocked", "1 while the event loop is blocked", registry=into
         )
-        into.register(_VitalsCollector(server))
+        into.register(_ServerStatsCollector(server))
         self.close = server.events.listen(self._on)
 
     def _on(self, event: Event) -> None:
@@ -157,7 +157,7 @@ class ServerMetrics:
             self._refused.inc()
 
 
-class _VitalsCollector(Collector):
+class _ServerStatsCollector(Collector):
     """What is read when somebody asks for it."""
 
     def __init__(self, server: Measured) -> None:
@@ -167,23 +167,31 @@ class _VitalsCollector(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        vitals = self._server.vitals()
-        if vitals is None:
+        stats_now = self._server.stats_now()
+        if stats_now is None:
             return
         yield InfoMetricFamily(
             "asynqio_server",
             "Which worker server this is, for who looks at it elsewhere",
-            {"id": vitals.server},
+            {"id": stats_now.server},
         )
         for name, help, value in (
-            ("asynqio_slots", "Attempts that may run at the same time", vitals.slots),
-            ("asynqio_slots_busy", "Attempts that run now", vitals.busy),
-            ("asynqio_handlers_stuck", "Handlers that were told to stop and are still there", vitals.stuck),
-            ("asynqio_settlements_waiting", "Attempts that ended and are not settled yet", vitals.unsettled),
+            ("asynqio_slots", "Attempts that may run at the same time", stats_now.slots),
+            ("asynqio_slots_busy", "Attempts that run now", stats_now.busy),
+            (
+                "asynqio_handlers_stuck",
+                "Handlers that were told to stop and are still there",
+                stats_now.stuck,
+            ),
+            (
+                "asynqio_settlements_waiting",
+                "Attempts that ended and are not settled yet",
+                stats_now.unsettled,
+            ),
             (
                 "asynqio_heartbeat_age_seconds",
                 "Since the server last showed itself to the others",
-                vitals.heartbeat_age,
+                stats_now.heartbeat_age,
             ),
         ):
             yield GaugeMetricFamily(name, help, value=value)

@@ -77,7 +77,7 @@ Event: TypeAlias = (
 Listener: TypeAlias = Callable[[Event], None]
 
 
-class Vitals(msgspec.Struct, frozen=True):
+class ServerStats(msgspec.Struct, frozen=True):
     """How a server is now, as it says itself."""
 
     #: Its id, as on its card.

@@ -23,11 +23,11 @@ from asynqio.core.attempts.outcome import Ending, ending_of
 from asynqio.core.lifecycle import (
     DONE,
     Aborted,
+    Deferred,
     Failed,
     Lease,
     Outcome,
     Policy,
-    Postponed,
     Settlement,
     Succeeded,
     decide,
@@ -45,12 +45,12 @@ from asynqio.errors import (
     NotSerializable,
     RevokeTask,
     SkipRetry,
-    TaskCanceled,
+    TaskCancelled,
     TaskTimeout,
 )
 from asynqio.runtime.attempts.attempt import Attempt, active_attempt
 from asynqio.runtime.attempts.deadlines import Deadlines
-from asynqio.runtime.attempts.output_writer import Notes
+from asynqio.runtime.attempts.output_writer import OutputWriter
 from asynqio.runtime.attempts.settler import Settler
 from asynqio.runtime.attempts.tracebacks import trace_of
 from asynqio.runtime.events import AttemptEnded, Events, LeaseReturned
@@ -66,7 +66,7 @@ SUSPECT_DELAY = 1.0
 SUSPECT_ALONE = 10.0
 
 
-#: Nothing was canceled on its way.
+#: Nothing was cancelled on its way.
 NOTHING: Mapping[TaskRef, bool] = MappingProxyType({})
 
 
@@ -108,7 +108,7 @@ class Runner:
         clock: Clock,
         settler: Settler,
         slots: Slots,
-        notes: Notes,
+        notes: OutputWriter,
         threads: Threads,
         processes: ProcessLane,
         policy: Policy,
@@ -145,9 +145,11 @@ class Runner:
         self._on_error = on_error
         self._deadlines = Deadlines(self.running)
 
-    def start(self, leases: Sequence[Lease], canceled: Mapping[TaskRef, bool] = NOTHING) -> None:
-        """Start an attempt for each lease. The slots were taken before; `canceled` were canceled on their way, those
-        that are True to be archived."""
+    def start(self, leases: Sequence[Lease], cancelled: Mapping[TaskRef, bool] = NOTHING) -> None:
+        """Start an attempt for each lease; its slot is taken already.
+
+        `cancelled`: tasks that were cancelled before they arrived. True: archive them.
+        """
         now = self.clock.now()
         if self.isolating:
             self._hand_back(leases, now)
@@ -169,11 +171,11 @@ class Runner:
                 self._suspect = attempt
             self.running[message.queue, message.id] = attempt
             arm(attempt, now, loop_now)
-            if canceled:
+            if cancelled:
                 # Go's calls do not say the queue.
-                archive = canceled.get(message.ref, canceled.get(TaskRef("", message.id)))
+                archive = cancelled.get(message.ref, cancelled.get(TaskRef("", message.id)))
                 if archive is not None:
-                    attempt.stop(Failed(TaskCanceled(archive=archive)))
+                    attempt.stop(Failed(TaskCancelled(archive=archive)))
             attempt.asyncio_task = create_task(self._run(attempt))
 
     @property
@@ -207,10 +209,10 @@ class Runner:
 
     def _put_off(self, lease: Lease, seconds: float, now: float) -> None:
         """Not now, and as if it had never been here."""
-        self._return(lease, Postponed(seconds), now)
+        self._return(lease, Deferred(seconds), now)
         self._slots.release()
 
-    def _return(self, lease: Lease, outcome: Aborted | Postponed, now: float) -> None:
+    def _return(self, lease: Lease, outcome: Aborted | Deferred, now: float) -> None:
         settlement = decide(lease, outcome, now, self._policy)
         self._settler.add(settlement)
         if self.events.listeners:
@@ -280,7 +282,7 @@ class Runner:
         """What an exception of the handler means."""
         reason = attempt.stopped_by
         if isinstance(error, asyncio.CancelledError):
-            return reason or Failed(TaskCanceled())
+            return reason or Failed(TaskCancelled())
         if isinstance(reason, Aborted) and not isinstance(error, Directive):
             return reason  # a consequence of our own cancellation
         if _to_be_archived(reason) and not isinstance(error, SkipRetry | RevokeTask):
@@ -342,8 +344,8 @@ class Runner:
 
 
 def _to_be_archived(reason: Failed | Aborted | None) -> TypeGuard[Failed]:
-    """Whether it was canceled by somebody who wants it archived."""
-    return isinstance(reason, Failed) and isinstance(reason.error, TaskCanceled) and reason.error.archive
+    """Whether it was cancelled by somebody who wants it archived."""
+    return isinstance(reason, Failed) and isinstance(reason.error, TaskCancelled) and reason.error.archive
 
 
 def _encode(attempt: Attempt, value: Any) -> bytes | None:

@@ -20,7 +20,7 @@ log = logging.getLogger("asynqio.server")
 #: 5 s of the return of a store.
 FIRST_BACKOFF, BACKOFF_CAP = 0.1, 2.0
 #: Seconds a stopping service may still take for what it has begun.
-PATIENCE = 10.0
+TIMEOUT = 10.0
 
 
 class Service(ABC):
@@ -32,7 +32,7 @@ class Service(ABC):
     async def once(self) -> float: ...
 
     async def rest(self, seconds: float) -> None:
-        """Wait; may be cut short by whatever wakes this service. Canceled at the stop, unlike `once`."""
+        """Wait; may be cut short by whatever wakes this service. Cancelled at the stop, unlike `once`."""
         if math.isinf(seconds):
             await asyncio.get_running_loop().create_future()
         await asyncio.sleep(seconds)
@@ -94,16 +94,16 @@ class Loop:
         self._task = asyncio.create_task(self._run(), name=f"asynqio {self.service.name}")
 
     async def stop(self) -> None:
-        """Let a running `once` finish, then end: nothing is canceled in the middle of a broker call, unless
-        it takes longer than `PATIENCE`."""
+        """Let a running `once` finish, then end: nothing is cancelled in the middle of a broker call, unless
+        it takes longer than `TIMEOUT`."""
         self._stopping = True
         if self._task is None:
             return
         if self._resting:
             self._task.cancel()
-        _, hanging = await asyncio.wait([self._task], timeout=PATIENCE)
+        _, hanging = await asyncio.wait([self._task], timeout=TIMEOUT)
         if hanging:
-            log.warning("%s does not end by itself: it is canceled", self.service.name)
+            log.warning("%s does not end by itself: it is cancelled", self.service.name)
             self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self._task = None

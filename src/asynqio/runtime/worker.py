@@ -11,13 +11,13 @@ from random import Random
 from typing import Any, NamedTuple
 
 from asynqio.brokers.contract.broker import Broker
-from asynqio.core.info import ServerCard
+from asynqio.core.info import ServerInfo
 from asynqio.core.lifecycle import Aborted, Policy
 from asynqio.core.queues import QueueOrder
 from asynqio.errors import BrokerUnavailable
 from asynqio.runtime.attempts.attempt import Attempt
 from asynqio.runtime.attempts.log_capture import Capture
-from asynqio.runtime.attempts.output_writer import Notes
+from asynqio.runtime.attempts.output_writer import OutputWriter
 from asynqio.runtime.attempts.settler import Settler
 from asynqio.runtime.duties.aggregation import Aggregation
 from asynqio.runtime.duties.aggregator import Aggregator
@@ -26,7 +26,7 @@ from asynqio.runtime.duties.forwarder import Forwarder
 from asynqio.runtime.duties.health import Health
 from asynqio.runtime.duties.sweeper import Sweeper
 from asynqio.runtime.duties.watchdog import Watchdog
-from asynqio.runtime.events import Events, Vitals
+from asynqio.runtime.events import Events, ServerStats
 from asynqio.runtime.fetching.fetcher import Fetcher
 from asynqio.runtime.fetching.paused_types import Pauses
 from asynqio.runtime.lanes.processes import ProcessPool
@@ -40,7 +40,7 @@ from asynqio.runtime.slots import Slots
 
 log = logging.getLogger("asynqio.server")
 
-#: Seconds that canceled handlers get to end before their tasks are handed back without them.
+#: Seconds that cancelled handlers get to end before their tasks are handed back without them.
 ABORT_GRACE = 1.0
 #: Seconds the last settlements may take.
 LAST_FLUSH = 5.0
@@ -56,7 +56,7 @@ class Hooks(NamedTuple):
     events: Events | None = None
 
 
-class Engine:
+class Worker:
     """Starts with `start`, takes nothing new after `stop_fetching`, ends with `stop`. Used once."""
 
     def __init__(
@@ -92,7 +92,7 @@ class Engine:
             clock=broker.clock,
             settler=self._settler,
             slots=self._slots,
-            notes=Notes(broker),
+            notes=OutputWriter(broker),
             threads=self._threads,
             processes=self._processes,
             policy=policy,
@@ -151,9 +151,9 @@ class Engine:
             random=self._random,
         )
 
-    def card(self) -> ServerCard:
+    def card(self) -> ServerInfo:
         """What the server says of itself now. From any thread."""
-        return ServerCard(
+        return ServerInfo(
             id=self.id,
             host=self._host,
             pid=os.getpid(),
@@ -172,10 +172,10 @@ class Engine:
             unmerged=self._aggregator.failed if self._aggregator is not None else 0,
         )
 
-    def vitals(self) -> Vitals:
+    def stats_now(self) -> ServerStats:
         """How it is now. From any thread."""
         running = list(self.runner.running.values())
-        return Vitals(
+        return ServerStats(
             server=self.id,
             slots=self._slots.total,
             busy=len(running),

@@ -23,7 +23,7 @@ from asynqio.core.attempts.record import AttemptRecord
 from asynqio.core.explain.model import Explanation
 from asynqio.core.filters import Filter
 from asynqio.core.findings import Finding
-from asynqio.core.info import DayStats, GroupStats, QueueStats, ServerCard, StoreNode
+from asynqio.core.info import DayStats, GroupStats, QueueStats, ServerInfo, StoreNode
 from asynqio.core.lifecycle import Action, MoveTo
 from asynqio.core.task.message import TaskInfo, TaskState
 from asynqio.core.task.options import TaskOptions
@@ -212,7 +212,7 @@ class Inspector(_Facade, ScheduleInspector):
     def nodes(self) -> list[StoreNode]:
         return self._through.call(self._inspector.nodes)
 
-    def servers(self) -> list[ServerCard]:
+    def servers(self) -> list[ServerInfo]:
         return self._through.call(self._inspector.servers)
 
     def run(self, queue: str, id: str) -> None:
@@ -273,8 +273,8 @@ class Inspector(_Facade, ScheduleInspector):
     def paused_types(self, queue: str) -> dict[str, float]:
         return self._through.call(self._inspector.paused_types, queue)
 
-    def drop(self, queue: str, *, force: bool = False, progress: Progress | None = None) -> None:
-        self._through.call(self._inspector.drop, queue, force=force, progress=progress)
+    def remove_queue(self, queue: str, *, force: bool = False, progress: Progress | None = None) -> None:
+        self._through.call(self._inspector.remove_queue, queue, force=force, progress=progress)
 
     def doctor(self, *, fix: bool = False, progress: Progress | None = None) -> list[Finding]:
         return self._through.call(self._inspector.doctor, fix=fix, progress=progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asynqio.core.info import ScheduleCard, SchedulerCard
+from asynqio.core.info import ScheduleInfo, SchedulerInfo
 from asynqio.core.schedules.records import FireEvent
 from asynqio.core.task.message import TaskInfo
 from asynqio.inspector.schedules import ScheduleInspector as _ScheduleInspector
@@ -20,13 +20,13 @@ class ScheduleInspector:
     def _through(self) -> Portal:
         raise NotImplementedError
 
-    def schedulers(self) -> list[SchedulerCard]:
+    def schedulers(self) -> list[SchedulerInfo]:
         return self._through.call(self._schedules.schedulers)
 
-    def schedules(self) -> list[ScheduleCard]:
+    def schedules(self) -> list[ScheduleInfo]:
         return self._through.call(self._schedules.schedules)
 
-    def schedule(self, id: str) -> ScheduleCard:
+    def schedule(self, id: str) -> ScheduleInfo:
         return self._through.call(self._schedules.schedule, id)
 
     def fires(self, id: str, *, size: int = 30, offset: int = 0) -> list[FireEvent]:

@@ -12,7 +12,7 @@ from asynqio.errors import BrokerUnavailable
 
 
 class _Plan:
-    """What shall fail, and how often; one for all twins."""
+    """What shall fail, and how often; one for all clones."""
 
     def __init__(self) -> None:
         self.failures: dict[str, float] = {}
@@ -74,9 +74,9 @@ class Flaky:
         """How often each method was called."""
         return self._plan.calls
 
-    def twin(self) -> Store:
-        """A twin fails together with this one."""
-        return Flaky(self._store.twin(), self._plan).broker
+    def clone(self) -> Store:
+        """A clone fails together with this one."""
+        return Flaky(self._store.clone(), self._plan).broker
 
     async def __aenter__(self) -> Flaky:
         await self._store.__aenter__()

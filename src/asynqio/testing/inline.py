@@ -15,7 +15,7 @@ from asynqio.core.task.message import TaskInfo, TaskState
 from asynqio.core.task.task import Task
 from asynqio.errors import ConfigError, Directive
 from asynqio.runtime.attempts.attempt import Attempt
-from asynqio.runtime.attempts.output_writer import Notes
+from asynqio.runtime.attempts.output_writer import OutputWriter
 from asynqio.runtime.attempts.settler import Settler
 from asynqio.runtime.duties.aggregator import Aggregator
 from asynqio.runtime.lanes.child import Target
@@ -89,7 +89,7 @@ class AppTesting:
                 clock=broker.clock,
                 settler=settler,
                 slots=slots,
-                notes=Notes(broker),
+                notes=OutputWriter(broker),
                 threads=threads,
                 processes=_Inline(),
                 policy=Policy(),

@@ -75,5 +75,5 @@ async def test_the_rights_of_the_guide_are_enough_for_work(
             await app.broker.cancel([handle.info.ref])
             await app.broker.sweep(["default"], 10)
             assert len(await app.broker.servers()) == 1
-        await app.broker.drop("default", force=True)
+        await app.broker.remove_queue("default", force=True)
     assert "NOPERM" not in caplog.text

@@ -40,12 +40,12 @@ async def test_go_cancels_a_running_task_by_its_id_alone(server: RedisServer) ->
         async with app.server(queues={"low": 1}).running(app.mux):
             handle = await long.with_options(queue="low", max_retry=3).enqueue()
             await within(running.wait())
-            canceled = asyncio.ensure_future(state_of(app, handle.info, TaskState.RETRY))
-            while not canceled.done():  # nothing says when the server hears
+            cancelled = asyncio.ensure_future(state_of(app, handle.info, TaskState.RETRY))
+            while not cancelled.done():  # nothing says when the server hears
                 await asyncio.to_thread(server.cli, "PUBLISH", "asynq:cancel", handle.id)
-                await asyncio.wait([canceled], timeout=0.1)
-            info = await canceled
-        assert "canceled" in info.last_error
+                await asyncio.wait([cancelled], timeout=0.1)
+            info = await cancelled
+        assert "cancelled" in info.last_error
 
 
 async def test_an_idle_server_asks_for_next_to_nothing(server: RedisServer) -> None:
@@ -106,7 +106,7 @@ async def test_a_broker_that_is_open_in_another_loop_says_so(server: RedisServer
         async def elsewhere() -> None:
             await broker.queues()
 
-        with pytest.raises(ServerStateError, match=r"broker\.twin\(\)"):
+        with pytest.raises(ServerStateError, match=r"broker\.clone\(\)"):
             await asyncio.to_thread(asyncio.run, elsewhere())
         assert await broker.queues() == []
 

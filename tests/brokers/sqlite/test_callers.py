@@ -99,7 +99,7 @@ async def test_one_that_fails_costs_its_neighbours_nothing(broker: Store, path: 
     other = await to_thread(keep, path)
     calls = [
         asyncio.ensure_future(broker.enqueue(entries(2))),
-        asyncio.ensure_future(broker.drop("nowhere")),
+        asyncio.ensure_future(broker.remove_queue("nowhere")),
         asyncio.ensure_future(broker.enqueue(entries(3))),
     ]
     await asyncio.sleep(0)
@@ -112,8 +112,8 @@ async def test_one_that_fails_costs_its_neighbours_nothing(broker: Store, path: 
 
 async def test_a_twin_works_while_the_first_loop_is_blocked(broker: Store) -> None:
     async def elsewhere() -> list[Admission | Replaced]:
-        async with broker.twin() as twin:
-            return await twin.enqueue(entries(1))
+        async with broker.clone() as clone:
+            return await clone.enqueue(entries(1))
 
     go = threading.Event()
     answers: list[Admission | Replaced] = []

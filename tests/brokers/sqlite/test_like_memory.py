@@ -13,9 +13,9 @@ import pytest
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.inspection import Page, Where
-from asynqio.brokers.contract.results import Note
+from asynqio.brokers.contract.results import Output
 from asynqio.core.groups import GroupBatch, GroupRule
-from asynqio.core.info import ServerCard
+from asynqio.core.info import ServerInfo
 from asynqio.core.lifecycle import Action, Lease, Settlement
 from asynqio.core.task.message import TaskMessage, TaskRef, TaskState
 from asynqio.core.task.task import Entry
@@ -132,10 +132,10 @@ class Pair:
     async def renew_owner(self) -> None:
         await self.both(lambda store, _: store.renew_owner("me", 25))
 
-    async def note(self) -> None:
+    async def write_output(self) -> None:
         chosen = self.some_leases()
         await self.both(
-            lambda store, which: store.note([Note(pair[which], b"note", b"1") for pair in chosen])
+            lambda store, which: store.write_output([Output(pair[which], b"note", b"1") for pair in chosen])
         )
 
     async def forward(self) -> None:
@@ -203,7 +203,7 @@ class Pair:
 
         async def ask(store: Store, _: int) -> str:
             try:
-                await store.drop(queue, force=force)
+                await store.remove_queue(queue, force=force)
             except Exception as error:
                 return f"{type(error).__name__}: {error}"
             return ""
@@ -211,7 +211,7 @@ class Pair:
         await self.both(ask)
 
     async def beat(self) -> None:
-        card = ServerCard(self.random.choice("xyz"), "host", 1, self.stores[0].clock.now(), {"a": 1})
+        card = ServerInfo(self.random.choice("xyz"), "host", 1, self.stores[0].clock.now(), {"a": 1})
         ttl = self.random.choice([5.0, 30.0])
         if self.random.random() < 0.3:
             await self.both(lambda store, _: store.leave(card))
@@ -246,7 +246,7 @@ async def test_the_same_steps_give_the_same_answers(tmp_path: Path, seed: int) -
     async with stores[0], stores[1]:
         pair = Pair(stores, random)
         often = [pair.enqueue] * 6 + [pair.dequeue] * 5 + [pair.settle] * 5
-        seldom = [pair.renew, pair.renew_owner, pair.note, pair.forward, pair.forward, pair.expired]
+        seldom = [pair.renew, pair.renew_owner, pair.write_output, pair.forward, pair.forward, pair.expired]
         seldom += [pair.sweep, pair.claim, pair.merge, pair.move, pair.move_all, pair.rewrite]
         seldom += [pair.pause, pair.drop, pair.beat]
         for number in range(STEPS):

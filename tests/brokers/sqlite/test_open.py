@@ -182,7 +182,7 @@ async def test_tasks_of_the_first_layout_are_kept_and_get_attempts(
         await broker.settle([recorded(end, Failed(ValueError("no")), AttemptRecord(), 2.0)])
         [[run]] = await broker.attempts([held.message.ref])
         assert run.error == "ValueError: no"
-        await broker.drop("default", force=True)
+        await broker.remove_queue("default", force=True)
     assert await ask(path, "SELECT count(*) FROM attempts") == (0,)
 
 
@@ -300,8 +300,8 @@ async def test_a_broker_that_is_not_open_says_so(path: Path) -> None:
 async def test_a_broker_may_be_opened_again(path: Path) -> None:
     broker: Store = open_broker(url(path))
     for id in "ab":
-        async with broker, broker.twin() as twin:
-            await twin.enqueue([Entry(TaskMessage(id, "kind"))])
+        async with broker, broker.clone() as clone:
+            await clone.enqueue([Entry(TaskMessage(id, "kind"))])
     async with broker:
         [stats] = await broker.stats(["default"])
     assert stats.pending == 2

@@ -20,7 +20,7 @@ import pytest
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.broker import Store
-from asynqio.brokers.contract.results import Note
+from asynqio.brokers.contract.results import Output
 from asynqio.brokers.contract.signals import Signals, Topic
 from asynqio.brokers.sqlite.operations import notifications as listener
 from asynqio.brokers.sqlite.storage import notify as hints
@@ -50,13 +50,13 @@ async def main(url, *topic):
             print("woken", flush=True)
 
 async def listening(broker):
-    ear = broker._engine._listener
+    ear = broker._session._listener
     while not ear.name:
         await asyncio.sleep(0.001)  # for the thread that binds the socket
     await broker.leave(CARD)  # and for the job with which it registers
 
-from asynqio.core.info import ServerCard
-CARD = ServerCard("nobody", "here", 1, 0.0, {})
+from asynqio.core.info import ServerInfo
+CARD = ServerInfo("nobody", "here", 1, 0.0, {})
 asyncio.run(main(*sys.argv[1:]))
 """
 
@@ -154,13 +154,13 @@ async def test_each_change_of_a_task_wakes_another_process_that_follows_it(
             case "taken":
                 await broker.dequeue(["default"], 1, 30, "me")
             case "noted":
-                await broker.note([Note(leases[0], progress=b"1")])
+                await broker.write_output([Output(leases[0], progress=b"1")])
             case "put off":
                 await broker.settle([decide(leases[0], Failed(RetryIn(60)), broker.clock.now(), Policy())])
             case "forwarded":
                 await broker.forward(["default"], 1)
             case "dropped":
-                await broker.drop("default", force=True)
+                await broker.remove_queue("default", force=True)
             case _:
                 verbs = {"run": Action.RUN, "archived": Action.ARCHIVE, "deleted": Action.DELETE}
                 await broker.move(verbs[change], [ref])

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 #: Seconds after which a line that does not come, or an end, is a failure.
-PATIENCE = 40.0
+TIMEOUT = 40.0
 
 
 class Command:
@@ -40,7 +40,7 @@ class Command:
 
     def line(self, pattern: str) -> re.Match[str]:
         """The next line that contains the pattern."""
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + TIMEOUT
         while (text := self._next(until)) is not None:
             if found := re.search(pattern, text):
                 return found
@@ -58,7 +58,7 @@ class Command:
 
     def end(self) -> int:
         """Read what is left; the exit status."""
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + TIMEOUT
         while self._next(until) is not None:
             pass
         return self.process.wait(max(until - time.monotonic(), 1.0))
@@ -136,7 +136,7 @@ def asynqio(
         env=environment(env),
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         check=False,
     )
 

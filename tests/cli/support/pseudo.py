@@ -15,7 +15,7 @@ import termios
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.cli.support.command import PATIENCE, environment
+from tests.cli.support.command import TIMEOUT, environment
 
 
 def _sit_down() -> None:
@@ -59,10 +59,10 @@ class Screen:
         """The exit status, when everything was read."""
         while self._more():
             pass
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT)
 
     def _more(self) -> bool:
-        ready, _, _ = select.select([self._ours], [], [], PATIENCE)
+        ready, _, _ = select.select([self._ours], [], [], TIMEOUT)
         assert ready, f"nothing more came in time: {self.text!r}"
         try:
             data = os.read(self._ours, 65_536)

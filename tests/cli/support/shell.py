@@ -16,10 +16,10 @@ import pytest
 
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store
-from asynqio.brokers.contract.results import Note
+from asynqio.brokers.contract.results import Output
 from asynqio.cli.main import main
 from asynqio.clock import SystemClock
-from asynqio.core.info import WorkerCard
+from asynqio.core.info import WorkerInfo
 from asynqio.core.task.message import TaskState
 from asynqio.testing import FakeClock
 from asynqio.testing.clock import START
@@ -103,7 +103,7 @@ async def furnish(store: Store, clock: FakeClock) -> None:
     await store.settle([settlement(held, now=clock.now())])
     await put(store, entry("run-1", type="video\x1b[31m", payload=b'{"evil":"\x1b[2J\x07"}'))
     [held] = await take(store, lease=1e6)
-    await store.note([Note(held, progress=b"0.5")])
+    await store.write_output([Output(held, progress=b"0.5")])
     await put(
         store,
         entry("later-1", type="email:send", at=clock.now() + 7_200),
@@ -115,5 +115,5 @@ async def furnish(store: Store, clock: FakeClock) -> None:
         entry("low-1", queue="low", payload=b"[1,2]"),
     )
     await store.pause("low", True)
-    worker = WorkerCard("default", "run-1", "video", clock.now(), clock.now() + 7_200, payload=b"{}")
+    worker = WorkerInfo("default", "run-1", "video", clock.now(), clock.now() + 7_200, payload=b"{}")
     await store.beat(card("0f1e2d3c", queues={"default": 6, "low": 1}, concurrency=10, workers=[worker]), 1e6)

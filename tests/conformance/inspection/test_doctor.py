@@ -5,7 +5,7 @@ from __future__ import annotations
 from asynqio.brokers.contract.broker import Store
 from asynqio.core.findings import Finding, Severity
 from asynqio.core.groups import GroupRule
-from asynqio.core.info import WorkerCard
+from asynqio.core.info import WorkerInfo
 from asynqio.core.task.message import TaskState
 from asynqio.inspector.doctor import diagnose
 from asynqio.testing import FakeClock
@@ -90,7 +90,7 @@ async def test_delayed_tasks_that_nobody_forwards_are_told(broker: Store, clock:
 
 
 async def test_handlers_that_do_not_stop_are_told(broker: Store, clock: FakeClock) -> None:
-    worker = WorkerCard("default", "a", "slow", clock.now(), stuck=True)
+    worker = WorkerInfo("default", "a", "slow", clock.now(), stuck=True)
     await broker.beat(card(workers=[worker]), 15)
     [finding] = await examined(broker)
     assert finding.code == "handlers-stuck"

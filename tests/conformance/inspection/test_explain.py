@@ -15,12 +15,12 @@ import pytest
 
 from asynqio import Explanation, Inspector
 from asynqio.brokers.contract.broker import Store
-from asynqio.brokers.contract.results import Note
+from asynqio.brokers.contract.results import Output
 from asynqio.core.attempts.final_record import recorded
 from asynqio.core.attempts.record import AttemptRecord, LogLine
 from asynqio.core.groups import GroupRule
-from asynqio.core.info import ServerCard, WorkerCard
-from asynqio.core.lifecycle import DONE, Action, Failed, Lease, Outcome, Policy, Postponed, decide
+from asynqio.core.info import ServerInfo, WorkerInfo
+from asynqio.core.lifecycle import DONE, Action, Deferred, Failed, Lease, Outcome, Policy, decide
 from asynqio.core.retry import FixedRetry
 from asynqio.core.schedules.records import SCHEDULE_HEADER, TICK_HEADER
 from asynqio.core.task.message import TaskRef
@@ -43,7 +43,7 @@ def situation(prepare: Situation) -> Situation:
     return prepare
 
 
-async def serve(broker: Store, id: str = ONE, **fields: object) -> ServerCard:
+async def serve(broker: Store, id: str = ONE, **fields: object) -> ServerInfo:
     """A server that works on the queue, and knows tasks of the type."""
     facts = {"host": "host-a", "pid": 11, "concurrency": 10, "types": ["email:", "report"], **fields}
     mine = card(id, **facts)
@@ -108,7 +108,7 @@ async def put_off_for_its_type_is_paused(broker: Store, clock: FakeClock) -> Non
     await put(broker, entry("a", type="report"))
     await broker.pause_type("default", "report", True)
     [held] = await take(broker, owner=ONE)
-    await settle(broker, clock, held, Postponed(5.0))
+    await settle(broker, clock, held, Deferred(5.0))
 
 
 @situation
@@ -155,7 +155,7 @@ async def in_line(broker: Store, clock: FakeClock) -> None:
     await put(broker, *(entry(f"before-{number}") for number in range(41)))
     clock.advance(30)
     await put(broker, entry("a"))
-    busy = [WorkerCard("default", f"running-{number}", "email:send", clock.now()) for number in range(2)]
+    busy = [WorkerInfo("default", f"running-{number}", "email:send", clock.now()) for number in range(2)]
     await serve(broker, concurrency=2, workers=busy)
 
 
@@ -188,8 +188,8 @@ async def running(broker: Store, clock: FakeClock) -> None:
     began = clock.now()
     clock.advance(10)
     said = AttemptRecord(worker=ONE, started_at=began, log=[LogLine(began + 8, "row 4200 of 10000")])
-    await broker.note([Note(held, progress=b'{"rows":4200}', live=said)])
-    await serve(broker, workers=[WorkerCard("default", "a", "email:send", began, began + 1800)])
+    await broker.write_output([Output(held, progress=b'{"rows":4200}', live=said)])
+    await serve(broker, workers=[WorkerInfo("default", "a", "email:send", began, began + 1800)])
 
 
 @situation
@@ -198,7 +198,7 @@ async def running_with_a_lease_that_lapsed(broker: Store, clock: FakeClock) -> N
     await take(broker, owner=ONE, lease=30)
     began = clock.now()
     clock.advance(33)
-    await serve(broker, workers=[WorkerCard("default", "a", "email:send", began, stuck=True)])
+    await serve(broker, workers=[WorkerInfo("default", "a", "email:send", began, stuck=True)])
 
 
 @situation
@@ -206,7 +206,7 @@ async def its_worker_is_gone(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     [held] = await take(broker, owner="host-b:7:gone", lease=30)
     said = AttemptRecord(worker="host-b:7:gone", started_at=clock.now(), log=[LogLine(clock.now(), "begins")])
-    await broker.note([Note(held, live=said)])
+    await broker.write_output([Output(held, live=said)])
     clock.advance(18)
     await serve(broker)
 
@@ -285,7 +285,7 @@ async def in_a_batch(broker: Store, clock: FakeClock) -> None:
 async def completed(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", retention=3600.0))
     [held] = await take(broker, owner=ONE)
-    await broker.note([Note(held, result=b'"sent"')])
+    await broker.write_output([Output(held, result=b'"sent"')])
     await settle(broker, clock, held, DONE)
     clock.advance(40)
 

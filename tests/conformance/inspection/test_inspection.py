@@ -89,7 +89,7 @@ async def test_a_queue_that_does_not_exist_is_an_error_that_names_it(broker: Sto
     with pytest.raises(QueueNotFound, match="ghost"):
         await broker.tasks(where, EVERYTHING)
     with pytest.raises(QueueNotFound, match="ghost"):
-        await broker.drop("ghost")
+        await broker.remove_queue("ghost")
     assert await broker.queues() == []
 
 
@@ -374,7 +374,7 @@ async def test_a_paused_queue_lets_running_tasks_end(broker: Store, clock: FakeC
 async def test_an_empty_queue_can_be_dropped(broker: Store) -> None:
     await put(broker, entry("a"), entry("b", queue="other"))
     await broker.move(Action.DELETE, [A])
-    await broker.drop("default")
+    await broker.remove_queue("default")
     assert await broker.queues() == ["other"]
 
 
@@ -386,9 +386,9 @@ async def test_a_queue_with_tasks_is_dropped_only_by_force(
     await bring(broker, clock, state, one)
     before = await picture(broker)
     with pytest.raises(WrongState, match="force"):
-        await broker.drop("default")
+        await broker.remove_queue("default")
     assert await picture(broker) == before
-    await broker.drop("default", force=True)
+    await broker.remove_queue("default", force=True)
     assert await broker.queues() == []
     assert await look(broker, "a") is None
 
@@ -399,7 +399,7 @@ async def test_a_queue_with_active_tasks_is_never_dropped(broker: Store, force: 
     await take(broker)
     before = await picture(broker)
     with pytest.raises(WrongState, match="active"):
-        await broker.drop("default", force=force)
+        await broker.remove_queue("default", force=force)
     assert await picture(broker) == before
 
 
@@ -409,7 +409,7 @@ async def test_a_dropped_queue_starts_anew(broker: Store, clock: FakeClock) -> N
     await bring(broker, clock, TaskState.ARCHIVED, one)
     await broker.pause("default", True)
     # When it is dropped and used again
-    await broker.drop("default", force=True)
+    await broker.remove_queue("default", force=True)
     await put(broker, one)
     # Then nothing of it is left
     [stats] = await broker.stats(["default"])
@@ -447,12 +447,12 @@ async def test_a_footprint_grows_with_what_is_stored(broker: Store, clock: FakeC
     for fields in ({}, {"at": clock.now() + 60}, {"group": "g"}):
         await put(broker, *(entry(queue="many", payload=b"x" * 2_000, **fields) for _ in range(50)))
     # Then the guess is of the right size
-    empty, few, many = await broker.footprint(["empty", "few", "many"])
+    empty, few, many = await broker.memory_usage(["empty", "few", "many"])
     assert empty < 200
     assert 300 < few < 10_000
     assert 150 * 2_000 < many < 150 * 8_000
     with pytest.raises(QueueNotFound):
-        await broker.footprint(["ghost"])
+        await broker.memory_usage(["ghost"])
 
 
 async def test_it_is_told_who_holds_a_lock_and_until_when(broker: Store, clock: FakeClock) -> None:

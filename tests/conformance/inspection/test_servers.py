@@ -1,9 +1,9 @@
-"""Who is there: `beat`, `leave`, `servers`; and the broker itself: `ping`, `url`, `twin`."""
+"""Who is there: `beat`, `leave`, `servers`; and the broker itself: `ping`, `url`, `clone`."""
 
 from __future__ import annotations
 
 from asynqio.brokers.contract.broker import Store
-from asynqio.core.info import WorkerCard
+from asynqio.core.info import WorkerInfo
 from asynqio.core.task.message import TaskState
 from asynqio.testing import FakeClock
 from tests.builders import card, entry
@@ -17,7 +17,7 @@ async def test_a_server_is_there_from_its_first_beat(broker: Store) -> None:
         strict_priority=True,
         concurrency=8,
         status="stopped",
-        workers=[WorkerCard("high", "a", "email:send", 1.5, 2.5, stuck=True, payload=b"\xff")],
+        workers=[WorkerInfo("high", "a", "email:send", 1.5, 2.5, stuck=True, payload=b"\xff")],
         processed=3,
         failed=2,
         refused=1,
@@ -54,17 +54,17 @@ async def test_a_twin_sees_the_same_store(broker: Store) -> None:
     await put(broker, entry("a"))
     await broker.beat(card("one"), 10)
 
-    async def there(twin: Store) -> tuple[str, list[str], float]:
-        [lease] = await take(twin)
-        return lease.message.id, [server.id for server in await twin.servers()], twin.clock.now()
+    async def there(clone: Store) -> tuple[str, list[str], float]:
+        [lease] = await take(clone)
+        return lease.message.id, [server.id for server in await clone.servers()], clone.clock.now()
 
     assert await elsewhere(broker, there) == ("a", ["one"], broker.clock.now())
     assert await state_of(broker, "a") is TaskState.ACTIVE
 
 
 async def test_closing_a_twin_does_not_close_the_broker(broker: Store) -> None:
-    async with broker.twin() as twin:
-        await twin.ping()
+    async with broker.clone() as clone:
+        await clone.ping()
     await broker.ping()
     await put(broker, entry("a"))
     assert (await see(broker, "a")).state is TaskState.PENDING
@@ -73,7 +73,7 @@ async def test_closing_a_twin_does_not_close_the_broker(broker: Store) -> None:
 async def test_a_store_says_where_it_is(broker: Store, kind: str) -> None:
     scheme = {"flaky": "memory", "redis-cluster": "redis+cluster"}.get(kind, kind)
     assert broker.url.startswith(f"{scheme}://")
-    assert broker.twin().url == broker.url
+    assert broker.clone().url == broker.url
     assert broker.shared is (scheme != "memory")
-    assert (broker.distance > 0) is scheme.startswith("redis")
+    assert (broker.round_trip > 0) is scheme.startswith("redis")
     assert broker.private_url.startswith(f"{scheme}://")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.broker import Store
-from asynqio.brokers.contract.results import Moved, Note
+from asynqio.brokers.contract.results import Moved, Output
 from asynqio.core.attempts.final_record import recorded
 from asynqio.core.attempts.record import RUNS_KEPT, AttemptOutcome, AttemptRecord, LogLine
 from asynqio.core.lifecycle import DONE, Aborted, Action, Failed, Lease, Outcome, Settlement
@@ -124,7 +124,7 @@ async def test_rule_16_records_go_with_the_task(broker: Store, clock: FakeClock)
     assert await broker.settle([settlement(held, now=clock.now())]) == [True]
     await put(broker, entry("a"))
     await fail(broker, clock, "three")
-    await broker.drop("default", force=True)
+    await broker.remove_queue("default", force=True)
     await put(broker, entry("a", retention=60.0))
     assert await runs(broker) == []
     [held] = await take(broker)
@@ -154,7 +154,7 @@ async def test_rule_16_nothing_is_recorded_of_a_lease_that_was_lost(broker: Stor
 async def test_rule_16_an_end_without_a_record_leaves_none(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     [held] = await take(broker)
-    await broker.note([Note(held, live=AttemptRecord(worker="server-1", started_at=clock.now()))])
+    await broker.write_output([Output(held, live=AttemptRecord(worker="server-1", started_at=clock.now()))])
     assert await broker.settle([settlement(held, Aborted(), clock.now())]) == [True]
     assert await runs(broker) == []
     [again] = await take(broker, owner="server-2")
@@ -171,7 +171,7 @@ async def test_rule_16_the_attempt_that_goes_on_comes_last(broker: Store, clock:
     live = AttemptRecord(
         worker="host:1:two", started_at=clock.now() + 1, log=[LogLine(clock.now() + 2, "begins")]
     )
-    assert await broker.note([Note(held, live=live, progress=b"5")]) == [True]
+    assert await broker.write_output([Output(held, live=live, progress=b"5")]) == [True]
     [first, second] = await runs(broker)
     assert first.number == 1
     assert second == AttemptRecord(2, "host:1:two", live.started_at, log=live.log)
@@ -213,7 +213,7 @@ async def test_rule_5_whoever_follows_a_task_hears_of_each_change(broker: Store,
         await heard()
         [held] = await take(broker)
         await heard()
-        await broker.note([Note(held, progress=b"1")])
+        await broker.write_output([Output(held, progress=b"1")])
         await heard()
         await broker.settle([end(held, clock, Failed(ValueError("no")))])
         await heard()
@@ -232,9 +232,9 @@ async def test_rule_5_a_change_is_heard_across_threads(broker: Store, clock: Fak
     await put(broker, entry("a"))
     with broker.watch([signals.changed(A)]) as watch:
 
-        async def work(twin: Store) -> None:
-            [held] = await take(twin)
-            await twin.settle([end(held, clock, Failed(ValueError("no")))])
+        async def work(clone: Store) -> None:
+            [held] = await take(clone)
+            await clone.settle([end(held, clock, Failed(ValueError("no")))])
 
         await elsewhere(broker, work)
         assert await woken(watch)

@@ -9,7 +9,7 @@ from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.results import Cancellation
 from asynqio.core.task.message import TaskRef, TaskState
 from tests.builders import entry
-from tests.conformance.looks import PATIENCE, elsewhere, picture, put, state_of, take
+from tests.conformance.looks import TIMEOUT, elsewhere, picture, put, state_of, take
 
 ONE = TaskRef("default", "a")
 
@@ -43,7 +43,7 @@ class Listener:
             pass
 
     async def next(self) -> TaskRef:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             return await self.heard.get()
 
     async def stop(self) -> None:
@@ -86,7 +86,7 @@ async def test_everybody_who_listens_hears_every_cancellation(broker: Store) -> 
 async def test_a_cancellation_crosses_threads(broker: Store) -> None:
     listener = Listener(broker)
     await listener.ready()
-    await elsewhere(broker, lambda twin: twin.cancel([ONE]))
+    await elsewhere(broker, lambda clone: clone.cancel([ONE]))
     assert await listener.next() == ONE
     await listener.stop()
 
@@ -112,7 +112,7 @@ async def test_a_cancellation_changes_no_task_by_itself(broker: Store) -> None:
     assert await state_of(broker, "a") is TaskState.ACTIVE
 
 
-async def test_rule_12_somebody_who_listens_can_be_canceled(broker: Store) -> None:
+async def test_rule_12_somebody_who_listens_can_be_cancelled(broker: Store) -> None:
     listener = Listener(broker)
     await listener.ready()
     await listener.stop()

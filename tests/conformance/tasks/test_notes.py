@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asynqio.brokers.contract.broker import Store
-from asynqio.brokers.contract.results import Note
+from asynqio.brokers.contract.results import Output
 from asynqio.core.lifecycle import Action, Lease
 from asynqio.core.task.message import TaskState
 from asynqio.testing import FakeClock
@@ -14,7 +14,7 @@ from tests.conformance.looks import picture, put, recover, see, take
 async def test_a_note_is_seen_while_the_task_runs(broker: Store) -> None:
     await put(broker, entry("a"))
     [lease] = await take(broker)
-    assert await broker.note([Note(lease, b"\x00half", b'{"done":0.5}')]) == [True]
+    assert await broker.write_output([Output(lease, b"\x00half", b'{"done":0.5}')]) == [True]
     seen = await see(broker, "a")
     assert (seen.state, seen.result, seen.progress) == (TaskState.ACTIVE, b"\x00half", b'{"done":0.5}')
 
@@ -22,11 +22,11 @@ async def test_a_note_is_seen_while_the_task_runs(broker: Store) -> None:
 async def test_a_note_replaces_only_what_it_brings(broker: Store) -> None:
     await put(broker, entry("a"))
     [lease] = await take(broker)
-    await broker.note([Note(lease, b"result", b"1")])
-    await broker.note([Note(lease, progress=b"2"), Note(lease)])
+    await broker.write_output([Output(lease, b"result", b"1")])
+    await broker.write_output([Output(lease, progress=b"2"), Output(lease)])
     seen = await see(broker, "a")
     assert (seen.result, seen.progress) == (b"result", b"2")
-    await broker.note([Note(lease, result=b"")])
+    await broker.write_output([Output(lease, result=b"")])
     seen = await see(broker, "a")
     assert (seen.result, seen.progress) == (b"", b"2")
 
@@ -36,9 +36,9 @@ async def test_rule_2_answers_of_note_are_aligned_with_the_notes(broker: Store) 
     one, two = await take(broker, 2)
     ghost = Lease(message("ghost"), one.expires_at, one.token)
     elsewhere = Lease(message("a", queue="ghost"), one.expires_at, one.token)
-    notes = [Note(ghost, b"x"), Note(one, b"1"), Note(elsewhere, b"x"), Note(two, b"2")]
-    assert await broker.note(notes) == [False, True, False, True]
-    assert await broker.note([]) == []
+    notes = [Output(ghost, b"x"), Output(one, b"1"), Output(elsewhere, b"x"), Output(two, b"2")]
+    assert await broker.write_output(notes) == [False, True, False, True]
+    assert await broker.write_output([]) == []
     assert await broker.queues() == ["default"]
 
 
@@ -48,12 +48,12 @@ async def test_a_note_of_a_lease_that_was_lost_changes_nothing(broker: Store, cl
     [stale] = await take(broker, lease=10, owner="one")
     clock.advance(10)
     await recover(broker, clock)
-    assert await broker.note([Note(stale, b"late")]) == [False]
+    assert await broker.write_output([Output(stale, b"late")]) == [False]
     [fresh] = await take(broker, owner="two")
     before = await picture(broker)
-    assert await broker.note([Note(stale, b"late", b"late")]) == [False]
+    assert await broker.write_output([Output(stale, b"late", b"late")]) == [False]
     assert await picture(broker) == before
-    assert await broker.note([Note(fresh, b"mine")]) == [True]
+    assert await broker.write_output([Output(fresh, b"mine")]) == [True]
 
 
 async def test_a_lapsed_lease_that_nobody_took_may_still_leave_a_note(
@@ -62,14 +62,14 @@ async def test_a_lapsed_lease_that_nobody_took_may_still_leave_a_note(
     await put(broker, entry("a"))
     [lease] = await take(broker, lease=10)
     clock.advance(11)
-    assert await broker.note([Note(lease, b"kept")]) == [True]
+    assert await broker.write_output([Output(lease, b"kept")]) == [True]
     assert (await see(broker, "a")).result == b"kept"
 
 
 async def test_what_was_noted_survives_retries_and_the_archive(broker: Store, clock: FakeClock) -> None:
     await put(broker, *map(entry, "abc"))
     leases = await take(broker, 3)
-    await broker.note([Note(lease, b"partial", b"9") for lease in leases])
+    await broker.write_output([Output(lease, b"partial", b"9") for lease in leases])
     one, two, three = leases
     await broker.settle([failed(one, clock.now()), archived(two, clock.now()), aborted(three, clock.now())])
     for id in "abc":
@@ -80,7 +80,7 @@ async def test_what_was_noted_survives_retries_and_the_archive(broker: Store, cl
 async def test_a_new_task_of_the_same_id_starts_without_notes(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     [lease] = await take(broker)
-    await broker.note([Note(lease, b"old", b"old")])
+    await broker.write_output([Output(lease, b"old", b"old")])
     await broker.settle([aborted(lease, clock.now())])
     await broker.move(Action.DELETE, [lease.message.ref])
     await put(broker, entry("a"))

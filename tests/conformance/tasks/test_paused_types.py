@@ -59,5 +59,5 @@ async def _pause(store: Store, *, paused: bool) -> None:
 async def test_dropping_a_queue_forgets_what_was_paused(broker: Store) -> None:
     await put(broker, entry("a"))
     await broker.pause_type("default", "email:send", True)
-    await broker.drop("default", force=True)
+    await broker.remove_queue("default", force=True)
     assert await broker.paused_types(["default"]) == {}

@@ -7,7 +7,7 @@ import pytest
 
 from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.broker import Store
-from asynqio.brokers.contract.results import Note
+from asynqio.brokers.contract.results import Output
 from asynqio.core.lifecycle import Failed, Lease, Settlement, Succeeded
 from asynqio.core.task.message import TaskMessage, TaskState
 from asynqio.errors import RevokeTask
@@ -328,7 +328,7 @@ async def test_rule_7_a_settlement_without_result_keeps_the_one_that_was_noted(
 ) -> None:
     await put(broker, entry("a", retention=60.0), entry("b", retention=60.0))
     one, two = await take(broker, 2)
-    await broker.note([Note(one, b"noted"), Note(two, b"noted")])
+    await broker.write_output([Output(one, b"noted"), Output(two, b"noted")])
     await broker.settle([settlement(one), settlement(two, Succeeded(b"returned"))])
     assert (await see(broker, "a")).result == b"noted"
     assert (await see(broker, "b")).result == b"returned"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asynqio.brokers.contract.broker import Store
-from asynqio.brokers.contract.results import Moved, Note
+from asynqio.brokers.contract.results import Moved, Output
 from asynqio.core.lifecycle import Action, MoveTo
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.core.task.unique import unique_key
@@ -72,7 +72,7 @@ async def test_what_was_put_into_another_queue_is_worked_on_there(broker: Store,
 async def test_results_and_progress_travel_along(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     [held] = await take(broker)
-    await broker.note([Note(held, result=b"r", progress=b"0.5")])
+    await broker.write_output([Output(held, result=b"r", progress=b"0.5")])
     await broker.settle([failed(held, clock.now())])
     await broker.transfer([A], "other")
     seen = await see(broker, "a", "other")

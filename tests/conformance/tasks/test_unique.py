@@ -8,7 +8,7 @@ import pytest
 
 from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.broker import Store
-from asynqio.brokers.contract.results import Admission, Moved, Note, Replaced
+from asynqio.brokers.contract.results import Admission, Moved, Output, Replaced
 from asynqio.core.groups import GroupRule
 from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef, TaskState
@@ -182,7 +182,7 @@ async def test_rule_20_a_throttle_is_not_its_namesakes(broker: Store, clock: Fak
 async def test_rule_20_a_dropped_queue_takes_its_throttles_along(broker: Store, clock: FakeClock) -> None:
     await put(broker, unique("a", until="expired"))
     await _done(broker, clock)
-    await broker.drop("default", force=True)
+    await broker.remove_queue("default", force=True)
     assert await broker.queues() == []
     await put(broker, unique("b"))
 
@@ -351,7 +351,7 @@ async def test_rule_20_who_stays_in_its_group_is_as_old_as_it_was(broker: Store,
 async def test_rule_20_replacing_forgets_what_earlier_attempts_left(broker: Store, clock: FakeClock) -> None:
     await put(broker, unique("a", b"old"))
     [held] = await take(broker)
-    await broker.note([Note(held, b"half", b"50")])
+    await broker.write_output([Output(held, b"half", b"50")])
     await broker.settle([failed(held, clock.now())])
     await broker.enqueue([unique("b", until="ended", on_duplicate="replace")])
     info = await see(broker, "a")

@@ -8,7 +8,7 @@ import msgspec
 
 from asynqio.brokers.contract.inspection import Page, Where
 from asynqio.brokers.contract.results import Moved
-from asynqio.core.info import ServerCard, WorkerCard
+from asynqio.core.info import ServerInfo, WorkerInfo
 from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskState
 from asynqio.errors import QueueNotFound, WrongState
@@ -37,7 +37,7 @@ async def move(pair: Pair) -> Step:
     if any(ref.id == message.id for batch, _ in pair.batches for message in batch.messages):
         return Step("nothing", {})  # Go fails with a text of its own, having changed nothing either
     [mine] = await pair.ours.move(action, [ref])
-    pair.note(f"{action.value} {ref.queue}/{ref.id}: {mine.name}")
+    pair.observe(f"{action.value} {ref.queue}/{ref.id}: {mine.name}")
     other = await pair.go(f"{action.value}_task", queue=ref.queue, id=ref.id)
     # Go has a name of its own for one of its wrong states, and none for a task of an unknown queue.
     other = {"already_archived": "failed_precondition", "queue_not_found": "task_not_found"}.get(other, other)
@@ -63,7 +63,7 @@ async def move_all(pair: Pair) -> Step:
         mine = await pair.ours.move_all(action, Where(queue, state, group))
     except QueueNotFound:
         mine = "not_found"
-    pair.note(f"{action.value} all {state.value} of {queue}/{group}: {mine}")
+    pair.observe(f"{action.value} all {state.value} of {queue}/{group}: {mine}")
     other = await pair.go(f"{action.value}_all", queue=queue, state=state.value, group=group)
     pair.same("move_all", mine, {"queue_not_found": "not_found"}.get(other, other))
     return Step(f"move-{action.value}", {})
@@ -76,7 +76,7 @@ async def rewrite(pair: Pair) -> Step:
     [info] = await pair.ours.find([ref])
     if info is None or info.state is not TaskState.SCHEDULED or info.unique_key:
         return Step("nothing", {})
-    pair.note(f"rewrite {ref.queue}/{ref.id}")
+    pair.observe(f"rewrite {ref.queue}/{ref.id}")
     assert await pair.ours.rewrite({ref: b"rewritten"}) == [Moved.DONE]
     pair.same("rewrite", True, await pair.go("update_payload", queue=ref.queue, id=ref.id, data=b"rewritten"))
     return Step("rewrite", {})
@@ -88,7 +88,7 @@ async def pause(pair: Pair) -> Step:
     if not await pair.mine.sismember("asynq:queues", queue):
         return Step("nothing", {})
     mine = await pair.ours.pause(queue, paused)
-    pair.note(f"{'pause' if paused else 'resume'} {queue}: {mine}")
+    pair.observe(f"{'pause' if paused else 'resume'} {queue}: {mine}")
     other = await pair.go("pause" if paused else "unpause", queue=queue)
     pair.same("pause", mine, other is True)
     return Step("pause", {})
@@ -100,13 +100,13 @@ async def drop(pair: Pair) -> Step:
     queue = pair.random.choice(QUEUES)
     mine: Any
     try:
-        await pair.ours.drop(queue, force=True)
+        await pair.ours.remove_queue(queue, force=True)
         mine = True
     except QueueNotFound:
         mine = "queue_not_found"
     except WrongState:
         mine = "failed_precondition"
-    pair.note(f"drop {queue}: {mine}")
+    pair.observe(f"drop {queue}: {mine}")
     pair.same("drop", mine, await pair.go("remove_queue", queue=queue, force=True))
     if mine is True:
         pair.batches = [(batch, set) for batch, set in pair.batches if batch.queue != queue]
@@ -120,7 +120,7 @@ async def drop(pair: Pair) -> Step:
 async def look(pair: Pair) -> Step:
     """The figures of a queue, and the tasks of one state in their order."""
     queue, state = pair.random.choice(QUEUES), pair.random.choice(list(TaskState))
-    pair.note(f"look at {queue}, {state.value}")
+    pair.observe(f"look at {queue}, {state.value}")
     other = await pair.go("stats", queue=queue)
     try:
         [stats] = await pair.ours.stats([queue])
@@ -161,19 +161,19 @@ async def beat(pair: Pair) -> Step:
     """A server shows itself with what it is doing, or takes its leave."""
     id = pair.random.choice(["s1", "s2"])
     workers = [
-        WorkerCard(ref.queue, ref.id, held.lease.message.type, pair.now - 5, pair.now + 60)
+        WorkerInfo(ref.queue, ref.id, held.lease.message.type, pair.now - 5, pair.now + 60)
         for ref, held in sorted(pair.held.items())
     ]
     # The same task id in two queues is one worker for Go (B18).
     workers = list({worker.id: worker for worker in workers}.values())
-    card = ServerCard(id, "host", 7, pair.now - 100, {"default": 3, "low": 1}, True, 5, "active", workers)
+    card = ServerInfo(id, "host", 7, pair.now - 100, {"default": 3, "low": 1}, True, 5, "active", workers)
     state = {"host": "host", "pid": 7, "server_id": id}
     if pair.random.random() < 0.3:
-        pair.note(f"{id} leaves")
+        pair.observe(f"{id} leaves")
         await pair.ours.leave(card)
         pair.same("leave", True, await pair.go("clear_server", server=state))
         return Step("leave", {})
-    pair.note(f"{id} beats with {len(workers)} tasks")
+    pair.observe(f"{id} beats with {len(workers)} tasks")
     await pair.ours.beat(card, CARD)
     server = {
         **state,

@@ -83,7 +83,7 @@ class Pair:
     def now(self) -> float:
         return self.clock.now()
 
-    def note(self, text: str) -> None:
+    def observe(self, text: str) -> None:
         self.log.append(text)
 
     async def go(self, verb: str, **arguments: Any) -> Any:

@@ -32,7 +32,7 @@ async def wait(pair: Pair) -> Step:
     long = pair.random.random() < 0.08
     if long:
         seconds = 91 * DAY
-    pair.note(f"wait {seconds:.0f} s")
+    pair.observe(f"wait {seconds:.0f} s")
     pair.clock.advance(seconds)
     if not long:
         return Step("wait", {})
@@ -48,7 +48,7 @@ async def wait(pair: Pair) -> Step:
 @step(10)
 async def forward(pair: Pair) -> Step:
     queues = pair.random.sample(QUEUES, pair.random.randint(1, len(QUEUES)))
-    pair.note(f"forward {queues}")
+    pair.observe(f"forward {queues}")
     due = {}
     for queue in queues:
         waiting: list[tuple[float, bytes]] = []
@@ -66,7 +66,7 @@ async def forward(pair: Pair) -> Step:
 @step(8)
 async def sweep(pair: Pair) -> Step:
     """Go has two duties for what is one of ours."""
-    pair.note("sweep")
+    pair.observe("sweep")
     while (await pair.ours.sweep(QUEUES, 100)).deleted:
         pass
     for queue in QUEUES:
@@ -88,7 +88,7 @@ async def claim(pair: Pair) -> Step:
     settings = {"at": pair.now, "grace": rule.grace, "max_delay": rule.max_delay, "max_size": rule.max_size}
     batches = list((await pair.ours.claim_groups([queue], rule, 100)).batches)
     batches.sort(key=lambda batch: batch.group)  # stable: those of one group stay in their order
-    pair.note(f"claim {queue} {rule}: {[(batch.group, len(batch.messages)) for batch in batches]}")
+    pair.observe(f"claim {queue} {rule}: {[(batch.group, len(batch.messages)) for batch in batches]}")
     for batch in batches:
         set = await pair.go("check_group", queue=queue, group=batch.group, **settings)
         assert set, pair.report(f"Go does not take group {batch.group!r} for ripe")
@@ -113,7 +113,7 @@ async def merge(pair: Pair) -> Step:
         return Step("nothing", {})
     batch, set = pair.batches.pop(pair.random.randrange(len(pair.batches)))
     message = TaskMessage(f"m{len(pair.known):03}", "ok", batch.queue, b"merged", timeout=60.0)
-    pair.note(f"merge {len(batch.messages)} of {batch.queue}/{batch.group} into {message.id}")
+    pair.observe(f"merge {len(batch.messages)} of {batch.queue}/{batch.group} into {message.id}")
     mine = await pair.ours.merge_group(batch, Entry(message))
     assert mine is Admission.ACCEPTED, pair.report(f"merge: {mine}")
     pair.same("merge", True, await pair.go("enqueue", message=go_message(message)))

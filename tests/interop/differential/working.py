@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from asynqio.brokers.contract.results import Admission, Note
+from asynqio.brokers.contract.results import Admission, Output
 from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.task.message import TaskMessage, TaskRef, TaskState
 from asynqio.core.task.task import Entry
@@ -61,7 +61,7 @@ async def enqueue(pair: Pair) -> Step:
     at = pair.now + random.choice([5.0, 60.0, 1000.0]) if random.random() < 0.3 else 0.0
     state = TaskState.SCHEDULED if at else TaskState.AGGREGATING if group else TaskState.PENDING
     verb = {"scheduled": "schedule", "aggregating": "add_to_group", "pending": "enqueue"}[state]
-    pair.note(f"{verb} {queue}/{id} {type} {payload!r} unique={unique} group={group!r} at={at}")
+    pair.observe(f"{verb} {queue}/{id} {type} {payload!r} unique={unique} group={group!r} at={at}")
     [mine] = await pair.ours.enqueue([Entry(message, state, at, FOREVER if unique else 0.0)])
     more: dict[str, Any] = {"ttl": FOREVER} if unique else {}
     if at:
@@ -83,7 +83,7 @@ async def dequeue(pair: Pair) -> Step:
     queues = pair.random.sample(QUEUES, pair.random.randint(1, len(QUEUES)))
     mine = await pair.ours.dequeue(queues, 1, LEASE, OWNER)
     other = await pair.go("dequeue", queues=queues)
-    pair.note(f"dequeue {queues}: {mine[0].message.id if mine else 'nothing'}")
+    pair.observe(f"dequeue {queues}: {mine[0].message.id if mine else 'nothing'}")
     if not mine:
         pair.same("dequeue", "nothing", other)
         return Step("dequeue", {})
@@ -103,7 +103,7 @@ async def settle(
     pair: Pair, name: str, verb: str, settlement: Settlement, message: dict[str, Any], **more: Any
 ) -> Step:
     ref = settlement.lease.message.ref
-    pair.note(f"{name} {ref.queue}/{ref.id}")
+    pair.observe(f"{name} {ref.queue}/{ref.id}")
     [mine] = await pair.ours.settle([settlement])
     other = await pair.go(verb, message=message, **more)
     pair.same(name, mine, other)
@@ -142,8 +142,8 @@ async def write_result(pair: Pair) -> Step:
     if held is None:
         return Step("nothing", {})
     message = held.lease.message
-    pair.note(f"result of {message.queue}/{message.id}")
-    assert await pair.ours.note([Note(held.lease, result=b"early")]) == [True]
+    pair.observe(f"result of {message.queue}/{message.id}")
+    assert await pair.ours.write_output([Output(held.lease, result=b"early")]) == [True]
     await pair.go("write_result", queue=message.queue, id=message.id, data=b"early")
     return Step("result", {})
 
@@ -197,7 +197,7 @@ async def extend(pair: Pair) -> Step:
     leases = [held.lease for ref, held in sorted(pair.held.items()) if ref.queue == queue]
     if not leases:
         return Step("nothing", {})
-    pair.note(f"renew {len(leases)} in {queue}")
+    pair.observe(f"renew {len(leases)} in {queue}")
     assert await pair.ours.renew(leases, LEASE) == [True] * len(leases)
     until = await pair.go("extend_lease", queue=queue, ids=[lease.message.id for lease in leases])
     pair.same("renew", leases[0].expires_at, until)
@@ -211,7 +211,7 @@ async def recover(pair: Pair) -> Step:
     mine = [lease for lease in (await pair.ours.expired(QUEUES, 1000)).leases if lease.expires_at <= cutoff]
     found = await pair.go("expired", queues=QUEUES, at=cutoff)
     other = {TaskRef(item["queue"], item["id"]): item for item in found}
-    pair.note(f"recover {[lease.message.id for lease in mine]}")
+    pair.observe(f"recover {[lease.message.id for lease in mine]}")
     pair.same("expired", sorted(lease.message.ref for lease in mine), sorted(other))
     at, error = pair.now + 20, "asynq: task lease expired"
     for lease in mine:
@@ -236,8 +236,8 @@ async def come_late(pair: Pair) -> Step:
     if not pair.lost:
         return Step("nothing", {})
     late: Lease = pair.random.choice(pair.lost).lease
-    pair.note(f"too late: {late.message.queue}/{late.message.id}")
+    pair.observe(f"too late: {late.message.queue}/{late.message.id}")
     assert await pair.ours.renew([late], LEASE) == [False]
-    assert await pair.ours.note([Note(late, result=b"late")]) == [False]
+    assert await pair.ours.write_output([Output(late, result=b"late")]) == [False]
     assert await pair.ours.settle([Settlement(late, None, late.message, processed=True)]) == [False]
     return Step("late", {})

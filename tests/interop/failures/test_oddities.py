@@ -10,7 +10,7 @@ import pytest
 
 from asynqio import open_broker
 from asynqio.core.groups import GroupRule
-from asynqio.core.info import ServerCard, WorkerCard
+from asynqio.core.info import ServerInfo, WorkerInfo
 from asynqio.testing import FakeClock
 from tests.brokers.redis.support.servers import RedisServer
 from tests.builders import archived, entry, failed, settlement
@@ -95,7 +95,7 @@ async def test_every_number_that_others_read_is_whole(redis_server: RedisServer)
             [settlement(leases[0], now=now), failed(leases[1], now), archived(leases[2], now)]
         )
         await broker.beat(
-            ServerCard("s1", "host", 1, now, {"default": 1}, workers=[WorkerCard("default", "p4", "x", now)]),
+            ServerInfo("s1", "host", 1, now, {"default": 1}, workers=[WorkerInfo("default", "p4", "x", now)]),
             10.5,
         )
         clock.advance(6.3)

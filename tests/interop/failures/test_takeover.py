@@ -13,7 +13,7 @@ import pytest
 
 from asynqio import open_broker
 from asynqio.brokers.contract.broker import Store
-from asynqio.brokers.contract.results import Moved, Note
+from asynqio.brokers.contract.results import Moved, Output
 from asynqio.core.lifecycle import Action, Lease
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.testing import FakeClock
@@ -77,7 +77,7 @@ async def refuses(broker: Store, late: Lease) -> None:
     """Nothing that its holder tries has an effect."""
     before = await broker.find([REF])
     assert await broker.settle([settlement(late)]) == [False]
-    assert await broker.note([Note(late, result=b"late")]) == [False]
+    assert await broker.write_output([Output(late, result=b"late")]) == [False]
     assert await broker.renew([late], 30.0) == [False]
     assert await broker.find([REF]) == before
 

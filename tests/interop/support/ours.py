@@ -158,7 +158,7 @@ class OurInspector:
 
     async def delete_queue(self, queue: str, *, force: bool = False) -> None:
         with named_errors():
-            await self._inspector.drop(queue, force=force)
+            await self._inspector.remove_queue(queue, force=force)
 
     async def run(self, queue: str, id: str) -> None:
         with named_errors():

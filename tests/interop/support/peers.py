@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Unpack
 from urllib.parse import urlsplit
 
-from tests.interop.support.process import PATIENCE, Peer
+from tests.interop.support.process import TIMEOUT, Peer
 from tests.interop.support.views import (
     GoDay,
     GoEnqueueEvent,
@@ -230,6 +230,6 @@ class GoCli:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             output, _ = await process.communicate()
         return output.decode()

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 ROOT = Path(__file__).parents[3]
 #: Seconds after which an answer, an event or an end that does not come is a failure.
-PATIENCE = 30.0
+TIMEOUT = 30.0
 #: The longest line that a peer may say, in bytes: a page of large tasks.
 LONGEST = 64 * 1024 * 1024
 
@@ -169,10 +169,10 @@ class Peer:
     @contextlib.asynccontextmanager
     async def _patience(self, problem: str) -> Any:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 yield
         except TimeoutError:
-            raise AssertionError(self._report(f"{problem} in {PATIENCE:.0f} s")) from None
+            raise AssertionError(self._report(f"{problem} in {TIMEOUT:.0f} s")) from None
 
     def _report(self, problem: str) -> str:
         events = "\n".join(str(event) for event in self._events[-20:])

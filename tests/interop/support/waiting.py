@@ -11,19 +11,19 @@ from tests.interop.support.peers import GoInspector
 from tests.interop.support.views import GoTask
 
 #: Seconds after which what does not come is a failure, and between two looks.
-PATIENCE = 30.0
+TIMEOUT = 30.0
 GLANCE = 0.01
 
 
 async def until(what: str, true: Callable[[], Awaitable[Any]]) -> Any:
     """Wait for something that sends no signal, and give what it is."""
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while not (found := await true()):  # noqa: ASYNC110 - nobody could set an event
                 await asyncio.sleep(GLANCE)
             return found
     except TimeoutError:
-        raise AssertionError(f"not within {PATIENCE:.0f} s: {what}") from None
+        raise AssertionError(f"not within {TIMEOUT:.0f} s: {what}") from None
 
 
 async def settled(inspector: GoInspector | OurInspector, id: str, queue: str = "default") -> GoTask:

@@ -1,4 +1,4 @@
-"""Client, its sync twin, and what they answer."""
+"""Client, its sync clone, and what they answer."""
 
 from dataclasses import dataclass
 from typing import assert_type

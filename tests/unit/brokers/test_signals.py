@@ -12,7 +12,7 @@ from asynqio.brokers.contract.signals import Signals
 from asynqio.core.task.message import TaskRef
 
 A, B = signals.pending("a"), signals.pending("b")
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 
 async def test_a_watch_knows_only_what_came_after_it_was_opened() -> None:
@@ -52,7 +52,7 @@ async def test_a_watch_hears_its_own_topics_only() -> None:
 async def test_a_wait_that_runs_is_woken() -> None:
     hub = Signals()
     with hub.watch([A]) as watch:
-        waiting = asyncio.create_task(watch.wait(PATIENCE))
+        waiting = asyncio.create_task(watch.wait(TIMEOUT))
         await asyncio.sleep(0)
         assert not waiting.done()
         hub.publish([A])
@@ -102,7 +102,7 @@ async def test_everybody_can_be_woken_or_all_of_one_kind() -> None:
 async def test_a_signal_from_another_thread_wakes_the_loop() -> None:
     hub = Signals()
     with hub.watch([A]) as watch:
-        waiting = asyncio.create_task(watch.wait(PATIENCE))
+        waiting = asyncio.create_task(watch.wait(TIMEOUT))
         await asyncio.sleep(0)
         await asyncio.to_thread(hub.publish, [A])
         assert await waiting is True
@@ -125,7 +125,7 @@ async def test_nothing_is_missed_between_looking_and_waiting() -> None:
         while seen < count:
             there = len(shelf)
             if there == seen:
-                assert await watch.wait(PATIENCE), "slept although there was something"
+                assert await watch.wait(TIMEOUT), "slept although there was something"
             seen = there
         # Then one sees everything, and never sleeps on it
         assert shelf == list(range(count))

@@ -33,7 +33,7 @@ from asynqio.errors import (
     RetryIn,
     RevokeTask,
     SkipRetry,
-    TaskCanceled,
+    TaskCancelled,
     TaskTimeout,
     WorkerDied,
 )
@@ -340,8 +340,8 @@ def test_a_crash_loop_text_is_not_longer_than_any_other() -> None:
 
 def test_a_task_canceled_to_be_archived_is_archived_unless_it_is_to_be_forgotten() -> None:
     for cause, to in ((None, TaskState.ARCHIVED), (RetryIn(5), TaskState.ARCHIVED), (RevokeTask(), None)):
-        error = TaskCanceled(archive=True)
+        error = TaskCancelled(archive=True)
         error.__cause__ = cause
         end = decide(lease(max_retry=9), Failed(error), NOW, Policy())
         assert (end.to, end.processed) == (to, True)
-    assert decide(lease(max_retry=9), Failed(TaskCanceled()), NOW, Policy()).to is TaskState.RETRY
+    assert decide(lease(max_retry=9), Failed(TaskCancelled()), NOW, Policy()).to is TaskState.RETRY

@@ -32,7 +32,7 @@ Rules every broker keeps; `tests/conformance` is these sentences as tests:
     drops is counted (`QueueStats.evicted_total`).
 16. `settle` keeps the record of the attempt (`Settlement.record`) with a task that stays, in the same step, and
     numbers it; the youngest `RUNS_KEPT` remain, whatever operators do with the task, and go when it goes. What a
-    running attempt has left of itself (`Note.live`) goes with its lease.
+    running attempt has left of itself (`Output.live`) goes with its lease.
 17. `fire` takes each tick of a schedule once, whoever asks: in one step, a tick that is not later than the last
     one taken is refused, or it is taken and its entry goes in as `enqueue` would have it; one that is refused as a
     duplicate or for its id takes the tick all the same. A paused schedule refuses all and takes none. What is
@@ -62,7 +62,7 @@ from asynqio.brokers.contract.results import (
     Expired,
     Fired,
     Forwarded,
-    Note,
+    Output,
     Replaced,
     Swept,
 )
@@ -70,9 +70,9 @@ from asynqio.brokers.contract.signals import Topic, Watch
 from asynqio.clock import Clock
 from asynqio.core.attempts.record import AttemptRecord
 from asynqio.core.groups import GroupBatch, GroupPolicy
-from asynqio.core.info import SchedulerCard, ServerCard
+from asynqio.core.info import SchedulerInfo, ServerInfo
 from asynqio.core.lifecycle import Lease, Settlement
-from asynqio.core.schedules.records import Fire, FireEvent, Standing
+from asynqio.core.schedules.records import Fire, FireEvent, ScheduleState
 from asynqio.core.task.message import TaskRef
 from asynqio.core.task.task import Entry
 
@@ -104,14 +104,14 @@ class Broker(Protocol):
         ...
 
     @property
-    def distance(self) -> float:
+    def round_trip(self) -> float:
         """Seconds to the store and back, as measured when it was opened; 0 if no network is between us and it.
 
         Calls over a network are better made ahead, and over a long way several at once.
         """
         ...
 
-    def twin(self) -> Broker:
+    def clone(self) -> Broker:
         """Another handle on the same store, for use from another thread's event loop."""
         ...
 
@@ -156,7 +156,7 @@ class Broker(Protocol):
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]: ...
 
-    async def note(self, notes: Sequence[Note]) -> list[bool]:
+    async def write_output(self, notes: Sequence[Output]) -> list[bool]:
         """Keep results, progress and logs with tasks whose lease is still held; False: it is not."""
         ...
 
@@ -188,7 +188,7 @@ class Broker(Protocol):
 
     # schedules
 
-    async def meet(self, queue: str, ids: Sequence[str]) -> list[Standing]:
+    async def register_schedules(self, queue: str, ids: Sequence[str]) -> list[ScheduleState]:
         """A scheduler serves these schedules now: what is known of each. One that is new is known from now on,
         and nothing of it is made up."""
         ...
@@ -198,24 +198,24 @@ class Broker(Protocol):
         """Keep what schedules have put in, for people to look at."""
         ...
 
-    async def forget(self, queue: str, ids: Sequence[str], before: float) -> int:
+    async def prune_schedules(self, queue: str, ids: Sequence[str], before: float) -> int:
         """Drop what is known of schedules that nobody has met after `before`; how many there were."""
         ...
 
     # who is there
 
-    async def beat(self, card: ServerCard | SchedulerCard, ttl: float) -> None: ...
-    async def leave(self, card: ServerCard | SchedulerCard) -> None: ...
+    async def beat(self, card: ServerInfo | SchedulerInfo, ttl: float) -> None: ...
+    async def leave(self, card: ServerInfo | SchedulerInfo) -> None: ...
 
     # cancellation of running tasks
 
     async def cancel(self, refs: Sequence[TaskRef], *, archive: bool = False) -> None:
         """Tell whoever runs these tasks; `archive`: they shall be archived and not retried (Go's servers hear only
-        that they are canceled)."""
+        that they are cancelled)."""
         ...
 
     def cancellations(self) -> AsyncIterator[Cancellation]:
-        """The tasks that somebody wants canceled, from the first `anext` on, until closed. An empty queue means
+        """The tasks that somebody wants cancelled, from the first `anext` on, until closed. An empty queue means
         whatever task has the id: Go asynq says no more."""
         ...
 
@@ -224,4 +224,4 @@ class Broker(Protocol):
 class Store(Broker, Inspection, Protocol):
     """What every back end is: both."""
 
-    def twin(self) -> Store: ...
+    def clone(self) -> Store: ...

@@ -12,9 +12,9 @@ from asynqio.brokers.contract.results import (
     Progress,
 )
 from asynqio.core.findings import Finding
-from asynqio.core.info import DayStats, GroupStats, QueueStats, SchedulerCard, ServerCard, StoreNode
+from asynqio.core.info import DayStats, GroupStats, QueueStats, SchedulerInfo, ServerInfo, StoreNode
 from asynqio.core.lifecycle import Action
-from asynqio.core.schedules.records import FireEvent, Standing
+from asynqio.core.schedules.records import FireEvent, ScheduleState
 from asynqio.core.task.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.task.unique import LockHolder
 
@@ -55,7 +55,7 @@ class Inspection(Protocol):
         longest, among the first `FRONT` of the line. Raises QueueNotFound."""
         ...
 
-    async def footprint(self, queues: Sequence[str]) -> list[int]:
+    async def memory_usage(self, queues: Sequence[str]) -> list[int]:
         """About how many bytes each queue takes, from a sample of `SAMPLE` tasks of each state: it costs the same
         however long the queue is, and is as good as the tasks are alike. Raises QueueNotFound."""
         ...
@@ -119,7 +119,9 @@ class Inspection(Protocol):
         was so already. May come before the first task."""
         ...
 
-    async def drop(self, queue: str, *, force: bool = False, progress: Progress | None = None) -> None:
+    async def remove_queue(
+        self, queue: str, *, force: bool = False, progress: Progress | None = None
+    ) -> None:
         """Remove the queue with everything in it and of it. Raises QueueNotFound, WrongState (active tasks; or any
         task at all without `force`).
 
@@ -135,13 +137,13 @@ class Inspection(Protocol):
         """What the store is made of, for people to look at; nothing where it does not say, or may not be asked."""
         ...
 
-    async def servers(self) -> list[ServerCard]: ...
-    async def schedulers(self) -> list[SchedulerCard]: ...
-    async def standings(self, queue: str) -> dict[str, Standing]:
+    async def servers(self) -> list[ServerInfo]: ...
+    async def schedulers(self) -> list[SchedulerInfo]: ...
+    async def schedule_states(self, queue: str) -> dict[str, ScheduleState]:
         """What is known of the schedules of a queue, by their ids; nothing when there is no such queue."""
         ...
 
-    async def hold(self, queue: str, id: str, paused: bool) -> bool:
+    async def pause_schedule(self, queue: str, id: str, paused: bool) -> bool:
         """Pause a schedule, or let it go on: its ticks meanwhile are not made up. False: it was so already."""
         ...
 

@@ -69,7 +69,7 @@ class Swept(NamedTuple):
     next_at: float | None
 
 
-class Note(msgspec.Struct, frozen=True):
+class Output(msgspec.Struct, frozen=True):
     """What a running handler leaves with its task: a result, progress (JSON), what is known of the attempt so far
     with the lines of its log, or several of them."""
 
@@ -92,7 +92,7 @@ class Moved(enum.Enum):
 
 
 class Cancellation(NamedTuple):
-    """Somebody wants this task canceled; `archive`: and archived instead of retried."""
+    """Somebody wants this task cancelled; `archive`: and archived instead of retried."""
 
     ref: TaskRef
     archive: bool = False

@@ -14,7 +14,7 @@ from asynqio.brokers.contract.results import (
     Claimed,
     Expired,
     Forwarded,
-    Note,
+    Output,
     Replaced,
     Swept,
 )
@@ -26,7 +26,7 @@ from asynqio.brokers.memory.storage.store import Archive, MemoryStore, shared_st
 from asynqio.clock import Clock, SystemClock
 from asynqio.core.attempts.record import AttemptRecord, under_way
 from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupPolicy
-from asynqio.core.info import SchedulerCard, ServerCard
+from asynqio.core.info import SchedulerInfo, ServerInfo
 from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.task import unique_locks as locks
 from asynqio.core.task.message import TaskRef, TaskState
@@ -39,12 +39,12 @@ _DUE = (TaskState.SCHEDULED, TaskState.RETRY)
 class MemoryBroker(MemorySchedules, MemoryInspection):
     """A `Store` in this process. `memory://` is one of its own, `memory://name` is shared by name.
 
-    Every call is one synchronous step under a lock, so a cancelled caller leaves no half state, and twins
+    Every call is one synchronous step under a lock, so a cancelled caller leaves no half state, and clones
     may be used from other threads.
     """
 
     shared = False
-    distance = 0.0
+    round_trip = 0.0
 
     def __init__(self, store: MemoryStore | None = None, *, clock: Clock | None = None) -> None:
         self.clock: Clock = clock or SystemClock()
@@ -67,7 +67,7 @@ class MemoryBroker(MemorySchedules, MemoryInspection):
     def private_url(self) -> str:
         return self.url
 
-    def twin(self) -> MemoryBroker:
+    def clone(self) -> MemoryBroker:
         return MemoryBroker(self._store, clock=self.clock)
 
     async def __aenter__(self) -> Self:
@@ -224,7 +224,7 @@ class MemoryBroker(MemorySchedules, MemoryInspection):
         if message.unique_key and locks.freed_by(message, settlement.to):
             queue.unlock(message)
 
-    async def note(self, notes: Sequence[Note]) -> list[bool]:
+    async def write_output(self, notes: Sequence[Output]) -> list[bool]:
         answers = []
         with self._store.lock:
             for note in notes:
@@ -363,17 +363,17 @@ class MemoryBroker(MemorySchedules, MemoryInspection):
 
     # --- who is there -----------------------------------------------------------------------------
 
-    async def beat(self, card: ServerCard | SchedulerCard, ttl: float) -> None:
+    async def beat(self, card: ServerInfo | SchedulerInfo, ttl: float) -> None:
         until = self.clock.now() + ttl
         with self._store.lock:
-            if isinstance(card, SchedulerCard):
+            if isinstance(card, SchedulerInfo):
                 self._store.schedulers[card.id] = (card, until)
             else:
                 self._store.servers[card.id] = (card, until)
 
-    async def leave(self, card: ServerCard | SchedulerCard) -> None:
+    async def leave(self, card: ServerInfo | SchedulerInfo) -> None:
         with self._store.lock:
-            if isinstance(card, SchedulerCard):
+            if isinstance(card, SchedulerInfo):
                 self._store.schedulers.pop(card.id, None)
             else:
                 self._store.servers.pop(card.id, None)

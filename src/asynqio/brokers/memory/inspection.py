@@ -18,7 +18,7 @@ from asynqio.brokers.memory.storage.queue import Day, Queue, Record
 from asynqio.brokers.memory.storage.store import MemoryStore
 from asynqio.clock import Clock
 from asynqio.core.findings import Finding
-from asynqio.core.info import FRONT, DayStats, GroupStats, QueueStats, ServerCard, StoreNode, longest_waiting
+from asynqio.core.info import FRONT, DayStats, GroupStats, QueueStats, ServerInfo, StoreNode, longest_waiting
 from asynqio.core.lifecycle import Action, MoveTo
 from asynqio.core.task.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.task.unique import LockHolder
@@ -51,9 +51,9 @@ class MemoryInspection:
         with self._store.lock:
             return [self._stats(self._existing(name)) for name in queues]
 
-    async def footprint(self, queues: Sequence[str]) -> list[int]:
+    async def memory_usage(self, queues: Sequence[str]) -> list[int]:
         with self._store.lock:
-            return [self._footprint(self._existing(name)) for name in queues]
+            return [self._memory_usage(self._existing(name)) for name in queues]
 
     async def history(self, queue: str, days: int) -> list[DayStats]:
         with self._store.lock:
@@ -175,7 +175,9 @@ class MemoryInspection:
         self._store.signals.publish([signals.types(queue)])
         return changed
 
-    async def drop(self, queue: str, *, force: bool = False, progress: Progress | None = None) -> None:
+    async def remove_queue(
+        self, queue: str, *, force: bool = False, progress: Progress | None = None
+    ) -> None:
         with self._store.lock:
             state = self._existing(queue)
             if state.active:
@@ -203,7 +205,7 @@ class MemoryInspection:
     async def nodes(self) -> list[StoreNode]:
         return []
 
-    async def servers(self) -> list[ServerCard]:
+    async def servers(self) -> list[ServerInfo]:
         now = self.clock.now()
         with self._store.lock:
             for id in [id for id, (_, until) in self._store.servers.items() if until <= now]:
@@ -282,7 +284,7 @@ class MemoryInspection:
             self._store.signals.publish([signals.ended(ref) for ref in refs])
         self._store.signals.publish(self._store.changed(refs))
 
-    def _footprint(self, queue: Queue) -> int:
+    def _memory_usage(self, queue: Queue) -> int:
         if not queue.records:
             return 0
         sample = list(islice(queue.records.values(), SAMPLE * len(TaskState)))

@@ -14,7 +14,7 @@ from asynqio.brokers.contract.results import (
     Expired,
     Fired,
     Forwarded,
-    Note,
+    Output,
     Replaced,
     Swept,
 )
@@ -31,14 +31,14 @@ from asynqio.brokers.redis.operations import schedulers, schedules, settle
 from asynqio.brokers.redis.operations import servers as presence
 from asynqio.brokers.redis.operations.notifications import Listener
 from asynqio.brokers.redis.operations.quarantine import Repair
-from asynqio.brokers.redis.session import Engine
+from asynqio.brokers.redis.session import Session
 from asynqio.brokers.redis.settings import RedisSettings, parse
 from asynqio.clock import Clock, SystemClock
 from asynqio.core.attempts.record import AttemptRecord
 from asynqio.core.groups import GroupBatch, GroupPolicy
-from asynqio.core.info import SchedulerCard, ServerCard
+from asynqio.core.info import SchedulerInfo, ServerInfo
 from asynqio.core.lifecycle import Lease, Settlement
-from asynqio.core.schedules.records import Fire, FireEvent, Standing
+from asynqio.core.schedules.records import Fire, FireEvent, ScheduleState
 from asynqio.core.task.message import TaskRef
 from asynqio.core.task.task import Entry
 from asynqio.errors import BrokerUnavailable, ServerStateError
@@ -51,7 +51,7 @@ def open_redis(url: str, clock: Clock | None = None) -> RedisBroker:
 
 class RedisBroker(RedisInspection):
     """A `Store` on Redis, shared with Go asynq. It belongs to the event loop that entered it first; other loops
-    use a twin."""
+    use a clone."""
 
     shared = True
 
@@ -64,19 +64,19 @@ class RedisBroker(RedisInspection):
         self._renew_parts()
 
     def _renew_parts(self) -> None:
-        self._parts = Engine(self._settings, self.clock)
+        self._parts = Session(self._settings, self.clock)
         self._listener = Listener(self._parts)
         self._repair = Repair()
 
     @property
-    def _engine(self) -> Engine:
+    def _session(self) -> Session:
         if self._loop is not None and self._loop is not asyncio.get_running_loop():
             raise self._elsewhere()
         return self._parts
 
     def _elsewhere(self) -> ServerStateError:
         return ServerStateError(
-            f"the broker {self.url} is open in another event loop: use broker.twin(), or the URL, in this one"
+            f"the broker {self.url} is open in another event loop: use broker.clone(), or the URL, in this one"
         )
 
     @property
@@ -92,10 +92,10 @@ class RedisBroker(RedisInspection):
         return self._settings.private_url
 
     @property
-    def distance(self) -> float:
-        return self._parts.distance
+    def round_trip(self) -> float:
+        return self._parts.round_trip
 
-    def twin(self) -> RedisBroker:
+    def clone(self) -> RedisBroker:
         return RedisBroker(self._settings, self.clock)
 
     async def __aenter__(self) -> Self:
@@ -106,7 +106,7 @@ class RedisBroker(RedisInspection):
             if not self._users:
                 self._loop = loop
                 try:
-                    await self._engine.open()
+                    await self._session.open()
                 except BaseException:
                     self._loop = None
                     raise
@@ -119,13 +119,13 @@ class RedisBroker(RedisInspection):
             if self._users:
                 return
             await self._listener.close()
-            await self._engine.settled()
-            await self._engine.redis.close()
+            await self._session.settled()
+            await self._session.redis.close()
             self._loop = None
             self._renew_parts()
 
     async def ping(self) -> None:
-        await self._engine.redis.command(None, "PING")
+        await self._session.redis.command(None, "PING")
 
     def watch(self, topics: Iterable[Topic]) -> Watch:
         if not self._users:
@@ -138,79 +138,79 @@ class RedisBroker(RedisInspection):
         self._parts.keys(entry.message.queue)
 
     async def enqueue(self, entries: Sequence[Entry]) -> list[Admission | Replaced]:
-        return await intake.enqueue(self._engine, entries)
+        return await intake.enqueue(self._session, entries)
 
     # --- tasks out --------------------------------------------------------------------------------
 
     async def dequeue(
         self, queues: Sequence[str], limit: int, lease: float, owner: str, *, timed: bool = False
     ) -> list[Lease]:
-        return await take.dequeue(self._engine, queues, limit, lease, owner, timed)
+        return await take.dequeue(self._session, queues, limit, lease, owner, timed)
 
     async def paused_types(self, queues: Sequence[str]) -> dict[str, dict[str, float]]:
-        return await look.paused_types(self._engine, queues)
+        return await look.paused_types(self._session, queues)
 
     async def renew(self, leases: Sequence[Lease], lease: float) -> list[bool]:
-        return await keep.renew(self._engine, leases, lease)
+        return await keep.renew(self._session, leases, lease)
 
     async def renew_owner(self, owner: str, lease: float) -> int:
-        return await keep.renew_owner(self._engine, owner, lease)
+        return await keep.renew_owner(self._session, owner, lease)
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
-        return await settle.settle(self._engine, settlements)
+        return await settle.settle(self._session, settlements)
 
-    async def note(self, notes: Sequence[Note]) -> list[bool]:
-        return await keep.note(self._engine, notes)
+    async def write_output(self, notes: Sequence[Output]) -> list[bool]:
+        return await keep.write_output(self._session, notes)
 
     async def attempts(self, refs: Sequence[TaskRef]) -> list[list[AttemptRecord]]:
-        return await history.attempts(self._engine, refs)
+        return await history.attempts(self._session, refs)
 
     # --- what time does to tasks ------------------------------------------------------------------
 
     async def forward(self, queues: Sequence[str], limit: int) -> Forwarded:
-        return await times.forward(self._engine, queues, limit)
+        return await times.forward(self._session, queues, limit)
 
     async def expired(self, queues: Sequence[str], limit: int) -> Expired:
-        return await times.expired(self._engine, queues, limit)
+        return await times.expired(self._session, queues, limit)
 
     async def sweep(self, queues: Sequence[str], limit: int) -> Swept:
-        return await times.sweep(self._engine, self._repair, queues, limit)
+        return await times.sweep(self._session, self._repair, queues, limit)
 
     # --- groups -----------------------------------------------------------------------------------
 
     async def claim_groups(self, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
-        return await gather.claim_groups(self._engine, queues, policy, limit)
+        return await gather.claim_groups(self._session, queues, policy, limit)
 
     async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
-        return await gather.merge_group(self._engine, batch, merged)
+        return await gather.merge_group(self._session, batch, merged)
 
     # --- schedules --------------------------------------------------------------------------------
 
-    async def meet(self, queue: str, ids: Sequence[str]) -> list[Standing]:
-        return await schedules.meet(self._engine, queue, ids)
+    async def register_schedules(self, queue: str, ids: Sequence[str]) -> list[ScheduleState]:
+        return await schedules.register_schedules(self._session, queue, ids)
 
     async def fire(self, fires: Sequence[Fire]) -> list[Fired]:
-        return await schedules.fire(self._engine, fires)
+        return await schedules.fire(self._session, fires)
 
     async def record(self, events: Sequence[FireEvent]) -> None:
-        await schedules.record(self._engine, events)
+        await schedules.record(self._session, events)
 
-    async def forget(self, queue: str, ids: Sequence[str], before: float) -> int:
-        return await schedules.forget(self._engine, queue, ids, before)
+    async def prune_schedules(self, queue: str, ids: Sequence[str], before: float) -> int:
+        return await schedules.prune_schedules(self._session, queue, ids, before)
 
     # --- who is there -----------------------------------------------------------------------------
 
-    async def beat(self, card: ServerCard | SchedulerCard, ttl: float) -> None:
-        if isinstance(card, SchedulerCard):
-            await schedulers.beat(self._engine, card, ttl)
+    async def beat(self, card: ServerInfo | SchedulerInfo, ttl: float) -> None:
+        if isinstance(card, SchedulerInfo):
+            await schedulers.beat(self._session, card, ttl)
         else:
-            await presence.beat(self._engine, card, ttl)
+            await presence.beat(self._session, card, ttl)
 
-    async def leave(self, card: ServerCard | SchedulerCard) -> None:
-        if isinstance(card, SchedulerCard):
-            await schedulers.leave(self._engine, card)
+    async def leave(self, card: ServerInfo | SchedulerInfo) -> None:
+        if isinstance(card, SchedulerInfo):
+            await schedulers.leave(self._session, card)
         else:
-            await presence.leave(self._engine, card)
+            await presence.leave(self._session, card)
 
     # --- cancellation -----------------------------------------------------------------------------
 

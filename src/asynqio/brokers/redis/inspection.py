@@ -8,20 +8,20 @@ from collections.abc import Mapping, Sequence
 from asynqio.brokers.contract.inspection import Page, Scan, Where
 from asynqio.brokers.contract.results import Moved, Progress
 from asynqio.brokers.redis.admin import actions as tidy
-from asynqio.brokers.redis.admin import remove_queue as drop
 from asynqio.brokers.redis.admin import scan
 from asynqio.brokers.redis.admin import stats as look
-from asynqio.brokers.redis.admin.memory_usage import footprint
+from asynqio.brokers.redis.admin.memory_usage import memory_usage
+from asynqio.brokers.redis.admin.remove_queue import remove_queue
 from asynqio.brokers.redis.doctor import queues as checkup
 from asynqio.brokers.redis.doctor import servers as setup
 from asynqio.brokers.redis.operations import groups as gather
 from asynqio.brokers.redis.operations import schedulers, schedules, transfer
 from asynqio.brokers.redis.operations import servers as presence
-from asynqio.brokers.redis.session import Engine
+from asynqio.brokers.redis.session import Session
 from asynqio.core.findings import Finding
-from asynqio.core.info import DayStats, GroupStats, QueueStats, SchedulerCard, ServerCard, StoreNode
+from asynqio.core.info import DayStats, GroupStats, QueueStats, SchedulerInfo, ServerInfo, StoreNode
 from asynqio.core.lifecycle import Action
-from asynqio.core.schedules.records import FireEvent, Standing
+from asynqio.core.schedules.records import FireEvent, ScheduleState
 from asynqio.core.task.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.task.unique import LockHolder
 
@@ -31,81 +31,83 @@ class RedisInspection(ABC):
 
     @property
     @abstractmethod
-    def _engine(self) -> Engine: ...
+    def _session(self) -> Session: ...
 
     async def queues(self) -> list[str]:
-        return await look.queues(self._engine)
+        return await look.queues(self._session)
 
     async def stats(self, queues: Sequence[str]) -> list[QueueStats]:
-        return await look.stats(self._engine, queues)
+        return await look.stats(self._session, queues)
 
-    async def footprint(self, queues: Sequence[str]) -> list[int]:
-        return await footprint(self._engine, queues)
+    async def memory_usage(self, queues: Sequence[str]) -> list[int]:
+        return await memory_usage(self._session, queues)
 
     async def history(self, queue: str, days: int) -> list[DayStats]:
-        return await look.history(self._engine, queue, days)
+        return await look.history(self._session, queue, days)
 
     async def groups(self, queue: str) -> list[GroupStats]:
-        return await look.groups(self._engine, queue)
+        return await look.groups(self._session, queue)
 
     async def tasks(self, where: Where, page: Page) -> list[TaskInfo]:
-        return await look.tasks(self._engine, where, page)
+        return await look.tasks(self._session, where, page)
 
     async def scan(self, where: Where, after: str, size: int) -> Scan:
-        return await scan.scan(self._engine, where, after, size)
+        return await scan.scan(self._session, where, after, size)
 
     async def group_names(self, queue: str) -> list[str]:
-        return await scan.names_of_groups(self._engine, queue)
+        return await scan.names_of_groups(self._session, queue)
 
     async def find(self, refs: Sequence[TaskRef]) -> list[TaskInfo | None]:
-        return await look.find(self._engine, refs)
+        return await look.find(self._session, refs)
 
     async def move(
         self, action: Action, refs: Sequence[TaskRef], *, state: TaskState | None = None, near: str = ""
     ) -> list[Moved]:
-        return await tidy.move(self._engine, action, refs, state, near)
+        return await tidy.move(self._session, action, refs, state, near)
 
     async def move_all(self, action: Action, where: Where) -> int:
-        return await tidy.move_all(self._engine, action, where)
+        return await tidy.move_all(self._session, action, where)
 
     async def transfer(self, refs: Sequence[TaskRef], target: str) -> list[Moved]:
-        return await transfer.transfer(self._engine, refs, target)
+        return await transfer.transfer(self._session, refs, target)
 
     async def rewrite(self, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
-        return await tidy.rewrite(self._engine, payloads)
+        return await tidy.rewrite(self._session, payloads)
 
     async def flush_group(self, queue: str, group: str) -> int:
-        return await gather.flush(self._engine, await look.known(self._engine, queue), group)
+        return await gather.flush(self._session, await look.known(self._session, queue), group)
 
     async def pause(self, queue: str, paused: bool) -> bool:
-        return await tidy.pause(self._engine, queue, paused)
+        return await tidy.pause(self._session, queue, paused)
 
     async def pause_type(self, queue: str, type: str, paused: bool) -> bool:
-        return await tidy.pause_type(self._engine, queue, type, paused)
+        return await tidy.pause_type(self._session, queue, type, paused)
 
-    async def drop(self, queue: str, *, force: bool = False, progress: Progress | None = None) -> None:
-        await drop.drop(self._engine, queue, force=force, progress=progress)
+    async def remove_queue(
+        self, queue: str, *, force: bool = False, progress: Progress | None = None
+    ) -> None:
+        await remove_queue(self._session, queue, force=force, progress=progress)
 
     async def examine(self, *, fix: bool = False, progress: Progress | None = None) -> list[Finding]:
-        return await checkup.examine(self._engine, fix=fix, progress=progress)
+        return await checkup.examine(self._session, fix=fix, progress=progress)
 
     async def lock_holder(self, queue: str, key: str) -> LockHolder | None:
-        return await look.lock_holder(self._engine, queue, key)
+        return await look.lock_holder(self._session, queue, key)
 
     async def nodes(self) -> list[StoreNode]:
-        return await setup.nodes(self._engine)
+        return await setup.nodes(self._session)
 
-    async def servers(self) -> list[ServerCard]:
-        return await presence.servers(self._engine)
+    async def servers(self) -> list[ServerInfo]:
+        return await presence.servers(self._session)
 
-    async def schedulers(self) -> list[SchedulerCard]:
-        return await schedulers.schedulers(self._engine)
+    async def schedulers(self) -> list[SchedulerInfo]:
+        return await schedulers.schedulers(self._session)
 
-    async def standings(self, queue: str) -> dict[str, Standing]:
-        return await schedules.standings(self._engine, queue)
+    async def schedule_states(self, queue: str) -> dict[str, ScheduleState]:
+        return await schedules.schedule_states(self._session, queue)
 
-    async def hold(self, queue: str, id: str, paused: bool) -> bool:
-        return await schedules.hold(self._engine, queue, id, paused)
+    async def pause_schedule(self, queue: str, id: str, paused: bool) -> bool:
+        return await schedules.pause_schedule(self._session, queue, id, paused)
 
     async def fires(self, schedule_id: str, page: Page) -> list[FireEvent]:
-        return await schedules.fires(self._engine, schedule_id, page)
+        return await schedules.fires(self._session, schedule_id, page)

@@ -35,17 +35,17 @@ NEAR = 0.0001
 PINGS = 3
 
 
-class Engine:
+class Session:
     """One connection to Redis, as one event loop uses it."""
 
     def __init__(self, settings: RedisSettings, clock: Clock) -> None:
         self.settings = settings
         self.clock = clock
         self.redis = Redis(settings)
-        #: Makes the tokens of this engine differ from those of any other.
+        #: Makes the tokens of this session differ from those of any other.
         self.nonce = secrets.token_hex(5)
         #: Seconds to Redis and back.
-        self.distance = NEAR
+        self.round_trip = NEAR
         self._number = 0
         self._listed: dict[str, float] = {}
         self._background: set[asyncio.Task[Any]] = set()
@@ -64,7 +64,7 @@ class Engine:
         await asyncio.to_thread(LUA.read)
         await self.redis.open()
         try:
-            self.distance = min([await self._ping() for _ in range(PINGS)])
+            self.round_trip = min([await self._ping() for _ in range(PINGS)])
             await self._teach()
         except BaseException:
             await self.redis.close()
@@ -228,7 +228,7 @@ class Engine:
     # --- in the background ------------------------------------------------------------------------
 
     async def finish(self, work: Coroutine[Any, Any, T], undo: Callable[[T], Awaitable[object]]) -> T:
-        """`await work`; if the caller is canceled meanwhile, its answer is undone before the caller goes on."""
+        """`await work`; if the caller is cancelled meanwhile, its answer is undone before the caller goes on."""
         task = asyncio.ensure_future(work)
         try:
             return await asyncio.shield(task)
@@ -241,7 +241,7 @@ class Engine:
             answer = await task
             await undo(answer)
         except BrokerUnavailable as error:
-            log.warning("what a canceled call took could not be given back, its lease will lapse: %s", error)
+            log.warning("what a cancelled call took could not be given back, its lease will lapse: %s", error)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Let this go on by itself; `settled` waits for it."""

@@ -1,4 +1,4 @@
-"""`sqlite://`: the whole contract on one file. Each method is one step, done by the engine."""
+"""`sqlite://`: the whole contract on one file. Each method is one step, done by the session."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from asynqio.brokers.contract.results import (
     Expired,
     Fired,
     Forwarded,
-    Note,
+    Output,
     Replaced,
     Swept,
 )
@@ -29,15 +29,15 @@ from asynqio.brokers.sqlite.operations import schedules
 from asynqio.brokers.sqlite.operations import servers as presence
 from asynqio.brokers.sqlite.operations import settle as work
 from asynqio.brokers.sqlite.settings import parse
-from asynqio.brokers.sqlite.storage.session import Engine
+from asynqio.brokers.sqlite.storage.session import Session
 from asynqio.brokers.sqlite.storage.statements import QUERIES as SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.clock import Clock, SystemClock
 from asynqio.core.attempts.record import AttemptRecord
 from asynqio.core.groups import GroupBatch, GroupPolicy
-from asynqio.core.info import SchedulerCard, ServerCard
+from asynqio.core.info import SchedulerInfo, ServerInfo
 from asynqio.core.lifecycle import Lease, Settlement
-from asynqio.core.schedules.records import Fire, FireEvent, Standing
+from asynqio.core.schedules.records import Fire, FireEvent, ScheduleState
 from asynqio.core.task.message import TaskRef
 from asynqio.core.task.task import Entry
 
@@ -47,46 +47,46 @@ ENTRIES_TOGETHER = 1_000
 
 def open_sqlite(parts: SplitResult, clock: Clock | None = None) -> SqliteBroker:
     """The broker of a `sqlite://` URL. Raises ConfigError."""
-    return SqliteBroker(Engine(parse(parts), clock or SystemClock()))
+    return SqliteBroker(Session(parse(parts), clock or SystemClock()))
 
 
 class SqliteBroker(SqliteInspection):
     """A `Store` in one file, for any number of processes on one machine."""
 
     shared = True
-    distance = 0.0
+    round_trip = 0.0
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.clock: Clock = engine.clock
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.clock: Clock = session.clock
 
     @property
     def url(self) -> str:
-        return self._engine.settings.url
+        return self._session.settings.url
 
     @property
     def archive_limit(self) -> int:
-        return self._engine.settings.archive_limit
+        return self._session.settings.archive_limit
 
     @property
     def private_url(self) -> str:
         return self.url
 
-    def twin(self) -> SqliteBroker:
-        return SqliteBroker(self._engine)
+    def clone(self) -> SqliteBroker:
+        return SqliteBroker(self._session)
 
     async def __aenter__(self) -> Self:
-        await self._engine.enter()
+        await self._session.enter()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self._engine.leave()
+        await self._session.leave()
 
     async def ping(self) -> None:
-        await self._engine.read(_look)
+        await self._session.read(_look)
 
     def watch(self, topics: Iterable[Topic]) -> Watch:
-        return self._engine.watch(topics)
+        return self._session.watch(topics)
 
     # --- tasks in ---------------------------------------------------------------------------------
 
@@ -97,8 +97,8 @@ class SqliteBroker(SqliteInspection):
         answers: list[Admission | Replaced] = []
         for start in range(0, len(entries), ENTRIES_TOGETHER):
             some = entries[start : start + ENTRIES_TOGETHER]
-            step = partial(intake.enqueue, entries=some, settings=self._engine.settings)
-            answers += await self._engine.write(step)
+            step = partial(intake.enqueue, entries=some, settings=self._session.settings)
+            answers += await self._session.write(step)
         return answers
 
     # --- tasks out --------------------------------------------------------------------------------
@@ -107,91 +107,91 @@ class SqliteBroker(SqliteInspection):
         self, queues: Sequence[str], limit: int, lease: float, owner: str, *, timed: bool = False
     ) -> list[Lease]:
         step = partial(work.dequeue, queues=tuple(queues), limit=limit, lease=lease, owner=owner)
-        return await self._engine.write(step, undo=work.hand_back)
+        return await self._session.write(step, undo=work.hand_back)
 
     async def paused_types(self, queues: Sequence[str]) -> dict[str, dict[str, float]]:
-        return await self._engine.read(partial(look.paused_types, queues=tuple(queues)))
+        return await self._session.read(partial(look.paused_types, queues=tuple(queues)))
 
     async def renew(self, leases: Sequence[Lease], lease: float) -> list[bool]:
-        renewed = await self._engine.write(partial(work.renew, leases=leases, lease=lease))
+        renewed = await self._session.write(partial(work.renew, leases=leases, lease=lease))
         for held, expires_at in zip(leases, renewed, strict=True):
             if expires_at is not None:
                 held.expires_at = expires_at
         return [expires_at is not None for expires_at in renewed]
 
     async def renew_owner(self, owner: str, lease: float) -> int:
-        return await self._engine.write(partial(work.renew_owner, owner=owner, lease=lease))
+        return await self._session.write(partial(work.renew_owner, owner=owner, lease=lease))
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
-        return await self._engine.write(partial(work.settle, settlements=settlements))
+        return await self._session.write(partial(work.settle, settlements=settlements))
 
-    async def note(self, notes: Sequence[Note]) -> list[bool]:
-        return await self._engine.write(partial(work.note, notes=notes))
+    async def write_output(self, notes: Sequence[Output]) -> list[bool]:
+        return await self._session.write(partial(work.write_output, notes=notes))
 
     async def attempts(self, refs: Sequence[TaskRef]) -> list[list[AttemptRecord]]:
-        return await self._engine.read(partial(look.attempts, refs=refs))
+        return await self._session.read(partial(look.attempts, refs=refs))
 
     # --- what time does to tasks ------------------------------------------------------------------
 
     async def forward(self, queues: Sequence[str], limit: int) -> Forwarded:
-        return await self._engine.write(partial(times.forward, queues=tuple(queues), limit=limit))
+        return await self._session.write(partial(times.forward, queues=tuple(queues), limit=limit))
 
     async def expired(self, queues: Sequence[str], limit: int) -> Expired:
-        found = await self._engine.read(partial(times.lapsed, queues=tuple(queues), limit=limit))
+        found = await self._session.read(partial(times.lapsed, queues=tuple(queues), limit=limit))
         if found.corrupt:
-            await self._engine.write(partial(times.quarantine_lapsed, rows=found.corrupt))
+            await self._session.write(partial(times.quarantine_lapsed, rows=found.corrupt))
         return found.expired
 
     async def sweep(self, queues: Sequence[str], limit: int) -> Swept:
-        return await self._engine.write(partial(times.sweep, queues=tuple(queues), limit=limit))
+        return await self._session.write(partial(times.sweep, queues=tuple(queues), limit=limit))
 
     # --- groups -----------------------------------------------------------------------------------
 
     async def claim_groups(self, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
         step = partial(gather.claim_groups, queues=tuple(queues), policy=policy, limit=limit)
-        return await self._engine.write(step, undo=gather.release)
+        return await self._session.write(step, undo=gather.release)
 
     async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
-        step = partial(gather.merge_group, batch=batch, merged=merged, settings=self._engine.settings)
-        return await self._engine.write(step)
+        step = partial(gather.merge_group, batch=batch, merged=merged, settings=self._session.settings)
+        return await self._session.write(step)
 
     # --- schedules --------------------------------------------------------------------------------
 
-    async def meet(self, queue: str, ids: Sequence[str]) -> list[Standing]:
-        return await self._engine.write(partial(schedules.meet, queue=queue, ids=tuple(ids)))
+    async def register_schedules(self, queue: str, ids: Sequence[str]) -> list[ScheduleState]:
+        return await self._session.write(partial(schedules.register_schedules, queue=queue, ids=tuple(ids)))
 
     async def fire(self, fires: Sequence[Fire]) -> list[Fired]:
         answers: list[Fired] = []
         for start in range(0, len(fires), ENTRIES_TOGETHER):
             some = fires[start : start + ENTRIES_TOGETHER]
-            step = partial(schedules.fire, fires=some, settings=self._engine.settings)
-            answers += await self._engine.write(step)
+            step = partial(schedules.fire, fires=some, settings=self._session.settings)
+            answers += await self._session.write(step)
         return answers
 
     async def record(self, events: Sequence[FireEvent]) -> None:
-        await self._engine.write(partial(schedules.record, events=tuple(events)))
+        await self._session.write(partial(schedules.record, events=tuple(events)))
 
-    async def forget(self, queue: str, ids: Sequence[str], before: float) -> int:
-        step = partial(schedules.forget, queue=queue, ids=tuple(ids), before=before)
-        return await self._engine.write(step)
+    async def prune_schedules(self, queue: str, ids: Sequence[str], before: float) -> int:
+        step = partial(schedules.prune_schedules, queue=queue, ids=tuple(ids), before=before)
+        return await self._session.write(step)
 
     # --- who is there -----------------------------------------------------------------------------
 
-    async def beat(self, card: ServerCard | SchedulerCard, ttl: float) -> None:
-        await self._engine.write(partial(presence.beat, card=card, ttl=ttl))
+    async def beat(self, card: ServerInfo | SchedulerInfo, ttl: float) -> None:
+        await self._session.write(partial(presence.beat, card=card, ttl=ttl))
 
-    async def leave(self, card: ServerCard | SchedulerCard) -> None:
-        await self._engine.write(partial(presence.leave, card=card))
+    async def leave(self, card: ServerInfo | SchedulerInfo) -> None:
+        await self._session.write(partial(presence.leave, card=card))
 
     async def cancel(self, refs: Sequence[TaskRef], *, archive: bool = False) -> None:
-        await self._engine.write(partial(tidy.cancel, refs=refs, archive=archive))
+        await self._session.write(partial(tidy.cancel, refs=refs, archive=archive))
 
     async def cancellations(self) -> AsyncIterator[Cancellation]:
         with self.watch([("cancel",)]) as watch:
             # Asked of the writer, so that it comes before any cancellation that is asked for after it.
-            last = await self._engine.write(_last)
+            last = await self._session.write(_last)
             while True:
-                for number, queue, id, archive in await self._engine.read(partial(_cancels, since=last)):
+                for number, queue, id, archive in await self._session.read(partial(_cancels, since=last)):
                     last = number
                     yield Cancellation(TaskRef(queue, id), bool(archive))
                 await watch.wait()

@@ -107,7 +107,7 @@ SELECT number, record FROM attempts WHERE task = :key ORDER BY number;
 -- Whether a task is being worked on, by whom, and what is known of it.
 SELECT key, state, owner, runs, live FROM tasks WHERE queue = :queue AND id = :id;
 
--- name: note
+-- name: write_output
 -- Keep a result, progress, what is known of the attempt, or several of them, with a leased task.
 UPDATE tasks SET result = coalesce(:result, result), progress = coalesce(:progress, progress),
     live = coalesce(:live, live)
@@ -528,16 +528,16 @@ DELETE FROM tallies WHERE queue = :queue;
 -- Remove a queue itself.
 DELETE FROM queues WHERE name = :queue;
 
--- name: meet
+-- name: register_schedule
 -- A scheduler serves a schedule now; one that is new is known from now on.
 INSERT INTO schedules (queue, id, since, met_at) VALUES (:queue, :id, :now, :now)
 ON CONFLICT (queue, id) DO UPDATE SET met_at = excluded.met_at;
 
--- name: standing
+-- name: schedule_state
 -- What is known of a schedule.
 SELECT last, paused, since, met_at FROM schedules WHERE queue = :queue AND id = :id;
 
--- name: standings
+-- name: schedule_states
 -- What is known of the schedules of a queue.
 SELECT id, last, paused, since, met_at FROM schedules WHERE queue = :queue ORDER BY id;
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
-from asynqio import ConfigError, Inspector, InvalidSchedule, ScheduleCard, parse_schedule, upcoming
+from asynqio import ConfigError, Inspector, InvalidSchedule, ScheduleInfo, parse_schedule, upcoming
 from asynqio.cli.output.terminal import facts, hint, show, table
 from asynqio.cli.output.terminal import run as run_loop
 from asynqio.cli.worker.actions import log_to_stderr
@@ -38,7 +38,7 @@ def ls(broker: str | None, *, as_json: bool) -> None:
     show(cards, people, as_json=as_json)
 
 
-def _row(card: ScheduleCard) -> list[object]:
+def _row(card: ScheduleInfo) -> list[object]:
     state = "paused" if card.paused else "active"
     next_at, prev_at = _moment(card.next_at), _moment(card.prev_at)
     return [
@@ -94,7 +94,7 @@ def following(broker: str | None, what: str, count: int, zone: str, *, as_json: 
         times = upcoming(schedule, datetime.now(UTC).timestamp(), count, aligned=True)
     else:
 
-        async def ask(inspector: Inspector) -> tuple[ScheduleCard, list[float]]:
+        async def ask(inspector: Inspector) -> tuple[ScheduleInfo, list[float]]:
             return await inspector.schedule(what), await inspector.upcoming(what, count)
 
         card, times = _ask(broker, ask)

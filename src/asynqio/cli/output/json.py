@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from asynqio import QueueStats, ServerCard, TaskInfo
+from asynqio import QueueStats, ServerInfo, TaskInfo
 
 _TIMES = ("last_failed_at", "deadline", "completed_at", "next_process_at", "pending_since")
 
@@ -42,7 +42,7 @@ def queue(stats: QueueStats) -> dict[str, Any]:
     return {**msgspec.to_builtins(stats), "size": stats.size}
 
 
-def server(card: ServerCard) -> dict[str, Any]:
+def server(card: ServerInfo) -> dict[str, Any]:
     """The whole card; of the tasks that it runs, payloads as text."""
     workers = [
         {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from asynqio import GroupStats, Inspector, QueueStats, ServerCard, StoreNode, TaskState
+from asynqio import GroupStats, Inspector, QueueStats, ServerInfo, StoreNode, TaskState
 from asynqio.cli.output import json as records
 from asynqio.cli.output.format import count, moment, rate, relative, size, span, text_of
 from asynqio.cli.output.results import Outcome, report
@@ -73,7 +73,7 @@ def list_servers(url: str | None, *, as_json: bool, watch: float | None) -> None
     _looking(url, watch, look)
 
 
-def _weights(card: ServerCard) -> str:
+def _weights(card: ServerInfo) -> str:
     return " ".join(f"{name}:{weight}" for name, weight in card.queues.items())
 
 
@@ -100,11 +100,11 @@ def inspect_servers(url: str | None, names: Sequence[str], *, as_json: bool, wat
     return status
 
 
-def _is(card: ServerCard, name: str) -> bool:
+def _is(card: ServerInfo, name: str) -> bool:
     return bool(name) and (card.id.startswith(name) or f"{card.host}:{card.pid}" == name)
 
 
-def _print_servers(found: Sequence[ServerCard], now: float) -> None:
+def _print_servers(found: Sequence[ServerInfo], now: float) -> None:
     for number, card in enumerate(found):
         if number:
             print()

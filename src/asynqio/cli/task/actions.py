@@ -15,7 +15,7 @@ from asynqio.cli.task.action_kinds import Deed
 from asynqio.cli.task.locate import locate
 
 #: Tasks acted on by one call.
-TOGETHER = 200
+BATCH_SIZE = 200
 
 
 class Meant(NamedTuple):
@@ -82,8 +82,8 @@ async def _act_by_id(url: str | None, deed: Deed, queue: str | None, ids: Sequen
     async with Inspector(url) as inspector:
         infos, outcomes = await locate(inspector, queue, ids)
         with progress(deed.verb, len(infos)) as told:
-            for start in range(0, len(infos), TOGETHER):
-                outcomes += await _act(inspector, deed, infos[start : start + TOGETHER])
+            for start in range(0, len(infos), BATCH_SIZE):
+                outcomes += await _act(inspector, deed, infos[start : start + BATCH_SIZE])
                 told(len(outcomes))
         if any(outcome.done for outcome in outcomes):
             await deed.warn(inspector)
@@ -228,8 +228,8 @@ async def _apply(
         seen = now
 
     ids = [info.id async for info in inspector.search(queue, state, filter, limit=left, on_progress=look)]
-    for start in range(0, len(ids), TOGETHER):
-        await inspector.cancel(queue, ids[start : start + TOGETHER], archive=deed.archive)
+    for start in range(0, len(ids), BATCH_SIZE):
+        await inspector.cancel(queue, ids[start : start + BATCH_SIZE], archive=deed.archive)
     note(seen._replace(done=len(ids)))
 
 

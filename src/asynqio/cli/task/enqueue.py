@@ -19,7 +19,7 @@ from asynqio.cli.output.terminal import Refused, clean, hint, progress, run, sho
 from asynqio.cli.task.locate import locate
 
 #: Lines enqueued together.
-TOGETHER = 1_000
+BATCH_SIZE = 1_000
 #: Options whose texts are durations, and moments.
 DURATIONS, MOMENTS = ("timeout", "unique", "process_in", "retention"), ("deadline", "process_at")
 
@@ -113,7 +113,7 @@ def _enqueue_many(
             # What a line says counts more.
             async with Client(url, **options) as client:
                 lines = _lines(stream)
-                while some := list(itertools.islice(lines, TOGETHER)):
+                while some := list(itertools.islice(lines, BATCH_SIZE)):
                     tasks = [_task(line, type) for _, line in some]
                     good = [task for task in tasks if isinstance(task, Task)]
                     answers = iter(await client.enqueue_many(good))

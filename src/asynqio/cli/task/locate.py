@@ -9,7 +9,7 @@ from asynqio.cli.output.results import Outcome
 from asynqio.cli.output.terminal import Refused
 
 #: Ids looked for at once.
-TOGETHER = 500
+BATCH_SIZE = 500
 
 
 async def locate(
@@ -22,8 +22,8 @@ async def locate(
     queues = [queue] if queue is not None else [stats.queue for stats in await inspector.queues()]
     found: dict[str, TaskInfo] = {}
     for name in queues:
-        for start in range(0, len(ids), TOGETHER):
-            for info in await inspector.find(name, ids[start : start + TOGETHER]):
+        for start in range(0, len(ids), BATCH_SIZE):
+            for info in await inspector.find(name, ids[start : start + BATCH_SIZE]):
                 if info is None:
                     continue
                 if info.id in found and found[info.id].queue != name:

@@ -48,7 +48,7 @@ class Patience(NamedTuple):
         return wait
 
 
-PATIENCE = Patience()
+TIMEOUT = Patience()
 
 
 class Supervisor:
@@ -61,7 +61,7 @@ class Supervisor:
         *,
         shutdown_timeout: float,
         reloading: bool = False,
-        patience: Patience = PATIENCE,
+        patience: Patience = TIMEOUT,
         grace: float = GRACE,
     ) -> None:
         self._command = command

@@ -15,7 +15,7 @@ def recorded(
     """The settlement with the record of its attempt; as it is when there is nothing to record.
 
     `so_far` is what is known of the attempt while it runs. Nothing is recorded of a task that is gone, and of
-    attempts in which no handler ran and nothing was counted (`Postponed`, a type without a handler that is put
+    attempts in which no handler ran and nothing was counted (`Deferred`, a type without a handler that is put
     off): they would push out what is worth knowing.
     """
     if settlement.to is None or (how := _how(settlement, outcome)) is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-from asynqio.core.lifecycle import Aborted, Failed, Outcome, Postponed, Settlement
+from asynqio.core.lifecycle import Aborted, Deferred, Failed, Outcome, Settlement
 from asynqio.core.task.message import TaskState
 
 
@@ -33,7 +33,7 @@ def ending_of(outcome: Outcome, settlement: Settlement) -> Ending:
     match outcome:
         case Aborted():
             return Ending.ABORTED
-        case Postponed():
+        case Deferred():
             return Ending.DEFERRED
         case Failed():
             if settlement.to is None:

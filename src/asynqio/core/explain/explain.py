@@ -13,7 +13,7 @@ from asynqio.core.explain.humanize import ago, coming, many, moment, sentence, s
 from asynqio.core.explain.model import Draft, Explanation, Facts
 from asynqio.core.explain.timeline import story
 from asynqio.core.explain.waiting import aggregating, in_the_way, pending, retry, scheduled
-from asynqio.core.info import ServerCard, WorkerCard
+from asynqio.core.info import ServerInfo, WorkerInfo
 from asynqio.core.task.message import TaskInfo, TaskState
 
 #: Seconds within which somebody looks for lapsed leases: our servers after their own, Go's after any.
@@ -99,7 +99,7 @@ def _active(facts: Facts, info: TaskInfo, draft: Draft) -> None:
         draft.block([o for o in in_the_way(facts, info) if o.situation is Situation.NO_SERVER])
 
 
-def _who(facts: Facts, running: AttemptRecord | None) -> tuple[ServerCard | None, WorkerCard | None]:
+def _who(facts: Facts, running: AttemptRecord | None) -> tuple[ServerInfo | None, WorkerInfo | None]:
     """The living server that runs the task, and what it says of it."""
     for card in facts.servers:
         for work in card.workers:

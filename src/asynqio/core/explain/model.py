@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from asynqio.core.attempts.record import AttemptOutcome, AttemptRecord
-from asynqio.core.explain.blockers import Obstacle, Situation
-from asynqio.core.info import GroupStats, QueueStats, ServerCard
+from asynqio.core.explain.blockers import Blocker, Situation
+from asynqio.core.info import GroupStats, QueueStats, ServerInfo
 from asynqio.core.task.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.task.unique import LockHolder
 
@@ -23,7 +23,7 @@ class Facts(msgspec.Struct, frozen=True):
     attempts: Sequence[AttemptRecord] = ()
     #: None: there is no such queue.
     stats: QueueStats | None = None
-    servers: Sequence[ServerCard] = ()
+    servers: Sequence[ServerInfo] = ()
     #: Its group, if it waits in one and nobody has claimed it.
     group: GroupStats | None = None
     #: Who holds the uniqueness lock of its kind.
@@ -81,6 +81,6 @@ class Draft(msgspec.Struct):
     remedies: list[str] = []
     next_at: float = 0.0
 
-    def block(self, found: Sequence[Obstacle]) -> None:
+    def block(self, found: Sequence[Blocker]) -> None:
         self.why += [obstacle.sentence for obstacle in found]
         self.remedies += [obstacle.remedy for obstacle in found]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from asynqio.core.attempts.record import AttemptOutcome
-from asynqio.core.explain.blockers import Obstacle, Situation, obstacles, serving, silent
+from asynqio.core.explain.blockers import Blocker, Situation, blockers, serving, silent
 from asynqio.core.explain.humanize import ago, coming, many, moment, sentence, since, span
 from asynqio.core.explain.model import Draft, Facts
 from asynqio.core.groups import GroupRules
 from asynqio.core.task.message import TaskInfo
 
 
-def in_the_way(facts: Facts, info: TaskInfo) -> list[Obstacle]:
+def in_the_way(facts: Facts, info: TaskInfo) -> list[Blocker]:
     paused = info.type in facts.paused_types
-    return list(obstacles(facts.ref.queue, info.type, facts.stats, facts.servers, type_paused=paused))
+    return list(blockers(facts.ref.queue, info.type, facts.stats, facts.servers, type_paused=paused))
 
 
 def pending(facts: Facts, info: TaskInfo, draft: Draft) -> None:

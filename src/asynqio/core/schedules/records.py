@@ -22,7 +22,7 @@ class Fire(msgspec.Struct, frozen=True):
     entry: Entry
 
 
-class Standing(NamedTuple):
+class ScheduleState(NamedTuple):
     """What a store knows of one schedule of one queue. Moments are epoch seconds."""
 
     #: The last tick that was taken; None: none was.

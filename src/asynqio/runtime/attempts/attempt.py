@@ -8,10 +8,10 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from asynqio.core.attempts.record import AttemptRecord
-from asynqio.core.info import SHOWN_PAYLOAD, WorkerCard
+from asynqio.core.info import SHOWN_PAYLOAD, WorkerInfo
 from asynqio.core.lifecycle import Aborted, Failed, Lease, Outcome
-from asynqio.errors import TaskCanceled
-from asynqio.runtime.attempts.attempt_log import Diary
+from asynqio.errors import TaskCancelled
+from asynqio.runtime.attempts.attempt_log import AttemptLog
 
 if TYPE_CHECKING:
     from asynqio.runtime.runner import Runner
@@ -66,13 +66,13 @@ class Attempt:
         #: Whether notes were written that must be stored before the end is.
         self.noted = False
         self.result: bytes | None = None
-        self._diary: Diary | None = None
+        self._diary: AttemptLog | None = None
 
     @property
-    def diary(self) -> Diary:
+    def attempt_log(self) -> AttemptLog:
         """What its handler says, made when it first says something."""
         if self._diary is None:
-            self._diary = Diary(self)
+            self._diary = AttemptLog(self)
         return self._diary
 
     def record(self) -> AttemptRecord:
@@ -92,7 +92,7 @@ class Attempt:
         return self._stopped_by
 
     def stop(self, reason: Failed | Aborted) -> None:
-        """Tell the handler to stop: a coroutine is canceled, a thread sees `current().cancelled`, a process
+        """Tell the handler to stop: a coroutine is cancelled, a thread sees `current().cancelled`, a process
         is killed. What the handler makes of it decides; `reason` holds when it just ends. Event loop only."""
         if self.outcome is not None or self.finished:
             return
@@ -108,10 +108,10 @@ class Attempt:
         self.lost = True
         self.stop(Aborted())
 
-    def card(self) -> WorkerCard:
+    def card(self) -> WorkerInfo:
         message = self.lease.message
         payload = message.payload
-        return WorkerCard(
+        return WorkerInfo(
             message.queue,
             message.id,
             message.type,
@@ -123,5 +123,5 @@ class Attempt:
 
 
 def _archives(reason: Failed) -> bool:
-    """Whether somebody wants the task archived: who canceled it before may think better of it."""
-    return isinstance(reason.error, TaskCanceled) and reason.error.archive
+    """Whether somebody wants the task archived: who cancelled it before may think better of it."""
+    return isinstance(reason.error, TaskCancelled) and reason.error.archive

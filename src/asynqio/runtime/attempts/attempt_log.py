@@ -7,7 +7,7 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING
 
-from asynqio.brokers.contract.results import Note
+from asynqio.brokers.contract.results import Output
 from asynqio.core.attempts.record import AttemptRecord, Log, LogLine
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SHOWN_AFTER = 1.0
 
 
-class Diary:
+class AttemptLog:
     """Of one attempt. It is written from the handler's own thread, and shown from the event loop."""
 
     def __init__(self, attempt: Attempt) -> None:
@@ -70,7 +70,7 @@ class Diary:
         self._due = False
         attempt = self._attempt
         if not attempt.finished:
-            attempt.runner.notes.add(Note(attempt.lease, live=self.record()))
+            attempt.runner.notes.add(Output(attempt.lease, live=self.record()))
 
     def close(self) -> None:
         """The attempt is over: its record says the rest. Event loop only."""

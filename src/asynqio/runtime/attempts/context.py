@@ -8,13 +8,13 @@ from typing import Any, Protocol
 
 import msgspec
 
-from asynqio.brokers.contract.results import Note
+from asynqio.brokers.contract.results import Output
 from asynqio.core.attempts.record import LogLine
 from asynqio.core.task import payload as payloads
 from asynqio.core.task.message import TaskMessage
-from asynqio.errors import ExecutionError, TaskCanceled
+from asynqio.errors import ExecutionError, TaskCancelled
 from asynqio.runtime.attempts.attempt import Attempt, active_attempt
-from asynqio.runtime.attempts.output_writer import Saved
+from asynqio.runtime.attempts.output_writer import PendingWrite
 
 
 class TaskContext(Protocol):
@@ -59,11 +59,11 @@ class TaskContext(Protocol):
         """Raise the reason if it was told to stop."""
         ...
 
-    def write_result(self, data: bytes | Any) -> Saved:
+    def write_result(self, data: bytes | Any) -> PendingWrite:
         """Keep a result with the task now: bytes as they are, other values as JSON. The last one wins."""
         ...
 
-    def report_progress(self, progress: Any) -> Saved:
+    def report_progress(self, progress: Any) -> PendingWrite:
         """Show how far it is: a percentage or any JSON value (`TaskInfo.progress`)."""
         ...
 
@@ -126,20 +126,20 @@ class AttemptContext(Facts):
         if self.cancelled:
             raise stop_error(self._attempt)
 
-    def write_result(self, data: bytes | Any) -> Saved:
+    def write_result(self, data: bytes | Any) -> PendingWrite:
         encoded = encode_value(self.message.type, data)
         self._attempt.result = encoded
-        return self._note(Note(self._attempt.lease, result=encoded))
+        return self._note(Output(self._attempt.lease, result=encoded))
 
-    def report_progress(self, progress: Any) -> Saved:
+    def report_progress(self, progress: Any) -> PendingWrite:
         encoded = payloads.encode(self.message.type, progress)
-        self._attempt.diary.report(encoded)
-        return self._note(Note(self._attempt.lease, progress=encoded))
+        self._attempt.attempt_log.report(encoded)
+        return self._note(Output(self._attempt.lease, progress=encoded))
 
     def log(self, text: str, level: str = "info") -> None:
-        self._attempt.diary.write(LogLine(self._attempt.runner.clock.now(), str(text), level))
+        self._attempt.attempt_log.write(LogLine(self._attempt.runner.clock.now(), str(text), level))
 
-    def _note(self, note: Note) -> Saved:
+    def _note(self, note: Output) -> PendingWrite:
         self._attempt.noted = True
         return self._attempt.runner.notes.add(note)
 
@@ -147,7 +147,7 @@ class AttemptContext(Facts):
 def stop_error(attempt: Attempt) -> ExecutionError:
     """The reason for which an attempt was stopped, as an error."""
     error = getattr(attempt.stopped_by, "error", None)
-    return error if isinstance(error, ExecutionError) else TaskCanceled()
+    return error if isinstance(error, ExecutionError) else TaskCancelled()
 
 
 def encode_value(type: str, data: Any) -> bytes:

@@ -53,4 +53,4 @@ class Capture(logging.Handler):
             return
         attempt = active_attempt.get(None)
         if attempt is not None and attempt.runner is self._runner:
-            attempt.diary.write(LogLine(record.created, f"{record.name}: {self.format(record)}", level))
+            attempt.attempt_log.write(LogLine(record.created, f"{record.name}: {self.format(record)}", level))

@@ -9,13 +9,13 @@ from concurrent.futures import Future
 from typing import Any
 
 from asynqio.brokers.contract.broker import Broker
-from asynqio.brokers.contract.results import Note
+from asynqio.brokers.contract.results import Output
 from asynqio.errors import BrokerUnavailable
 
 log = logging.getLogger("asynqio.server")
 
 
-class Saved:
+class PendingWrite:
     """A note on its way to the broker. Nobody has to wait: `await` it, or call `wait()` in a thread, to be
     sure that it is stored. True: stored; False: the lease is lost."""
 
@@ -32,16 +32,16 @@ class Saved:
         return self._future.result(timeout)
 
 
-class Notes:
+class OutputWriter:
     """Collects notes; one call to the broker at a time carries everything that came meanwhile."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._loop = asyncio.get_running_loop()
-        self._queue: list[tuple[Note, Future[bool]]] = []
+        self._queue: list[tuple[Output, Future[bool]]] = []
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, note: Note) -> Saved:
+    def add(self, note: Output) -> PendingWrite:
         """From any thread."""
         future: Future[bool] = Future()
         try:
@@ -52,9 +52,9 @@ class Notes:
             self._take(note, future)
         else:
             self._loop.call_soon_threadsafe(self._take, note, future)
-        return Saved(future)
+        return PendingWrite(future)
 
-    def _take(self, note: Note, future: Future[bool]) -> None:
+    def _take(self, note: Output, future: Future[bool]) -> None:
         self._queue.append((note, future))
         if self._task is None:
             self._task = self._loop.create_task(self._flush(), name="asynqio notes")
@@ -68,7 +68,7 @@ class Notes:
         while self._queue:
             batch, self._queue = self._queue, []
             try:
-                answers = await self._broker.note([note for note, _ in batch])
+                answers = await self._broker.write_output([note for note, _ in batch])
             except Exception as error:
                 log.log(
                     logging.WARNING if isinstance(error, BrokerUnavailable) else logging.ERROR,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import traceback
 
-from asynqio.errors import Directive, HandlerNotFound, LeaseExpired, TaskCanceled, TaskTimeout, WorkerDied
+from asynqio.errors import Directive, HandlerNotFound, LeaseExpired, TaskCancelled, TaskTimeout, WorkerDied
 
 #: Errors that say it all, or whose place is ours and not the handler's.
-PLACELESS = (Directive, HandlerNotFound, LeaseExpired, TaskCanceled, TaskTimeout, WorkerDied)
+PLACELESS = (Directive, HandlerNotFound, LeaseExpired, TaskCancelled, TaskTimeout, WorkerDied)
 
 
 def trace_of(error: BaseException) -> str:

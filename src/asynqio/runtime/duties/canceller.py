@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from asynqio.brokers.contract.broker import Broker
 from asynqio.core.lifecycle import Failed
 from asynqio.core.task.message import TaskRef
-from asynqio.errors import BrokerError, TaskCanceled
+from asynqio.errors import BrokerError, TaskCancelled
 from asynqio.runtime.service import Service
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Canceller(Service):
                 self._heard.set()
             meant = self._meant(call.ref)
             for attempt in meant:
-                attempt.stop(Failed(TaskCanceled(archive=call.archive)))
+                attempt.stop(Failed(TaskCancelled(archive=call.archive)))
             if not meant:
                 self._fetcher.cancel(call)
 

@@ -43,8 +43,8 @@ class Call(NamedTuple):
 
     answer: asyncio.Task[list[Lease]]
     slots: int
-    #: What was canceled meanwhile, and whether to be archived. It may be among what comes.
-    canceled: dict[TaskRef, bool]
+    #: What was cancelled meanwhile, and whether to be archived. It may be among what comes.
+    cancelled: dict[TaskRef, bool]
 
 
 class Fetcher(WatchingService):
@@ -82,8 +82,8 @@ class Fetcher(WatchingService):
 
     async def open(self) -> None:
         await super().open()
-        if distance := self._broker.distance:
-            parts = 2 if distance < FAR else 4
+        if round_trip := self._broker.round_trip:
+            parts = 2 if round_trip < FAR else 4
             self._part, self._depth = -(-self._slots.total // parts), parts - 1
 
     async def once(self) -> float:
@@ -92,7 +92,7 @@ class Fetcher(WatchingService):
             leases = self._arrival()
         # Not beside one that may be poison: what came would die with it.
         if leases and self._plenty and not any(lease.message.crashes for lease in leases):
-            if self._ask() and self._broker.distance:
+            if self._ask() and self._broker.round_trip:
                 for _ in range(TURNS):
                     await asyncio.sleep(0)
             self._start(leases)
@@ -131,10 +131,10 @@ class Fetcher(WatchingService):
         await super().close()
 
     def cancel(self, said: Cancellation) -> None:
-        """A task was canceled that does not run here: unless it is under way to us, that means somebody else."""
+        """A task was cancelled that does not run here: unless it is under way to us, that means somebody else."""
         coming = [*self._calls, self._arrived] if self._arrived is not None else self._calls
         for call in coming:
-            call.canceled[said.ref] = said.archive or call.canceled.get(said.ref, False)
+            call.cancelled[said.ref] = said.archive or call.cancelled.get(said.ref, False)
 
     @property
     def _held_up(self) -> bool:
@@ -175,6 +175,6 @@ class Fetcher(WatchingService):
         return leases
 
     def _start(self, leases: list[Lease]) -> None:
-        canceled = self._arrived.canceled if self._arrived is not None else {}
+        cancelled = self._arrived.cancelled if self._arrived is not None else {}
         self._arrived = None
-        self._runner.start(leases, canceled)
+        self._runner.start(leases, cancelled)

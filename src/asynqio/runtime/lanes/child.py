@@ -28,7 +28,7 @@ from asynqio.core.task.task import Task
 from asynqio.errors import NotSerializable, SkipRetry
 from asynqio.runtime.attempts import context
 from asynqio.runtime.attempts.log_capture import Capture
-from asynqio.runtime.attempts.output_writer import Saved
+from asynqio.runtime.attempts.output_writer import PendingWrite
 
 #: The parent's business.
 IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -226,22 +226,22 @@ class ChildContext(context.Facts):
     def check_cancelled(self) -> None:
         return None
 
-    def write_result(self, data: bytes | Any) -> Saved:
+    def write_result(self, data: bytes | Any) -> PendingWrite:
         return self._send(Noted(result=context.encode_value(self.message.type, data)))
 
-    def report_progress(self, progress: Any) -> Saved:
+    def report_progress(self, progress: Any) -> PendingWrite:
         return self._send(Noted(progress=payloads.encode(self.message.type, progress)))
 
     def log(self, text: str, level: str = "info") -> None:
         self._send(Noted(line=LogLine(time.time(), str(text), level)))
 
-    def _send(self, noted: Noted) -> Saved:
+    def _send(self, noted: Noted) -> PendingWrite:
         with self._writing:
             if not self._over:
                 self._pipe.send(noted)
         sent: Future[bool] = Future()
         sent.set_result(not self._over)
-        return Saved(sent)
+        return PendingWrite(sent)
 
     def close(self) -> None:
         """The handler has ended: the pipe belongs to its end, and to the next task."""

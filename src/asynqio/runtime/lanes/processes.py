@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING
 
-from asynqio.brokers.contract.results import Note
+from asynqio.brokers.contract.results import Output
 from asynqio.core.task.task import Task
 from asynqio.errors import WorkerDied
 from asynqio.runtime.lanes import child
@@ -176,14 +176,14 @@ class ProcessPool:
                 runner.wait_ends(attempt)
                 return
             if reply.line is not None:
-                attempt.diary.write(reply.line)
+                attempt.attempt_log.write(reply.line)
                 return
             if reply.result is not None:
                 attempt.result = reply.result
             if reply.progress is not None:
-                attempt.diary.report(reply.progress)
+                attempt.attempt_log.report(reply.progress)
             attempt.noted = True
-            runner.notes.add(Note(attempt.lease, result=reply.result, progress=reply.progress))
+            runner.notes.add(Output(attempt.lease, result=reply.result, progress=reply.progress))
 
         try:
             job = Job(target, attempt.lease.message, attempt.deadline, runner.capture_level)

@@ -84,8 +84,8 @@ class Threads:
         while True:
             try:
                 return await job.wait()
-            except asyncio.CancelledError as canceled:
-                if job.error is canceled or attempt is None or isinstance(attempt.stopped_by, Aborted):
+            except asyncio.CancelledError as cancelled:
+                if job.error is cancelled or attempt is None or isinstance(attempt.stopped_by, Aborted):
                     raise
 
     def _submit(self, job: _Job) -> None:

@@ -18,7 +18,7 @@ import msgspec
 
 from asynqio.brokers.contract.broker import Broker
 from asynqio.clock import ClockStep
-from asynqio.core.info import ServerCard
+from asynqio.core.info import ServerInfo
 from asynqio.core.lifecycle import Lease
 from asynqio.errors import BrokerError
 from asynqio.runtime.attempts.settler import Settler
@@ -44,13 +44,13 @@ class Heartbeat:
         broker: Broker,
         runner: Runner,
         settler: Settler,
-        card: Callable[[], ServerCard],
+        card: Callable[[], ServerInfo],
         *,
         lease: float,
         use_keeper: bool,
         watchdog: Watchdog,
     ) -> None:
-        self._broker = broker.twin()
+        self._broker = broker.clone()
         self._runner = runner
         self._settler = settler
         self._card = card

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from asynqio.brokers.contract.broker import Broker
-from asynqio.core.info import ScheduleCard
+from asynqio.core.info import ScheduleInfo
 from asynqio.core.schedules.cron import parse_schedule
 from asynqio.core.schedules.entry import ScheduleEntry
 from asynqio.core.schedules.go_options import option_texts
 from asynqio.core.schedules.misfire import Due, due
 from asynqio.core.schedules.next_time import Schedule
-from asynqio.core.schedules.records import SCHEDULE_HEADER, TICK_HEADER, Standing
+from asynqio.core.schedules.records import SCHEDULE_HEADER, TICK_HEADER, ScheduleState
 from asynqio.core.task.options import TaskOptions, merge
 from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD, Entry, make_entry
 
@@ -58,7 +58,7 @@ class Plan:
         options = merge(self.options, {"headers": headers})
         return make_entry(self.entry.task, options, now, max_payload=self.terms.max_payload)
 
-    def learn(self, standing: Standing, now: float) -> None:
+    def learn(self, standing: ScheduleState, now: float) -> None:
         """Go on from where the store says that it is. What is known since a moment to come (somebody's clock was
         wrong) is known since now."""
         self.paused = standing.paused
@@ -87,8 +87,8 @@ class Plan:
         """Whether its next tick was missed."""
         return self.next_at is not None and self.next_at < now - self.terms.grace
 
-    def card(self) -> ScheduleCard:
-        return ScheduleCard(
+    def card(self) -> ScheduleInfo:
+        return ScheduleInfo(
             id=self.id,
             spec=self.entry.spec,
             zone=self.zone,

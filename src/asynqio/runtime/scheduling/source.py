@@ -19,7 +19,7 @@ from asynqio.runtime.service import Service
 
 log = logging.getLogger("asynqio.scheduler")
 
-#: Gives the entries that there are now. One that is not async is called in a thread.
+#: Returns the entries that there are now. One that is not async is called in a thread.
 Source = Callable[[], Iterable[ScheduleEntry] | Awaitable[Iterable[ScheduleEntry]]]
 
 

@@ -21,7 +21,7 @@ from asynqio.brokers.contract.broker import Broker, Store
 from asynqio.brokers.contract.inspection import Inspection
 from asynqio.brokers.contract.limits import FIRES_AGE
 from asynqio.brokers.contract.results import Admission, Fired, Replaced
-from asynqio.core.info import SchedulerCard
+from asynqio.core.info import SchedulerInfo
 from asynqio.core.schedules.entry import ScheduleEntry
 from asynqio.core.schedules.misfire import Due
 from asynqio.core.schedules.records import Fire, FireEvent
@@ -114,10 +114,10 @@ class Ticker(Service):
     def serves(self, id: str) -> bool:
         return id in self._plans
 
-    def card(self) -> SchedulerCard:
+    def card(self) -> SchedulerInfo:
         """What the scheduler says of itself now."""
         entries = [plan.card() for plan in self._plans.values()]
-        return SchedulerCard(self.id, self._host, os.getpid(), self._started_at, entries)
+        return SchedulerInfo(self.id, self._host, os.getpid(), self._started_at, entries)
 
     async def _show(self) -> None:
         """Something has changed: the loop looks for its next tick, and everybody sees it."""
@@ -193,9 +193,9 @@ class Ticker(Service):
 
     async def _meet(self, queue: str, plans: list[Plan]) -> None:
         """Go on from where the store is."""
-        standings = await self._broker.meet(queue, [plan.id for plan in plans])
+        schedule_states = await self._broker.register_schedules(queue, [plan.id for plan in plans])
         now = self._broker.clock.now()
-        for plan, standing in zip(plans, standings, strict=True):
+        for plan, standing in zip(plans, schedule_states, strict=True):
             plan.learn(standing, now)
             if plan.is_ahead(now) and plan.id not in self._warned:
                 # A clock is wrong, or was. To fire its ticks again could be to fire them twice.
@@ -209,11 +209,11 @@ class Ticker(Service):
 
     async def _meet_again(self, queue: str, plans: list[Plan]) -> None:
         """Say which schedules are served, and have those forgotten that nobody serves any more."""
-        await self._broker.meet(queue, [plan.id for plan in plans])
+        await self._broker.register_schedules(queue, [plan.id for plan in plans])
         cutoff = self._broker.clock.now() - FIRES_AGE
-        standings = await self._inspection.standings(queue)
-        gone = [id for id, known in standings.items() if known.met_at <= cutoff and not known.paused]
-        await self._broker.forget(queue, gone, cutoff)
+        schedule_states = await self._inspection.schedule_states(queue)
+        gone = [id for id, known in schedule_states.items() if known.met_at <= cutoff and not known.paused]
+        await self._broker.prune_schedules(queue, gone, cutoff)
 
     # --- firing -----------------------------------------------------------------------------------
 
@@ -241,7 +241,7 @@ class Ticker(Service):
     async def _settle(
         self, wanted: Sequence[tuple[Plan, Fire]], answers: Sequence[Fired], now: float
     ) -> None:
-        """Note what came of the ticks."""
+        """Output what came of the ticks."""
         events = []
         for (plan, fire), fired in zip(wanted, answers, strict=True):
             plan.paused = fired.paused

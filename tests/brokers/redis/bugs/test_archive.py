@@ -203,9 +203,9 @@ async def test_b14_nothing_of_a_dropped_queue_is_left(
     others |= {name for name in await aside("KEYS", "*") if name.startswith(f"{mine}[x]*}}:".encode())}
     # When it is dropped
     with pytest.raises(WrongState, match="force=True"):
-        await broker.drop("default")
+        await broker.remove_queue("default")
     seen: list[int] = []
-    await broker.drop("default", force=True, progress=seen.append)
+    await broker.remove_queue("default", force=True, progress=seen.append)
     # Then nothing is left of it, and all of the others, however alike their names are
     assert set(await aside("KEYS", "*")) == others
     assert await aside("SMEMBERS", "asynq:queues") == {b"default}", b"default}:x", b"default}:[x]*"}
@@ -217,7 +217,7 @@ async def test_b14_a_queue_whose_name_is_a_pattern_takes_no_other_along(
     broker: RedisBroker, aside: Aside
 ) -> None:
     await put(broker, entry("a", queue="a*[b]?"), entry("b", queue="axbb"))
-    await broker.drop("a*[b]?", force=True)
+    await broker.remove_queue("a*[b]?", force=True)
     assert [name for name in await aside("KEYS", "*") if b"a*[b]?" in name] == []
     assert await ids(broker, TaskState.PENDING, "axbb") == ["b"]
 
@@ -228,7 +228,7 @@ async def test_b14_a_large_queue_goes_in_pieces(broker: RedisBroker, aside: Asid
     await put(broker, *(entry(f"g{number}", group=f"g{number}") for number in range(700)))
     seen: list[int] = []
     # When it is dropped
-    await broker.drop("default", force=True, progress=seen.append)
+    await broker.remove_queue("default", force=True, progress=seen.append)
     # Then it goes bit by bit, to the end
     assert len(seen) >= 4
     assert seen[-1] == 1_900
@@ -244,12 +244,12 @@ async def test_b14_an_interrupted_drop_leaves_a_paused_queue_and_is_made_again(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        await broker.drop("default", force=True, progress=die)
+        await broker.remove_queue("default", force=True, progress=die)
     [stats] = await broker.stats(["default"])
     assert stats.paused
     assert 0 < stats.pending < 1_200
     assert await take(broker, 10) == []
-    await broker.drop("default", force=True)
+    await broker.remove_queue("default", force=True)
     assert await broker.queues() == []
 
 
@@ -262,7 +262,7 @@ async def test_b14_a_queue_with_completed_or_aggregating_tasks_is_not_empty(
     if not group:
         await broker.settle([settlement(held, now=clock.now()) for held in await take(broker)])
     with pytest.raises(WrongState, match="1 tasks"):
-        await broker.drop("default")
+        await broker.remove_queue("default")
     assert await ids(broker, state) == ["a"]
 
 
@@ -280,7 +280,7 @@ async def test_b29_a_queue_that_is_not_there_is_named_by_every_operation(
         broker.stats(["nowhere"]),
         broker.history("nowhere", 1),
         broker.groups("nowhere"),
-        broker.drop("nowhere"),
+        broker.remove_queue("nowhere"),
     ):
         with pytest.raises(QueueNotFound, match="'nowhere'"):
             await call

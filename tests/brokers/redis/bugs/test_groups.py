@@ -166,7 +166,7 @@ async def _delete_all(broker: RedisBroker) -> None:
 
 
 async def _drop(broker: RedisBroker) -> None:
-    await broker.drop("default", force=True)
+    await broker.remove_queue("default", force=True)
 
 
 WAYS = [_merge, _delete, _delete_all, _drop]

@@ -10,7 +10,7 @@ from asynqio.brokers.contract.limits import FIRES_AGE
 from asynqio.brokers.contract.results import Admission, Fired
 from asynqio.brokers.redis.broker import RedisBroker
 from asynqio.brokers.redis.layout.schedule_messages import decode_scheduler, encode_event, encode_schedule
-from asynqio.core.info import ScheduleCard, SchedulerCard
+from asynqio.core.info import ScheduleInfo, SchedulerInfo
 from asynqio.core.schedules.go_options import read_options
 from asynqio.core.schedules.records import Fire, FireEvent
 from asynqio.runtime.scheduling.plan import Plan, Terms
@@ -24,7 +24,7 @@ VECTOR = (
     "0a026531120a406576657279203330731a047469636b2a0c517565756528226c6f77222932060880f2d6ca06"
     "3a0b088092b8c398feffffff01"
 )
-CARD = ScheduleCard("e1", "@every 30s", "UTC", "low", "tick", None, ['Queue("low")'], next_at=1767225600.0)
+CARD = ScheduleInfo("e1", "@every 30s", "UTC", "low", "tick", None, ['Queue("low")'], next_at=1767225600.0)
 HISTORY = "asynq:scheduler_history:report"
 
 
@@ -41,7 +41,7 @@ def test_an_entry_of_go_is_read() -> None:
 
 
 def test_b30_what_go_cannot_read_is_not_written() -> None:
-    odd = ScheduleCard("e1", "0 9 * * *", "Europe/Berlin", "a)b", "t", options=['Queue("a)b")', "nonsense"])
+    odd = ScheduleInfo("e1", "0 9 * * *", "Europe/Berlin", "a)b", "t", options=['Queue("a)b")', "nonsense"])
     [read] = decode_scheduler("h:1:x", [encode_schedule(odd)]).entries
     assert read.options == ['Queue("a)b")'], "a text without a bracket crashes Go's reader"
     assert read_options(read.options) == {"queue": "a)b"}
@@ -75,7 +75,7 @@ async def test_b22_the_history_of_a_schedule_that_is_gone_goes_as_well(
 async def test_b22_entries_are_visible_from_the_first_beat_and_go_with_their_scheduler(
     broker: RedisBroker, aside: Aside, clock: FakeClock
 ) -> None:
-    card = SchedulerCard("h:1:x", "h", 1, clock.now(), [CARD, CARD])
+    card = SchedulerInfo("h:1:x", "h", 1, clock.now(), [CARD, CARD])
     await broker.beat(card, 15)
     assert await aside("ZSCORE", "asynq:schedulers", "asynq:schedulers:{h:1:x}") == clock.now() + 15
     assert await aside("LRANGE", "asynq:schedulers:{h:1:x}", 0, -1) == [bytes.fromhex(VECTOR)] * 2
@@ -87,7 +87,7 @@ async def test_b22_entries_are_visible_from_the_first_beat_and_go_with_their_sch
 async def test_a_card_without_our_half_is_read_from_gos(
     broker: RedisBroker, aside: Aside, clock: FakeClock
 ) -> None:
-    await broker.beat(SchedulerCard("h:1:x", "h", 1, clock.now(), [CARD]), 15)
+    await broker.beat(SchedulerInfo("h:1:x", "h", 1, clock.now(), [CARD]), 15)
     await aside("DEL", "asynqio:schedulers:{h:1:x}")
     [scheduler] = await broker.schedulers()
     assert (scheduler.id, scheduler.started_at) == ("h:1:x", 0.0)
@@ -97,7 +97,7 @@ async def test_a_card_without_our_half_is_read_from_gos(
 async def test_a_card_that_cannot_be_read_hides_no_other(
     broker: RedisBroker, aside: Aside, clock: FakeClock
 ) -> None:
-    await broker.beat(SchedulerCard("h:1:x", "h", 1, clock.now(), [CARD]), 15)
+    await broker.beat(SchedulerInfo("h:1:x", "h", 1, clock.now(), [CARD]), 15)
     await aside("ZADD", "asynq:schedulers", clock.now() + 100, "asynq:schedulers:{h:2:y}")
     await aside("LPUSH", "asynq:schedulers:{h:2:y}", b"\xff\xff")
     assert [scheduler.id for scheduler in await broker.schedulers()] == ["h:1:x"]
@@ -113,9 +113,9 @@ async def test_an_event_that_cannot_be_read_hides_no_other(
 
 async def test_thousands_of_schedules_of_a_queue_are_read_in_pieces(broker: RedisBroker) -> None:
     ids = [f"s{number:05}" for number in range(2_500)]
-    await broker.meet("default", ids)
-    assert list(await broker.standings("default")) == ids
-    assert await broker.forget("default", ids, broker.clock.now()) == len(ids)
+    await broker.register_schedules("default", ids)
+    assert list(await broker.schedule_states("default")) == ids
+    assert await broker.prune_schedules("default", ids, broker.clock.now()) == len(ids)
 
 
 async def test_a_damaged_queue_costs_the_schedules_of_others_nothing(
@@ -129,4 +129,4 @@ async def test_a_damaged_queue_costs_the_schedules_of_others_nothing(
         clock.advance(60)
         await ticker.once()
     assert await aside("LLEN", key("pending", "good")) == 3
-    assert (await broker.standings("bad"))["bad"].last is None, "its ticks are still to be taken"
+    assert (await broker.schedule_states("bad"))["bad"].last is None, "its ticks are still to be taken"

@@ -90,9 +90,9 @@ async def test_b01_an_end_that_could_not_be_recorded_at_first_is_recorded_later_
                 await within(failed.wait())
             await asyncio.to_thread(end)
             # Then the end is recorded when Redis is back, and the task does not run again
-            async with App(own.url) as witness:  # who is more patient
-                await gone(witness, handle.info)
-                [stats] = await witness.broker.stats(["default"])
+            async with App(own.url) as fence:  # who is more patient
+                await gone(fence, handle.info)
+                [stats] = await fence.broker.stats(["default"])
             assert (runs, stats.processed, stats.failed, stats.active) == ([1], 1, 0, 0)
 
 
@@ -194,7 +194,7 @@ async def test_b16_a_handler_that_finishes_all_the_same_has_finished(app: App, a
         assert await handle.result(timeout=10) == "done"
 
 
-async def test_b16_go_hears_of_a_task_to_be_archived_that_it_is_canceled(app: App, aside: Aside) -> None:
+async def test_b16_go_hears_of_a_task_to_be_archived_that_it_is_cancelled(app: App, aside: Aside) -> None:
     async with aside.client.pubsub() as channel:
         await channel.subscribe("asynq:cancel")
         assert (await channel.get_message(timeout=5) or {})["type"] == "subscribe"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from benchmarks.proxy import DelayingProxy
 
-from asynqio.brokers.contract.results import Admission, Note
+from asynqio.brokers.contract.results import Admission, Output
 from asynqio.brokers.redis.broker import RedisBroker, open_redis
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.session import LISTED_FOR
@@ -71,7 +71,7 @@ async def far(proxy: DelayingProxy, clock: FakeClock) -> AsyncIterator[RedisBrok
     """A broker behind it, whose scripts the server knows."""
     async with open_redis(f"redis://127.0.0.1:{proxy.port}", clock) as broker:
         for script in LUA:
-            await broker._engine.redis.command(None, "SCRIPT", "LOAD", script.text)
+            await broker._session.redis.command(None, "SCRIPT", "LOAD", script.text)
         yield broker
 
 
@@ -168,7 +168,7 @@ async def test_b32_what_a_handler_wrote_before_it_failed_is_kept(
 ) -> None:
     await put(broker, entry("a"))
     [held] = await take(broker)
-    assert await broker.note([Note(held, b"so far", b"0.5")]) == [True]
+    assert await broker.write_output([Output(held, b"so far", b"0.5")]) == [True]
     await broker.settle([archived(held, clock.now())])
     seen = await see(broker, "a")
     assert (seen.state, seen.result, seen.progress) == (TaskState.ARCHIVED, b"so far", b"0.5")
@@ -181,7 +181,7 @@ async def test_b32_who_lost_a_task_leaves_no_result_and_no_ghost(
     await put(broker, entry("a"))
     [held] = await take(broker)
     assert await broker.settle([settlement(held, now=clock.now())]) == [True]
-    assert await broker.note([Note(held, b"late")]) == [False]
+    assert await broker.write_output([Output(held, b"late")]) == [False]
     assert await aside.task("a") == {}
 
 

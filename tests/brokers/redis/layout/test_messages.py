@@ -19,7 +19,7 @@ from asynqio.brokers.redis.layout.messages import (
     encode_worker,
     id_offset,
 )
-from asynqio.core.info import WorkerCard
+from asynqio.core.info import WorkerInfo
 from asynqio.core.task.message import TaskMessage
 from asynqio.core.task.unique import UniqueUntil
 from asynqio.errors import CorruptMessage, InvalidTask
@@ -241,7 +241,7 @@ def test_strikes_that_nobody_of_us_wrote_count_as_none(field: bytes) -> None:
 
 
 def test_a_card_comes_back_as_go_shows_it() -> None:
-    worker = WorkerCard("default", "a", "work", START + 0.25, START + 30.5)
+    worker = WorkerInfo("default", "a", "work", START + 0.25, START + 30.5)
     shown = card(
         "host:1:server-1",
         concurrency=7,
@@ -267,7 +267,7 @@ def test_a_card_comes_back_as_go_shows_it() -> None:
 
 
 def test_a_deadline_that_is_none_is_gos_zero_time() -> None:
-    worker = WorkerCard("default", "a", "work", START, 0.0)
+    worker = WorkerInfo("default", "a", "work", START, 0.0)
     stored = encode_worker(card(), worker)
     assert stored.endswith(b"\x4a" + bytes([len(ZERO)]) + ZERO)
     [read] = decode_server(encode_server(card()), [stored]).workers

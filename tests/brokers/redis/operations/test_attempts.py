@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asynqio.brokers.contract.results import Note
+from asynqio.brokers.contract.results import Output
 from asynqio.brokers.redis.broker import RedisBroker
 from asynqio.core.attempts.final_record import recorded
 from asynqio.core.attempts.record import RUNS_KEPT, AttemptOutcome, AttemptRecord, encode_record
@@ -27,7 +27,7 @@ async def test_a_task_has_as_many_fields_as_attempts_are_kept(
     await put(broker, entry("a"))
     for _ in range(RUNS_KEPT + 3):
         [held] = await take(broker)
-        await broker.note([Note(held, live=AttemptRecord(worker="one", started_at=clock.now()))])
+        await broker.write_output([Output(held, live=AttemptRecord(worker="one", started_at=clock.now()))])
         outcome = Failed(ValueError("no"))
         end = recorded(failed(held, clock.now()), outcome, AttemptRecord(worker="one"), clock.now())
         assert await broker.settle([end]) == [True]

@@ -86,7 +86,7 @@ async def test_dropping_a_queue_with_a_large_group_comes_in_pieces(broker: Redis
     await put_many(broker)
     await broker.claim_groups(["default"], RIPE, 3)
     async with short_commands(aside):
-        await broker.drop("default", force=True)
+        await broker.remove_queue("default", force=True)
         assert await aside.calls("evalsha", "eval") >= MEMBERS / 500
     assert await aside("DBSIZE") == 0
 

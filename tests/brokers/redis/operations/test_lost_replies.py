@@ -87,14 +87,14 @@ async def test_what_was_changed_and_begun_before_it_is_sent_again_is_not_queued_
     await known(broker)
     await put(broker, entry("a", payload=b"old", by=b"x", unique=60))
     assert isinstance(broker, RedisBroker)
-    engine, sent = broker._engine, list[tuple[Sequence[str], list[Word]]]()
-    certain = engine.certain
+    session, sent = broker._session, list[tuple[Sequence[str], list[Word]]]()
+    certain = session.certain
 
     def remember(script: Script, keys: Sequence[str], args: list[Word]) -> Any:
         sent.append((keys, args))
         return certain(script, keys, args)
 
-    monkeypatch.setattr(engine, "certain", remember)
+    monkeypatch.setattr(session, "certain", remember)
     await lose_the_reply(proxy, "enqueue")
     new = entry("b", payload=b"new", by=b"x", unique=60, on_duplicate=on_duplicate)
     assert await broker.enqueue([new]) == [Replaced("a")]
@@ -102,7 +102,7 @@ async def test_what_was_changed_and_begun_before_it_is_sent_again_is_not_queued_
     # When it is sent again though the task runs by now
     assert len(await take(broker)) == 1
     [(keys, args)] = sent
-    again = await engine.run(LUA.enqueue, keys, ["1", *args])
+    again = await session.run(LUA.enqueue, keys, ["1", *args])
     # Then it is the same change, and no second task
     assert again == [b"3", b"a"]
     assert await look(broker, "b") is None

@@ -18,7 +18,7 @@ from asynqio.brokers.redis.layout.messages import encode_task
 from asynqio.core.task.message import TaskRef
 from tests.brokers.redis.support.servers import RedisServer
 from tests.builders import entry, message, settlement
-from tests.conformance.looks import PATIENCE, put, take, woken
+from tests.conformance.looks import TIMEOUT, put, take, woken
 
 #: As Go's enqueue writes it (spec: redis wire format, section 3.1).
 GO_ENQUEUE = """
@@ -167,7 +167,7 @@ async def test_a_go_server_cancels_by_id_and_we_by_queue_and_id(broker: Store, s
         await broker.cancel([TaskRef("low", "a")])
         await asyncio.to_thread(server.cli, "PUBLISH", "asynq:cancel", "a")
         heard = []
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while TaskRef("", "a") not in heard:
                 heard.append((await anext(calls)).ref)
         # ours once, though it was published for Go's servers as well; then Go's
@@ -188,7 +188,7 @@ async def test_go_is_told_the_bare_id(broker: Store, server: RedisServer) -> Non
                     return
 
     listening = asyncio.create_task(asyncio.to_thread(listen))
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         assert await heard.get() == "1"  # subscribed
         await broker.cancel([TaskRef("low", "a")])
         assert await heard.get() == "a"

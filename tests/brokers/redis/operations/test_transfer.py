@@ -14,7 +14,7 @@ from asynqio.brokers.redis.broker import RedisBroker
 from asynqio.brokers.redis.operations.transfer import ABANDONED
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.scripts.script import Script
-from asynqio.brokers.redis.session import Engine
+from asynqio.brokers.redis.session import Session
 from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.errors import BrokerUnavailable
@@ -33,27 +33,27 @@ class Dies:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._patch = monkeypatch
-        self._repeat = Engine.repeat
+        self._repeat = Session.repeat
 
     def at(self, step: int, *, after: bool) -> None:
         left, repeat = step, self._repeat
 
-        async def call(engine: Engine, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        async def call(session: Session, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
             nonlocal left
             if script not in (LUA.depart, LUA.arrive):
-                return await repeat(engine, script, keys, args)
+                return await repeat(session, script, keys, args)
             left -= 1
             if not left and not after:
                 raise BrokerUnavailable("dead")
-            answer = await repeat(engine, script, keys, args)
+            answer = await repeat(session, script, keys, args)
             if not left:
                 raise BrokerUnavailable("dead")
             return answer
 
-        self._patch.setattr(Engine, "repeat", call)
+        self._patch.setattr(Session, "repeat", call)
 
     def no_more(self) -> None:
-        self._patch.setattr(Engine, "repeat", self._repeat)
+        self._patch.setattr(Session, "repeat", self._repeat)
 
 
 @pytest.fixture
@@ -116,18 +116,18 @@ class Turns:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._waiting: dict[asyncio.Task[Any], asyncio.Future[bool]] = {}
         self._arrived = asyncio.Event()
-        repeat = Engine.repeat
+        repeat = Session.repeat
 
-        async def call(engine: Engine, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        async def call(session: Session, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
             caller = asyncio.current_task()
             if script in (LUA.depart, LUA.arrive) and caller is not None and caller.get_name() == "caller":
                 turn = self._waiting[caller] = asyncio.get_running_loop().create_future()
                 self._arrived.set()
                 if not await turn:
                     raise BrokerUnavailable("dead")
-            return await repeat(engine, script, keys, args)
+            return await repeat(session, script, keys, args)
 
-        monkeypatch.setattr(Engine, "repeat", call)
+        monkeypatch.setattr(Session, "repeat", call)
 
     async def at_a_call(self, callers: Sequence[asyncio.Task[Any]]) -> list[asyncio.Task[Any]]:
         """Those that are not done, as soon as each of them wants to make a call."""

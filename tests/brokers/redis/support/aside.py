@@ -122,7 +122,7 @@ class Aside:
             await self("HSET", key(f"t:{id}", queue), "state", "pending", "pending_since", since)
 
     async def claim(self, group: str, set_id: str, queue: str = "default") -> str:
-        """What Go's aggregator does to a group that is ripe. Gives the key of the aggregation set."""
+        """What Go's aggregator does to a group that is ripe. Returns the key of the aggregation set."""
         batch = key(f"g:{group}:{set_id}", queue)
         await self("RENAME", key(f"g:{group}", queue), batch)
         await self("ZADD", key("aggregation_sets", queue), int(self._clock.now()) + 120, batch)

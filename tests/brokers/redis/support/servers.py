@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.brokers.redis.support.certificates import Certificates
 
 #: How long a server may take to start or to stop, in seconds.
-PATIENCE = 15.0
+TIMEOUT = 15.0
 #: Between two looks at a server that is starting, in seconds. It takes about 15 ms.
 GLANCE = 0.002
 #: The longest path of a Unix socket is 104 bytes on macOS, 108 on Linux.
@@ -82,7 +82,7 @@ class RedisServer:
             password=password(KEEPER) if users else None,
             protocol=3,
             decode_responses=True,
-            socket_timeout=PATIENCE,
+            socket_timeout=TIMEOUT,
             # Sentinels cut all connections of a server whose role they change.
             retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
         )
@@ -137,7 +137,7 @@ class RedisServer:
         popen.send_signal(signal.SIGCONT)
         popen.send_signal(signal.SIGTERM)
         try:
-            code = popen.wait(PATIENCE)
+            code = popen.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
             popen.kill()
             code = popen.wait()
@@ -235,7 +235,7 @@ class RedisServer:
                 start_new_session=True,
             )
         self._leash = Leash(self._popen.pid)
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT
         while not self._answers():
             if self._popen.poll() is not None:
                 self._buried()

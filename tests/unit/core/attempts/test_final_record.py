@@ -18,7 +18,7 @@ from asynqio.core.attempts.record import (
     encode_record,
     tail,
 )
-from asynqio.core.lifecycle import DONE, Aborted, Failed, Outcome, Postponed, Succeeded
+from asynqio.core.lifecycle import DONE, Aborted, Deferred, Failed, Outcome, Succeeded
 from asynqio.core.task.message import TaskState
 from asynqio.errors import HandlerNotFound, LeaseExpired, RetryIn, RevokeTask, SkipRetry, WorkerDied
 from tests.builders import lease, settlement
@@ -50,7 +50,7 @@ def test_how_it_ended(outcome: Outcome, how: AttemptOutcome, then: TaskState) ->
 
 
 @pytest.mark.parametrize(
-    "outcome", [DONE, Failed(RevokeTask()), Postponed(1), Failed(HandlerNotFound("email:send"))]
+    "outcome", [DONE, Failed(RevokeTask()), Deferred(1), Failed(HandlerNotFound("email:send"))]
 )
 def test_of_what_is_gone_or_never_ran_nothing_is_put_down(outcome: Outcome) -> None:
     end = settlement(lease("a"), outcome, NOW)

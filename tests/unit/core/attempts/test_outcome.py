@@ -6,7 +6,7 @@ import pytest
 
 from asynqio import BadPayload, HandlerNotFound, RetryIn, RevokeTask, SkipRetry, UnknownTask
 from asynqio.core.attempts.outcome import Ending, ending_of
-from asynqio.core.lifecycle import DONE, Aborted, Failed, Outcome, Policy, Postponed, Succeeded, decide
+from asynqio.core.lifecycle import DONE, Aborted, Deferred, Failed, Outcome, Policy, Succeeded, decide
 from asynqio.errors import LeaseExpired
 from tests.builders import lease
 
@@ -14,7 +14,7 @@ ENDINGS: list[tuple[Outcome, Ending]] = [
     (DONE, Ending.SUCCEEDED),
     (Succeeded(b"kept"), Ending.SUCCEEDED),
     (Aborted(), Ending.ABORTED),
-    (Postponed(1.0), Ending.DEFERRED),
+    (Deferred(1.0), Ending.DEFERRED),
     (Failed(ValueError("no")), Ending.RETRIED),
     (Failed(LeaseExpired()), Ending.RETRIED),
     (Failed(SkipRetry("no")), Ending.ARCHIVED),

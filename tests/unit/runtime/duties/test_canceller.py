@@ -56,7 +56,7 @@ async def test_a_listener_that_fails_at_first_is_started_again() -> None:
     broker.ears.set()
     broker.failures = 1
     mux = Mux()
-    running, canceled = asyncio.Event(), asyncio.Event()
+    running, cancelled = asyncio.Event(), asyncio.Event()
 
     @mux.handle("long")
     async def long(task: Task) -> None:
@@ -64,13 +64,13 @@ async def test_a_listener_that_fails_at_first_is_started_again() -> None:
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
-            canceled.set()
+            cancelled.set()
             raise
 
     async with broker, Client(broker) as client, Server(broker).running(mux):
         info = await client.enqueue(Task("long"))
         async with asyncio.timeout(10):
             await running.wait()
-            while not canceled.is_set():  # it listens again after a back-off
+            while not cancelled.is_set():  # it listens again after a back-off
                 await client.cancel(info)
                 await asyncio.sleep(0.02)

@@ -16,7 +16,7 @@ from tests.runtime.waiting import within
 class Far(MemoryBroker):
     """Takes tasks at once, and says so when it is told to."""
 
-    distance = 0.002
+    round_trip = 0.002
 
     def __init__(self) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ async def test_a_task_that_is_canceled_on_its_way_here_does_not_start() -> None:
             await until_idle()
             found = await client.find(info)
             assert found.state is TaskState.RETRY
-            assert found.last_error == "canceled while it was running"
+            assert found.last_error == "cancelled while it was running"
             assert ran == []
             broker.come_near()
 

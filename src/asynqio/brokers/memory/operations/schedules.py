@@ -12,8 +12,8 @@ from asynqio.brokers.contract.results import Admission, Fired, Replaced
 from asynqio.brokers.contract.signals import Topic
 from asynqio.brokers.memory.storage.store import MemoryStore
 from asynqio.clock import Clock
-from asynqio.core.info import SchedulerCard
-from asynqio.core.schedules.records import Fire, FireEvent, Standing
+from asynqio.core.info import SchedulerInfo
+from asynqio.core.schedules.records import Fire, FireEvent, ScheduleState
 from asynqio.core.task.task import Entry
 
 
@@ -26,12 +26,12 @@ class MemorySchedules(ABC):
     @abstractmethod
     def _admit(self, entry: Entry, now: float, topics: set[Topic]) -> Admission | Replaced: ...
 
-    async def meet(self, queue: str, ids: Sequence[str]) -> list[Standing]:
+    async def register_schedules(self, queue: str, ids: Sequence[str]) -> list[ScheduleState]:
         now = self.clock.now()
         with self._store.lock:
             known = self._store.queue(queue).schedules
             for id in ids:
-                known[id] = known.get(id, Standing(since=now))._replace(met_at=now)
+                known[id] = known.get(id, ScheduleState(since=now))._replace(met_at=now)
             return [known[id] for id in ids]
 
     async def fire(self, fires: Sequence[Fire]) -> list[Fired]:
@@ -44,7 +44,7 @@ class MemorySchedules(ABC):
 
     def _fire(self, one: Fire, now: float, topics: set[Topic]) -> Fired:
         known = self._store.queue(one.entry.message.queue).schedules
-        standing = known.get(one.schedule_id, Standing(since=now, met_at=now))
+        standing = known.get(one.schedule_id, ScheduleState(since=now, met_at=now))
         if standing.paused:
             return Fired(None, paused=True)
         if standing.last is not None and standing.last >= one.tick:
@@ -58,7 +58,7 @@ class MemorySchedules(ABC):
                 kept = self._store.fires.setdefault(event.schedule_id, deque(maxlen=FIRES_KEPT))
                 kept.appendleft(event)
 
-    async def forget(self, queue: str, ids: Sequence[str], before: float) -> int:
+    async def prune_schedules(self, queue: str, ids: Sequence[str], before: float) -> int:
         with self._store.lock:
             known = self._store.queues[queue].schedules if queue in self._store.queues else {}
             gone = [id for id in ids if id in known and known[id].met_at <= before]
@@ -73,25 +73,25 @@ class MemorySchedules(ABC):
 
     # --- looking ----------------------------------------------------------------------------------
 
-    async def schedulers(self) -> list[SchedulerCard]:
+    async def schedulers(self) -> list[SchedulerInfo]:
         now = self.clock.now()
         with self._store.lock:
             for id in [id for id, (_, until) in self._store.schedulers.items() if until <= now]:
                 del self._store.schedulers[id]
             return [card for card, _ in self._store.schedulers.values()]
 
-    async def standings(self, queue: str) -> dict[str, Standing]:
+    async def schedule_states(self, queue: str) -> dict[str, ScheduleState]:
         with self._store.lock:
             found = self._store.queues.get(queue)
             return dict(sorted(found.schedules.items())) if found is not None else {}
 
-    async def hold(self, queue: str, id: str, paused: bool) -> bool:
+    async def pause_schedule(self, queue: str, id: str, paused: bool) -> bool:
         now = self.clock.now()
         with self._store.lock:
             if not paused and queue not in self._store.queues:
                 return False
             known = self._store.queue(queue).schedules
-            standing = known.get(id, Standing(since=now, met_at=now))
+            standing = known.get(id, ScheduleState(since=now, met_at=now))
             if standing.paused is paused:
                 return False
             known[id] = standing._replace(paused=paused, since=standing.since if paused else now)

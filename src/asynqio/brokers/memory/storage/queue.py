@@ -17,7 +17,7 @@ from asynqio.brokers.memory.storage.timeline import Timeline
 from asynqio.core.attempts.record import RUNS_KEPT, AttemptRecord
 from asynqio.core.groups import GroupBatch
 from asynqio.core.lifecycle import Lease
-from asynqio.core.schedules.records import Standing
+from asynqio.core.schedules.records import ScheduleState
 from asynqio.core.task.message import TaskInfo, TaskMessage, TaskState
 from asynqio.core.task.task import Entry
 from asynqio.core.task.unique import OnDuplicate
@@ -105,7 +105,7 @@ class Queue:
         #: Flushed groups: as long as a member is as old as this, the group is ripe.
         self.flushed: dict[str, float] = {}
         self.locks: dict[str, tuple[str, float]] = {}
-        self.schedules: dict[str, Standing] = {}
+        self.schedules: dict[str, ScheduleState] = {}
         self.days: defaultdict[int, Day] = defaultdict(Day)
         self.total = Day()
         #: Archived tasks that were dropped because the archive is full or they were too old.

@@ -1,4 +1,4 @@
-"""What the twins of one memory broker share: the queues, the locks around them, and who is there."""
+"""What the clones of one memory broker share: the queues, the locks around them, and who is there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from asynqio.brokers.contract.limits import ARCHIVE_AGE, ARCHIVE_LIMIT
 from asynqio.brokers.contract.results import Cancellation
 from asynqio.brokers.contract.signals import Signals, Topic
 from asynqio.brokers.memory.storage.queue import Queue
-from asynqio.core.info import SchedulerCard, ServerCard
+from asynqio.core.info import SchedulerInfo, ServerInfo
 from asynqio.core.schedules.records import FireEvent
 from asynqio.core.task.message import TaskRef
 
@@ -29,7 +29,7 @@ class Archive(TypedDict, total=False):
 
 
 class MemoryStore:
-    """Everything that a memory broker holds. `lock` guards all of it: twins live in several threads."""
+    """Everything that a memory broker holds. `lock` guards all of it: clones live in several threads."""
 
     def __init__(
         self, name: str = "", *, archive_limit: int = ARCHIVE_LIMIT, archive_age: float = ARCHIVE_AGE
@@ -39,8 +39,8 @@ class MemoryStore:
         self.lock = threading.Lock()
         self.signals = Signals()
         self.queues: dict[str, Queue] = {}
-        self.servers: dict[str, tuple[ServerCard, float]] = {}
-        self.schedulers: dict[str, tuple[SchedulerCard, float]] = {}
+        self.servers: dict[str, tuple[ServerInfo, float]] = {}
+        self.schedulers: dict[str, tuple[SchedulerInfo, float]] = {}
         #: What each schedule has put in, newest first.
         self.fires: dict[str, deque[FireEvent]] = {}
         self.cancellations: deque[tuple[int, Cancellation]] = deque(maxlen=CANCELLATIONS_KEPT)

@@ -14,9 +14,9 @@ from asynqio.brokers.redis.admin.scan import members, names_of_groups, place_of
 from asynqio.brokers.redis.layout.keys import QueueKeys, queue_keys
 from asynqio.brokers.redis.layout.messages import decode_task, encode_task
 from asynqio.brokers.redis.operations.quarantine import shown
-from asynqio.brokers.redis.scripts.batches import TOGETHER, by_queue, together
+from asynqio.brokers.redis.scripts.batches import BATCH_SIZE, by_queue, together
 from asynqio.brokers.redis.scripts.loader import LUA
-from asynqio.brokers.redis.session import Engine, Word
+from asynqio.brokers.redis.session import Session, Word
 from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.core.task.unique_locks import moved_key
@@ -31,7 +31,7 @@ NEAR, TAKEN = 1_000, 1_000
 
 
 async def move(
-    engine: Engine, action: Action, refs: Sequence[TaskRef], state: TaskState | None, near: str
+    session: Session, action: Action, refs: Sequence[TaskRef], state: TaskState | None, near: str
 ) -> list[Moved]:
     answers = [Moved.NOT_FOUND] * len(refs)
 
@@ -39,9 +39,9 @@ async def move(
         queue = queue_keys(name)
         ids = [refs[at].id for at in places]
         if state is TaskState.PENDING:
-            reply = await _move_in_line(engine, queue, action, ids, near)
+            reply = await _move_in_line(session, queue, action, ids, near)
         else:
-            reply = await _move(engine, queue, action, ids, only=state.value if state else "")
+            reply = await _move(session, queue, action, ids, only=state.value if state else "")
         for at, char in zip(places, reply, strict=True):
             answers[at] = _ANSWERS[char]
 
@@ -50,7 +50,7 @@ async def move(
 
 
 async def _move_in_line(
-    engine: Engine, queue: QueueKeys, action: Action, ids: Sequence[str], near: str
+    session: Session, queue: QueueKeys, action: Action, ids: Sequence[str], near: str
 ) -> bytes:
     """Tasks that were seen in a line near a place. It can only have come nearer to the front since, unless many were
     put there; whoever is not between there and here is looked for alone."""
@@ -59,18 +59,18 @@ async def _move_in_line(
     while last >= 0 and (left := [at for at, char in enumerate(answers) if char == _ELSEWHERE]):
         first = max(0, last - NEAR - TAKEN)
         reply = await _move(
-            engine, queue, action, [ids[at] for at in left], only="pending", line=(first, last)
+            session, queue, action, [ids[at] for at in left], only="pending", line=(first, last)
         )
         for at, char in zip(left, reply, strict=True):
             answers[at] = char
         last = first - 1
     for at in [at for at, char in enumerate(answers) if char == _ELSEWHERE]:
-        answers[at] = (await _move(engine, queue, action, [ids[at]], only="pending"))[0]
+        answers[at] = (await _move(session, queue, action, [ids[at]], only="pending"))[0]
     return bytes(answers)
 
 
 async def _move(
-    engine: Engine,
+    session: Session,
     queue: QueueKeys,
     action: Action,
     ids: Sequence[str],
@@ -78,71 +78,71 @@ async def _move(
     only: str = "",
     line: tuple[int, int] = (-1, -1),
 ) -> bytes:
-    now = engine.clock.now()
+    now = session.clock.now()
     keys = [queue.pending, queue.archived, queue.groups, queue.batches, *(queue.task(id) for id in ids)]
     target = action.target.value if action.target is not None else ""
-    args: list[Word] = [target, queue.prefix, math.floor(now), engine.nanoseconds()]
-    args += (engine.archive_limit, engine.archive_cutoff(), only, *line, *ids)
-    reply = await engine.run(LUA.move, keys, args)
+    args: list[Word] = [target, queue.prefix, math.floor(now), session.nanoseconds()]
+    args += (session.archive_limit, session.archive_cutoff(), only, *line, *ids)
+    reply = await session.run(LUA.move, keys, args)
     assert isinstance(reply, bytes)
     return reply
 
 
-async def move_all(engine: Engine, action: Action, where: Where) -> int:
+async def move_all(session: Session, action: Action, where: Where) -> int:
     """In steps, each of which leaves every task whole; who joins meanwhile may or may not be moved."""
-    queue = await look.known(engine, where.queue)
+    queue = await look.known(session, where.queue)
     if where.state not in action.origins:
         return 0
     if where.state is TaskState.AGGREGATING:
-        groups = [where.group] if where.group else await names_of_groups(engine, queue.name)
+        groups = [where.group] if where.group else await names_of_groups(session, queue.name)
         replies = [
-            await _move(engine, queue, action, ids)
+            await _move(session, queue, action, ids)
             for group in groups
-            async for ids in members(engine, queue, group)
+            async for ids in members(session, queue, group)
         ]
         return sum(reply.count(b"1") for reply in replies)
     moved = skipped = 0
-    left = await _size(engine, queue, where.state)
+    left = await _size(session, queue, where.state)
     while left > 0:
-        ids = await _first_ids(engine, queue, where.state, skipped, min(left, TOGETHER))
+        ids = await _first_ids(session, queue, where.state, skipped, min(left, BATCH_SIZE))
         if not ids:
             break
         left -= len(ids)
-        done = (await _move(engine, queue, action, ids)).count(b"1")
+        done = (await _move(session, queue, action, ids)).count(b"1")
         moved += done
         skipped += len(ids) - done
     return moved
 
 
-async def _size(engine: Engine, queue: QueueKeys, state: TaskState) -> int:
+async def _size(session: Session, queue: QueueKeys, state: TaskState) -> int:
     key = f"{queue.prefix}{state.value}"
-    return int(await engine.redis.command(key, "LLEN" if state is TaskState.PENDING else "ZCARD", key))
+    return int(await session.redis.command(key, "LLEN" if state is TaskState.PENDING else "ZCARD", key))
 
 
 async def _first_ids(
-    engine: Engine, queue: QueueKeys, state: TaskState, skipped: int, count: int
+    session: Session, queue: QueueKeys, state: TaskState, skipped: int, count: int
 ) -> list[str]:
     """The oldest tasks of a state behind those that were skipped: there a list is quickly changed."""
     key = f"{queue.prefix}{state.value}"
     if state is TaskState.PENDING:
-        found = await engine.redis.command(key, "LRANGE", key, -skipped - count, -skipped - 1)
+        found = await session.redis.command(key, "LRANGE", key, -skipped - count, -skipped - 1)
         found.reverse()
     else:
-        found = await engine.redis.command(key, "ZRANGE", key, skipped, skipped + count - 1)
+        found = await session.redis.command(key, "ZRANGE", key, skipped, skipped + count - 1)
     return [shown(id) for id in found]
 
 
-async def rewrite(engine: Engine, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
+async def rewrite(session: Session, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
     if not payloads:
         return []
-    return await together([_rewrite(engine, ref, payload) for ref, payload in payloads.items()])
+    return await together([_rewrite(session, ref, payload) for ref, payload in payloads.items()])
 
 
-async def _rewrite(engine: Engine, ref: TaskRef, payload: bytes) -> Moved:
+async def _rewrite(session: Session, ref: TaskRef, payload: bytes) -> Moved:
     queue = queue_keys(ref.queue)
     key = queue.task(ref.id)
     while True:
-        stored = await engine.redis.command(key, "HGET", key, "msg")
+        stored = await session.redis.command(key, "HGET", key, "msg")
         if stored is None:
             return Moved.NOT_FOUND
         try:
@@ -153,23 +153,23 @@ async def _rewrite(engine: Engine, ref: TaskRef, payload: bytes) -> Moved:
         new = moved_key(message, payload)
         after = msgspec.structs.replace(message, payload=payload, unique_key=new)
         args: list[Word] = [stored, encode_task(after), ref.id, old, new, queue.prefix]
-        answer = await engine.run(LUA.rewrite, [key], [*args, repr(engine.clock.now())])
+        answer = await session.run(LUA.rewrite, [key], [*args, repr(session.clock.now())])
         if answer != b"3":  # somebody was quicker: look again
             return _ANSWERS[answer[0]]
 
 
-async def pause(engine: Engine, name: str, paused: bool) -> bool:
+async def pause(session: Session, name: str, paused: bool) -> bool:
     queue = queue_keys(name)
     if not paused:
-        return bool(await engine.redis.command(queue.paused, "DEL", queue.paused))
-    await engine.listed([name])
-    now = math.floor(engine.clock.now())
-    return bool(await engine.redis.command(queue.paused, "SETNX", queue.paused, now))
+        return bool(await session.redis.command(queue.paused, "DEL", queue.paused))
+    await session.listed([name])
+    now = math.floor(session.clock.now())
+    return bool(await session.redis.command(queue.paused, "SETNX", queue.paused, now))
 
 
-async def pause_type(engine: Engine, name: str, type: str, paused: bool) -> bool:
+async def pause_type(session: Session, name: str, type: str, paused: bool) -> bool:
     key = queue_keys(name).paused_types
     if not paused:
-        return bool(await engine.redis.command(key, "HDEL", key, type))
-    await engine.listed([name])
-    return bool(await engine.redis.command(key, "HSETNX", key, type, repr(engine.clock.now())))
+        return bool(await session.redis.command(key, "HDEL", key, type))
+    await session.listed([name])
+    return bool(await session.redis.command(key, "HSETNX", key, type, repr(session.clock.now())))

@@ -17,22 +17,22 @@ from asynqio.brokers.redis.doctor.inventory import SCANNED_TOGETHER
 from asynqio.brokers.redis.layout.keys import QUEUES, QueueKeys, queue_keys
 from asynqio.brokers.redis.operations.quarantine import shown
 from asynqio.brokers.redis.scripts.loader import LUA
-from asynqio.brokers.redis.session import Engine, Word
+from asynqio.brokers.redis.session import Session, Word
 from asynqio.errors import QueueNotFound, WrongState
 
 #: Tasks removed per call.
 REMOVED_TOGETHER = 200
 
 
-async def drop(engine: Engine, name: str, *, force: bool, progress: Progress | None) -> None:
+async def remove_queue(session: Session, name: str, *, force: bool, progress: Progress | None) -> None:
     """See Inspection.drop."""
-    queue = await look.known(engine, name)
+    queue = await look.known(session, name)
     keys = [queue.pending, queue.active, queue.paused, queue.groups, queue.batches]
     keys += [queue.lease, queue.scheduled, queue.retry, queue.archived, queue.completed, queue.moving]
     removed = 0
     while True:
-        args: list[Word] = [queue.prefix, int(force), REMOVED_TOGETHER, math.floor(engine.clock.now())]
-        state, count = await engine.run(LUA.drop, keys, args)
+        args: list[Word] = [queue.prefix, int(force), REMOVED_TOGETHER, math.floor(session.clock.now())]
+        state, count = await session.run(LUA.remove_queue, keys, args)
         if state == -1:
             raise WrongState(f"queue {name!r} has {count} active tasks: wait, or cancel them")
         if state == -2:
@@ -42,25 +42,25 @@ async def drop(engine: Engine, name: str, *, force: bool, progress: Progress | N
             progress(removed)
         if state == 1:
             break
-    async for some in _keys_of(engine, queue):
+    async for some in _keys_of(session, queue):
         tasks = sum(key.startswith(queue.task_prefix.encode()) for key in some)
-        await engine.redis.command(queue.pending, "UNLINK", *some)
+        await session.redis.command(queue.pending, "UNLINK", *some)
         removed += tasks
         if progress is not None and tasks:
             progress(removed)
-    engine.unlist(name)
-    if not await engine.redis.command(QUEUES, "SREM", QUEUES, name):
+    session.unlist(name)
+    if not await session.redis.command(QUEUES, "SREM", QUEUES, name):
         raise QueueNotFound(name)
 
 
-async def _keys_of(engine: Engine, queue: QueueKeys) -> AsyncIterator[list[bytes]]:
+async def _keys_of(session: Session, queue: QueueKeys) -> AsyncIterator[list[bytes]]:
     """Every key there is of a queue, some at a time."""
-    names = map(shown, await engine.redis.command(QUEUES, "SMEMBERS", QUEUES))
+    names = map(shown, await session.redis.command(QUEUES, "SMEMBERS", QUEUES))
     others = _inside(queue, names)
     pattern = re.sub(r"([*?\[\]\\])", r"\\\1", queue.prefix) + "*"
     cursor = b"0"
     while True:
-        cursor, found = await engine.redis.command(
+        cursor, found = await session.redis.command(
             queue.pending, "SCAN", cursor, "MATCH", pattern, "COUNT", SCANNED_TOGETHER
         )
         if some := [key for key in found if not key.startswith(others)]:

@@ -16,9 +16,9 @@ from asynqio.brokers.redis.admin.stats import find, known
 from asynqio.brokers.redis.layout.keys import QueueKeys
 from asynqio.brokers.redis.operations.groups import group_names
 from asynqio.brokers.redis.operations.quarantine import shown
-from asynqio.brokers.redis.scripts.batches import TOGETHER
+from asynqio.brokers.redis.scripts.batches import BATCH_SIZE
 from asynqio.brokers.redis.scripts.loader import LUA
-from asynqio.brokers.redis.session import Engine, Word
+from asynqio.brokers.redis.session import Session, Word
 from asynqio.core.task.message import TaskRef, TaskState
 
 #: Ids remembered on each side of a place. All of them must be taken out of the middle before we lose our way.
@@ -47,36 +47,36 @@ class Spot(NamedTuple):
     before: list[str]
 
 
-async def scan(engine: Engine, where: Where, after: str, size: int) -> Scan:
+async def scan(session: Session, where: Where, after: str, size: int) -> Scan:
     """See Inspection.scan."""
-    queue = await known(engine, where.queue)
-    size = min(size, TOGETHER)
+    queue = await known(session, where.queue)
+    size = min(size, BATCH_SIZE)
     if where.state in (TaskState.PENDING, TaskState.ACTIVE):
-        ids, place = await _line(engine, f"{queue.prefix}{where.state.value}", after, size)
+        ids, place = await _line(session, f"{queue.prefix}{where.state.value}", after, size)
     else:
-        ids, place = await _scores(engine, queue, where, after, size)
-    found = await find(engine, [TaskRef(queue.name, shown(id)) for id in ids])
+        ids, place = await _scores(session, queue, where, after, size)
+    found = await find(session, [TaskRef(queue.name, shown(id)) for id in ids])
     return Scan([info for info in found if info is not None and info.state is where.state], place)
 
 
-async def members(engine: Engine, queue: QueueKeys, group: str) -> AsyncIterator[list[str]]:
+async def members(session: Session, queue: QueueKeys, group: str) -> AsyncIterator[list[str]]:
     """The tasks that wait in a group, claimed or not, some at a time: whoever stays there is among them."""
     after = ""
     while True:
         where = Where(queue.name, TaskState.AGGREGATING, group)
-        ids, after = await _scores(engine, queue, where, after, TOGETHER)
+        ids, after = await _scores(session, queue, where, after, BATCH_SIZE)
         if ids:
             yield [shown(id) for id in ids]
         if not after:
             return
 
 
-async def names_of_groups(engine: Engine, name: str) -> list[str]:
+async def names_of_groups(session: Session, name: str) -> list[str]:
     """See Inspection.group_names."""
-    queue = await known(engine, name)
-    found = {group async for some in group_names(engine, queue) for group in some}
+    queue = await known(session, name)
+    found = {group async for some in group_names(session, queue) for group in some}
     start = queue.group("")
-    for batch in await engine.redis.command(queue.batches, "ZRANGE", queue.batches, 0, -1):
+    for batch in await session.redis.command(queue.batches, "ZRANGE", queue.batches, 0, -1):
         found.add(shown(batch).rpartition(":")[0].removeprefix(start))
     return sorted(found)
 
@@ -85,7 +85,7 @@ async def names_of_groups(engine: Engine, name: str) -> list[str]:
 
 
 async def _scores(
-    engine: Engine, queue: QueueKeys, where: Where, after: str, size: int
+    session: Session, queue: QueueKeys, where: Where, after: str, size: int
 ) -> tuple[list[bytes], str]:
     key, batches = f"{queue.prefix}{where.state.value}", ""
     if where.state is TaskState.AGGREGATING:
@@ -96,7 +96,7 @@ async def _scores(
     score, id = read_place(Mark, after) or Mark("", "")
     backwards = int(where.state in (TaskState.ARCHIVED, TaskState.COMPLETED))
     args: list[Word] = [backwards, size, score, id.encode("latin-1", "replace"), batches]
-    flat = await engine.run(LUA.scan_scores, [key, queue.batches], args)
+    flat = await session.run(LUA.scan_scores, [key, queue.batches], args)
     ids = flat[::2]
     return ids, _place(Mark(flat[-1].decode(), _kept(ids[-1]))) if len(ids) == size else ""
 
@@ -104,14 +104,14 @@ async def _scores(
 # --- lists ----------------------------------------------------------------------------------------
 
 
-async def _line(engine: Engine, key: str, after: str, size: int) -> tuple[list[bytes], str]:
+async def _line(session: Session, key: str, after: str, size: int) -> tuple[list[bytes], str]:
     place, behind, before = read_place(Spot, after) or Spot(0, [], [])
     around: list[Word] = [id.encode("latin-1", "replace") for id in (*behind, *before)]
     windows = _windows(place)
     while True:
         first, last = next(windows)
         args: list[Word] = [place, size + AROUND, first, last, len(behind)]
-        at, *ids = await engine.run(LUA.scan_line, [key], [*args, *around])
+        at, *ids = await session.run(LUA.scan_line, [key], [*args, *around])
         if at >= 0:
             break
         # Not here. It may have become much shorter: then nothing is beyond its end.

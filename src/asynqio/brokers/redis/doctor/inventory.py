@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from asynqio.brokers.redis.layout.keys import queue_keys
-from asynqio.brokers.redis.session import Engine
+from asynqio.brokers.redis.session import Session
 
 #: Keys looked at per call.
 SCANNED_TOGETHER = 1_000
@@ -20,17 +20,17 @@ class Keys(NamedTuple):
     locks: list[bytes]
 
 
-async def take(engine: Engine, queues: Sequence[str], went: Callable[[int], None]) -> dict[str, Keys]:
+async def take(session: Session, queues: Sequence[str], went: Callable[[int], None]) -> dict[str, Keys]:
     """The keys of these queues; `went` is told how many were looked at."""
     found = {name: Keys(set(), [], []) for name in queues}
     names = {name.encode(): name for name in queues}
     # One key stands for its server: in a cluster, that of each queue; else they are all the same.
     for key in {
-        engine.redis.master_of(queue_keys(name).pending): queue_keys(name).pending for name in queues
+        session.redis.master_of(queue_keys(name).pending): queue_keys(name).pending for name in queues
     }.values():
         cursor = b"0"
         while True:
-            cursor, keys = await engine.redis.command(
+            cursor, keys = await session.redis.command(
                 key, "SCAN", cursor, "MATCH", "asynq:{*", "COUNT", SCANNED_TOGETHER
             )
             for one in keys:

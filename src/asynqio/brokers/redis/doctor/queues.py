@@ -17,7 +17,7 @@ from asynqio.brokers.redis.operations.quarantine import GO_GRACE, OLDEST, shown
 from asynqio.brokers.redis.operations.transfer import ABANDONED, resume
 from asynqio.brokers.redis.scripts.batches import chunks
 from asynqio.brokers.redis.scripts.loader import LUA
-from asynqio.brokers.redis.session import Engine, Word
+from asynqio.brokers.redis.session import Session, Word
 from asynqio.core.findings import Finding, Severity
 
 #: Ids read per call, and odd ones judged per call; pending tasks passed by per call while they are judged.
@@ -31,8 +31,8 @@ LATE = 4.0
 class _Walk:
     """One examination: what was found, and how far it is."""
 
-    def __init__(self, engine: Engine, fix: bool, progress: Progress | None) -> None:
-        self.engine = engine
+    def __init__(self, session: Session, fix: bool, progress: Progress | None) -> None:
+        self.session = session
         self.fix = fix
         self.found: list[Finding] = []
         self._seen = 0
@@ -58,13 +58,13 @@ class _Walk:
         self.found.append(Finding(severity, code, sentence, advice, queue.name, fixable, fixed))
 
 
-async def examine(engine: Engine, *, fix: bool, progress: Progress | None) -> list[Finding]:
+async def examine(session: Session, *, fix: bool, progress: Progress | None) -> list[Finding]:
     """See Inspection.examine."""
-    walk = _Walk(engine, fix, progress)
-    walk.found += await setup.examine(engine)
-    walk.found += await _late(engine)
-    names = await look.queues(engine)
-    there = await inventory.take(engine, names, walk.went)
+    walk = _Walk(session, fix, progress)
+    walk.found += await setup.examine(session)
+    walk.found += await _late(session)
+    names = await look.queues(session)
+    there = await inventory.take(session, names, walk.went)
     for name in names:
         try:
             await _queue(walk, queue_keys(name), there.pop(name))
@@ -89,9 +89,9 @@ async def _queue(walk: _Walk, queue: QueueKeys, keys: Keys) -> None:
     await _journeys(walk, queue)
 
 
-async def _late(engine: Engine) -> list[Finding]:
-    now = engine.clock.now()
-    cards = await engine.redis.command(SERVERS, "ZRANGEBYSCORE", SERVERS, f"({now}", now + LATE)
+async def _late(session: Session) -> list[Finding]:
+    now = session.clock.now()
+    cards = await session.redis.command(SERVERS, "ZRANGEBYSCORE", SERVERS, f"({now}", now + LATE)
     return [
         Finding(
             Severity.WARNING,
@@ -107,22 +107,22 @@ async def _late(engine: Engine) -> list[Finding]:
 
 
 async def _strays(walk: _Walk, queue: QueueKeys, keys: Keys) -> None:
-    engine = walk.engine
+    session = walk.session
     # The keys were read first: whatever came in since is in a place. What changed its place while these were read may
     # look odd, so they are read once more for those that do.
     lost, odd = set(keys.tasks), set[bytes]()
-    async for ids in _placed(engine, queue, keys.groups):
+    async for ids in _placed(session, queue, keys.groups):
         lost.difference_update(ids)
-        states = await _states(engine, queue, ids)
+        states = await _states(session, queue, ids)
         odd.update(id for id, state in zip(ids, states, strict=True) if state is None)
         walk.went(len(ids))
     if lost:
-        async for ids in _placed(engine, queue, keys.groups):
+        async for ids in _placed(session, queue, keys.groups):
             lost.difference_update(ids)
-    if await engine.redis.command(queue.pending, "LLEN", queue.pending) > LONG_LINE:
+    if await session.redis.command(queue.pending, "LLEN", queue.pending) > LONG_LINE:
         lost.clear()  # nothing can be said of a line that was not read to its end
     ghosts, strays = 0, 0
-    together = await _together(engine, queue)
+    together = await _together(session, queue)
     candidates = sorted(odd | lost)
     for start in range(0, len(candidates), together):
         judged = await _judge(walk, queue, candidates[start : start + together])
@@ -146,17 +146,17 @@ async def _strays(walk: _Walk, queue: QueueKeys, keys: Keys) -> None:
         )
 
 
-async def _together(engine: Engine, queue: QueueKeys) -> int:
+async def _together(session: Session, queue: QueueKeys) -> int:
     """How many to judge in one call: each may cost a walk along the line, and no call may hold up the others."""
-    size = int(await engine.redis.command(queue.pending, "LLEN", queue.pending))
+    size = int(await session.redis.command(queue.pending, "LLEN", queue.pending))
     return max(1, min(JUDGED_TOGETHER, STEPS_TOGETHER // (size + 1)))
 
 
 async def _judge(walk: _Walk, queue: QueueKeys, ids: Sequence[bytes]) -> bytes:
-    now = math.floor(walk.engine.clock.now())
+    now = math.floor(walk.session.clock.now())
     keys = _hashes(queue, ids)
     args: list[Word] = [queue.prefix, now, int(walk.fix), *ids]
-    answer = await walk.engine.run(LUA.stray, keys, args)
+    answer = await walk.session.run(LUA.stray, keys, args)
     assert isinstance(answer, bytes)
     return answer
 
@@ -167,15 +167,15 @@ def _hashes(queue: QueueKeys, ids: Sequence[bytes]) -> list[Any]:
     return [queue.pending, *(prefix + id for id in ids)]
 
 
-async def _states(engine: Engine, queue: QueueKeys, ids: Sequence[bytes]) -> list[bytes | None]:
+async def _states(session: Session, queue: QueueKeys, ids: Sequence[bytes]) -> list[bytes | None]:
     """What state each task says it is in; None: there is no task."""
-    states: list[bytes | None] = await engine.run(LUA.there, _hashes(queue, ids), []) if ids else []
+    states: list[bytes | None] = await session.run(LUA.there, _hashes(queue, ids), []) if ids else []
     return states
 
 
-async def _placed(engine: Engine, queue: QueueKeys, groups: Sequence[bytes]) -> AsyncIterator[list[bytes]]:
+async def _placed(session: Session, queue: QueueKeys, groups: Sequence[bytes]) -> AsyncIterator[list[bytes]]:
     """The ids in all places of a queue, some at a time."""
-    command = engine.redis.command
+    command = session.redis.command
     for key in (queue.pending, queue.active):
         size = await command(key, "LLEN", key)
         for first in range(0, min(size, LONG_LINE), READ_TOGETHER):
@@ -200,11 +200,11 @@ async def _placed(engine: Engine, queue: QueueKeys, groups: Sequence[bytes]) -> 
 
 
 async def _unleased(walk: _Walk, queue: QueueKeys) -> None:
-    lapsed = int(walk.engine.clock.now()) - GO_GRACE - 1
+    lapsed = int(walk.session.clock.now()) - GO_GRACE - 1
     args: list[Word] = [lapsed, OLDEST, queue.task_prefix]
-    found = await walk.engine.repeat(LUA.repair, [queue.active, queue.lease], args)
+    found = await walk.session.repeat(LUA.repair, [queue.active, queue.lease], args)
     if found and walk.fix:
-        await walk.engine.repeat(LUA.repair, [queue.active, queue.lease], [*args, *found])
+        await walk.session.repeat(LUA.repair, [queue.active, queue.lease], [*args, *found])
     if found:
         walk.report(
             Severity.ERROR,
@@ -219,12 +219,12 @@ async def _unleased(walk: _Walk, queue: QueueKeys) -> None:
 
 
 async def _groups(walk: _Walk, queue: QueueKeys, keys: Sequence[bytes]) -> None:
-    engine, stranded = walk.engine, 0
-    now = math.floor(engine.clock.now())
+    session, stranded = walk.session, 0
+    now = math.floor(session.clock.now())
     for some in chunks(keys):
         args: list[Word] = [queue.prefix, int(walk.fix), now - 1]
         named: list[Any] = [queue.groups, queue.batches, *some]
-        stranded += (await engine.run(LUA.stranded, named, args)).count(b"0")
+        stranded += (await session.run(LUA.stranded, named, args)).count(b"0")
     if stranded:
         walk.report(
             Severity.ERROR,
@@ -233,7 +233,7 @@ async def _groups(walk: _Walk, queue: QueueKeys, keys: Sequence[bytes]) -> None:
             f"{stranded} groups of queue {queue.name!r} have members, but are not listed: nobody aggregates them",
             "let another task join the group",
         )
-    left = await engine.redis.command(queue.batches, "ZCOUNT", queue.batches, "-inf", now - ABANDONED)
+    left = await session.redis.command(queue.batches, "ZCOUNT", queue.batches, "-inf", now - ABANDONED)
     if left:
         walk.report(
             Severity.WARNING,
@@ -246,14 +246,14 @@ async def _groups(walk: _Walk, queue: QueueKeys, keys: Sequence[bytes]) -> None:
 
 async def _locks(walk: _Walk, queue: QueueKeys, keys: Sequence[bytes]) -> None:
     """Locks whose task is gone, but for those that are meant to outlive it (throttles). They lapse by themselves."""
-    engine, left = walk.engine, 0
+    session, left = walk.session, 0
     for some in chunks(keys):
-        holders = await engine.redis.command(queue.pending, "MGET", *some)
+        holders = await session.redis.command(queue.pending, "MGET", *some)
         held = [(id, key) for id, key in zip(holders, some, strict=True) if id is not None]
-        states = await _states(engine, queue, [id for id, _ in held])
+        states = await _states(session, queue, [id for id, _ in held])
         gone = [id + b"\n" + key for (id, key), state in zip(held, states, strict=True) if state is None]
         if gone:
-            throttles = await engine.redis.command(queue.throttles, "ZMSCORE", queue.throttles, *gone)
+            throttles = await session.redis.command(queue.throttles, "ZMSCORE", queue.throttles, *gone)
             left += throttles.count(None)
     if left:
         walk.report(
@@ -267,10 +267,10 @@ async def _locks(walk: _Walk, queue: QueueKeys, keys: Sequence[bytes]) -> None:
 
 
 async def _journeys(walk: _Walk, queue: QueueKeys) -> None:
-    old = math.floor(walk.engine.clock.now() - ABANDONED)
-    left = await walk.engine.redis.command(queue.moving, "ZCOUNT", queue.moving, "-inf", old)
+    old = math.floor(walk.session.clock.now() - ABANDONED)
+    left = await walk.session.redis.command(queue.moving, "ZCOUNT", queue.moving, "-inf", old)
     if left and walk.fix:
-        await resume(walk.engine, queue)
+        await resume(walk.session, queue)
     if left:
         walk.report(
             Severity.WARNING,

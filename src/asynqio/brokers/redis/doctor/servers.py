@@ -7,7 +7,7 @@ from typing import Any
 
 from asynqio.brokers.redis.connection.reconnecting import RedisError
 from asynqio.brokers.redis.layout.keys import QUEUES
-from asynqio.brokers.redis.session import Engine
+from asynqio.brokers.redis.session import Session
 from asynqio.core.findings import Finding, Severity
 from asynqio.core.info import StoreNode
 
@@ -30,14 +30,14 @@ PROBES: tuple[tuple[str, ...], ...] = (
 _E, _W, _I = Severity.ERROR, Severity.WARNING, Severity.INFO
 
 
-async def examine(engine: Engine) -> list[Finding]:
+async def examine(session: Session) -> list[Finding]:
     """What the servers say of themselves; nothing about what this user may not ask."""
-    found = [finding async for finding in _permissions(engine)]
-    for text in await _everywhere(engine, "INFO"):
-        found += judge(_parse(text), engine.settings.kind)
-    for pairs in await _everywhere(engine, "CONFIG", "GET", "save"):
+    found = [finding async for finding in _permissions(session)]
+    for text in await _everywhere(session, "INFO"):
+        found += judge(_parse(text), session.settings.kind)
+    for pairs in await _everywhere(session, "CONFIG", "GET", "save"):
         saves = pairs.get(b"save") if isinstance(pairs, dict) else pairs[1]
-        infos = await _everywhere(engine, "INFO", "persistence")
+        infos = await _everywhere(session, "INFO", "persistence")
         if saves == b"" and any(_parse(info).get("aof_enabled") == "0" for info in infos):
             found.append(
                 Finding(
@@ -48,15 +48,15 @@ async def examine(engine: Engine) -> list[Finding]:
                 )
             )
             break
-    found += await _clock(engine)
-    if engine.redis.clustered:
-        found += [finding async for finding in _cluster(engine)]
+    found += await _clock(session)
+    if session.redis.clustered:
+        found += [finding async for finding in _cluster(session)]
     return found
 
 
-async def nodes(engine: Engine) -> list[StoreNode]:
+async def nodes(session: Session) -> list[StoreNode]:
     """The masters, as far as they say what they are."""
-    return [_node(_parse(text)) for text in await _everywhere(engine, "INFO")]
+    return [_node(_parse(text)) for text in await _everywhere(session, "INFO")]
 
 
 def _node(info: Mapping[str, str]) -> StoreNode:
@@ -72,17 +72,17 @@ def _node(info: Mapping[str, str]) -> StoreNode:
     )
 
 
-async def _everywhere(engine: Engine, *words: str) -> list[Any]:
+async def _everywhere(session: Session, *words: str) -> list[Any]:
     try:
-        return await engine.redis.everywhere(*words)
+        return await session.redis.everywhere(*words)
     except RedisError:
         return []  # a user who may not ask: `_permissions` says what matters
 
 
-async def _permissions(engine: Engine) -> Any:
+async def _permissions(session: Session) -> Any:
     for words in PROBES:
         try:
-            await engine.redis.command(words[1] if len(words) > 1 and words[0] != "SCAN" else None, *words)
+            await session.redis.command(words[1] if len(words) > 1 and words[0] != "SCAN" else None, *words)
         except RedisError as error:
             if error.code == "NOPERM":
                 yield Finding(
@@ -157,13 +157,13 @@ def _disk(info: Mapping[str, str]) -> Iterator[Finding]:
             )
 
 
-async def _clock(engine: Engine) -> list[Finding]:
-    before = engine.clock.now()
+async def _clock(session: Session) -> list[Finding]:
+    before = session.clock.now()
     try:
-        seconds, micros = await engine.redis.command(None, "TIME")
+        seconds, micros = await session.redis.command(None, "TIME")
     except RedisError:
         return []
-    after = engine.clock.now()
+    after = session.clock.now()
     skew = abs(int(seconds) + int(micros) / 1e6 - (before + after) / 2) - (after - before) / 2
     if skew < SKEW_WARNING:
         return []
@@ -177,8 +177,8 @@ async def _clock(engine: Engine) -> list[Finding]:
     ]
 
 
-async def _cluster(engine: Engine) -> Any:
-    for text in await _everywhere(engine, "CLUSTER", "INFO"):
+async def _cluster(session: Session) -> Any:
+    for text in await _everywhere(session, "CLUSTER", "INFO"):
         info = _parse(text)
         if info.get("cluster_state") != "ok" or info.get("cluster_slots_assigned") != "16384":
             yield Finding(

@@ -1,7 +1,7 @@
 """What fences a lease (P2).
 
 It has two halves. The first was written beside the task by our own dequeue and names the server; the second, the
-witness, is the part of the stored message that any recovery rewrites, Go's too. Who lost a task can never change
+fence, is the part of the stored message that any recovery rewrites, Go's too. Who lost a task can never change
 it again.
 """
 
@@ -20,12 +20,12 @@ class Token(NamedTuple):
     """The token of a lease."""
 
     owner: bytes
-    witness: bytes
+    fence: bytes
     #: It was to be settled, and nobody can tell whether it was: the next try says so.
     doubtful: bool = False
 
 
-def witness(message: TaskMessage, stored: bytes) -> bytes:
+def fence(message: TaskMessage, stored: bytes) -> bytes:
     """The end of the stored bytes: what is behind the payload, and a little of it."""
     return stored[len(message.payload or b"") :]
 
@@ -33,7 +33,7 @@ def witness(message: TaskMessage, stored: bytes) -> bytes:
 def lease_of(
     message: TaskMessage, stored: bytes, owner: bytes, expires_at: float, pending_since: float = 0.0
 ) -> Lease:
-    return Lease(message, expires_at, Token(owner, witness(message, stored)), pending_since)
+    return Lease(message, expires_at, Token(owner, fence(message, stored)), pending_since)
 
 
 def owner_of(token: bytes) -> str:

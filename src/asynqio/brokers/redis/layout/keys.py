@@ -15,7 +15,7 @@ QUEUES = "asynq:queues"
 SERVERS = "asynq:servers"
 WORKERS = "asynq:workers"
 SCHEDULERS = "asynq:schedulers"
-#: Where Go publishes the id of a task that is to be canceled, and where we add the queue.
+#: Where Go publishes the id of a task that is to be cancelled, and where we add the queue.
 CANCEL = "asynq:cancel"
 OWN_CANCEL = "asynqio:cancel"
 

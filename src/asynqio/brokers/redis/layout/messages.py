@@ -13,7 +13,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from asynqio.core.info import ServerCard, WorkerCard
+from asynqio.core.info import ServerInfo, WorkerInfo
 from asynqio.core.task.message import TaskMessage
 from asynqio.core.task.unique import UniqueUntil
 from asynqio.errors import CorruptMessage, InvalidTask
@@ -226,12 +226,12 @@ def decode_strikes(field: bytes) -> tuple[int, int, UniqueUntil]:
     return int(crashes), int(deferrals), _UNTIL[until]
 
 
-def plain_id(card: ServerCard) -> str:
+def plain_id(card: ServerInfo) -> str:
     """What Go calls the id of a server: ours without the `<host>:<pid>:` that Go puts before it in the key."""
     return card.id.removeprefix(f"{card.host}:{card.pid}:")
 
 
-def encode_server(card: ServerCard) -> bytes:
+def encode_server(card: ServerInfo) -> bytes:
     """Go's `ServerInfo`."""
     return bytes(
         _Server(
@@ -248,7 +248,7 @@ def encode_server(card: ServerCard) -> bytes:
     )
 
 
-def encode_worker(card: ServerCard, worker: WorkerCard) -> bytes:
+def encode_worker(card: ServerInfo, worker: WorkerInfo) -> bytes:
     """Go's `WorkerInfo`."""
     return bytes(
         _Worker(
@@ -265,14 +265,14 @@ def encode_worker(card: ServerCard, worker: WorkerCard) -> bytes:
     )
 
 
-def decode_server(data: bytes, workers: list[bytes]) -> ServerCard:
+def decode_server(data: bytes, workers: list[bytes]) -> ServerInfo:
     """The card of a server that only left Go's messages. Raises CorruptMessage."""
     try:
         read = _Server.FromString(data)
         running = [_Worker.FromString(item) for item in workers]
     except DecodeError as problem:
         raise CorruptMessage(f"{len(data)} bytes that are no server card: {problem}") from None
-    return ServerCard(
+    return ServerInfo(
         id=f"{read.host}:{read.pid}:{read.server_id}",
         host=read.host,
         pid=read.pid,
@@ -282,7 +282,7 @@ def decode_server(data: bytes, workers: list[bytes]) -> ServerCard:
         concurrency=read.concurrency,
         status=read.status,
         workers=[
-            WorkerCard(
+            WorkerInfo(
                 item.queue,
                 item.task_id,
                 item.task_type,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from google.protobuf.message import DecodeError
 
 from asynqio.brokers.redis.layout.messages import CLASSES, GO_ZERO, moment, timestamp
-from asynqio.core.info import ScheduleCard, SchedulerCard
+from asynqio.core.info import ScheduleInfo, SchedulerInfo
 from asynqio.core.schedules.go_options import read_options
 from asynqio.core.schedules.records import FireEvent
 from asynqio.errors import CorruptMessage
@@ -14,7 +14,7 @@ from asynqio.errors import CorruptMessage
 _Entry, _Event = CLASSES["SchedulerEntry"], CLASSES["SchedulerEnqueueEvent"]
 
 
-def encode_schedule(card: ScheduleCard) -> bytes:
+def encode_schedule(card: ScheduleInfo) -> bytes:
     """Go's `SchedulerEntry`. It has no field for a time zone: that stands before the spec, where cron has it."""
     own_zone = card.spec.startswith(("TZ=", "CRON_TZ="))
     prefix = "" if own_zone or card.zone in ("", "UTC") else f"CRON_TZ={card.zone} "
@@ -32,10 +32,10 @@ def encode_schedule(card: ScheduleCard) -> bytes:
     )
 
 
-def decode_scheduler(id: str, entries: list[bytes]) -> SchedulerCard:
+def decode_scheduler(id: str, entries: list[bytes]) -> SchedulerInfo:
     """The card of a scheduler that only left Go's messages, newest first. Raises CorruptMessage."""
     host, pid, _ = f"::{id}".rsplit(":", 2)
-    return SchedulerCard(
+    return SchedulerInfo(
         id,
         host.removeprefix("::"),
         int(pid) if pid.isdigit() else 0,
@@ -44,14 +44,14 @@ def decode_scheduler(id: str, entries: list[bytes]) -> SchedulerCard:
     )
 
 
-def _decode_schedule(data: bytes) -> ScheduleCard:
+def _decode_schedule(data: bytes) -> ScheduleInfo:
     try:
         read = _Entry.FromString(data)
     except DecodeError as problem:
         raise CorruptMessage(f"{len(data)} bytes that are no schedule entry: {problem}") from None
     texts = list(read.enqueue_options)
     next_at, prev_at = moment(read.next_enqueue_time), moment(read.prev_enqueue_time)
-    return ScheduleCard(
+    return ScheduleInfo(
         id=read.id,
         spec=read.spec,
         zone="",

@@ -14,19 +14,19 @@ from asynqio.brokers.redis.layout.keys import queue_keys
 from asynqio.brokers.redis.layout.messages import decode_task
 from asynqio.brokers.redis.scripts.batches import by_queue
 from asynqio.brokers.redis.scripts.loader import LUA
-from asynqio.brokers.redis.session import Engine
+from asynqio.brokers.redis.session import Session
 from asynqio.core.attempts.record import RUNS_KEPT, AttemptRecord, decode_record, under_way
 from asynqio.core.task.message import TaskRef
 from asynqio.errors import CorruptMessage
 
 
-async def attempts(engine: Engine, refs: Sequence[TaskRef]) -> list[list[AttemptRecord]]:
+async def attempts(session: Session, refs: Sequence[TaskRef]) -> list[list[AttemptRecord]]:
     answers: list[list[AttemptRecord]] = [[] for _ in refs]
 
     async def call(name: str, places: Sequence[int]) -> None:
         queue = queue_keys(name)
         keys = [queue.task(refs[at].id) for at in places]
-        for at, row in zip(places, await engine.run(LUA.attempts, keys, [RUNS_KEPT]), strict=True):
+        for at, row in zip(places, await session.run(LUA.attempts, keys, [RUNS_KEPT]), strict=True):
             if row is not None:
                 answers[at] = _read(row)
 

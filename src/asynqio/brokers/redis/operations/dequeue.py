@@ -13,7 +13,7 @@ from asynqio.brokers.redis.layout.messages import decode_task
 from asynqio.brokers.redis.operations import quarantine as damage
 from asynqio.brokers.redis.operations.settle import settle
 from asynqio.brokers.redis.scripts.loader import LUA
-from asynqio.brokers.redis.session import Engine, Word
+from asynqio.brokers.redis.session import Session, Word
 from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.task.message import TaskState
 from asynqio.errors import BrokerUnavailable, CorruptMessage
@@ -23,31 +23,33 @@ TOGETHER_OUT = 500
 
 
 async def dequeue(
-    engine: Engine, queues: Sequence[str], limit: int, lease: float, owner: str, timed: bool
+    session: Session, queues: Sequence[str], limit: int, lease: float, owner: str, timed: bool
 ) -> list[Lease]:
-    """See Broker.dequeue. A canceled caller's tasks are handed back."""
+    """See Broker.dequeue. A cancelled caller's tasks are handed back."""
 
     async def hand_back(leases: list[Lease]) -> None:
-        await settle(engine, [Settlement(lost, TaskState.PENDING, lost.message) for lost in reversed(leases)])
+        await settle(
+            session, [Settlement(lost, TaskState.PENDING, lost.message) for lost in reversed(leases)]
+        )
 
-    return await engine.finish(_dequeue(engine, queues, limit, lease, owner, timed), hand_back)
+    return await session.finish(_dequeue(session, queues, limit, lease, owner, timed), hand_back)
 
 
 async def _dequeue(
-    engine: Engine, queues: Sequence[str], limit: int, lease: float, owner: str, timed: bool
+    session: Session, queues: Sequence[str], limit: int, lease: float, owner: str, timed: bool
 ) -> list[Lease]:
     leases: list[Lease] = []
 
     async def take(some: list[QueueKeys]) -> list[Lease]:
         if limit <= len(leases):
             return []
-        taken = await _take(engine, some, min(limit - len(leases), TOGETHER_OUT), lease, owner, timed)
+        taken = await _take(session, some, min(limit - len(leases), TOGETHER_OUT), lease, owner, timed)
         leases.extend(taken)
         return taken
 
     while True:
         try:
-            answers = await engine.each(queues, take, list[Lease]())
+            answers = await session.each(queues, take, list[Lease]())
         except BrokerUnavailable:
             if not leases:
                 raise
@@ -58,11 +60,11 @@ async def _dequeue(
 
 
 async def _take(
-    engine: Engine, queues: list[QueueKeys], limit: int, lease: float, owner: str, timed: bool
+    session: Session, queues: list[QueueKeys], limit: int, lease: float, owner: str, timed: bool
 ) -> list[Lease]:
-    expires_at = float(math.ceil(engine.clock.now() + lease))
-    await _bring_back(engine, queues)
-    token = engine.token(owner).encode()
+    expires_at = float(math.ceil(session.clock.now() + lease))
+    await _bring_back(session, queues)
+    token = session.token(owner).encode()
     keys: list[str] = []
     args: list[Word] = [limit, int(expires_at), token]
     for queue in queues:
@@ -71,18 +73,18 @@ async def _take(
     if timed:
         args.append("timed")
     try:
-        taken = await engine.run(LUA.dequeue, keys, args)
+        taken = await session.run(LUA.dequeue, keys, args)
     except ReplyLost:
         try:
-            recalled = await _recall(engine, queues, token)
+            recalled = await _recall(session, queues, token)
         except BrokerUnavailable:
-            engine.strays.append((queues, token))
+            session.strays.append((queues, token))
             raise
         taken = [[msg, strikes] for found in recalled for _, msg, strikes in found]
     leases, unread = _read(taken, token, expires_at)
     if unread:
-        for queue, found in zip(queues, await _recall(engine, queues, token), strict=True):
-            await damage.quarantine(engine, queue, ((id, msg) for id, msg, _ in found))
+        for queue, found in zip(queues, await _recall(session, queues, token), strict=True):
+            await damage.quarantine(session, queue, ((id, msg) for id, msg, _ in found))
     return leases
 
 
@@ -108,25 +110,27 @@ def _seconds(nanoseconds: bytes | None) -> float:
     return int(nanoseconds) / 1e9 if nanoseconds and nanoseconds.isdigit() else 0.0
 
 
-async def _bring_back(engine: Engine, queues: list[QueueKeys]) -> None:
+async def _bring_back(session: Session, queues: list[QueueKeys]) -> None:
     """Hand back what an earlier dequeue took whose reply never came, rather than let it wait for its lease to lapse
     and count as a crash."""
     names = {queue.name for queue in queues}
-    for stray in [stray for stray in engine.strays if not names.isdisjoint(queue.name for queue in stray[0])]:
+    for stray in [
+        stray for stray in session.strays if not names.isdisjoint(queue.name for queue in stray[0])
+    ]:
         taken_from, token = stray
-        recalled = await _recall(engine, taken_from, token)
+        recalled = await _recall(session, taken_from, token)
         found = [[msg, strikes] for some in recalled for _, msg, strikes in some]
         leases, _ = _read(found, token, 0.0)
         ours = [lease for lease in reversed(leases) if is_ours(token, lease.message.last_failed_at)]
-        await settle(engine, [Settlement(lease, TaskState.PENDING, lease.message) for lease in ours])
-        if stray in engine.strays:
-            engine.strays.remove(stray)
+        await settle(session, [Settlement(lease, TaskState.PENDING, lease.message) for lease in ours])
+        if stray in session.strays:
+            session.strays.remove(stray)
 
 
 async def _recall(
-    engine: Engine, queues: list[QueueKeys], token: bytes
+    session: Session, queues: list[QueueKeys], token: bytes
 ) -> list[list[tuple[bytes, bytes, bytes | None]]]:
     """The tasks that carry this token now, per queue: id, message, strikes."""
     args: list[Word] = [token, *(queue.task_prefix for queue in queues)]
-    reply = await engine.repeat(LUA.recall, [queue.active for queue in queues], args)
+    reply = await session.repeat(LUA.recall, [queue.active for queue in queues], args)
     return [list(zip(found[::3], found[1::3], found[2::3], strict=True)) for found in reply]

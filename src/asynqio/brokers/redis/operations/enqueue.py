@@ -13,7 +13,7 @@ from asynqio.brokers.redis.layout.messages import encode_strikes, encode_task, i
 from asynqio.brokers.redis.layout.packing import pack
 from asynqio.brokers.redis.scripts.batches import chunks
 from asynqio.brokers.redis.scripts.loader import LUA
-from asynqio.brokers.redis.session import Engine, Word
+from asynqio.brokers.redis.session import Session, Word
 from asynqio.core.task.message import TaskState
 from asynqio.core.task.task import Entry
 from asynqio.core.task.unique import OnDuplicate
@@ -24,7 +24,7 @@ ANSWERS = {"1": Admission.ACCEPTED, "0": Admission.ID_CONFLICT, "2": Admission.D
 _ANSWERS = {ord(char): answer for char, answer in ANSWERS.items()}
 
 
-async def enqueue(engine: Engine, entries: Sequence[Entry]) -> list[Admission | Replaced]:
+async def enqueue(session: Session, entries: Sequence[Entry]) -> list[Admission | Replaced]:
     """One answer per entry, in their order. Redis works on one chunk while we write the next."""
     if not entries:
         return []
@@ -35,15 +35,15 @@ async def enqueue(engine: Engine, entries: Sequence[Entry]) -> list[Admission | 
     else:
         for at, entry in enumerate(entries):
             by_queue.setdefault(entry.message.queue, []).append(at)
-    queues = {name: engine.keys(name) for name in by_queue}
-    listing = engine.listing(by_queue)
+    queues = {name: session.keys(name) for name in by_queue}
+    listing = session.listing(by_queue)
     calls: list[tuple[Sequence[int], Coroutine[Any, Any, Any]]] = []
     try:
         for name, places in by_queue.items():
             for some in chunks(places, [len(entries[at].message.payload or b"") for at in places]):
                 if calls:
                     await asyncio.sleep(0)  # what was written goes out
-                calls.append((some, _send(engine, queues[name], [entries[at] for at in some])))
+                calls.append((some, _send(session, queues[name], [entries[at] for at in some])))
     except BaseException:
         for _, call in calls:
             call.close()
@@ -71,11 +71,11 @@ def opened(reply: bytes | list[bytes]) -> tuple[bytes, Iterator[Replaced]]:
     return found, (Replaced(holder.decode()) for holder in holders)
 
 
-def _send(engine: Engine, queue: QueueKeys, entries: Sequence[Entry]) -> Coroutine[Any, Any, Any]:
+def _send(session: Session, queue: QueueKeys, entries: Sequence[Entry]) -> Coroutine[Any, Any, Any]:
     """Send entries of one queue; the reply has a character for each, and the ids of those that were changed."""
-    now = engine.clock.now()
+    now = session.clock.now()
     keys = [queue.pending]
-    args: list[Word] = [queue.prefix, repr(now), engine.nanoseconds()]
+    args: list[Word] = [queue.prefix, repr(now), session.nanoseconds()]
     prefix = queue.task_prefix
     for entry in entries:
         message = entry.message
@@ -83,7 +83,7 @@ def _send(engine: Engine, queue: QueueKeys, entries: Sequence[Entry]) -> Corouti
         args.append(message.id)
         args.append(encode_task(message))
         args.append(spec(entry, now))
-    return engine.certain(LUA.enqueue, keys, args)
+    return session.certain(LUA.enqueue, keys, args)
 
 
 def spec(entry: Entry, now: float) -> bytes:

@@ -6,7 +6,7 @@ import contextlib
 import math
 from collections.abc import Iterable, Sequence
 
-from asynqio.brokers.contract.results import Note
+from asynqio.brokers.contract.results import Output
 from asynqio.brokers.redis.layout.fencing import KEPT, is_ours, lease_of, token_of
 from asynqio.brokers.redis.layout.keys import QUEUES, queue_keys
 from asynqio.brokers.redis.layout.messages import decode_task
@@ -14,7 +14,7 @@ from asynqio.brokers.redis.layout.packing import maybe, pack
 from asynqio.brokers.redis.operations import quarantine as damage
 from asynqio.brokers.redis.scripts.batches import by_queue
 from asynqio.brokers.redis.scripts.loader import LUA
-from asynqio.brokers.redis.session import Engine, Word
+from asynqio.brokers.redis.session import Session, Word
 from asynqio.core.attempts.record import encode_record
 from asynqio.core.lifecycle import Lease
 from asynqio.errors import CorruptMessage
@@ -23,8 +23,8 @@ from asynqio.errors import CorruptMessage
 ACTIVE_TOGETHER = 1_000
 
 
-async def renew(engine: Engine, leases: Sequence[Lease], lease: float) -> list[bool]:
-    expires_at = float(math.ceil(engine.clock.now() + lease))
+async def renew(session: Session, leases: Sequence[Lease], lease: float) -> list[bool]:
+    expires_at = float(math.ceil(session.clock.now() + lease))
     answers = [False] * len(leases)
 
     async def call(name: str, places: Sequence[int]) -> None:
@@ -33,8 +33,8 @@ async def renew(engine: Engine, leases: Sequence[Lease], lease: float) -> list[b
         for at in places:
             id, token = leases[at].message.id, token_of(leases[at])
             keys.append(queue.task(id))
-            args += (id, token.owner, token.witness)  # type: ignore[arg-type]
-        reply = await engine.repeat(LUA.renew, keys, args)
+            args += (id, token.owner, token.fence)  # type: ignore[arg-type]
+        reply = await session.repeat(LUA.renew, keys, args)
         for at, kept in zip(places, reply, strict=True):
             if kept == KEPT:
                 answers[at] = True
@@ -44,15 +44,15 @@ async def renew(engine: Engine, leases: Sequence[Lease], lease: float) -> list[b
     return answers
 
 
-async def renew_owner(engine: Engine, owner: str, lease: float) -> int:
+async def renew_owner(session: Session, owner: str, lease: float) -> int:
     renewed = 0
-    for name in await engine.redis.command(QUEUES, "SMEMBERS", QUEUES):
+    for name in await session.redis.command(QUEUES, "SMEMBERS", QUEUES):
         queue = queue_keys(damage.shown(name))
-        active = await engine.redis.command(queue.active, "LLEN", queue.active)
+        active = await session.redis.command(queue.active, "LLEN", queue.active)
         for start in range(0, active, ACTIVE_TOGETHER):
             args: list[Word] = [owner, queue.task_prefix, start, start + ACTIVE_TOGETHER - 1]
-            found = await engine.repeat(LUA.owned, [queue.active], args)
-            answers = await renew(engine, _held(zip(found[::2], found[1::2], strict=True)), lease)
+            found = await session.repeat(LUA.owned, [queue.active], args)
+            answers = await renew(session, _held(zip(found[::2], found[1::2], strict=True)), lease)
             renewed += sum(answers)
     return renewed
 
@@ -69,7 +69,7 @@ def _held(found: Iterable[tuple[bytes, bytes | None]]) -> list[Lease]:
     return leases
 
 
-async def note(engine: Engine, notes: Sequence[Note]) -> list[bool]:
+async def write_output(session: Session, notes: Sequence[Output]) -> list[bool]:
     answers = [False] * len(notes)
 
     async def call(name: str, places: Sequence[int]) -> None:
@@ -81,8 +81,8 @@ async def note(engine: Engine, notes: Sequence[Note]) -> list[bool]:
             keys.append(queue.task(one.lease.message.id))
             token = token_of(one.lease)
             live = b"" if one.live is None else encode_record(one.live)
-            args += (token.owner, token.witness, pack(maybe(one.result), maybe(one.progress), live))
-        reply = await engine.repeat(LUA.note, keys, args)
+            args += (token.owner, token.fence, pack(maybe(one.result), maybe(one.progress), live))
+        reply = await session.repeat(LUA.write_output, keys, args)
         for at, kept in zip(places, reply, strict=True):
             answers[at] = kept == KEPT
 

@@ -12,9 +12,9 @@ from asynqio.brokers.redis.layout.keys import QueueKeys
 from asynqio.brokers.redis.operations import quarantine as damage
 from asynqio.brokers.redis.operations import transfer
 from asynqio.brokers.redis.operations.quarantine import GO_GRACE, Repair
-from asynqio.brokers.redis.scripts.batches import TOGETHER
+from asynqio.brokers.redis.scripts.batches import BATCH_SIZE
 from asynqio.brokers.redis.scripts.loader import LUA
-from asynqio.brokers.redis.session import Engine, Word
+from asynqio.brokers.redis.session import Session, Word
 from asynqio.core.groups import BATCH_MEMBERS
 from asynqio.core.lifecycle import Lease
 from asynqio.errors import CorruptMessage
@@ -28,39 +28,39 @@ def earliest(moments: Sequence[float | None]) -> float | None:
     return min((moment for moment in moments if moment is not None), default=None)
 
 
-async def forward(engine: Engine, queues: Sequence[str], limit: int) -> Forwarded:
+async def forward(session: Session, queues: Sequence[str], limit: int) -> Forwarded:
     moved = 0
     next_at: list[float | None] = []
 
     async def call(some: list[QueueKeys]) -> None:
         nonlocal moved
         keys: list[str] = []
-        now = engine.clock.now()
+        now = session.clock.now()
         args: list[Word] = [
             math.floor(now),
-            engine.nanoseconds(),
-            min(limit - moved, TOGETHER),
+            session.nanoseconds(),
+            min(limit - moved, BATCH_SIZE),
             math.ceil(now),
         ]
         for queue in some:
             keys += (queue.scheduled, queue.retry, queue.pending, queue.groups)
             args.append(queue.prefix)
         while True:
-            args[2] = min(limit - moved, TOGETHER)
-            step, coming = await engine.repeat(LUA.forward, keys, args)
+            args[2] = min(limit - moved, BATCH_SIZE)
+            step, coming = await session.repeat(LUA.forward, keys, args)
             moved += step
-            if step < TOGETHER or moved >= limit:
+            if step < BATCH_SIZE or moved >= limit:
                 break
         next_at.append(None if coming is None else float(coming))
 
-    await engine.each(queues, call, None)
+    await session.each(queues, call, None)
     return Forwarded(moved, earliest(next_at))
 
 
 # --- lapsed leases --------------------------------------------------------------------------------
 
 
-async def expired(engine: Engine, queues: Sequence[str], limit: int) -> Expired:
+async def expired(session: Session, queues: Sequence[str], limit: int) -> Expired:
     """Leases of our own servers that lapsed, and those of Go's servers that Go would recover too.
 
     Whoever leases from us writes a token, and is fenced by it: its lease ends when it says so. A server of
@@ -70,28 +70,28 @@ async def expired(engine: Engine, queues: Sequence[str], limit: int) -> Expired:
     next_at: list[float | None] = []
 
     async def call(some: list[QueueKeys]) -> None:
-        now = engine.clock.now()
-        if engine.clock.monotonic() - engine.missed.get(some[0].name, -BACK_FOR) < BACK_FOR:
+        now = session.clock.now()
+        if session.clock.monotonic() - session.missed.get(some[0].name, -BACK_FOR) < BACK_FOR:
             next_at.append(now + LOOK_AGAIN)
             return
         args: list[Word] = [math.floor(now), 0, limit, *(queue.task_prefix for queue in some)]
-        reply = await engine.repeat(LUA.expired, [queue.lease for queue in some], args)
+        reply = await session.repeat(LUA.expired, [queue.lease for queue in some], args)
         for queue, (coming, *items) in zip(some, reply, strict=True):
             next_at.append(None if coming is None else float(coming))
-            await _judge(engine, queue, items, now, found, next_at)
+            await _judge(session, queue, items, now, found, next_at)
 
-    slots = engine.by_slot(queues)
-    there = engine.there(slots)
+    slots = session.by_slot(queues)
+    there = session.there(slots)
     for [queue] in [some for some in slots if some not in there]:
-        engine.missed[queue.name] = engine.clock.monotonic()
-        next_at.append(engine.clock.now() + LOOK_AGAIN)
-    await engine.each(queues, call, None)
+        session.missed[queue.name] = session.clock.monotonic()
+        next_at.append(session.clock.now() + LOOK_AGAIN)
+    await session.each(queues, call, None)
     found.sort(key=lambda lease: lease.expires_at)
     return Expired(found[:limit], earliest(next_at))
 
 
 async def _judge(
-    engine: Engine,
+    session: Session,
     queue: QueueKeys,
     items: list[Any],
     now: float,
@@ -112,37 +112,37 @@ async def _judge(
             found.append(lease_of(message, msg, token or b"", expires_at))
         else:
             next_at.append(expires_at + GO_GRACE)
-    await damage.quarantine(engine, queue, damaged)
+    await damage.quarantine(session, queue, damaged)
 
 
 # --- what is over ---------------------------------------------------------------------------------
 
 
-async def sweep(engine: Engine, repair: Repair, queues: Sequence[str], limit: int) -> Swept:
+async def sweep(session: Session, repair: Repair, queues: Sequence[str], limit: int) -> Swept:
     deleted = 0
     next_at: list[float | None] = []
 
     async def call(some: list[QueueKeys]) -> None:
         nonlocal deleted
-        now = engine.clock.now()
+        now = session.clock.now()
         keys: list[str] = []
-        args: list[Word] = [math.floor(now), 0, engine.archive_limit, engine.archive_cutoff(), TOGETHER]
+        args: list[Word] = [math.floor(now), 0, session.archive_limit, session.archive_cutoff(), BATCH_SIZE]
         args.append(BATCH_MEMBERS)
         for queue in some:
             keys += (queue.completed, queue.archived, queue.batches, queue.groups, queue.known_groups)
             args.append(queue.prefix)
         while True:
-            args[1] = min(limit - deleted, TOGETHER)
-            step, coming, more, trimmed = await engine.repeat(LUA.sweep, keys, args)
+            args[1] = min(limit - deleted, BATCH_SIZE)
+            step, coming, more, trimmed = await session.repeat(LUA.sweep, keys, args)
             deleted += step
-            if not more and trimmed < TOGETHER and (step < TOGETHER or deleted >= limit):
+            if not more and trimmed < BATCH_SIZE and (step < BATCH_SIZE or deleted >= limit):
                 break
         next_at.append(None if coming is None else float(coming))
 
-    await engine.each(queues, call, None)
-    if repair.due(engine):
-        there = [queue for some in engine.there(engine.by_slot(queues)) for queue in some]
-        await repair.look(engine, there)
+    await session.each(queues, call, None)
+    if repair.due(session):
+        there = [queue for some in session.there(session.by_slot(queues)) for queue in some]
+        await repair.look(session, there)
         for queue in there:
-            await transfer.resume(engine, queue)
+            await transfer.resume(session, queue)
     return Swept(deleted, earliest(next_at))

@@ -21,7 +21,7 @@ from asynqio.brokers.redis.connection.push import EarLink, Ears
 from asynqio.brokers.redis.connection.reconnecting import RedisError
 from asynqio.brokers.redis.layout.keys import CANCEL, OWN_CANCEL, queue_keys
 from asynqio.brokers.redis.scripts.loader import LUA
-from asynqio.brokers.redis.session import Engine
+from asynqio.brokers.redis.session import Session
 from asynqio.core.task.message import TaskRef
 from asynqio.errors import BrokerError, BrokerUnavailable
 
@@ -44,10 +44,10 @@ class Said(NamedTuple):
 
 
 class Listener:
-    """Publishes to watches what Redis tells, on the event loop of one engine."""
+    """Publishes to watches what Redis tells, on the event loop of one session."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._signals = Signals()
         #: Exact keys, and beginnings of keys, whose change means a topic.
         self._keys: dict[bytes, Topic] = {}
@@ -69,7 +69,7 @@ class Listener:
         new = {prefix for topic in watch.topics for prefix in self._learn(topic)} - self._prefixes
         if new:
             self._prefixes |= new
-            self._engine.spawn(self._track())
+            self._session.spawn(self._track())
         for topic in watch.topics:
             if topic[0] in ("ended", "changed"):
                 self._await(TaskRef(*topic[1:]))
@@ -99,7 +99,7 @@ class Listener:
         if self._closed:
             return
         if self._broadcast is None:
-            self._broadcast = self._engine.redis.ears(self._heard, self._listen)
+            self._broadcast = self._session.redis.ears(self._heard, self._listen)
             await self._broadcast.open()
             return
         for ear in list(self._up):
@@ -167,7 +167,7 @@ class Listener:
         key = queue_keys(ref.queue).task(ref.id).encode()
         if key not in self._awaited:
             self._awaited[key] = ref
-            self._engine.spawn(self._ask(key))
+            self._session.spawn(self._ask(key))
 
     async def _ask(self, key: bytes) -> None:
         """Look at a task, so that we are told when it changes."""
@@ -178,7 +178,7 @@ class Listener:
             del self._awaited[key]
             return
         if self._single is None:
-            self._single = self._engine.redis.ears(self._changed, self._follow)
+            self._single = self._session.redis.ears(self._changed, self._follow)
             await self._single.open()
             return
         try:
@@ -199,14 +199,14 @@ class Listener:
         except BrokerError as problem:
             self._look_instead(problem)
         for key in list(self._awaited):
-            self._engine.spawn(self._ask(key))
+            self._session.spawn(self._ask(key))
 
     def _changed(self, frame: list[Any]) -> None:
         if frame[0] != b"invalidate":
             return
         for key in list(self._awaited) if frame[1] is None else frame[1]:
             if key in self._awaited:
-                self._engine.spawn(self._ask(key))
+                self._session.spawn(self._ask(key))
 
     # --- calls to cancel --------------------------------------------------------------------------
 
@@ -215,7 +215,7 @@ class Listener:
             word for ref in refs for word in (msgspec.json.encode(Said(ref.queue, ref.id, archive)), ref.id)
         ]
         if said:
-            await self._engine.run(LUA.cancel, [OWN_CANCEL], [OWN_CANCEL, CANCEL, *said])
+            await self._session.run(LUA.cancel, [OWN_CANCEL], [OWN_CANCEL, CANCEL, *said])
 
     async def cancellations(self) -> AsyncIterator[Cancellation]:
         heard: asyncio.Queue[Cancellation] = asyncio.Queue()

@@ -11,7 +11,7 @@ from asynqio.brokers.redis.layout.keys import QueueKeys
 from asynqio.brokers.redis.layout.messages import decode_task, encode_task
 from asynqio.brokers.redis.layout.packing import maybe
 from asynqio.brokers.redis.scripts.loader import LUA
-from asynqio.brokers.redis.session import Engine, Word
+from asynqio.brokers.redis.session import Session, Word
 from asynqio.core.task.message import TaskMessage
 from asynqio.errors import CorruptMessage
 
@@ -48,7 +48,7 @@ def shown(id: bytes) -> str:
 
 
 async def quarantine(
-    engine: Engine, queue: QueueKeys, found: Iterable[tuple[bytes, bytes | None]], batch: str = ""
+    session: Session, queue: QueueKeys, found: Iterable[tuple[bytes, bytes | None]], batch: str = ""
 ) -> None:
     """Archive those of the tasks (id, stored bytes) that cannot be read, and drop ids without a task."""
     for id, stored in found:
@@ -68,7 +68,7 @@ async def quarantine(
         if batch:
             keys.append(batch)
         instead = encode_task(corrupt(queue.name, shown(id), stored))
-        await engine.repeat(LUA.quarantine, keys, [id, int(engine.clock.now()), maybe(stored), instead])
+        await session.repeat(LUA.quarantine, keys, [id, int(session.clock.now()), maybe(stored), instead])
 
 
 class Repair:
@@ -81,17 +81,17 @@ class Repair:
         self._seen: dict[str, list[bytes]] = {}
         self._next = 0.0
 
-    async def look(self, engine: Engine, queues: list[QueueKeys]) -> None:
+    async def look(self, session: Session, queues: list[QueueKeys]) -> None:
         for queue in queues:
             seen = self._seen.get(queue.name, [])
-            lapsed = int(engine.clock.now()) - GO_GRACE - 1
+            lapsed = int(session.clock.now()) - GO_GRACE - 1
             args: list[Word] = [lapsed, OLDEST, queue.task_prefix, *seen]
-            found = await engine.repeat(LUA.repair, [queue.active, queue.lease], args)
+            found = await session.repeat(LUA.repair, [queue.active, queue.lease], args)
             self._seen[queue.name] = found
 
-    def due(self, engine: Engine) -> bool:
+    def due(self, session: Session) -> bool:
         """Whether it is time for another look."""
-        now = engine.clock.monotonic()
+        now = session.clock.monotonic()
         if now < self._next:
             return False
         self._next = now + self.EVERY

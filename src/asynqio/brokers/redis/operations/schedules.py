@@ -18,10 +18,10 @@ from asynqio.brokers.redis.layout.messages import encode_task
 from asynqio.brokers.redis.layout.schedule_messages import decode_event, encode_event
 from asynqio.brokers.redis.operations.enqueue import ANSWERS, opened, spec
 from asynqio.brokers.redis.operations.quarantine import shown
-from asynqio.brokers.redis.scripts.batches import TOGETHER, by_queue, chunks, together
+from asynqio.brokers.redis.scripts.batches import BATCH_SIZE, by_queue, chunks, together
 from asynqio.brokers.redis.scripts.loader import LUA
-from asynqio.brokers.redis.session import Engine, Word
-from asynqio.core.schedules.records import Fire, FireEvent, Standing
+from asynqio.brokers.redis.session import Session, Word
+from asynqio.core.schedules.records import Fire, FireEvent, ScheduleState
 from asynqio.errors import CorruptMessage
 
 _FIRED = {
@@ -32,17 +32,17 @@ _FIRED = {
 _FIRED_BYTES = {ord(char): fired for char, fired in _FIRED.items()}
 
 
-async def meet(engine: Engine, name: str, ids: Sequence[str]) -> list[Standing]:
-    queue = engine.keys(name)
-    await engine.listed([name])
-    answers: list[Standing] = []
+async def register_schedules(session: Session, name: str, ids: Sequence[str]) -> list[ScheduleState]:
+    queue = session.keys(name)
+    await session.listed([name])
+    answers: list[ScheduleState] = []
     for some in chunks(ids):
-        reply = await engine.repeat(LUA.meet, [queue.cron], [repr(engine.clock.now()), *some])
+        reply = await session.repeat(LUA.register_schedules, [queue.cron], [repr(session.clock.now()), *some])
         answers += [_standing(*values) for values in reply]
     return answers
 
 
-async def fire(engine: Engine, fires: Sequence[Fire]) -> list[Fired]:
+async def fire(session: Session, fires: Sequence[Fire]) -> list[Fired]:
     """One answer per tick, in their order: those of a queue one after the other, those of several together."""
     answers = [Fired(None)] * len(fires)
     places: dict[str, list[int]] = {}
@@ -51,58 +51,58 @@ async def fire(engine: Engine, fires: Sequence[Fire]) -> list[Fired]:
 
     async def call(queue: QueueKeys, mine: list[int]) -> None:
         for some in chunks(mine, [len(fires[at].entry.message.payload or b"") for at in mine]):
-            reply = await _send(engine, queue, [fires[at] for at in some])
+            reply = await _send(session, queue, [fires[at] for at in some])
             found, changed = opened(reply)
             for at, char in zip(some, found, strict=True):
                 answers[at] = _FIRED_BYTES.get(char) or Fired(next(changed))
 
-    calls = [call(engine.keys(name), mine) for name, mine in places.items()]
+    calls = [call(session.keys(name), mine) for name, mine in places.items()]
     if calls:
-        await engine.listed(places)
+        await session.listed(places)
         await together(calls)
     return answers
 
 
-async def _send(engine: Engine, queue: QueueKeys, fires: Sequence[Fire]) -> bytes | list[bytes]:
-    now = engine.clock.now()
+async def _send(session: Session, queue: QueueKeys, fires: Sequence[Fire]) -> bytes | list[bytes]:
+    now = session.clock.now()
     keys = [queue.pending, queue.cron]
-    args: list[Word] = [queue.prefix, repr(now), engine.nanoseconds()]
+    args: list[Word] = [queue.prefix, repr(now), session.nanoseconds()]
     for one in fires:
         message = one.entry.message
         keys.append(queue.task(message.id))
         args += (one.schedule_id, repr(one.tick), message.id, encode_task(message), spec(one.entry, now))
-    reply: bytes | list[bytes] = await engine.certain(LUA.fire, keys, args)
+    reply: bytes | list[bytes] = await session.certain(LUA.fire, keys, args)
     return reply
 
 
-async def record(engine: Engine, events: Sequence[FireEvent]) -> None:
+async def record(session: Session, events: Sequence[FireEvent]) -> None:
     async def call(schedule: str, some: Sequence[int]) -> None:
         args: list[Word] = [FIRES_KEPT, math.ceil(FIRES_AGE)]
         for at in some:
             args += (math.floor(events[at].at), encode_event(events[at]))
-        await engine.repeat(LUA.record, [history_key(schedule)], args)
+        await session.repeat(LUA.record, [history_key(schedule)], args)
 
     await by_queue((event.schedule_id for event in events), call)
 
 
-async def forget(engine: Engine, name: str, ids: Sequence[str], before: float) -> int:
-    queue = engine.keys(name)
+async def prune_schedules(session: Session, name: str, ids: Sequence[str], before: float) -> int:
+    queue = session.keys(name)
     dropped = 0
     for some in chunks(ids):
-        dropped += await engine.repeat(LUA.forget, [queue.cron], [repr(before), *some])
+        dropped += await session.repeat(LUA.prune_schedules, [queue.cron], [repr(before), *some])
     return dropped
 
 
 # --- looking --------------------------------------------------------------------------------------
 
 
-async def standings(engine: Engine, name: str) -> dict[str, Standing]:
+async def schedule_states(session: Session, name: str) -> dict[str, ScheduleState]:
     """Read in pieces: a queue may have thousands of schedules."""
-    key = engine.keys(name).cron
+    key = session.keys(name).cron
     found: dict[str, dict[bytes, bytes]] = {}
     cursor: Any = 0
     while True:
-        cursor, pairs = await engine.redis.command(key, "HSCAN", key, cursor, "COUNT", TOGETHER)
+        cursor, pairs = await session.redis.command(key, "HSCAN", key, cursor, "COUNT", BATCH_SIZE)
         for field, value in zip(pairs[::2], pairs[1::2], strict=True):
             what, _, id = field.partition(b":")
             found.setdefault(shown(id), {})[what] = value
@@ -114,8 +114,10 @@ async def standings(engine: Engine, name: str) -> dict[str, Standing]:
     }
 
 
-def _standing(last: bytes | None, held: bytes | None, since: bytes | None, met_at: bytes | None) -> Standing:
-    return Standing(
+def _standing(
+    last: bytes | None, held: bytes | None, since: bytes | None, met_at: bytes | None
+) -> ScheduleState:
+    return ScheduleState(
         None if last is None else float(last.partition(b" ")[0]),
         held is not None,
         float(since or 0),
@@ -123,23 +125,25 @@ def _standing(last: bytes | None, held: bytes | None, since: bytes | None, met_a
     )
 
 
-async def hold(engine: Engine, name: str, id: str, paused: bool) -> bool:
-    queue = engine.keys(name)
+async def pause_schedule(session: Session, name: str, id: str, paused: bool) -> bool:
+    queue = session.keys(name)
     if paused:
-        await engine.listed([name])
-    return bool(await engine.run(LUA.hold, [queue.cron], [id, int(paused), repr(engine.clock.now())]))
+        await session.listed([name])
+    return bool(
+        await session.run(LUA.pause_schedule, [queue.cron], [id, int(paused), repr(session.clock.now())])
+    )
 
 
-async def fires(engine: Engine, schedule_id: str, page: Page) -> list[FireEvent]:
+async def fires(session: Session, schedule_id: str, page: Page) -> list[FireEvent]:
     key = history_key(schedule_id)
-    newest = await engine.redis.command(key, "ZREVRANGE", key, 0, 0, "WITHSCORES")
-    if not newest or float(newest[1]) <= engine.clock.now() - FIRES_AGE:
+    newest = await session.redis.command(key, "ZREVRANGE", key, 0, 0, "WITHSCORES")
+    if not newest or float(newest[1]) <= session.clock.now() - FIRES_AGE:
         return []
     last = page.offset + page.size - 1
     found = []
-    for data in await engine.redis.command(key, "ZREVRANGE", key, page.offset, last):
+    for data in await session.redis.command(key, "ZREVRANGE", key, page.offset, last):
         try:
             found.append(decode_event(schedule_id, data))
         except CorruptMessage as problem:
-            engine.report(schedule_id, problem)
+            session.report(schedule_id, problem)
     return found

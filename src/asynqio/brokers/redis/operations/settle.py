@@ -12,7 +12,7 @@ from asynqio.brokers.redis.layout.messages import encode_strikes, encode_task
 from asynqio.brokers.redis.layout.packing import maybe, pack
 from asynqio.brokers.redis.scripts.batches import by_queue
 from asynqio.brokers.redis.scripts.loader import LUA
-from asynqio.brokers.redis.session import Engine, Word
+from asynqio.brokers.redis.session import Session, Word
 from asynqio.core.attempts.record import RUNS_KEPT, encode_record
 from asynqio.core.lifecycle import Settlement
 from asynqio.core.task.message import TaskState
@@ -20,12 +20,12 @@ from asynqio.core.task.unique_locks import freed_by
 from asynqio.errors import BrokerUnavailable
 
 
-async def settle(engine: Engine, settlements: Sequence[Settlement]) -> list[bool]:
+async def settle(session: Session, settlements: Sequence[Settlement]) -> list[bool]:
     answers = [False] * len(settlements)
 
     async def call(name: str, places: Sequence[int]) -> None:
         queue = queue_keys(name)
-        today = engine.today()
+        today = session.today()
         keys = [
             queue.pending,
             queue.active,
@@ -40,10 +40,10 @@ async def settle(engine: Engine, settlements: Sequence[Settlement]) -> list[bool
         ]
         args: list[Word] = [
             queue.prefix,
-            engine.nanoseconds(),
+            session.nanoseconds(),
             int(STATS_AGE),
-            engine.archive_limit,
-            engine.archive_cutoff(),
+            session.archive_limit,
+            session.archive_cutoff(),
             RUNS_KEPT,
         ]
         prefix = queue.task_prefix
@@ -55,7 +55,7 @@ async def settle(engine: Engine, settlements: Sequence[Settlement]) -> list[bool
             owner, seen, doubtful = token_of(settlement.lease)
             again |= doubtful
             args += (id, owner, seen, _spec(settlement))
-        reply = await engine.certain(LUA.settle, keys, args, again=again)
+        reply = await session.certain(LUA.settle, keys, args, again=again)
         for at, kept in zip(places, reply, strict=True):
             answers[at] = kept == KEPT
 

@@ -9,21 +9,21 @@ from typing import TypeVar
 T = TypeVar("T")
 
 #: Items per script call. Several calls in flight beat bigger ones, and nobody else waits long: about 1 ms.
-TOGETHER = 200
+BATCH_SIZE = 200
 #: Bytes per script call, roughly.
 BYTES_TOGETHER = 4_000_000
 
 
 def chunks(items: Sequence[T], sizes: Sequence[int] | None = None) -> Iterator[Sequence[T]]:
     """`items` in pieces for one call each, bounded by number and, if `sizes` tells them, by bytes."""
-    if len(items) <= TOGETHER and (sizes is None or sum(sizes) <= BYTES_TOGETHER):
+    if len(items) <= BATCH_SIZE and (sizes is None or sum(sizes) <= BYTES_TOGETHER):
         if items:
             yield items
         return
     start, weight = 0, 0
     for at in range(len(items)):
         size = sizes[at] if sizes else 0
-        if at > start and (at - start == TOGETHER or weight + size > BYTES_TOGETHER):
+        if at > start and (at - start == BATCH_SIZE or weight + size > BYTES_TOGETHER):
             yield items[start:at]
             start, weight = at, 0
         weight += size

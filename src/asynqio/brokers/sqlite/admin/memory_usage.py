@@ -14,8 +14,8 @@ from asynqio.core.task.message import TaskState
 ROW = 250
 
 
-def footprint(transaction: Transaction, queues: Sequence[str]) -> list[int]:
-    """See Inspection.footprint."""
+def memory_usage(transaction: Transaction, queues: Sequence[str]) -> list[int]:
+    """See Inspection.memory_usage."""
     found = []
     for stats in look.stats(transaction, queues):
         total = 0.0

@@ -55,7 +55,7 @@ class Listener:
         self.name = ""
 
     def remember(self, transaction: Transaction) -> None:
-        """Note the state of the file: what comes later and from elsewhere is news."""
+        """Output the state of the file: what comes later and from elsewhere is news."""
         self._seen = _state(transaction)
 
     def ensure(self) -> None:

@@ -11,14 +11,14 @@ from asynqio.brokers.sqlite.operations.enqueue import admit, keep_reserve, tally
 from asynqio.brokers.sqlite.settings import Settings
 from asynqio.brokers.sqlite.storage.statements import QUERIES as SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
-from asynqio.core.schedules.records import Fire, FireEvent, Standing
+from asynqio.core.schedules.records import Fire, FireEvent, ScheduleState
 
 
-def meet(transaction: Transaction, queue: str, ids: Sequence[str]) -> list[Standing]:
+def register_schedules(transaction: Transaction, queue: str, ids: Sequence[str]) -> list[ScheduleState]:
     transaction.run(SQL.ensure_queue, queue=queue)
     for id in ids:
-        transaction.run(SQL.meet, queue=queue, id=id, now=transaction.now)
-    found = [transaction.one(SQL.standing, queue=queue, id=id) for id in ids]
+        transaction.run(SQL.register_schedule, queue=queue, id=id, now=transaction.now)
+    found = [transaction.one(SQL.schedule_state, queue=queue, id=id) for id in ids]
     return [_standing(row) for row in found]
 
 
@@ -37,7 +37,7 @@ def _fire(transaction: Transaction, one: Fire, number: int) -> Fired:
     taken = transaction.run(SQL.take_tick, queue=queue, id=id, tick=one.tick, now=transaction.now)
     if taken.rowcount:
         return Fired(admit(transaction, one.entry, number))
-    return Fired(None, paused=bool(transaction.one(SQL.standing, queue=queue, id=id)[1]))
+    return Fired(None, paused=bool(transaction.one(SQL.schedule_state, queue=queue, id=id)[1]))
 
 
 def record(transaction: Transaction, events: Sequence[FireEvent]) -> None:
@@ -47,7 +47,7 @@ def record(transaction: Transaction, events: Sequence[FireEvent]) -> None:
         transaction.run(SQL.trim_fires, schedule=schedule, kept=FIRES_KEPT)
 
 
-def forget(transaction: Transaction, queue: str, ids: Sequence[str], before: float) -> int:
+def prune_schedules(transaction: Transaction, queue: str, ids: Sequence[str], before: float) -> int:
     transaction.run(SQL.purge_fires, old=transaction.now - FIRES_AGE)
     return sum(transaction.run(SQL.forget_schedule, queue=queue, id=id, before=before).rowcount for id in ids)
 
@@ -55,16 +55,16 @@ def forget(transaction: Transaction, queue: str, ids: Sequence[str], before: flo
 # --- looking --------------------------------------------------------------------------------------
 
 
-def standings(transaction: Transaction, queue: str) -> dict[str, Standing]:
-    return {id: _standing(row) for id, *row in transaction.all(SQL.standings, queue=queue)}
+def schedule_states(transaction: Transaction, queue: str) -> dict[str, ScheduleState]:
+    return {id: _standing(row) for id, *row in transaction.all(SQL.schedule_states, queue=queue)}
 
 
-def _standing(row: Sequence[float | None]) -> Standing:
+def _standing(row: Sequence[float | None]) -> ScheduleState:
     last, paused, since, met_at = row
-    return Standing(last, bool(paused), since or 0.0, met_at or 0.0)
+    return ScheduleState(last, bool(paused), since or 0.0, met_at or 0.0)
 
 
-def hold(transaction: Transaction, queue: str, id: str, paused: bool) -> bool:
+def pause_schedule(transaction: Transaction, queue: str, id: str, paused: bool) -> bool:
     if paused:
         transaction.run(SQL.ensure_queue, queue=queue)
         statement = SQL.pause_schedule

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Sequence
 
 from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.limits import STATS_AGE
-from asynqio.brokers.contract.results import Note
+from asynqio.brokers.contract.results import Output
 from asynqio.brokers.sqlite.storage.rows import encode, sound, trim
 from asynqio.brokers.sqlite.storage.statements import QUERIES as SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
@@ -183,11 +183,11 @@ def _keep(transaction: Transaction, ended: Sequence[Settlement]) -> None:
     transaction.run(SQL.drop_attempts, keys=_list(keys), kept=RUNS_KEPT)
 
 
-def note(transaction: Transaction, notes: Sequence[Note]) -> list[bool]:
+def write_output(transaction: Transaction, notes: Sequence[Output]) -> list[bool]:
     answers = []
     for left in notes:
         kept = transaction.run(
-            SQL.note,
+            SQL.write_output,
             **_fence(left.lease),
             result=left.result,
             progress=left.progress,

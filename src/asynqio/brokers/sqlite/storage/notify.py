@@ -66,7 +66,7 @@ class Named(Protocol):
 
 
 class Mailer:
-    """The `Announcer` of one engine. Used by its writer thread only."""
+    """The `Announcer` of one session. Used by its writer thread only."""
 
     def __init__(self, own: Named, to: Signals, directory: str, forget: Callable[[str], None]) -> None:
         self._own = own

@@ -1,4 +1,4 @@
-"""What the twins of one SQLite broker share: the writer, the reader, the ear, and who has them open."""
+"""What the clones of one SQLite broker share: the writer, the reader, the ear, and who has them open."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from asynqio.errors import BrokerUnavailable
 T = TypeVar("T")
 
 
-class Engine:
+class Session:
     """One database file, as one process sees it. Its threads live while somebody has it open.
 
     Reading has a thread and a connection of its own, so that counting a million tasks does not hold up

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 lease · 2 scheduled · 3 retry · 4… one task hash per id
 -- ARGV  one id per hash
--- Gives as list does; false for a task that is not there.
+-- Returns as list does; false for a task that is not there.
 -- Cost  O(ids · log n)
 local zsets = {active = KEYS[1], scheduled = KEYS[2], retry = KEYS[3]}
 local answer = {}

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 the lock
 -- ARGV  1 queue prefix · 2 now, seconds
--- Gives {id, its exact end or false, milliseconds that Redis keeps it}; false when nobody holds it.
+-- Returns {id, its exact end or false, milliseconds that Redis keeps it}; false when nobody holds it.
 -- Cost  O(1). include: lib_lock
 local holder, _, ends = locked(KEYS[1], ARGV[1], tonumber(ARGV[2]))
 if not holder then return false end

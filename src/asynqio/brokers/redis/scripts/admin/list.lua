@@ -2,7 +2,7 @@
 --
 -- KEYS  1 the container · 2 lease
 -- ARGV  1 state · 2 first and 3 last position, 0 the first that is shown · 4 task prefix
--- Gives {id, state, msg, pending_since, result, progress, strikes, score} per task; false for what is missing.
+-- Returns {id, state, msg, pending_since, result, progress, strikes, score} per task; false for what is missing.
 -- Cost  O(last - first), for a zset + log n, for a list + first
 local state, first, last, prefix = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local ids, scores = {}, {}

@@ -4,7 +4,7 @@
 -- ARGV  1 target: pending, archived or '' (delete) · 2 queue prefix · 3 now, seconds · 4 now, nanoseconds
 --       5 archive limit · 6 archive cutoff, seconds · 7 the state in which they must be, or ''
 --       8 and 9 where in pending they stand, counted from the front: from, to; -1: not known · 10… ids
--- Gives one character per id: 1 done, 0 not found, 2 not allowed in its state, 3 it is pending and stands elsewhere:
+-- Returns one character per id: 1 done, 0 not found, 2 not allowed in its state, 3 it is pending and stands elsewhere:
 -- nothing was done.
 -- Cost  O(ids · log n). Pending: if it is known where they stand, O(to - from) and once the way from the nearer end
 --       (30 ns for each task on it); else that way from the front for each.

@@ -3,7 +3,7 @@
 -- KEYS  1 the task's hash
 -- ARGV  1 the message that was read · 2 the new one · 3 id · 4 old lock or '' · 5 new lock · 6 queue prefix
 --       7 now, seconds
--- Gives '1' done, '0' not found, '2' not allowed in its state, '3' somebody else changed it meanwhile.
+-- Returns '1' done, '0' not found, '2' not allowed in its state, '3' somebody else changed it meanwhile.
 -- Cost  O(1). include: lib_lock
 local task = redis.call('HMGET', KEYS[1], 'state', 'msg')
 local state = task[1]

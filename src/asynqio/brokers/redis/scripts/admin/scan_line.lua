@@ -3,7 +3,7 @@
 -- KEYS  1 pending or active
 -- ARGV  1 the place: how many stood before it · 2 how many ids are wanted · 3 and 4 where to look for it: from, to
 --       5 how many of the following stood behind it · 6… what stood behind it, nearest first, then what stood before it
--- Gives {the place now, ids …}; {-1, length of the list} if nothing of what stood around it is where we looked.
+-- Returns {the place now, ids …}; {-1, length of the list} if nothing of what stood around it is where we looked.
 -- Cost  O(wanted + to - from), and some microseconds for the way from the nearer end
 local place, wanted, from, to, behind = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 

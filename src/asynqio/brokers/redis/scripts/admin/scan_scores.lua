@@ -4,7 +4,7 @@
 -- KEYS  1 the set · 2 aggregation_sets
 -- ARGV  1 '1': the last are first · 2 how many are wanted · 3 and 4 the place: score and id; '' and '': the beginning
 --       5 how the keys of the group's batches begin, or ''
--- Gives id and score in turns.
+-- Returns id and score in turns.
 -- Cost  O(log n · log n + wanted), times the batches of the group
 local backwards, wanted, score, id = ARGV[1] == '1', tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local range = backwards and 'ZREVRANGE' or 'ZRANGE'

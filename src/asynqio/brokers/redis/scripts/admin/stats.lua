@@ -4,7 +4,7 @@
 --       9 failed today · 10 processed · 11 failed · 12 groups · 13 aggregation_sets · 14 counts
 -- ARGV  1 queue prefix · 2 most groups, and most batches, whose members are added up · 3 most tasks looked at for the
 --       one that waits longest
--- Gives the lengths of 1 to 6, whether 7 exists, 8 to 11, members of groups, groups, evicted, quarantined, whether the
+-- Returns the lengths of 1 to 6, whether 7 exists, 8 to 11, members of groups, groups, evicted, quarantined, whether the
 -- members are an estimate, the earliest scores of 3 and 4 (false: empty), and since when the tasks at the front of the
 -- line wait, up to the first that waits for a shorter time than the one before it (nanoseconds).
 -- Cost  O(ARGV[2]); O(ARGV[3]) only when so many were handed back to the front of the line

@@ -3,7 +3,7 @@
 --
 -- KEYS  1 groups · 2 aggregation_sets · 3… keys of groups or batches
 -- ARGV  1 queue prefix · 2 fix (1: list them) · 3 score for a batch, in the past: the next sweep gives it back
--- Gives one character per key: 1 listed or empty, 0 not.
+-- Returns one character per key: 1 listed or empty, 0 not.
 -- Cost  O(keys · log n)
 local start, answers = ARGV[1] .. 'g:', {}
 for at = 3, #KEYS do

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 pending · 2… one task hash per id
 -- ARGV  1 queue prefix · 2 now, seconds · 3 fix (1: put it right) · 4… ids
--- Gives one character per id: 1 all is well, 0 an id in a place without a task, 2 a task that is in no place.
+-- Returns one character per id: 1 all is well, 0 an id in a place without a task, 2 a task that is in no place.
 -- Fixed, the id is taken out of every place, or the task is archived: what becomes of it is for people to say.
 -- Cost  O(ids · (pending + active + log n + batches)): for those few that looked odd before.
 local prefix, fix = ARGV[1], ARGV[3] == '1'

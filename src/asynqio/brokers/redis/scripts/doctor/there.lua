@@ -1,7 +1,7 @@
 -- Which of some ids have a task, and what state it says it is in.
 --
 -- KEYS  1 pending (not looked at: it says which queue) · 2… one task hash per id
--- Gives its state, 'none' for a task that says nothing, false for an id without a task.
+-- Returns its state, 'none' for a task that says nothing, false for an id without a task.
 -- Cost  O(ids)
 local answer = {}
 for at = 2, #KEYS do

@@ -4,7 +4,7 @@
 -- ARGV  1 queue prefix · 2 now · 3 end of the claim, seconds · 4 most batches · 5 most members in all of them
 --       6 batch id; the batches are called <id>-1, <id>-2 …
 --       then per group: name, grace, max delay, most members of a batch, 1 if so many make it ripe
--- Gives {when the next group will be ripe or false, 1 if there was more to claim than members allowed,
+-- Returns {when the next group will be ripe or false, 1 if there was more to claim than members allowed,
 -- {batch id, group, id, msg or false, strikes or false, id …}…}.
 -- Cost  O(groups looked at + members claimed · log members)
 local prefix, now, expires, limit, left = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])

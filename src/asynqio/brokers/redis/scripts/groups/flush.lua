@@ -2,7 +2,7 @@
 --
 -- KEYS  1 members · 2 groups · 3 flushed (ours)
 -- ARGV  1 name of the group
--- Gives how many members there are.
+-- Returns how many members there are.
 -- Cost  O(log members)
 local size = redis.call('ZCARD', KEYS[1])
 if size > 0 then

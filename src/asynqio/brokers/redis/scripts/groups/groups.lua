@@ -1,7 +1,7 @@
 -- Size and age of some groups of one queue.
 --
 -- KEYS  the members of each group
--- Gives {size, oldest, newest} per group; false for an empty one.
+-- Returns {size, oldest, newest} per group; false for an empty one.
 -- Cost  O(groups · log members)
 local answer = {}
 for at, key in ipairs(KEYS) do

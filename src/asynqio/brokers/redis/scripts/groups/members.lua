@@ -2,7 +2,7 @@
 --
 -- KEYS  the members of groups and batches
 -- ARGV  1 and 2 the first and the last, counted from 0
--- Gives id and score in turns, per key.
+-- Returns id and score in turns, per key.
 -- Cost  O(keys · (log members + last - first))
 local answer = {}
 for at, key in ipairs(KEYS) do answer[at] = redis.call('ZRANGE', key, ARGV[1], ARGV[2], 'WITHSCORES') end

@@ -3,7 +3,7 @@
 -- KEYS  1 the batch · 2 aggregation_sets of its queue · 3 pending of the merged task's queue · 4 its hash
 -- ARGV  1 again · 2 prefix of the merged task's queue · 3 now, seconds · 4 now, nanoseconds
 --       5 id · 6 msg · 7 spec (see lib_admit) · 8 prefix of the batch's queue
--- Gives '1', '0' or '2' as enqueue does; '3' and the id of the task that was changed; '-' if the batch is not ours any more.
+-- Returns '1', '0' or '2' as enqueue does; '3' and the id of the task that was changed; '-' if the batch is not ours any more.
 -- Cost  O(members). include: lib_admit lib_dissolve
 local again = ARGV[1] == '1'
 if not redis.call('ZSCORE', KEYS[2], KEYS[1]) then

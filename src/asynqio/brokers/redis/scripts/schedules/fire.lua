@@ -3,7 +3,7 @@
 -- KEYS  1 pending · 2 schedules (asynqio:cron) · 3… one task hash per tick
 -- ARGV  1 again (1: the reply to the same call got lost) · 2 queue prefix · 3 now, seconds · 4 now, nanoseconds
 --       then per tick: schedule id, tick, id, msg, spec (see lib_admit)
--- Gives what enqueue gives, with one character per tick; besides: - taken before, p the schedule is paused.
+-- Returns what enqueue gives, with one character per tick; besides: - taken before, p the schedule is paused.
 -- Cost  O(ticks). include: lib_admit
 --
 -- What took the last tick stands behind it, `<tick> <answer> <task id>`, and on a line of its own the task that was

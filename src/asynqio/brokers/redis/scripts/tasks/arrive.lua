@@ -9,7 +9,7 @@
 --       live  it is here now, and nowhere else: journey
 --       drop  it is not to come: journey
 --       find  nothing is said
--- Gives per id '1' done, '0' the id is taken (live, drop, find: it is not on this journey), '2' the lock is held, or '3'
+-- Returns per id '1' done, '0' the id is taken (live, drop, find: it is not on this journey), '2' the lock is held, or '3'
 -- and the journey of a copy that came from the same queue on another one.
 -- Cost  O(ids · log n). include: lib_trim lib_moving
 local step, prefix, exact, other = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[5]

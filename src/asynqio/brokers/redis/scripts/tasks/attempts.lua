@@ -2,7 +2,7 @@
 --
 -- KEYS  one task hash per task
 -- ARGV  1 how many attempts are kept
--- Gives per task {state, token, msg, what is known of the attempt that goes on, number of the last one that was
+-- Returns per task {state, token, msg, what is known of the attempt that goes on, number of the last one that was
 -- recorded, its record, that of the one before …}, with false for what is missing; false for a task that is not there.
 -- Cost  O(tasks · attempts kept)
 local answer = {}

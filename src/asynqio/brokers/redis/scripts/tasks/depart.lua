@@ -8,10 +8,10 @@
 --       gone  a copy is in the other queue: the one here is deleted, which is kept in mind
 --       was   whether it went on this journey
 --       over  that need not be kept in mind any more
--- Gives '1', '0' not there (was: no), or '2' not allowed in its state, or on another journey (was: it still is), per id;
+-- Returns '1', '0' not there (was: no), or '2' not allowed in its state, or on another journey (was: it still is), per id;
 -- look gives {'1', msg, its lock or ''} and park {'1', state, score, milliseconds that its lock lasts or '', field, value…}
 -- for those that are.
--- Cost  O(ids · log n); a pending task costs O(its distance from the front). include: lib_lock lib_moving
+-- Cost  O(ids · log n); a pending task costs O(its round_trip from the front). include: lib_lock lib_moving
 local step, prefix, exact, other = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local now = math.floor(exact)
 local allowed = {pending = true, scheduled = true, retry = true, archived = true}

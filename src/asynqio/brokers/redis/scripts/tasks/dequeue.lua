@@ -2,7 +2,7 @@
 --
 -- KEYS  per queue: 1 pending · 2 paused · 3 active · 4 lease
 -- ARGV  1 limit · 2 lease expiry, seconds · 3 token · 4… task prefix per queue · then, or not, "timed"
--- Gives the messages; {msg, strikes} for a task that has strikes; timed: {msg, strikes, pending since} for each.
+-- Returns the messages; {msg, strikes} for a task that has strikes; timed: {msg, strikes, pending since} for each.
 -- Ids without a message are dropped and counted, so that they do not come again and again.
 -- Strikes that end with `started` say that the task frees its lock now (B6).
 -- Cost  O(tasks taken + queues). include: lib_lock

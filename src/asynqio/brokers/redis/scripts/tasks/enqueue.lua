@@ -3,7 +3,7 @@
 -- KEYS  1 pending · 2… one task hash per entry
 -- ARGV  1 again (1: the reply to the same call got lost) · 2 queue prefix · 3 now, seconds · 4 now, nanoseconds
 --       then per entry: id, msg, spec (see lib_admit)
--- Gives one character per entry: 1 accepted, 0 id taken, 2 lock held, 3 another task was changed; if there are any of
+-- Returns one character per entry: 1 accepted, 0 id taken, 2 lock held, 3 another task was changed; if there are any of
 -- these, {those characters, the ids of the changed tasks…}.
 -- Cost  O(entries). include: lib_admit
 local prefix, now, now_ns, again = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[1] == '1'

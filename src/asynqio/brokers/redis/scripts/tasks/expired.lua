@@ -2,7 +2,7 @@
 --
 -- KEYS  lease, per queue
 -- ARGV  1 now, seconds · 2 offset and 3 limit per queue · 4… task prefix per queue
--- Gives per queue {next expiry that is still to come or false, {id, score, msg or false, token or false,
+-- Returns per queue {next expiry that is still to come or false, {id, score, msg or false, token or false,
 -- strikes or false}…}.
 -- Cost  O(queues · (log active + offset + limit))
 local now, offset, limit = ARGV[1], ARGV[2], ARGV[3]

@@ -2,7 +2,7 @@
 --
 -- KEYS  per queue: 1 scheduled · 2 retry · 3 pending · 4 groups
 -- ARGV  1 now, seconds · 2 now, nanoseconds · 3 limit · 4 score for those who join a group · 5… queue prefix per queue
--- Gives {how many were moved, when the next one is due or false}.
+-- Returns {how many were moved, when the next one is due or false}.
 -- Cost  O(tasks moved · log waiting + queues)
 local now, now_ns, left = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local moved, coming = 0, false

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 active
 -- ARGV  1 owner · 2 task prefix · 3 first and 4 last index in `active`
--- Gives {token, msg or false …}.
+-- Returns {token, msg or false …}.
 -- Cost  O(last - first)
 local owner, found = ARGV[1] .. '/', {}
 for _, id in ipairs(redis.call('LRANGE', KEYS[1], ARGV[3], ARGV[4])) do

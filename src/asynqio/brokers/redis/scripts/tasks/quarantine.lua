@@ -3,7 +3,7 @@
 --
 -- KEYS  1 active · 2 lease · 3 archived · 4 counts · 5 the task's hash · 6 a batch that it is in, if any
 -- ARGV  1 id · 2 now, seconds · 3 '=' and the bytes found, or '' · 4 the message in their place
--- Gives 1, or 0 if the bytes are not there any more.
+-- Returns 1, or 0 if the bytes are not there any more.
 -- Cost  O(active)
 local found = ARGV[3]
 local task = redis.pcall('HMGET', KEYS[5], 'msg', 'state')

@@ -2,7 +2,7 @@
 --
 -- KEYS  per queue: 1 active
 -- ARGV  1 token · 2… task prefix per queue
--- Gives per queue {id, msg, strikes or false…}, in the order in which they were taken.
+-- Returns per queue {id, msg, strikes or false…}, in the order in which they were taken.
 -- Cost  O(active)
 local answer = {}
 for queue = 1, #KEYS do

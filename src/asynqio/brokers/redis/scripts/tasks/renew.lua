@@ -2,7 +2,7 @@
 --
 -- KEYS  1 lease · 2… one task hash per lease
 -- ARGV  1 expiry, seconds · then per lease: id, token, witness
--- Gives one character per lease: 1 renewed, 0 lost.
+-- Returns one character per lease: 1 renewed, 0 lost.
 -- Cost  O(leases · log active). include: lib_held
 local answers, scores = {}, {}
 for item = 1, #KEYS - 1 do

@@ -4,7 +4,7 @@
 -- ARGV  1 expiry for them, seconds · 2 how many of the oldest to look at · 3 task prefix · 4… the ids that were seen
 --       before
 -- Who moved a task here without a lease may not have noted its state either.
--- Gives the ids that have no lease now.
+-- Returns the ids that have no lease now.
 -- Cost  O(tasks looked at + ids seen before)
 local seen, found = {}, {}
 for at = 4, #ARGV do seen[ARGV[at]] = true end

@@ -8,7 +8,7 @@
 --       processed, followed by the key of its lock or nothing; else it is the fields
 --       to ('' gone), msg, at, processed ('1'), failed ('1'), lock that is freed or '', '=' and result or '', strikes
 --       or '', record of the attempt or ''
--- Gives one character per settlement: 1 done, 0 the lease was lost.
+-- Returns one character per settlement: 1 done, 0 the lease was lost.
 -- Cost  O(settlements), if tasks end in about the order in which they started: they are looked for from the old end.
 -- include: lib_fields lib_held lib_trim
 local pending, active, lease, retry, archived, completed = unpack(KEYS, 1, 6)

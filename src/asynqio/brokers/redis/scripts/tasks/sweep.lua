@@ -3,7 +3,7 @@
 -- KEYS  per queue: 1 completed · 2 archived · 3 aggregation_sets · 4 groups · 5 known groups (ours)
 -- ARGV  1 now, seconds · 2 limit · 3 archive limit · 4 archive cutoff, seconds
 --       5 most that is trimmed of one archive · 6 most members of batches that are given back · 7… queue prefix per queue
--- Gives {how many were deleted, when there will be more to do or false, 1 if there are more members to give back, how
+-- Returns {how many were deleted, when there will be more to do or false, 1 if there are more members to give back, how
 -- many were trimmed of the archive that lost most}.
 -- Cost  O(tasks deleted · log n + members given back + groups known)
 -- include: lib_trim

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 pending · 2 active · 3 paused · 4 groups · 5 aggregation_sets · 6… the other sorted sets of tasks
 -- ARGV  1 queue prefix · 2 force (1: also if there are tasks) · 3 budget · 4 now, seconds
--- Gives {-1, active tasks} or {-2, tasks} if that is not allowed, {0, tasks removed} if there may be more to do, {1, tasks
+-- Returns {-1, active tasks} or {-2, tasks} if that is not allowed, {0, tasks removed} if there may be more to do, {1, tasks
 -- removed} when the places are empty. The queue is paused from the first step on.
 -- Cost  O(budget · log n). include: lib_lock
 local prefix, budget, removed = ARGV[1], tonumber(ARGV[3]), 0

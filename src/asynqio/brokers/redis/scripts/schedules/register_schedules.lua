@@ -2,7 +2,7 @@
 --
 -- KEYS  1 schedules (asynqio:cron)
 -- ARGV  1 now, seconds · 2… schedule ids
--- Gives {last, held, since, met} per id; false for what there is not.
+-- Returns {last, held, since, met} per id; false for what there is not.
 -- Cost  O(ids)
 local answers = {}
 for at = 2, #ARGV do

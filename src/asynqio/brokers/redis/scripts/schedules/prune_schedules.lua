@@ -2,7 +2,7 @@
 --
 -- KEYS  1 schedules (asynqio:cron)
 -- ARGV  1 before, seconds, or inf · 2… schedule ids
--- Gives how many there were.
+-- Returns how many there were.
 -- Cost  O(ids)
 local dropped = 0
 for at = 2, #ARGV do

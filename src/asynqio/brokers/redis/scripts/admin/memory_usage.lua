@@ -2,7 +2,7 @@
 --
 -- KEYS  1 pending · 2 active · 3 scheduled · 4 retry · 5 archived · 6 completed · 7 groups · 8 aggregation_sets
 -- ARGV  1 task prefix · 2 group prefix · 3 tasks to measure of each state, and of each of a few groups and batches
--- Gives bytes: of each container, what it takes itself and the mean of the tasks measured times its length.
+-- Returns bytes: of each container, what it takes itself and the mean of the tasks measured times its length.
 -- Unlike Go's it looks at a few groups only, whatever their number, and at batches too.
 -- Cost  O(tasks to measure)
 local tasks, groups, sample = ARGV[1], ARGV[2], tonumber(ARGV[3])

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 schedules (asynqio:cron)
 -- ARGV  1 schedule id · 2 paused: 1 or 0 · 3 now, seconds
--- Gives 1, or 0 if it was so already.
+-- Returns 1, or 0 if it was so already.
 -- Cost  O(1)
 local id = ARGV[1]
 if ARGV[2] == '1' then

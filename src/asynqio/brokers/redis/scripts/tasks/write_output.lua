@@ -3,7 +3,7 @@
 -- KEYS  1… one task hash per note
 -- ARGV  per note: token, witness, the fields '=' and result or '', '=' and progress or '',
 --       what is known of the attempt or ''
--- Gives one character per note: 1 kept, 0 the lease was lost.
+-- Returns one character per note: 1 kept, 0 the lease was lost.
 -- Cost  O(notes). include: lib_fields lib_held
 local answers = {}
 for item = 1, #KEYS do
