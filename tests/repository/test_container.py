@@ -185,22 +185,27 @@ def started(service: str, folder: Path, *more: str) -> Iterator[None]:
         assert process.returncode == 0, "".join(log)
 
 
-def test_the_commands_are_healthy_while_they_run_and_only_then(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("service", "more"), [("worker", ["--metrics-port=0"]), ("scheduler", [])])
+def test_a_process_is_healthy_while_it_runs_and_only_then(
+    service: str, more: list[str], tmp_path: Path
+) -> None:
     broker = f"sqlite:///{tmp_path}/tasks.db"
     port = free_port()
-    with started("worker", tmp_path, "--metrics-port=0"), started("scheduler", tmp_path):
+    with started(service, tmp_path, *more):
         assert healthcheck(broker, port).returncode == 0
-        with sync.Inspector(broker) as inspector:
-            assert [server.queues for server in inspector.servers()] == [{"default": 3, "images": 1}]
-            assert [card.id for card in inspector.schedules()] == ["orders"]
     done = healthcheck(broker, port)
     assert done.returncode == 1
     assert f"no heartbeat of a worker or scheduler on {socket.gethostname()}" in done.stdout
 
 
-def test_a_scheduler_alone_is_healthy(tmp_path: Path) -> None:
-    with started("scheduler", tmp_path):
-        assert healthcheck(f"sqlite:///{tmp_path}/tasks.db", free_port()).returncode == 0
+def test_worker_and_scheduler_serve_what_the_example_declares(tmp_path: Path) -> None:
+    with (
+        started("worker", tmp_path, "--metrics-port=0"),
+        started("scheduler", tmp_path),
+        sync.Inspector(f"sqlite:///{tmp_path}/tasks.db") as inspector,
+    ):
+        assert [server.queues for server in inspector.servers()] == [{"default": 3, "images": 1}]
+        assert [schedule.id for schedule in inspector.schedules()] == ["orders"]
 
 
 def test_a_metrics_exporter_is_healthy_even_without_its_broker(tmp_path: Path) -> None:
