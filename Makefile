@@ -33,7 +33,7 @@ coverage: $(READY) ## all tests under coverage; fails below the floor in pyproje
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist worksteal -k "not test_importing" $(ARGS)
 	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage xml --quiet
+	$(BIN)/coverage xml --quiet --fail-under=0
 	$(BIN)/coverage report
 
 check: $(READY) ## format, lint, types, layers
