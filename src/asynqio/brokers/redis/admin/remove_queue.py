@@ -36,7 +36,7 @@ async def remove_queue(session: Session, name: str, *, force: bool, progress: Pr
         if state == -1:
             raise WrongState(f"queue {name!r} has {count} active tasks: wait, or cancel them")
         if state == -2:
-            raise WrongState(f"queue {name!r} holds {count} tasks: drop it with force=True")
+            raise WrongState(f"queue {name!r} holds {count} tasks: remove it with force=True")
         removed, force = removed + count, True
         if progress is not None:
             progress(removed)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import NamedTuple
 
-from asynqio.brokers.contract.cursors import encode_place, read_place
+from asynqio.brokers.contract.cursors import decode_cursor, encode_cursor
 from asynqio.brokers.contract.inspection import Scan, Where
 from asynqio.brokers.redis.admin.stats import find, known
 from asynqio.brokers.redis.layout.keys import QueueKeys
@@ -93,7 +93,7 @@ async def _scores(
             raise ValueError("one group at a time is scanned: name it")
         key = queue.group(where.group)
         batches = f"{key}:"
-    score, id = read_place(Mark, after) or Mark("", "")
+    score, id = decode_cursor(Mark, after) or Mark("", "")
     backwards = int(where.state in (TaskState.ARCHIVED, TaskState.COMPLETED))
     args: list[Word] = [backwards, size, score, id.encode("latin-1", "replace"), batches]
     flat = await session.run(LUA.scan_scores, [key, queue.batches], args)
@@ -105,7 +105,7 @@ async def _scores(
 
 
 async def _line(session: Session, key: str, after: str, size: int) -> tuple[list[bytes], str]:
-    place, behind, before = read_place(Spot, after) or Spot(0, [], [])
+    place, behind, before = decode_cursor(Spot, after) or Spot(0, [], [])
     around: list[Word] = [id.encode("latin-1", "replace") for id in (*behind, *before)]
     windows = _windows(place)
     while True:
@@ -148,10 +148,10 @@ def _kept(id: bytes) -> str:
 
 
 def _place(place: Spot | Mark) -> str:
-    return encode_place(place).decode()
+    return encode_cursor(place).decode()
 
 
 def place_of(near: str) -> int:
     """How many stood before a place in a list, as far as its text tells."""
-    spot = read_place(Spot, near)
+    spot = decode_cursor(Spot, near)
     return spot.passed if spot is not None else 0

@@ -1,4 +1,4 @@
-"""How processes that share a file wake each other: by datagrams, without asking the file all the time."""
+"""Processes that share a file notify each other by datagrams, without polling the file."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.results import Output
 from asynqio.brokers.contract.signals import Signals, Topic
-from asynqio.brokers.sqlite.operations import notifications as listener
-from asynqio.brokers.sqlite.storage import notify as hints
+from asynqio.brokers.sqlite.operations import notifications
+from asynqio.brokers.sqlite.storage import notify
 from asynqio.core.lifecycle import DONE, Action, Failed, Policy, decide
 from asynqio.core.task.message import TaskMessage, TaskRef, TaskState
 from asynqio.core.task.task import Entry
 from asynqio.errors import RetryIn
 
-#: Long enough for a slow machine; nobody waits for it to pass.
+#: Upper limit in seconds for what must happen; long enough for a slow machine.
 SOON = 20.0
 PENDING = signals.pending("default")
 TASK = Entry(TaskMessage("a", "kind"))
 
-#: A process that watches one topic. It looks at the file by itself only once in an hour.
+#: A process that watches one topic and polls the file only once per hour.
 WATCHER = """
 import asyncio, sys
 from asynqio.brokers import open_broker
-from asynqio.brokers.sqlite.operations import notifications as listener
-listener.LOOK_EVERY = 3600.0
+from asynqio.brokers.sqlite.operations import notifications
+notifications.POLL_INTERVAL = 3600.0
 
 async def main(url, *topic):
     async with open_broker(url) as broker:
@@ -50,13 +50,13 @@ async def main(url, *topic):
             print("woken", flush=True)
 
 async def listening(broker):
-    ear = broker._session._listener
-    while not ear.name:
+    listener = broker._session._listener
+    while not listener.name:
         await asyncio.sleep(0.001)  # for the thread that binds the socket
-    await broker.leave(CARD)  # and for the job with which it registers
+    await broker.leave(SERVER)  # and for the job that registers it
 
 from asynqio.core.info import ServerInfo
-CARD = ServerInfo("nobody", "here", 1, 0.0, {})
+SERVER = ServerInfo("nobody", "here", 1, 0.0, {})
 asyncio.run(main(*sys.argv[1:]))
 """
 
@@ -95,7 +95,7 @@ async def said(process: asyncio.subprocess.Process) -> str:
 
 
 async def names(path: Path) -> list[str]:
-    """Who is registered."""
+    """The registered listeners."""
 
     def ask() -> list[str]:
         with closing(sqlite3.connect(path)) as database:
@@ -109,7 +109,7 @@ async def sockets(path: Path) -> list[str]:
 
 
 async def settled(broker: Store) -> None:
-    """All jobs that were posted before are done."""
+    """Wait until all jobs posted before are done."""
     await broker.renew([], 1)
 
 
@@ -121,7 +121,7 @@ async def test_a_new_task_wakes_another_process(broker: Store, path: Path) -> No
         await broker.enqueue([TASK])
         assert await said(process) == "woken"
         assert await process.wait() == 0
-    # It took its socket along, and its entry.
+    # It removed its socket and its registration.
     assert await sockets(path) == []
     assert await names(path) == []
 
@@ -136,39 +136,37 @@ async def test_the_end_of_a_task_wakes_another_process(broker: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", ["taken", "noted", "put off", "forwarded", "run", "archived", "deleted", "dropped"]
+    "change", ["leased", "output", "deferred", "forwarded", "run", "archived", "deleted", "queue removed"]
 )
-async def test_each_change_of_a_task_wakes_another_process_that_follows_it(
-    broker: Store, change: str
-) -> None:
+async def test_each_change_of_a_task_wakes_a_process_that_follows_it(broker: Store, change: str) -> None:
     waiting = change == "forwarded"
     due = broker.clock.now() - 1
     await broker.enqueue([Entry(TASK.message, TaskState.SCHEDULED, due) if waiting else TASK])
     ref, leases = TASK.message.ref, []
-    if change in ("noted", "put off", "run"):
+    if change in ("output", "deferred", "run"):
         leases = await broker.dequeue(["default"], 1, 30, "me")
     if change == "run":
         await broker.settle([decide(leases[0], Failed(ValueError("no")), broker.clock.now(), Policy())])
     async with watcher(broker.url, signals.changed(ref)) as process:
         match change:
-            case "taken":
+            case "leased":
                 await broker.dequeue(["default"], 1, 30, "me")
-            case "noted":
+            case "output":
                 await broker.write_output([Output(leases[0], progress=b"1")])
-            case "put off":
+            case "deferred":
                 await broker.settle([decide(leases[0], Failed(RetryIn(60)), broker.clock.now(), Policy())])
             case "forwarded":
                 await broker.forward(["default"], 1)
-            case "dropped":
+            case "queue removed":
                 await broker.remove_queue("default", force=True)
             case _:
-                verbs = {"run": Action.RUN, "archived": Action.ARCHIVE, "deleted": Action.DELETE}
-                await broker.move(verbs[change], [ref])
+                actions = {"run": Action.RUN, "archived": Action.ARCHIVE, "deleted": Action.DELETE}
+                await broker.move(actions[change], [ref])
         assert await said(process) == "woken"
         assert await process.wait() == 0
 
 
-async def test_who_waits_for_the_end_only_is_not_told_of_every_change(broker: Store, path: Path) -> None:
+async def test_a_process_that_waits_for_an_end_registers_for_ends_only(broker: Store, path: Path) -> None:
     async with watcher(broker.url, signals.ended(TASK.message.ref)):
         await settled(broker)
 
@@ -176,10 +174,10 @@ async def test_who_waits_for_the_end_only_is_not_told_of_every_change(broker: St
             with closing(sqlite3.connect(path)) as database:
                 return [wants for (wants,) in database.execute("SELECT ended FROM listeners")]
 
-        assert await to_thread(wanted) == [hints.ENDED]
+        assert await to_thread(wanted) == [notify.ENDED]
 
 
-async def test_what_a_killed_process_left_is_tidied_by_whoever_writes(broker: Store, path: Path) -> None:
+async def test_the_next_writer_removes_the_socket_of_a_killed_process(broker: Store, path: Path) -> None:
     async with watcher(broker.url, PENDING) as process:
         assert len(await names(path)) == len(await sockets(path)) == 1
         process.send_signal(signal.SIGKILL)
@@ -190,35 +188,33 @@ async def test_what_a_killed_process_left_is_tidied_by_whoever_writes(broker: St
         assert await sockets(path) == []
 
 
-# --- two brokers of one process are strangers too ------------------------------------------------------
+# --- between two brokers of one process -----------------------------------------------------------------
 
 
-async def test_a_cancellation_reaches_others(broker: Store) -> None:
+async def test_a_cancellation_reaches_other_brokers(broker: Store) -> None:
     async with open_broker(broker.url) as other:
-        heard = other.cancellations()
-        first = asyncio.ensure_future(anext(heard))
-        await asyncio.sleep(0)  # it begins
+        received = other.cancellations()
+        first = asyncio.ensure_future(anext(received))
+        await asyncio.sleep(0)  # it starts
         await settled(other)
         refs = [TaskRef("default", "a"), TaskRef("default", "b")]
         await broker.cancel(refs)
-        calls = [await asyncio.wait_for(first, SOON), await asyncio.wait_for(anext(heard), SOON)]
+        calls = [await asyncio.wait_for(first, SOON), await asyncio.wait_for(anext(received), SOON)]
         assert [call.ref for call in calls] == refs
-        await heard.aclose()  # type: ignore[attr-defined]
+        await received.aclose()  # type: ignore[attr-defined]
 
 
-async def test_nobody_waits_for_ever_for_a_hint_that_got_lost(
-    broker: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hints.Mailer, "_send", lambda *_: None)
-    monkeypatch.setattr(listener, "LOOK_EVERY", 0.01)
+async def test_polling_replaces_a_lost_datagram(broker: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notify.Notifier, "_send", lambda *_: None)
+    monkeypatch.setattr(notifications, "POLL_INTERVAL", 0.01)
     async with open_broker(broker.url) as other:
         with other.watch([PENDING]) as watch:
             await broker.enqueue([TASK])
             assert await watch.wait(SOON)
 
 
-async def test_without_sockets_the_file_is_looked_at(broker: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hints, "HAS_SOCKETS", False)
+async def test_without_sockets_the_file_is_polled(broker: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notify, "HAS_SOCKETS", False)
     async with open_broker(broker.url) as other:
         ref = TASK.message.ref
         with other.watch([PENDING]) as watch, other.watch([signals.ended(ref)]) as end:
@@ -229,32 +225,32 @@ async def test_without_sockets_the_file_is_looked_at(broker: Store, monkeypatch:
             assert await end.wait(SOON)
 
 
-async def test_a_listener_that_was_forgotten_comes_back(
+async def test_a_listener_registers_again_if_its_registration_was_deleted(
     broker: Store, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(notifications, "POLL_INTERVAL", 0.01)
     async with open_broker(broker.url) as other:
         with other.watch([PENDING]) as watch:
             await broker.enqueue([TASK])
             assert await watch.wait(SOON)
             await settled(other)
             [name] = await names(path)
-            await to_thread(_forget, path)
+            await to_thread(_delete_listeners, path)
             async with asyncio.timeout(SOON):
                 while await names(path) != [name]:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)  # there is no signal for this
 
 
-def _forget(path: Path) -> None:
+def _delete_listeners(path: Path) -> None:
     with closing(sqlite3.connect(path, timeout=SOON)) as database:
         database.execute("DELETE FROM listeners")
         database.commit()
 
 
-async def test_a_database_with_a_long_path_has_its_sockets_elsewhere(tmp_path: Path) -> None:
+async def test_a_database_with_a_long_path_has_its_sockets_in_the_temporary_directory(tmp_path: Path) -> None:
     folder = tmp_path / ("deep" * 30)
     await to_thread(folder.mkdir)
-    place = f"{tempfile.gettempdir()}/asynqio-{os.getuid()}/*-wake-{os.getpid()}-*"
+    pattern = f"{tempfile.gettempdir()}/asynqio-{os.getuid()}/*-wake-{os.getpid()}-*"
     async with (
         open_broker(f"sqlite:///{folder}/tasks.db") as broker,
         open_broker(f"sqlite:///{folder}/tasks.db") as other,
@@ -265,11 +261,11 @@ async def test_a_database_with_a_long_path_has_its_sockets_elsewhere(tmp_path: P
             await settled(other)
             [name] = await names(folder / "tasks.db")
             assert os.path.isabs(name)
-            assert await to_thread(glob.glob, place) == [name]
-    assert await to_thread(glob.glob, place) == []
+            assert await to_thread(glob.glob, pattern) == [name]
+    assert await to_thread(glob.glob, pattern) == []
 
 
-async def test_a_socket_that_nobody_owns_is_removed_at_the_next_watch(broker: Store, path: Path) -> None:
+async def test_an_abandoned_socket_is_removed_at_the_next_watch(broker: Store, path: Path) -> None:
     await to_thread(_abandon, f"{path}-wake-1-dead")
     with broker.watch([PENDING]):
         async with asyncio.timeout(SOON):
@@ -288,19 +284,19 @@ def _abandon(address: str) -> None:
 # --- datagrams ----------------------------------------------------------------------------------------
 
 
-async def test_a_hint_that_would_be_too_long_names_kinds() -> None:
+async def test_a_datagram_that_would_be_too_long_names_kinds() -> None:
     many: list[Topic] = [signals.ended(TaskRef("default", f"task-{n}")) for n in range(500)]
-    datagram = hints.pack([PENDING, *many])
-    assert len(datagram) <= hints.MOST_BYTES
+    datagram = notify.pack([PENDING, *many])
+    assert len(datagram) <= notify.MAX_BYTES
     to = Signals()
     with to.watch([many[7]]) as one, to.watch([PENDING]) as two, to.watch([signals.due("default")]) as three:
-        hints.receive(to, datagram)
+        notify.receive(to, datagram)
         assert [await watch.wait(0) for watch in (one, two, three)] == [True, True, False]
 
 
 @pytest.mark.parametrize("forged", [b"", b"\xc1", b"\x90", b"\x91\x90", b"\x91\x01", b"{}"])
-async def test_a_hint_that_cannot_be_read_means_anything(forged: bytes) -> None:
+async def test_a_malformed_datagram_stands_for_every_topic(forged: bytes) -> None:
     to = Signals()
     with to.watch([PENDING]) as watch:
-        hints.receive(to, forged)
+        notify.receive(to, forged)
         assert await watch.wait(0)
