@@ -77,13 +77,13 @@ async def test_a_queue_that_is_not_there_is_an_error(broker: Store) -> None:
 async def test_what_is_no_place_is_an_error(broker: Store, state: TaskState) -> None:
     await put(broker, entry("a"))
     for nonsense in ("nowhere", "[]", '{"a":1}'):
-        with pytest.raises(ValueError, match="not a place"):
+        with pytest.raises(ValueError, match="not a cursor"):
             await broker.scan(Where("default", state, "g"), nonsense, 3)
 
 
 async def test_groups_are_walked_one_by_one(broker: Store) -> None:
     await put(broker, entry("a", group="g"))
-    with pytest.raises(ValueError, match="name it"):
+    with pytest.raises(ValueError, match="name one"):
         await broker.scan(Where("default", S.AGGREGATING), "", 3)
     assert await rest(broker, Where("default", S.AGGREGATING, "other")) == []
 

@@ -42,8 +42,8 @@ Rules that every broker keeps; the tests in `tests/conformance` bear their numbe
 19. A full scan is `scan` with "" and then with the `after` of the step before, until that is "". It returns every
     task that is in the state from the first step to the last, whatever happens to other tasks; a task that enters
     the state meanwhile may be returned. A task is returned twice only if it left the state, or its group was claimed,
-    and it came back; or if all tasks around the cursor were removed from the middle of a list. The cost of a step does not
-    grow with the queue (memory: one pass over the queue).
+    and it came back; or if all tasks around the cursor were removed from the middle of a list. The cost of a step
+    does not grow with the queue (memory: one pass over the queue).
 20. The `lock` of an entry is held for `unique_ttl` seconds. Every step that moves a task to a state for which
     `freed_by` is true frees the task's own lock, if the task still holds it; a `throttle` is freed only by time. An
     entry whose lock is held is refused, changes the holder (`Replaced`, in one step), or takes the lock over, as

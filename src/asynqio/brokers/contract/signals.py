@@ -51,17 +51,18 @@ def changed(ref: TaskRef) -> Topic:
     return ("changed", ref.queue, ref.id)
 
 
-_ENTERED = {
-    TaskState.PENDING: pending,
-    TaskState.SCHEDULED: due,
-    TaskState.RETRY: due,
-    TaskState.AGGREGATING: grouped,
+#: Kinds of topics by the state that a task enters.
+_KINDS = {
+    TaskState.PENDING: "pending",
+    TaskState.SCHEDULED: "due",
+    TaskState.RETRY: "due",
+    TaskState.AGGREGATING: "grouped",
 }
 
 
 def entered(state: TaskState, queue: str) -> Topic:
     """The topic of a waiting task that entered a state of a queue."""
-    return _ENTERED[state](queue)
+    return (_KINDS[state], queue)
 
 
 class Watch:

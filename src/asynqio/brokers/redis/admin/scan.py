@@ -90,7 +90,7 @@ async def _scores(
     key, batches = f"{queue.prefix}{where.state.value}", ""
     if where.state is TaskState.AGGREGATING:
         if not where.group:
-            raise ValueError("one group at a time is scanned: name it")
+            raise ValueError("a scan of aggregating tasks needs a group: name one")
         key = queue.group(where.group)
         batches = f"{key}:"
     score, id = decode_cursor(Mark, after) or Mark("", "")

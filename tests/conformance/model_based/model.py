@@ -1,15 +1,13 @@
-"""What a store holds, as simply as can be said: the yardstick of test_model.py.
+"""A reference model of a store: what each operation must answer.
 
-Written from the contract's sentences, not from a broker. Where the contract leaves something open (the order
-of tasks with equal times, which of many are taken when a limit cuts them off) the model checks that the
-answer is a legal one and adopts it.
+Written from the rules of the contract, not from a broker. Where the contract leaves something open (the order of
+tasks with equal times, which tasks a limit selects) the model checks that the answer is a legal one and adopts it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -17,88 +15,22 @@ from asynqio.brokers.contract.inspection import Scan, Where
 from asynqio.brokers.contract.results import Admission, Claimed, Fired, Moved, Output, Replaced
 from asynqio.core.attempts.record import RUNS_KEPT, AttemptRecord
 from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupPolicy
-from asynqio.core.lifecycle import Action, Lease, Settlement
+from asynqio.core.lifecycle import Action, Settlement
 from asynqio.core.schedules.records import Fire, FireEvent, ScheduleState
 from asynqio.core.task.message import TaskInfo, TaskMessage, TaskRef, TaskState
 from asynqio.core.task.task import Entry
 from asynqio.core.task.unique import unique_key
+from tests.conformance.model_based.records import DELAYED, Batch, FullScan, Held, Queue, S, Stored
 
-S = TaskState
-WAITING = {S.SCHEDULED, S.RETRY}
-UNBEGUN = {S.SCHEDULED, S.RETRY, S.PENDING, S.AGGREGATING}
-OVER = {S.COMPLETED, S.ARCHIVED}
+#: Tasks that have not started.
+WAITING = {S.SCHEDULED, S.RETRY, S.PENDING, S.AGGREGATING}
+FINISHED = {S.COMPLETED, S.ARCHIVED}
 REWRITABLE = {S.SCHEDULED, S.RETRY, S.PENDING, S.ARCHIVED}
 DAY = 86_400
 
 
-@dataclass
-class Stored:
-    """One task."""
-
-    message: TaskMessage
-    state: TaskState
-    #: Due, expiry of lease or retention, or since when, by state.
-    at: float
-    #: Which lease is the valid one; 0: none.
-    lease: int = 0
-    owner: str = ""
-    pending_since: float = 0.0
-    #: What that was when the task was taken.
-    waited_since: float = 0.0
-    batch: str = ""
-    result: bytes | None = None
-    progress: bytes | None = None
-    #: All attempts that were recorded, and what the one that goes on has left of itself.
-    runs: list[AttemptRecord] = field(default_factory=list)
-    live: AttemptRecord | None = None
-    #: Grows with every state it comes into, and with every batch that is given back.
-    visit: int = 0
-    returned: int = 0
-
-
-@dataclass
-class Walk:
-    """A walk through the tasks of a state: who was there when it began, who has been shown, each with its visit."""
-
-    where: Where
-    staying: dict[TaskRef, int]
-    shown: list[tuple[TaskRef, int, int]] = field(default_factory=list)
-    after: str = ""
-
-
-@dataclass
-class Held:
-    """A lease that was given out, and which one it is to the model. It may be stale."""
-
-    lease: Lease
-    number: int
-
-
-@dataclass
-class Batch:
-    """A claimed batch, as long as it is somebody's."""
-
-    batch: GroupBatch
-    ids: list[str]
-
-
-@dataclass
-class Queue:
-    """One queue. PENDING and ACTIVE have an order of their own, the rest is ordered by `at`."""
-
-    paused: bool = False
-    paused_types: dict[str, float] = field(default_factory=dict)
-    tasks: dict[str, Stored] = field(default_factory=dict)
-    pending: list[str] = field(default_factory=list)
-    active: list[str] = field(default_factory=list)
-    locks: dict[str, tuple[str, float]] = field(default_factory=dict)
-    batches: dict[str, Batch] = field(default_factory=dict)
-    schedules: dict[str, ScheduleState] = field(default_factory=dict)
-    days: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
-
-
 class Model:
-    """All queues, and the time."""
+    """All queues, and the time. Methods answer as the broker must, or check an answer and adopt it."""
 
     def __init__(self, now: float) -> None:
         self.now = now
@@ -127,7 +59,7 @@ class Model:
             del queue.locks[task.unique_key]
 
     def leave(self, queue: Queue, task: Stored) -> None:
-        """Out of the state it is in."""
+        """Remove a task from its state."""
         id = task.message.id
         if task.state is S.PENDING:
             queue.pending.remove(id)
@@ -147,26 +79,26 @@ class Model:
         del queue.tasks[task.message.id]
         self.unlock(queue, task.message)
 
-    # --- in and out -------------------------------------------------------------------------------
+    # --- enqueue, dequeue, settle -----------------------------------------------------------------
 
     def admit(self, entry: Entry) -> Admission | Replaced:
         queue = self.queues.get(entry.message.queue, Queue())
         key, id = entry.throttle or entry.message.unique_key, entry.message.id
-        there = queue.tasks.get(id)
-        gives_way = there if there and entry.replace_finished and there.state in OVER else None
+        existing = queue.tasks.get(id)
+        replaced = existing if existing and entry.replace_finished and existing.state in FINISHED else None
         if entry.unique_ttl and self.locked(queue, key):
             holder = queue.tasks.get(queue.locks[key][0])
             if not holder or holder.message.unique_key != key:
                 return Admission.DUPLICATE  # a throttle
-            if holder is not gives_way:
+            if holder is not replaced:
                 if entry.on_duplicate == "reject":
                     return Admission.DUPLICATE
-                if holder.state in UNBEGUN and not holder.batch:
+                if holder.state in WAITING and not holder.batch:
                     return self.change(queue, holder, entry)
-        if there and not gives_way:
+        if existing and not replaced:
             return Admission.ID_CONFLICT
-        if gives_way:
-            self.remove(queue, gives_way)
+        if replaced:
+            self.remove(queue, replaced)
         queue = self.queue(entry.message.queue)
         if entry.unique_ttl:
             queue.locks[key] = (id, self.now + entry.unique_ttl)
@@ -175,7 +107,7 @@ class Model:
         return Admission.ACCEPTED
 
     def change(self, queue: Queue, task: Stored, entry: Entry) -> Replaced:
-        """Who waits becomes what a duplicate of it says."""
+        """Replace or reschedule the waiting holder of an entry's lock."""
         before, group, state = task.message, task.message.group, entry.state
         if entry.on_duplicate == "replace":
             task.message = msgspec.structs.replace(entry.message, id=before.id)
@@ -187,9 +119,9 @@ class Model:
         queue.locks[task.message.unique_key] = (before.id, self.now + entry.unique_ttl)
         in_its_group = state is S.AGGREGATING and group == task.message.group
         if state is task.state and (state is S.PENDING or in_its_group):
-            return Replaced(before.id)  # where it was
+            return Replaced(before.id)  # keeps its position
         self.leave(queue, task)
-        self.join(queue, task, state, entry.process_at if state in WAITING else self.now)
+        self.join(queue, task, state, entry.process_at if state in DELAYED else self.now)
         return Replaced(before.id)
 
     def dequeue(self, names: Sequence[str], limit: int, lease: float, owner: str) -> list[Stored]:
@@ -226,12 +158,12 @@ class Model:
             task.at = self.now + lease
         return len(mine)
 
-    def write_output(self, held: Held, note: Output) -> bool:
+    def write_output(self, held: Held, output: Output) -> bool:
         task = self.holds(held)
         if task:
-            task.result = task.result if note.result is None else note.result
-            task.progress = task.progress if note.progress is None else note.progress
-            task.live = task.live if note.live is None else note.live
+            task.result = task.result if output.result is None else output.result
+            task.progress = task.progress if output.progress is None else output.progress
+            task.live = task.live if output.live is None else output.live
         return task is not None
 
     def settle(self, held: Held, end: Settlement) -> bool:
@@ -255,22 +187,22 @@ class Model:
         return True
 
     def ended(self, queue: Queue, task: Stored) -> None:
-        """Free the lock of a task that is over, if it says so."""
+        """Free the lock of a task that ended, if its mode says so."""
         until = task.message.unique_until
         if task.state is S.COMPLETED or (task.state is S.ARCHIVED and until in ("started", "ended")):
             self.unlock(queue, task.message)
 
-    # --- time -------------------------------------------------------------------------------------
+    # --- maintenance ------------------------------------------------------------------------------
 
     def forwarded(self, moved: list[Stored]) -> None:
-        """`moved` are the tasks that a forward moved, in the order in which they are pending now."""
+        """Adopt a forward: `moved` are the tasks it moved, in the order in which they are pending now."""
         for task in moved:
             queue = self.queues[task.message.queue]
             self.leave(queue, task)
             self.join(queue, task, S.AGGREGATING if task.message.group else S.PENDING, self.now)
 
     def release(self, names: Sequence[str]) -> None:
-        """Batches whose time ran out go back to their group."""
+        """Return batches whose lease has expired to their group."""
         for name in names:
             queue = self.queues.get(name, Queue())
             for id, batch in list(queue.batches.items()):
@@ -278,12 +210,12 @@ class Model:
                     del queue.batches[id]
                     for member in batch.ids:
                         queue.tasks[member].batch = ""
-                        queue.tasks[member].returned += 1
+                        queue.tasks[member].released += 1
 
     # --- groups -----------------------------------------------------------------------------------
 
     def groups(self, name: str) -> dict[str, list[Stored]]:
-        """The members that nobody has claimed, oldest first."""
+        """The unclaimed members of each group, oldest first."""
         found: dict[str, list[Stored]] = {}
         for task in sorted(self.in_state(name, S.AGGREGATING), key=lambda task: task.at):
             if not task.batch:
@@ -293,7 +225,7 @@ class Model:
     def claimed(
         self, names: Sequence[str], policy: GroupPolicy, limit: int, answer: Claimed, flushed: str = ""
     ) -> None:
-        """Check what was claimed, and take note of it."""
+        """Check claimed batches and adopt them."""
         for batch in answer.batches:
             assert batch.queue in names
             members = self.groups(batch.queue)[batch.group]
@@ -339,39 +271,41 @@ class Model:
 
     # --- schedules --------------------------------------------------------------------------------
 
-    def standing(self, queue: str, id: str) -> ScheduleState:
+    def schedule_state(self, queue: str, id: str) -> ScheduleState:
         return self.queues.get(queue, Queue()).schedules.get(
             id, ScheduleState(since=self.now, met_at=self.now)
         )
 
     def register_schedules(self, queue: str, id: str) -> ScheduleState:
-        met = self.queue(queue).schedules[id] = self.standing(queue, id)._replace(met_at=self.now)
-        return met
+        registered = self.queue(queue).schedules[id] = self.schedule_state(queue, id)._replace(
+            met_at=self.now
+        )
+        return registered
 
     def fire(self, one: Fire) -> Fired:
         name = one.entry.message.queue
-        standing = self.standing(name, one.schedule_id)
-        if standing.paused or (standing.last is not None and standing.last >= one.tick):
-            return Fired(None, standing.paused)
-        self.queue(name).schedules[one.schedule_id] = standing._replace(last=one.tick)
+        state = self.schedule_state(name, one.schedule_id)
+        if state.paused or (state.last is not None and state.last >= one.tick):
+            return Fired(None, state.paused)
+        self.queue(name).schedules[one.schedule_id] = state._replace(last=one.tick)
         return Fired(self.admit(one.entry))
 
     def pause_schedule(self, queue: str, id: str, paused: bool) -> bool:
-        standing = self.standing(queue, id)
-        if standing.paused is paused:
+        state = self.schedule_state(queue, id)
+        if state.paused is paused:
             return False
-        since = standing.since if paused else self.now
-        self.queue(queue).schedules[id] = standing._replace(paused=paused, since=since)
+        since = state.since if paused else self.now
+        self.queue(queue).schedules[id] = state._replace(paused=paused, since=since)
         return True
 
     def prune_schedules(self, queue: str, ids: Sequence[str], before: float) -> int:
         known = self.queues.get(queue, Queue()).schedules
-        gone = [id for id in ids if id in known and known[id].met_at <= before]
-        for id in gone:
+        pruned = [id for id in ids if id in known and known[id].met_at <= before]
+        for id in pruned:
             del known[id]
-        return len(gone)
+        return len(pruned)
 
-    # --- operators --------------------------------------------------------------------------------
+    # --- operator actions -------------------------------------------------------------------------
 
     def move(self, action: Action, ref: TaskRef) -> Moved:
         task = self.task(ref)
@@ -394,21 +328,21 @@ class Model:
             return Moved.NOT_FOUND
         if task.state not in REWRITABLE or ref.queue == target:
             return Moved.WRONG_STATE
-        home, there, old = self.queues[ref.queue], self.queues.get(target, Queue()), task.message
+        origin, destination, old = self.queues[ref.queue], self.queues.get(target, Queue()), task.message
         key = old.unique_key.replace(f"asynq:{{{ref.queue}}}:", f"asynq:{{{target}}}:", 1)
-        held = home.locks.get(old.unique_key, ("", 0.0))
+        held = origin.locks.get(old.unique_key, ("", 0.0))
         holds = held[0] == old.id and held[1] > self.now
-        if holds and self.locked(there, key):
+        if holds and self.locked(destination, key):
             return Moved.DUPLICATE
-        if old.id in there.tasks:
+        if old.id in destination.tasks:
             return Moved.ID_CONFLICT
-        there = self.queue(target)
-        self.remove(home, task)
+        destination = self.queue(target)
+        self.remove(origin, task)
         if holds:
-            there.locks[key] = held
+            destination.locks[key] = held
         task.message = msgspec.structs.replace(old, queue=target, unique_key=key)
-        there.tasks[old.id] = task
-        self.join(there, task, task.state, self.now if task.state is S.PENDING else task.at)
+        destination.tasks[old.id] = task
+        self.join(destination, task, task.state, self.now if task.state is S.PENDING else task.at)
         return Moved.DONE
 
     def rewrite(self, ref: TaskRef, payload: bytes) -> Moved:
@@ -428,39 +362,39 @@ class Model:
                 queue.locks[key] = held
         return Moved.DONE
 
-    # --- walks ------------------------------------------------------------------------------------
+    # --- scans ------------------------------------------------------------------------------------
 
-    def there(self, where: Where) -> dict[TaskRef, Stored]:
-        """Who is in a state now."""
+    def matching(self, where: Where) -> dict[TaskRef, Stored]:
+        """The tasks that are in a state now."""
         return {
             task.message.ref: task
             for task in self.in_state(where.queue, where.state)
             if where.state is not S.AGGREGATING or task.message.group == where.group
         }
 
-    def begin(self, where: Where) -> Walk:
-        return Walk(where, {ref: task.visit for ref, task in self.there(where).items()})
+    def start_scan(self, where: Where) -> FullScan:
+        return FullScan(where, {ref: task.visit for ref, task in self.matching(where).items()})
 
-    def walked(self, walk: Walk, answer: Scan) -> None:
-        """Check what one step showed, and the whole walk when that was the last."""
-        there = self.there(walk.where)
+    def scanned(self, scan: FullScan, answer: Scan) -> None:
+        """Check the answer of one step, and the whole scan after the last step."""
+        tasks = self.matching(scan.where)
         for info in answer.infos:
-            task = there[info.ref]
+            task = tasks[info.ref]
             assert info == self.info(task)
-            walk.shown.append((info.ref, task.visit, task.returned))
-        assert len(walk.shown) == len(set(walk.shown)), "shown twice"
-        walk.after = answer.after
-        if not walk.after:
+            scan.returned.append((info.ref, task.visit, task.released))
+        assert len(scan.returned) == len(set(scan.returned)), "returned twice"
+        scan.after = answer.after
+        if not scan.after:
             stayed = {
-                ref for ref, visit in walk.staying.items() if ref in there and there[ref].visit == visit
+                ref for ref, visit in scan.staying.items() if ref in tasks and tasks[ref].visit == visit
             }
-            assert stayed <= {ref for ref, _, _ in walk.shown}, "left out"
+            assert stayed <= {ref for ref, _, _ in scan.returned}, "left out"
 
-    # --- what is there to see ---------------------------------------------------------------------
+    # --- snapshots --------------------------------------------------------------------------------
 
     def info(self, task: Stored) -> TaskInfo:
         state = task.state
-        due = task.at if state in WAITING else self.now if state is S.PENDING else 0.0
+        due = task.at if state in DELAYED else self.now if state is S.PENDING else 0.0
         return TaskInfo.of(
             task.message,
             state,
