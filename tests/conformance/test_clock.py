@@ -1,4 +1,4 @@
-"""Rule 12: time is the clock given at construction, and nothing else."""
+"""Rule 12: time is the clock given at construction."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.conformance.looks import locked, put, recover, see, state_of, take
 
 @pytest.fixture(params=[86_400.0, 7_258_118_400.0], ids=["in 1970", "in 2200"])
 def clock(request: pytest.FixtureRequest) -> FakeClock:
-    """A clock that is far from the machine's."""
+    """A clock that differs from the system clock by years."""
     return FakeClock(float(request.param))
 
 
@@ -27,12 +27,12 @@ async def broker(kind: str, url: str, clock: FakeClock) -> AsyncIterator[Store]:
         yield store
 
 
-async def test_rule_12_the_broker_says_which_clock_it_has(broker: Store, clock: FakeClock) -> None:
+async def test_rule_12_the_broker_has_the_given_clock(broker: Store, clock: FakeClock) -> None:
     assert broker.clock is clock
     assert broker.clone().clock is clock
 
 
-async def test_rule_12_a_whole_life_goes_by_the_clock_given(broker: Store, clock: FakeClock) -> None:
+async def test_rule_12_every_transition_uses_the_given_clock(broker: Store, clock: FakeClock) -> None:
     start = clock.now()
     await put(broker, entry("a", at=start + 10, unique=1000, retention=60.0))
     await broker.beat(card(), 5)
@@ -45,12 +45,12 @@ async def test_rule_12_a_whole_life_goes_by_the_clock_given(broker: Store, clock
     # waiting
     clock.advance(5)
     assert (await broker.stats(["default"]))[0].latency == 5
-    # leased, lapsed, recovered
+    # leased, expired, recovered
     [lease] = await take(broker, lease=30)
     assert lease.expires_at == start + 45
     clock.advance(30)
     assert await recover(broker, clock) == [True]
-    # done, counted on the clock's own day
+    # succeeded, counted on the day of the clock
     [lease] = await take(broker)
     await broker.settle([settlement(lease, now=clock.now())])
     [today] = await broker.history("default", 1)
@@ -61,7 +61,7 @@ async def test_rule_12_a_whole_life_goes_by_the_clock_given(broker: Store, clock
     assert (await broker.sweep(["default"], 9)).deleted == 1
 
 
-async def test_rule_12_locks_and_batches_last_by_the_clock_given(broker: Store, clock: FakeClock) -> None:
+async def test_rule_12_locks_and_batches_use_the_given_clock(broker: Store, clock: FakeClock) -> None:
     one = entry("a", group="g", unique=60)
     await put(broker, one)
     assert (await broker.claim_groups(["default"], GroupRule(grace=1), 9)).batches == []
@@ -76,7 +76,7 @@ async def test_rule_12_locks_and_batches_last_by_the_clock_given(broker: Store, 
     assert [group.size for group in await broker.groups("default")] == [1]
 
 
-async def test_rule_12_a_clock_that_is_set_back_breaks_nothing(broker: Store, clock: FakeClock) -> None:
+async def test_rule_12_a_clock_set_back_breaks_nothing(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", at=clock.now() + 10), entry("b"))
     [lease] = await take(broker, lease=30)
     clock.jump(-3600)

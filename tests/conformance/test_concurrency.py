@@ -1,4 +1,4 @@
-"""Rules 1, 4 and 7 under fire: many coroutines, and clones in other threads, at once."""
+"""Rules 1, 4 and 7 under concurrency: many coroutines, and clones in other threads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TASKS = 240
 
 
 async def drain(broker: Store) -> list[Lease]:
-    """Take until nothing is left."""
+    """Dequeue until the queue is empty."""
     taken: list[Lease] = []
     while leases := await take(broker, 3):
         taken += leases
@@ -27,23 +27,25 @@ async def drain(broker: Store) -> list[Lease]:
 
 
 async def crowd(broker: Store) -> list[Lease]:
-    """Several coroutines of one loop, all at it."""
+    """Dequeue with several coroutines of one event loop."""
     return [lease for taken in await asyncio.gather(*(drain(broker) for _ in range(4))) for lease in taken]
 
 
-async def test_rule_4_no_task_is_handed_out_twice_however_many_ask(broker: Store) -> None:
+async def test_rule_4_concurrent_dequeues_lease_each_task_once(broker: Store) -> None:
     # Given many tasks
     await put(broker, *(entry(f"task-{number}") for number in range(TASKS)))
-    # When three event loops with four coroutines each take them
+    # When three event loops with four coroutines each dequeue them
     groups = await asyncio.gather(crowd(broker), elsewhere(broker, crowd), elsewhere(broker, crowd))
-    # Then each was handed out once
+    # Then each was leased once
     taken = [lease.message.id for group in groups for lease in group]
     assert len(taken) == TASKS
     assert len(set(taken)) == TASKS
     assert len(await ids(broker, TaskState.ACTIVE)) == TASKS
 
 
-async def test_rule_7_of_many_settlements_of_one_lease_one_counts(broker: Store, clock: FakeClock) -> None:
+async def test_rule_7_of_concurrent_settlements_of_a_lease_one_succeeds(
+    broker: Store, clock: FakeClock
+) -> None:
     await put(broker, *(entry(f"task-{number}") for number in range(30)))
     leases = await take(broker, 30)
 
@@ -61,7 +63,7 @@ async def test_rule_7_of_many_settlements_of_one_lease_one_counts(broker: Store,
     assert (stats.processed_total, stats.size) == (30, 0)
 
 
-async def test_rule_3_of_many_tasks_with_one_id_one_is_taken(broker: Store) -> None:
+async def test_rule_3_of_concurrent_entries_with_one_id_one_is_accepted(broker: Store) -> None:
     async def enqueue(store: Store) -> list[Admission | Replaced]:
         return [(await store.enqueue([entry("same")]))[0] for _ in range(10)]
 
@@ -70,7 +72,7 @@ async def test_rule_3_of_many_tasks_with_one_id_one_is_taken(broker: Store) -> N
     assert counts == {Admission.ACCEPTED: 1, Admission.ID_CONFLICT: 29}
 
 
-async def test_rule_3_of_many_unique_tasks_one_is_taken(broker: Store) -> None:
+async def test_rule_3_of_concurrent_duplicates_one_is_accepted(broker: Store) -> None:
     async def enqueue(store: Store) -> list[Admission | Replaced]:
         return [(await store.enqueue([entry(unique=60)]))[0] for _ in range(10)]
 
@@ -79,7 +81,7 @@ async def test_rule_3_of_many_unique_tasks_one_is_taken(broker: Store) -> None:
     assert counts == {Admission.ACCEPTED: 1, Admission.DUPLICATE: 29}
 
 
-async def test_rule_8_many_forwarders_move_each_task_once(broker: Store, clock: FakeClock) -> None:
+async def test_rule_8_concurrent_forwards_move_each_task_once(broker: Store, clock: FakeClock) -> None:
     await put(broker, *(entry(f"task-{number}", at=clock.now()) for number in range(100)))
 
     async def forward(store: Store) -> int:
@@ -94,7 +96,7 @@ async def test_rule_8_many_forwarders_move_each_task_once(broker: Store, clock: 
     assert len(await ids(broker, TaskState.PENDING)) == 100
 
 
-async def test_rule_11_many_aggregators_claim_each_member_once(broker: Store) -> None:
+async def test_rule_11_concurrent_claims_take_each_member_once(broker: Store) -> None:
     await put(broker, *(entry(f"task-{number}", group=f"g{number % 5}") for number in range(100)))
 
     async def claim(store: Store) -> list[str]:
@@ -109,7 +111,7 @@ async def test_rule_11_many_aggregators_claim_each_member_once(broker: Store) ->
     assert (len(claimed), len(set(claimed))) == (100, 100)
 
 
-async def test_rule_10_many_sweepers_delete_each_task_once(broker: Store, clock: FakeClock) -> None:
+async def test_rule_10_concurrent_sweeps_delete_each_task_once(broker: Store, clock: FakeClock) -> None:
     await put(broker, *(entry(f"task-{number}", retention=5.0) for number in range(60)))
     await broker.settle([settlement(lease, now=clock.now()) for lease in await take(broker, 60)])
     clock.advance(5)
@@ -124,7 +126,7 @@ async def test_rule_10_many_sweepers_delete_each_task_once(broker: Store, clock:
     assert sum(await asyncio.gather(sweep(broker), sweep(broker), elsewhere(broker, sweep))) == 60
 
 
-async def test_rule_1_operators_producers_and_workers_at_once_leave_every_task_whole(
+async def test_rule_1_concurrent_producers_workers_and_operators_keep_every_task_in_one_state(
     broker: Store, clock: FakeClock
 ) -> None:
     async def produce(store: Store) -> None:
@@ -153,5 +155,5 @@ async def test_rule_1_operators_producers_and_workers_at_once_leave_every_task_w
         operate(broker),
         elsewhere(broker, operate),
     )
-    # `picture` finds tasks in two states, in none, or counted wrongly
+    # `snapshot` finds tasks in two states, in none, or counted wrongly
     assert (await picture(broker))["default"][0].size <= 60

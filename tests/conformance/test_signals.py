@@ -1,4 +1,4 @@
-"""Rule 5: a watch sees every signal from the moment it was opened, and takes nothing."""
+"""Rule 5: a watch receives every signal from the moment it is opened, and takes no task."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.builders import entry
 from tests.conformance.looks import bring, elsewhere, ids, put, take, woken
 
 
-async def test_rule_5_a_watch_remembers_what_happened_before_the_wait(broker: Store) -> None:
+async def test_rule_5_a_watch_remembers_signals_before_the_wait(broker: Store) -> None:
     with broker.watch([signals.pending("default")]) as watch:
         await put(broker, entry("a"))
         await asyncio.sleep(0)
         assert await woken(watch)
 
 
-async def test_rule_5_a_watch_that_waits_is_woken(broker: Store) -> None:
+async def test_rule_5_a_signal_ends_a_wait(broker: Store) -> None:
     with broker.watch([signals.pending("default")]) as watch:
         waiting = asyncio.create_task(woken(watch))
         await asyncio.sleep(0)
@@ -29,7 +29,7 @@ async def test_rule_5_a_watch_that_waits_is_woken(broker: Store) -> None:
         assert await waiting
 
 
-async def test_rule_5_everybody_who_watches_is_woken_each_time(broker: Store) -> None:
+async def test_rule_5_every_watch_receives_every_signal(broker: Store) -> None:
     with broker.watch([signals.pending("default")]) as one, broker.watch([signals.pending("default")]) as two:
         for id in "abc":
             await put(broker, entry(id))
@@ -37,7 +37,7 @@ async def test_rule_5_everybody_who_watches_is_woken_each_time(broker: Store) ->
             assert await woken(two)
 
 
-async def test_rule_5_a_watch_on_several_topics_sees_each_of_them(broker: Store, clock: FakeClock) -> None:
+async def test_rule_5_a_watch_on_several_topics_receives_each(broker: Store, clock: FakeClock) -> None:
     topics = [signals.pending("one"), signals.due("two"), signals.grouped("three")]
     with broker.watch(topics) as watch:
         for one in (
@@ -49,7 +49,7 @@ async def test_rule_5_a_watch_on_several_topics_sees_each_of_them(broker: Store,
             assert await woken(watch)
 
 
-async def test_rule_5_waiting_takes_nothing(broker: Store) -> None:
+async def test_rule_5_waiting_takes_no_task(broker: Store) -> None:
     with broker.watch([signals.pending("default")]) as watch:
         await put(broker, entry("a"))
         await woken(watch)
@@ -58,14 +58,14 @@ async def test_rule_5_waiting_takes_nothing(broker: Store) -> None:
         assert len(await take(broker)) == 1
 
 
-async def test_rule_5_a_wait_ends_when_its_time_is_over(broker: Store) -> None:
+async def test_rule_5_a_wait_ends_at_its_timeout(broker: Store) -> None:
     with broker.watch([signals.pending("default")]) as watch:
-        while await watch.wait(0.001):  # it may return early for no reason, but not for ever
+        while await watch.wait(0.001):  # it may return early without a reason, but not endlessly
             pass
         assert await watch.wait(0) in (True, False)
 
 
-async def test_rule_5_resuming_a_queue_wakes_those_who_wait_for_its_tasks(broker: Store) -> None:
+async def test_rule_5_resuming_a_queue_notifies_its_watches(broker: Store) -> None:
     await put(broker, entry("a"))
     await broker.pause("default", True)
     with broker.watch([signals.pending("default")]) as watch:
@@ -74,7 +74,7 @@ async def test_rule_5_resuming_a_queue_wakes_those_who_wait_for_its_tasks(broker
     assert len(await take(broker)) == 1
 
 
-async def test_rule_5_a_task_that_an_operator_runs_wakes_those_who_wait(
+async def test_rule_5_the_run_action_notifies_watches_of_pending_tasks(
     broker: Store, clock: FakeClock
 ) -> None:
     await put(broker, entry("a", at=clock.now() + 1000), entry("b", at=clock.now() + 1000))
@@ -85,7 +85,7 @@ async def test_rule_5_a_task_that_an_operator_runs_wakes_those_who_wait(
         assert await woken(watch)
 
 
-async def test_rule_5_whoever_waits_for_a_task_hears_when_an_operator_ends_it(broker: Store) -> None:
+async def test_rule_5_archive_and_delete_notify_watches_of_the_end(broker: Store) -> None:
     await put(broker, *map(entry, "abc"))
     refs = [TaskRef("default", id) for id in "abc"]
     with (
@@ -101,9 +101,7 @@ async def test_rule_5_whoever_waits_for_a_task_hears_when_an_operator_ends_it(br
         assert await woken(dropped)
 
 
-async def test_rule_5_whoever_waits_for_a_task_hears_when_it_is_swept(
-    broker: Store, clock: FakeClock
-) -> None:
+async def test_rule_5_sweep_notifies_watches_of_the_end(broker: Store, clock: FakeClock) -> None:
     await bring(broker, clock, TaskState.COMPLETED, entry("a", retention=60.0))
     clock.advance(60)
     with broker.watch([signals.ended(TaskRef("default", "a"))]) as watch:
@@ -111,14 +109,14 @@ async def test_rule_5_whoever_waits_for_a_task_hears_when_it_is_swept(
         assert await woken(watch)
 
 
-async def test_rule_5_a_signal_crosses_threads(broker: Store) -> None:
+async def test_rule_5_a_signal_reaches_other_threads(broker: Store) -> None:
     with broker.watch([signals.pending("default")]) as watch:
         await elsewhere(broker, lambda clone: put(clone, entry("a")))
         assert await woken(watch)
     assert await ids(broker, TaskState.PENDING) == ["a"]
 
 
-async def test_rule_5_a_canceled_wait_loses_no_signal(broker: Store) -> None:
+async def test_rule_5_a_cancelled_wait_loses_no_signal(broker: Store) -> None:
     with broker.watch([signals.pending("default")]) as watch:
         waiting = asyncio.create_task(watch.wait())
         await asyncio.sleep(0)

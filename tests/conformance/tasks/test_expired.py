@@ -1,4 +1,4 @@
-"""Rule 9: `expired` only reads; what becomes of an abandoned task is decided by the same `decide`."""
+"""Rule 9: `expired` only reads; the outcome of an abandoned task is decided by `decide`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.builders import abandoned, entry, settlement
 from tests.conformance.looks import ids, look, picture, put, recover, see, state_of, take
 
 
-async def test_rule_9_a_lease_has_lapsed_when_its_time_is_over(broker: Store, clock: FakeClock) -> None:
+async def test_rule_9_a_lease_expires_at_its_time(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     [lease] = await take(broker, lease=30)
     clock.advance(29)
@@ -24,7 +24,7 @@ async def test_rule_9_a_lease_has_lapsed_when_its_time_is_over(broker: Store, cl
     assert (await see(broker, "a")).is_orphaned
 
 
-async def test_rule_9_looking_at_lapsed_leases_changes_nothing(broker: Store, clock: FakeClock) -> None:
+async def test_rule_9_expired_changes_nothing(broker: Store, clock: FakeClock) -> None:
     await put(broker, *map(entry, "abc"))
     await take(broker, 2, lease=10)
     clock.advance(10)
@@ -36,9 +36,7 @@ async def test_rule_9_looking_at_lapsed_leases_changes_nothing(broker: Store, cl
     assert sorted(lease.message.id for lease in first.leases) == ["a", "b"]
 
 
-async def test_rule_9_the_next_lapse_is_that_of_the_leases_that_still_run(
-    broker: Store, clock: FakeClock
-) -> None:
+async def test_rule_9_next_at_is_the_next_expiry_of_the_other_leases(broker: Store, clock: FakeClock) -> None:
     await put(broker, *map(entry, "abc"))
     for seconds in (30, 10, 20):
         await take(broker, lease=seconds)
@@ -48,9 +46,7 @@ async def test_rule_9_the_next_lapse_is_that_of_the_leases_that_still_run(
     assert found.next_at == clock.now() + 10
 
 
-async def test_rule_9_never_more_than_the_limit_and_the_rest_next_time(
-    broker: Store, clock: FakeClock
-) -> None:
+async def test_rule_9_at_most_limit_leases_are_returned(broker: Store, clock: FakeClock) -> None:
     await put(broker, *map(entry, "abcde"))
     await take(broker, 5, lease=10)
     clock.advance(10)
@@ -64,7 +60,7 @@ async def test_rule_9_never_more_than_the_limit_and_the_rest_next_time(
     assert (await broker.expired(["default"], 2)).leases == []
 
 
-async def test_rule_9_only_the_queues_named_are_looked_at(broker: Store, clock: FakeClock) -> None:
+async def test_rule_9_only_the_given_queues_are_read(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", queue="one"), entry("b", queue="two"))
     await take(broker, 2, queues=["one", "two"], lease=10)
     clock.advance(10)
@@ -73,7 +69,7 @@ async def test_rule_9_only_the_queues_named_are_looked_at(broker: Store, clock: 
     assert await broker.expired([], 9) == ([], None)
 
 
-async def test_rule_9_paused_queues_are_looked_at_too(broker: Store, clock: FakeClock) -> None:
+async def test_rule_9_paused_queues_are_read_too(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     await take(broker, lease=10)
     await broker.pause("default", True)
@@ -81,14 +77,16 @@ async def test_rule_9_paused_queues_are_looked_at_too(broker: Store, clock: Fake
     assert len((await broker.expired(["default"], 9)).leases) == 1
 
 
-async def test_rule_9_an_abandoned_task_is_pending_at_once_and_first(broker: Store, clock: FakeClock) -> None:
+async def test_rule_9_an_abandoned_task_is_pending_at_once_at_the_front(
+    broker: Store, clock: FakeClock
+) -> None:
     # Given a task whose server died, and another one behind it
     await put(broker, *map(entry, "ab"))
     await take(broker, lease=10)
     clock.advance(10)
     # When it is recovered
     assert await recover(broker, clock) == [True]
-    # Then it is next, counted as failed and retried, and says why
+    # Then it is next, counted as failed and retried, with an error
     assert await ids(broker, TaskState.PENDING) == ["a", "b"]
     seen = await see(broker, "a")
     assert (seen.retried, seen.crashes) == (1, 1)
@@ -97,7 +95,7 @@ async def test_rule_9_an_abandoned_task_is_pending_at_once_and_first(broker: Sto
     assert (stats.processed, stats.failed) == (1, 1)
 
 
-async def test_rule_9_of_two_who_recover_the_same_task_one_wins(broker: Store, clock: FakeClock) -> None:
+async def test_rule_9_of_two_recoveries_of_a_task_one_succeeds(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     await take(broker, lease=10)
     clock.advance(10)
@@ -108,7 +106,7 @@ async def test_rule_9_of_two_who_recover_the_same_task_one_wins(broker: Store, c
     assert (await see(broker, "a")).retried == 1
 
 
-async def test_rule_9_a_lapsed_lease_that_was_found_is_void_when_its_owner_was_quicker(
+async def test_rule_9_an_expired_lease_is_lost_once_its_owner_settled(
     broker: Store, clock: FakeClock
 ) -> None:
     await put(broker, entry("a"))
@@ -120,9 +118,7 @@ async def test_rule_9_a_lapsed_lease_that_was_found_is_void_when_its_owner_was_q
     assert await look(broker, "a") is None
 
 
-async def test_rule_9_a_task_that_keeps_killing_its_workers_is_archived(
-    broker: Store, clock: FakeClock
-) -> None:
+async def test_rule_9_a_task_that_keeps_crashing_workers_is_archived(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     for _ in range(3):
         assert await state_of(broker, "a") is TaskState.PENDING

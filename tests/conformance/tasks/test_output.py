@@ -1,4 +1,4 @@
-"""`note`: results and progress are kept with tasks whose lease is still held."""
+"""`write_output`: results and progress are stored with tasks whose lease is still held."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.builders import aborted, archived, entry, failed, message
 from tests.conformance.looks import picture, put, recover, see, take
 
 
-async def test_a_note_is_seen_while_the_task_runs(broker: Store) -> None:
+async def test_output_is_visible_while_the_task_runs(broker: Store) -> None:
     await put(broker, entry("a"))
     [lease] = await take(broker)
     assert await broker.write_output([Output(lease, b"\x00half", b'{"done":0.5}')]) == [True]
@@ -19,7 +19,7 @@ async def test_a_note_is_seen_while_the_task_runs(broker: Store) -> None:
     assert (seen.state, seen.result, seen.progress) == (TaskState.ACTIVE, b"\x00half", b'{"done":0.5}')
 
 
-async def test_a_note_replaces_only_what_it_brings(broker: Store) -> None:
+async def test_output_replaces_only_the_fields_it_sets(broker: Store) -> None:
     await put(broker, entry("a"))
     [lease] = await take(broker)
     await broker.write_output([Output(lease, b"result", b"1")])
@@ -31,7 +31,7 @@ async def test_a_note_replaces_only_what_it_brings(broker: Store) -> None:
     assert (seen.result, seen.progress) == (b"", b"2")
 
 
-async def test_rule_2_answers_of_note_are_aligned_with_the_notes(broker: Store) -> None:
+async def test_rule_2_answers_of_write_output_are_aligned(broker: Store) -> None:
     await put(broker, *map(entry, "ab"))
     one, two = await take(broker, 2)
     ghost = Lease(message("ghost"), one.expires_at, one.token)
@@ -42,8 +42,8 @@ async def test_rule_2_answers_of_note_are_aligned_with_the_notes(broker: Store) 
     assert await broker.queues() == ["default"]
 
 
-async def test_a_note_of_a_lease_that_was_lost_changes_nothing(broker: Store, clock: FakeClock) -> None:
-    # Given a lease that lapsed and passed to another server
+async def test_output_of_a_lost_lease_changes_nothing(broker: Store, clock: FakeClock) -> None:
+    # Given a lease that expired and whose task was leased to another server
     await put(broker, entry("a"))
     [stale] = await take(broker, lease=10, owner="one")
     clock.advance(10)
@@ -56,7 +56,7 @@ async def test_a_note_of_a_lease_that_was_lost_changes_nothing(broker: Store, cl
     assert await broker.write_output([Output(fresh, b"mine")]) == [True]
 
 
-async def test_a_lapsed_lease_that_nobody_took_may_still_leave_a_note(
+async def test_output_of_an_expired_lease_that_was_not_recovered_is_stored(
     broker: Store, clock: FakeClock
 ) -> None:
     await put(broker, entry("a"))
@@ -66,7 +66,7 @@ async def test_a_lapsed_lease_that_nobody_took_may_still_leave_a_note(
     assert (await see(broker, "a")).result == b"kept"
 
 
-async def test_what_was_noted_survives_retries_and_the_archive(broker: Store, clock: FakeClock) -> None:
+async def test_output_survives_retries_and_archiving(broker: Store, clock: FakeClock) -> None:
     await put(broker, *map(entry, "abc"))
     leases = await take(broker, 3)
     await broker.write_output([Output(lease, b"partial", b"9") for lease in leases])
@@ -77,7 +77,7 @@ async def test_what_was_noted_survives_retries_and_the_archive(broker: Store, cl
         assert (seen.result, seen.progress) == (b"partial", b"9")
 
 
-async def test_a_new_task_of_the_same_id_starts_without_notes(broker: Store, clock: FakeClock) -> None:
+async def test_a_new_task_of_the_same_id_has_no_output(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     [lease] = await take(broker)
     await broker.write_output([Output(lease, b"old", b"old")])
