@@ -16,7 +16,7 @@ from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.testing import FakeClock
 from tests.builders import card, entry, failed, settlement
-from tests.conformance.looks import bring, picture, put, take
+from tests.conformance.helpers import put, put_in_state, snapshot, take
 
 #: The steps of the event loop at which a call is cancelled.
 STEPS = range(8)
@@ -103,7 +103,7 @@ async def pausing(broker: Store, clock: FakeClock) -> Call:
 
 
 async def dropping(broker: Store, clock: FakeClock) -> Call:
-    await bring(broker, clock, TaskState.RETRY, entry("b", queue="other", unique=60))
+    await put_in_state(broker, clock, TaskState.RETRY, entry("b", queue="other", unique=60))
     return lambda: broker.remove_queue("other", force=True)
 
 
@@ -150,7 +150,7 @@ async def test_rules_1_and_12_a_call_cancelled_at_any_point_leaves_no_partial_ch
     # Then the cancellation propagates, unless the call had finished
     assert was_over or isinstance(how, asyncio.CancelledError)
     # and every task is in exactly one state (`snapshot` checks), and no other task is lost
-    await picture(broker)
+    await snapshot(broker)
     assert TaskRef("default", "a") in known
     assert await state_and_lease_agree(broker, clock)
     # and the store works as before
@@ -172,9 +172,9 @@ async def test_rules_1_and_12_a_cancelled_dequeue_loses_no_task(
     await asyncio.gather(caller, return_exceptions=True)
     # Then each is pending, or active with a lease that expires
     clock.advance(10)
-    lapsed = [lease.message.id for lease in (await broker.expired(["default"], 9)).leases]
+    expired = [lease.message.id for lease in (await broker.expired(["default"], 9)).leases]
     pending = [info.id for info in await everything(broker) if info.state is TaskState.PENDING]
-    assert sorted(lapsed + pending) == ["a", "b"]
+    assert sorted(expired + pending) == ["a", "b"]
 
 
 @pytest.mark.parametrize("steps", STEPS)
@@ -193,7 +193,7 @@ async def test_rule_11_a_cancelled_merge_is_done_wholly_or_not_at_all(
 
 
 async def everything(broker: Store) -> list[Any]:
-    seen = await picture(broker)
+    seen = await snapshot(broker)
     return [
         info
         for queue, facts in seen.items()
@@ -207,5 +207,5 @@ async def state_and_lease_agree(broker: Store, clock: FakeClock) -> bool:
     """Whether exactly the ACTIVE tasks have a lease: each one expires after its time."""
     active = sorted(info.ref for info in await everything(broker) if info.state is TaskState.ACTIVE)
     clock.advance(1e6)
-    lapsed = (await broker.expired(await broker.queues(), 100)).leases
-    return active == sorted(lease.message.ref for lease in lapsed)
+    expired = (await broker.expired(await broker.queues(), 100)).leases
+    return active == sorted(lease.message.ref for lease in expired)

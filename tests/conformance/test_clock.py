@@ -12,7 +12,7 @@ from asynqio.core.task.message import TaskState
 from asynqio.testing import FakeClock
 from tests.builders import card, entry, settlement
 from tests.conformance.conftest import make_store
-from tests.conformance.looks import locked, put, recover, see, state_of, take
+from tests.conformance.helpers import get_task, is_locked, put, recover, state_of, take
 
 
 @pytest.fixture(params=[86_400.0, 7_258_118_400.0], ids=["in 1970", "in 2200"])
@@ -40,7 +40,7 @@ async def test_rule_12_every_transition_uses_the_given_clock(broker: Store, cloc
     assert (await broker.forward(["default"], 9)).moved == 0
     clock.advance(10)
     assert (await broker.forward(["default"], 9)).moved == 1
-    assert (await see(broker, "a")).pending_since == start + 10
+    assert (await get_task(broker, "a")).pending_since == start + 10
     assert await broker.servers() == []
     # waiting
     clock.advance(5)
@@ -68,9 +68,9 @@ async def test_rule_12_locks_and_batches_use_the_given_clock(broker: Store, cloc
     clock.advance(1)
     [batch] = (await broker.claim_groups(["default"], GroupRule(grace=1), 9)).batches
     assert batch.expires_at == clock.now() + BATCH_LEASE
-    assert await locked(broker, one)
+    assert await is_locked(broker, one)
     clock.advance(59)
-    assert not await locked(broker, one)
+    assert not await is_locked(broker, one)
     clock.advance(BATCH_LEASE)
     await broker.sweep(["default"], 9)
     assert [group.size for group in await broker.groups("default")] == [1]

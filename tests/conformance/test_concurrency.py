@@ -12,7 +12,7 @@ from asynqio.core.lifecycle import Action, Lease
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.testing import FakeClock
 from tests.builders import entry, settlement
-from tests.conformance.looks import elsewhere, ids, picture, put, take
+from tests.conformance.helpers import ids, in_other_thread, put, snapshot, take
 
 TASKS = 240
 
@@ -35,7 +35,9 @@ async def test_rule_4_concurrent_dequeues_lease_each_task_once(broker: Store) ->
     # Given many tasks
     await put(broker, *(entry(f"task-{number}") for number in range(TASKS)))
     # When three event loops with four coroutines each dequeue them
-    groups = await asyncio.gather(crowd(broker), elsewhere(broker, crowd), elsewhere(broker, crowd))
+    groups = await asyncio.gather(
+        crowd(broker), in_other_thread(broker, crowd), in_other_thread(broker, crowd)
+    )
     # Then each was leased once
     taken = [lease.message.id for group in groups for lease in group]
     assert len(taken) == TASKS
@@ -56,7 +58,7 @@ async def test_rule_7_of_concurrent_settlements_of_a_lease_one_succeeds(
         return answers
 
     rounds = await asyncio.gather(
-        settle(broker), settle(broker), elsewhere(broker, settle), elsewhere(broker, settle)
+        settle(broker), settle(broker), in_other_thread(broker, settle), in_other_thread(broker, settle)
     )
     assert [sum(answers) for answers in zip(*rounds, strict=True)] == [1] * 30
     [stats] = await broker.stats(["default"])
@@ -67,7 +69,7 @@ async def test_rule_3_of_concurrent_entries_with_one_id_one_is_accepted(broker: 
     async def enqueue(store: Store) -> list[Admission | Replaced]:
         return [(await store.enqueue([entry("same")]))[0] for _ in range(10)]
 
-    rounds = await asyncio.gather(enqueue(broker), enqueue(broker), elsewhere(broker, enqueue))
+    rounds = await asyncio.gather(enqueue(broker), enqueue(broker), in_other_thread(broker, enqueue))
     counts = Counter(answer for answers in rounds for answer in answers)
     assert counts == {Admission.ACCEPTED: 1, Admission.ID_CONFLICT: 29}
 
@@ -76,7 +78,7 @@ async def test_rule_3_of_concurrent_duplicates_one_is_accepted(broker: Store) ->
     async def enqueue(store: Store) -> list[Admission | Replaced]:
         return [(await store.enqueue([entry(unique=60)]))[0] for _ in range(10)]
 
-    rounds = await asyncio.gather(enqueue(broker), enqueue(broker), elsewhere(broker, enqueue))
+    rounds = await asyncio.gather(enqueue(broker), enqueue(broker), in_other_thread(broker, enqueue))
     counts = Counter(answer for answers in rounds for answer in answers)
     assert counts == {Admission.ACCEPTED: 1, Admission.DUPLICATE: 29}
 
@@ -91,7 +93,7 @@ async def test_rule_8_concurrent_forwards_move_each_task_once(broker: Store, clo
             await asyncio.sleep(0)
         return moved
 
-    moved = await asyncio.gather(forward(broker), forward(broker), elsewhere(broker, forward))
+    moved = await asyncio.gather(forward(broker), forward(broker), in_other_thread(broker, forward))
     assert sum(moved) == 100
     assert len(await ids(broker, TaskState.PENDING)) == 100
 
@@ -106,7 +108,7 @@ async def test_rule_11_concurrent_claims_take_each_member_once(broker: Store) ->
             await asyncio.sleep(0)
         return claimed
 
-    rounds = await asyncio.gather(claim(broker), claim(broker), elsewhere(broker, claim))
+    rounds = await asyncio.gather(claim(broker), claim(broker), in_other_thread(broker, claim))
     claimed = [id for ids in rounds for id in ids]
     assert (len(claimed), len(set(claimed))) == (100, 100)
 
@@ -123,7 +125,7 @@ async def test_rule_10_concurrent_sweeps_delete_each_task_once(broker: Store, cl
             await asyncio.sleep(0)
         return deleted
 
-    assert sum(await asyncio.gather(sweep(broker), sweep(broker), elsewhere(broker, sweep))) == 60
+    assert sum(await asyncio.gather(sweep(broker), sweep(broker), in_other_thread(broker, sweep))) == 60
 
 
 async def test_rule_1_concurrent_producers_workers_and_operators_keep_every_task_in_one_state(
@@ -149,11 +151,11 @@ async def test_rule_1_concurrent_producers_workers_and_operators_keep_every_task
 
     await asyncio.gather(
         produce(broker),
-        elsewhere(broker, produce),
+        in_other_thread(broker, produce),
         work(broker),
-        elsewhere(broker, work),
+        in_other_thread(broker, work),
         operate(broker),
-        elsewhere(broker, operate),
+        in_other_thread(broker, operate),
     )
     # `snapshot` finds tasks in two states, in none, or counted wrongly
-    assert (await picture(broker))["default"][0].size <= 60
+    assert (await snapshot(broker))["default"][0].size <= 60

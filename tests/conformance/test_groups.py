@@ -13,7 +13,17 @@ from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.errors import QueueNotFound
 from asynqio.testing import FakeClock
 from tests.builders import entry
-from tests.conformance.looks import ids, locked, look, picture, put, see, state_of, take, woken
+from tests.conformance.helpers import (
+    find_task,
+    get_task,
+    ids,
+    is_locked,
+    is_notified,
+    put,
+    snapshot,
+    state_of,
+    take,
+)
 
 NOW = GroupRule(grace=0.0)
 
@@ -108,14 +118,14 @@ async def test_rule_1_claimed_members_are_aggregating_and_cannot_be_moved(broker
     await members(broker, "a", "b")
     batch = await claim(broker)
     refs = [message.ref for message in batch.messages]
-    before = await picture(broker)
+    before = await snapshot(broker)
     # Then its members are listed and counted, but cannot be moved
     assert sorted(await ids(broker, TaskState.AGGREGATING)) == ["a", "b"]
     [stats] = await broker.stats(["default"])
     assert stats.aggregating == 2
     for action in Action:
         assert await broker.move(action, refs) == [Moved.WRONG_STATE] * 2
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
 
 
 async def test_rule_11_a_member_that_joins_after_the_claim_waits_for_the_next_batch(
@@ -149,16 +159,16 @@ async def test_rule_11_a_merged_task_may_be_scheduled_or_in_another_queue(
     merged = entry("digest", queue="digests", at=clock.now() + 60)
     assert await broker.merge_group(await claim(broker), merged) is Admission.ACCEPTED
     assert await state_of(broker, "digest", "digests") is TaskState.SCHEDULED
-    assert await look(broker, "a") is None
+    assert await find_task(broker, "a") is None
 
 
 async def test_rule_11_a_batch_is_merged_once(broker: Store) -> None:
     await members(broker, "a")
     batch = await claim(broker)
     assert await broker.merge_group(batch, entry("one")) is Admission.ACCEPTED
-    before = await picture(broker)
+    before = await snapshot(broker)
     assert await broker.merge_group(batch, entry("two")) is None
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
 
 
 @pytest.mark.parametrize("answer", [Admission.DUPLICATE, Admission.ID_CONFLICT])
@@ -169,13 +179,13 @@ async def test_rule_11_a_refused_merged_task_leaves_its_members_unchanged(
     await put(broker, entry("taken", payload=b"taken", unique=600))
     await members(broker, "a", "b")
     batch = await claim(broker)
-    before = await picture(broker)
+    before = await snapshot(broker)
     unique = answer is Admission.DUPLICATE
     merged = entry("digest", payload=b"taken", unique=600) if unique else entry("taken", payload=b"new")
     # When it is merged
     assert await broker.merge_group(batch, merged) is answer
     # Then nothing has changed, and the batch is still claimed
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
     assert await broker.merge_group(batch, entry("digest")) is Admission.ACCEPTED
     assert await broker.find([message.ref for message in batch.messages]) == [None, None]
 
@@ -183,16 +193,16 @@ async def test_rule_11_a_refused_merged_task_leaves_its_members_unchanged(
 async def test_rule_11_merging_frees_the_locks_of_the_members(broker: Store) -> None:
     one = entry("a", group="news", unique=600)
     await put(broker, one)
-    assert await locked(broker, one)
+    assert await is_locked(broker, one)
     await broker.merge_group(await claim(broker), entry("digest"))
-    assert not await locked(broker, one)
+    assert not await is_locked(broker, one)
 
 
 async def test_rule_11_a_merged_task_may_hold_a_lock(broker: Store) -> None:
     await members(broker, "a")
     merged = entry("digest", payload=b"[]", unique=600)
     await broker.merge_group(await claim(broker), merged)
-    assert await locked(broker, merged)
+    assert await is_locked(broker, merged)
 
 
 async def test_rule_11_a_batch_of_a_removed_queue_cannot_be_merged(broker: Store) -> None:
@@ -317,7 +327,7 @@ async def test_rule_5_flush_notifies_watches_of_the_group(broker: Store) -> None
         while await watch.wait(0.2):  # the signals of the members
             watch.clear()
         await broker.flush_group("default", "news")
-        assert await woken(watch)
+        assert await is_notified(watch)
 
 
 # --- large groups ---------------------------------------------------------------------------------
@@ -358,5 +368,5 @@ async def test_rule_5_merging_notifies_watches_of_pending_tasks(broker: Store) -
     batch = await claim(broker)
     with broker.watch([signals.pending("default")]) as watch:
         await broker.merge_group(batch, entry("digest"))
-        assert await woken(watch)
-    assert (await see(broker, "digest")).state is TaskState.PENDING
+        assert await is_notified(watch)
+    assert (await get_task(broker, "digest")).state is TaskState.PENDING

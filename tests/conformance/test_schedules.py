@@ -18,7 +18,7 @@ from asynqio.core.task.message import TaskState
 from asynqio.core.task.task import Entry
 from asynqio.testing import FakeClock
 from tests.builders import card, entry
-from tests.conformance.looks import elsewhere, ids, picture, put, queue_exists, see, woken
+from tests.conformance.helpers import get_task, ids, in_other_thread, is_notified, put, queue_exists, snapshot
 
 ACCEPTED, TAKEN, HELD = Fired(Admission.ACCEPTED), Fired(None), Fired(None, paused=True)
 
@@ -37,11 +37,11 @@ async def state_of_schedule(broker: Store, schedule: str = "report", queue: str 
 async def test_rule_17_a_tick_is_taken_once_and_enqueues_its_entry(broker: Store, clock: FakeClock) -> None:
     tick = math.floor(clock.now())
     assert await broker.fire([fire(tick, entry("a"))]) == [ACCEPTED]
-    assert (await see(broker, "a")).state is TaskState.PENDING
-    before = await picture(broker)
+    assert (await get_task(broker, "a")).state is TaskState.PENDING
+    before = await snapshot(broker)
     assert await broker.fire([fire(tick, entry("b"))]) == [TAKEN]
     assert await broker.fire([fire(tick - 60, entry("c"))]) == [TAKEN]
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
     assert await broker.fire([fire(tick + 60, entry("d"))]) == [ACCEPTED]
     assert (await state_of_schedule(broker)).last == tick + 60
 
@@ -65,8 +65,8 @@ async def test_rule_17_schedules_are_independent(broker: Store) -> None:
 async def test_rule_17_an_entry_is_enqueued_as_by_enqueue(broker: Store, clock: FakeClock) -> None:
     later, group = entry("later", at=clock.now() + 60), entry("group", group="g")
     assert await broker.fire([fire(60, later, "one"), fire(60, group, "two")]) == [ACCEPTED] * 2
-    assert (await see(broker, "later")).state is TaskState.SCHEDULED
-    assert (await see(broker, "group")).state is TaskState.AGGREGATING
+    assert (await get_task(broker, "later")).state is TaskState.SCHEDULED
+    assert (await get_task(broker, "group")).state is TaskState.AGGREGATING
 
 
 async def test_rule_17_a_refused_entry_takes_its_tick(broker: Store) -> None:
@@ -83,7 +83,7 @@ async def test_rule_17_a_refused_entry_takes_its_tick(broker: Store) -> None:
 async def test_fire_notifies_watches_of_the_queue(broker: Store) -> None:
     with broker.watch([pending("default")]) as watch:
         await broker.fire([fire(60)])
-        assert await woken(watch)
+        assert await is_notified(watch)
 
 
 async def test_rule_17_concurrent_schedulers_take_each_tick_once(broker: Store) -> None:
@@ -114,7 +114,7 @@ async def test_a_clone_takes_no_tick_again(broker: Store) -> None:
     async def there(clone: Store) -> list[Fired]:
         return await clone.fire([fire(60), fire(61)])
 
-    assert await elsewhere(broker, there) == [TAKEN, ACCEPTED]
+    assert await in_other_thread(broker, there) == [TAKEN, ACCEPTED]
 
 
 async def test_firing_nothing_answers_nothing(broker: Store) -> None:
@@ -196,9 +196,9 @@ async def test_rule_17_a_paused_schedule_takes_no_tick(broker: Store) -> None:
     assert await broker.fire([fire(60)]) == [ACCEPTED]
     assert await broker.pause_schedule("default", "report", True) is True
     assert await broker.pause_schedule("default", "report", True) is False
-    before = await picture(broker)
+    before = await snapshot(broker)
     assert await broker.fire([fire(120), fire(60), fire(120, schedule="other")]) == [HELD, HELD, ACCEPTED]
-    assert before != await picture(broker)
+    assert before != await snapshot(broker)
     assert (await state_of_schedule(broker)).paused
     assert (await state_of_schedule(broker)).last == 60
 

@@ -12,14 +12,14 @@ from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.core.task.unique import unique_key
 from asynqio.testing import FakeClock
 from tests.builders import entry, settlement
-from tests.conformance.looks import (
-    bring,
+from tests.conformance.helpers import (
     entry_for,
+    get_task,
     ids,
-    locked,
-    picture,
+    is_locked,
     put,
-    see,
+    put_in_state,
+    snapshot,
     state_of,
     take,
 )
@@ -33,8 +33,8 @@ async def test_an_action_is_allowed_where_the_table_of_moves_says(
     broker: Store, clock: FakeClock, state: TaskState, action: Action
 ) -> None:
     # Given a task in a state
-    await bring(broker, clock, state, entry_for(state, "a", payload=b"1"))
-    before = await picture(broker)
+    await put_in_state(broker, clock, state, entry_for(state, "a", payload=b"1"))
+    before = await snapshot(broker)
     # When an operator runs, archives or deletes it
     [answer] = await broker.move(action, [A])
     # Then the action succeeds, or nothing changes
@@ -45,7 +45,7 @@ async def test_an_action_is_allowed_where_the_table_of_moves_says(
         assert stats.size == (0 if action is Action.DELETE else 1)
     else:
         assert answer is Moved.WRONG_STATE
-        assert await picture(broker) == before
+        assert await snapshot(broker) == before
 
 
 async def test_rule_2_answers_of_move_are_aligned(broker: Store) -> None:
@@ -63,13 +63,13 @@ async def test_a_task_run_by_an_operator_joins_the_end_of_the_queue(broker: Stor
     clock.advance(5)
     await broker.move(Action.RUN, [A])
     assert await ids(broker, TaskState.PENDING) == ["b", "a"]
-    assert (await see(broker, "a")).pending_since == clock.now()
+    assert (await get_task(broker, "a")).pending_since == clock.now()
 
 
 async def test_an_action_counts_no_attempt(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     await broker.move(Action.ARCHIVE, [A])
-    seen = await see(broker, "a")
+    seen = await get_task(broker, "a")
     assert (seen.retried, seen.last_error) == (0, "")
     [stats] = await broker.stats(["default"])
     assert (stats.processed, stats.failed) == (0, 0)
@@ -78,16 +78,16 @@ async def test_an_action_counts_no_attempt(broker: Store, clock: FakeClock) -> N
 @pytest.mark.parametrize("state", [state for state in TaskState if state is not TaskState.ACTIVE])
 async def test_deleting_a_task_frees_its_lock(broker: Store, clock: FakeClock, state: TaskState) -> None:
     one = entry_for(state, "a", unique=6000)
-    await bring(broker, clock, state, one)
+    await put_in_state(broker, clock, state, one)
     assert await broker.move(Action.DELETE, [A]) == [Moved.DONE]
-    assert not await locked(broker, one)
+    assert not await is_locked(broker, one)
 
 
 async def test_deleting_all_tasks_frees_their_locks(broker: Store, clock: FakeClock) -> None:
     batch = [entry(payload=bytes([n]), unique=600) for n in range(3)]
     await put(broker, *batch)
     assert await broker.move_all(Action.DELETE, Where("default", TaskState.PENDING)) == 3
-    assert [await locked(broker, like) for like in batch] == [False] * 3
+    assert [await is_locked(broker, like) for like in batch] == [False] * 3
 
 
 async def test_deleting_a_task_does_not_free_a_lock_taken_by_another(broker: Store, clock: FakeClock) -> None:
@@ -96,7 +96,7 @@ async def test_deleting_a_task_does_not_free_a_lock_taken_by_another(broker: Sto
     other = entry("b", unique=600)
     await put(broker, other)
     await broker.move(Action.DELETE, [A])
-    assert await locked(broker, other)
+    assert await is_locked(broker, other)
 
 
 @pytest.mark.parametrize("action", [Action.RUN, Action.ARCHIVE])
@@ -106,7 +106,7 @@ async def test_running_or_archiving_a_task_keeps_its_lock(
     one = entry("a", at=clock.now() + 5, unique=600)
     await put(broker, one)
     await broker.move(action, [A])
-    assert await locked(broker, one)
+    assert await is_locked(broker, one)
 
 
 @pytest.mark.parametrize("action", list(Action))
@@ -116,12 +116,12 @@ async def test_move_all_moves_a_whole_state_and_returns_the_count(
 ) -> None:
     # Given three tasks of a state, and one of another
     other = TaskState.SCHEDULED if state is not TaskState.SCHEDULED else TaskState.RETRY
-    await bring(broker, clock, other, entry_for(other, "other"))
+    await put_in_state(broker, clock, other, entry_for(other, "other"))
     for id in "abc":
         if state is TaskState.PENDING:
             await put(broker, entry(id))
         else:
-            await bring(broker, clock, state, entry_for(state, id))
+            await put_in_state(broker, clock, state, entry_for(state, id))
         clock.advance(1)
     # When all are moved
     moved = await broker.move_all(action, Where("default", state))
@@ -148,16 +148,16 @@ REWRITABLE = {TaskState.SCHEDULED, TaskState.RETRY, TaskState.PENDING, TaskState
 async def test_the_payload_of_a_waiting_task_can_be_rewritten(
     broker: Store, clock: FakeClock, state: TaskState
 ) -> None:
-    await bring(broker, clock, state, entry_for(state, "a", payload=b"old"))
-    before = await picture(broker)
+    await put_in_state(broker, clock, state, entry_for(state, "a", payload=b"old"))
+    before = await snapshot(broker)
     answer = await broker.rewrite({A: b"new"})
     if state in REWRITABLE:
         assert answer == [Moved.DONE]
-        seen = await see(broker, "a")
+        seen = await get_task(broker, "a")
         assert (seen.payload, seen.state) == (b"new", state)
     else:
         assert answer == [Moved.WRONG_STATE]
-        assert await picture(broker) == before
+        assert await snapshot(broker) == before
 
 
 async def test_rule_2_answers_of_rewrite_are_aligned(broker: Store) -> None:
@@ -184,14 +184,14 @@ async def test_rewriting_computes_the_lock_again(broker: Store, clock: FakeClock
     # When its payload is rewritten
     await broker.rewrite({A: b"new"})
     # Then the lock is that of the new payload, for the remaining time, and is freed with the task
-    assert (await see(broker, "a")).unique_key == unique_key("default", "email:send", b"new")
-    assert await locked(broker, new)
-    assert not await locked(broker, old)
+    assert (await get_task(broker, "a")).unique_key == unique_key("default", "email:send", b"new")
+    assert await is_locked(broker, new)
+    assert not await is_locked(broker, old)
     clock.advance(49)
-    assert await locked(broker, new)
+    assert await is_locked(broker, new)
     [lease] = await take(broker)
     await broker.settle([settlement(lease, now=clock.now())])
-    assert not await locked(broker, new)
+    assert not await is_locked(broker, new)
 
 
 async def test_rewriting_takes_no_lock_from_another_task(broker: Store) -> None:
@@ -199,11 +199,11 @@ async def test_rewriting_takes_no_lock_from_another_task(broker: Store) -> None:
     await put(broker, one, two)
     assert await broker.rewrite({A: b"2"}) == [Moved.DONE]
     await broker.move(Action.DELETE, [A])
-    assert await locked(broker, two)
+    assert await is_locked(broker, two)
 
 
 async def test_rewriting_a_task_without_lock_takes_none(broker: Store) -> None:
     await put(broker, entry("a", payload=b"1"))
     await broker.rewrite({A: b"2"})
-    assert (await see(broker, "a")).unique_key == ""
-    assert not await locked(broker, entry(payload=b"2", unique=60))
+    assert (await get_task(broker, "a")).unique_key == ""
+    assert not await is_locked(broker, entry(payload=b"2", unique=60))

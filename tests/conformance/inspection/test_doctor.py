@@ -10,7 +10,7 @@ from asynqio.core.task.message import TaskState
 from asynqio.inspector.doctor import diagnose
 from asynqio.testing import FakeClock
 from tests.builders import card, entry
-from tests.conformance.looks import bring, entry_for, ids, picture, put, state_of, take
+from tests.conformance.helpers import entry_for, ids, put, put_in_state, snapshot, state_of, take
 
 #: Findings that depend on the machine and the server of the tests: a test server stores nothing on disk, and its
 #: clock is not that of the test.
@@ -28,20 +28,20 @@ def codes(found: list[Finding]) -> list[str]:
 async def test_a_store_with_tasks_in_every_state_has_no_findings(broker: Store, clock: FakeClock) -> None:
     for state in TaskState:
         if state is not TaskState.PENDING:
-            await bring(
+            await put_in_state(
                 broker, clock, state, entry_for(state, state.value, unique=600, payload=state.value.encode())
             )
     await put(broker, entry("waits"), entry("x", queue="other {x}"))
     await put(broker, *(entry(f"m{number}", group="h") for number in range(3)))
     await broker.claim_groups(["default"], GroupRule(grace=0.0, max_size=3), 1)
     await broker.beat(card(queues={"default": 1, "other {x}": 1}), 15)
-    before = await picture(broker)
+    before = await snapshot(broker)
     seen: list[int] = []
     assert await examined(broker) == []
     assert await examined(broker, fix=True) == []
     await diagnose(broker, fix=False, progress=seen.append)
     assert seen == sorted(seen)
-    assert await picture(broker) == before, "looking changes nothing"
+    assert await snapshot(broker) == before, "looking changes nothing"
 
 
 async def test_an_empty_store_has_no_findings(broker: Store) -> None:

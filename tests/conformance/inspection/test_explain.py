@@ -1,6 +1,6 @@
 """`explain` on prepared situations: the same words on every broker, compared with what is kept in tests/data.
 
-`ASYNQIO_WRITE_GOLDEN=1` writes the words of the memory broker anew; then read what changed.
+`ASYNQIO_WRITE_GOLDEN=1` writes the texts of the memory broker again; review the diff.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from asynqio.core.task.message import TaskRef
 from asynqio.errors import BadPayload, HandlerNotFound, LeaseExpired, RetryIn, SkipRetry
 from asynqio.testing import FakeClock
 from tests.builders import card, entry
-from tests.conformance.looks import put, take
+from tests.conformance.helpers import put, take
 
 GOLDEN = Path(__file__).parents[2] / "data" / "explain"
 POLICY = Policy(retry=FixedRetry(250.0))

@@ -11,15 +11,15 @@ from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.errors import QueueNotFound, WrongState
 from asynqio.testing import FakeClock
 from tests.builders import aborted, archived, entry, failed, settlement
-from tests.conformance.looks import (
+from tests.conformance.helpers import (
     EVERYTHING,
-    bring,
     entry_for,
-    look,
-    picture,
+    find_task,
+    get_task,
     put,
+    put_in_state,
     queue_exists,
-    see,
+    snapshot,
     take,
 )
 
@@ -44,7 +44,7 @@ async def test_stats_count_every_state(broker: Store, clock: FakeClock) -> None:
     for number, state in enumerate(TaskState, start=1):
         for count in range(number):
             if state is not TaskState.PENDING:
-                await bring(broker, clock, state, entry_for(state, f"{state.value}-{count}"))
+                await put_in_state(broker, clock, state, entry_for(state, f"{state.value}-{count}"))
     await put(broker, entry("pending"))
     clock.advance(7)
     # When the stats are read
@@ -105,7 +105,7 @@ async def test_a_task_run_from_the_archive_keeps_its_error_and_retries(
     await put(broker, entry("a"))
     [lease] = await take(broker)
     await broker.settle([archived(lease, clock.now())])
-    before = await see(broker, "a")
+    before = await get_task(broker, "a")
     await broker.move(Action.RUN, [A])
     [again] = await take(broker)
     assert (again.message.last_error, again.message.retried) == (before.last_error, before.retried)
@@ -161,30 +161,30 @@ async def test_a_queue_with_tasks_is_removed_only_with_force(
     broker: Store, clock: FakeClock, state: TaskState
 ) -> None:
     one = entry_for(state, "a", unique=6000)
-    await bring(broker, clock, state, one)
-    before = await picture(broker)
+    await put_in_state(broker, clock, state, one)
+    before = await snapshot(broker)
     with pytest.raises(WrongState, match="force"):
         await broker.remove_queue("default")
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
     await broker.remove_queue("default", force=True)
     assert await broker.queues() == []
-    assert await look(broker, "a") is None
+    assert await find_task(broker, "a") is None
 
 
 @pytest.mark.parametrize("force", [False, True])
 async def test_a_queue_with_active_tasks_cannot_be_removed(broker: Store, force: bool) -> None:
     await put(broker, *map(entry, "ab"))
     await take(broker)
-    before = await picture(broker)
+    before = await snapshot(broker)
     with pytest.raises(WrongState, match="active"):
         await broker.remove_queue("default", force=force)
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
 
 
 async def test_a_removed_queue_can_be_created_again(broker: Store, clock: FakeClock) -> None:
     # Given a queue with a history, a lock and a pause
     one = entry("a", unique=6000)
-    await bring(broker, clock, TaskState.ARCHIVED, one)
+    await put_in_state(broker, clock, TaskState.ARCHIVED, one)
     await broker.pause("default", True)
     # When it is removed and used again
     await broker.remove_queue("default", force=True)

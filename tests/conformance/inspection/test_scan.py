@@ -15,7 +15,7 @@ from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.errors import QueueNotFound
 from asynqio.testing import FakeClock
 from tests.builders import aborted, entry, settlement
-from tests.conformance.looks import bring, entry_for, put, state_of, take
+from tests.conformance.helpers import entry_for, put, put_in_state, state_of, take
 
 S = TaskState
 LINE = Where("default", S.PENDING)
@@ -57,7 +57,7 @@ async def test_rule_19_a_scan_returns_the_tasks_of_a_state_in_the_order_of_tasks
         if state is S.PENDING:
             await put(broker, one)
         else:
-            await bring(broker, clock, state, one)
+            await put_in_state(broker, clock, state, one)
         clock.advance(number % 2)
     where = Where("default", state, "news" if state is S.AGGREGATING else "")
     infos, after = await broker.scan(where, "", 100)
@@ -151,7 +151,7 @@ async def test_rule_19_a_cursor_stays_valid_when_its_task_is_deleted(
     broker: Store, clock: FakeClock, state: TaskState
 ) -> None:
     for number in range(9):  # all at the same time
-        await bring(broker, clock, state, entry_for(state, f"t{number}"))
+        await put_in_state(broker, clock, state, entry_for(state, f"t{number}"))
     where = Where("default", state)
     everyone = await rest(broker, where)
     shown, after = await step(broker, where, "", 4)

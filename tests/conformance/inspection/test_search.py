@@ -13,7 +13,7 @@ from asynqio.core.task.message import TaskState
 from asynqio.errors import QueueNotFound
 from asynqio.testing import FakeClock
 from tests.builders import entry
-from tests.conformance.looks import bring, entry_for, ids, put, take
+from tests.conformance.helpers import entry_for, ids, put, put_in_state, take
 
 S = TaskState
 
@@ -31,13 +31,15 @@ SEVEN = Filter(payload={"customer.id": 7})
 
 async def test_search_finds_matching_tasks_and_reports_progress(broker: Store) -> None:
     names = await fill(broker, 450)
-    told: list[Applied] = []
+    reports: list[Applied] = []
     inspector = Inspector(broker)
-    found = [info.id async for info in inspector.search("default", S.PENDING, SEVEN, on_progress=told.append)]
+    found = [
+        info.id async for info in inspector.search("default", S.PENDING, SEVEN, on_progress=reports.append)
+    ]
     assert found == names[::10]
-    assert [one.seen for one in told] == sorted(one.seen for one in told)
-    assert told[-1] == Applied(450, 45, 0)
-    assert len(told) >= 3
+    assert [one.seen for one in reports] == sorted(one.seen for one in reports)
+    assert reports[-1] == Applied(450, 45, 0)
+    assert len(reports) >= 3
     some = [info.id async for info in inspector.search("default", S.PENDING, SEVEN, limit=3)]
     assert some == names[:30:10]
     assert [info async for info in inspector.search("default", S.PENDING, limit=0)] == []
@@ -80,9 +82,9 @@ async def test_search_in_an_unknown_queue_is_an_error(broker: Store) -> None:
 @pytest.mark.parametrize("action", [Action.DELETE, Action.ARCHIVE])
 async def test_only_matching_tasks_are_acted_on(broker: Store, action: Action) -> None:
     names = await fill(broker, 2_500)
-    told: list[Applied] = []
-    applied = await Inspector(broker).apply(action, "default", S.PENDING, SEVEN, on_progress=told.append)
-    assert applied == told[-1] == Applied(2_500, 250, 250)
+    reports: list[Applied] = []
+    applied = await Inspector(broker).apply(action, "default", S.PENDING, SEVEN, on_progress=reports.append)
+    assert applied == reports[-1] == Applied(2_500, 250, 250)
     assert await ids(broker, S.PENDING) == [id for number, id in enumerate(names) if number % 10]
     assert len(await ids(broker, S.ARCHIVED)) == (250 if action is Action.ARCHIVE else 0)
 
@@ -104,7 +106,7 @@ async def test_a_whole_state_can_be_acted_on(broker: Store, clock: FakeClock, st
         if state is S.PENDING:
             await put(broker, one)
         else:
-            await bring(broker, clock, state, one)
+            await put_in_state(broker, clock, state, one)
     inspector = Inspector(broker)
     some = await inspector.apply(Action.DELETE, "default", state, limit=2)
     assert some.done == 2
@@ -123,7 +125,7 @@ async def test_an_action_that_the_state_forbids_changes_nothing(broker: Store) -
 
 async def test_archived_tasks_run_again_in_listed_order(broker: Store, clock: FakeClock) -> None:
     for number in range(4):
-        await bring(broker, clock, S.ARCHIVED, entry(f"t{number}", type=f"kind:{number % 2}"))
+        await put_in_state(broker, clock, S.ARCHIVED, entry(f"t{number}", type=f"kind:{number % 2}"))
         clock.advance(1)
     applied = await Inspector(broker).apply(Action.RUN, "default", S.ARCHIVED, Filter(type="*:1"))
     assert applied == Applied(4, 2, 2)

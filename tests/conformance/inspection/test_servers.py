@@ -7,7 +7,7 @@ from asynqio.core.info import WorkerInfo
 from asynqio.core.task.message import TaskState
 from asynqio.testing import FakeClock
 from tests.builders import card, entry
-from tests.conformance.looks import elsewhere, put, see, state_of, take
+from tests.conformance.helpers import get_task, in_other_thread, put, state_of, take
 
 
 async def test_a_server_is_listed_from_its_first_beat(broker: Store) -> None:
@@ -58,7 +58,7 @@ async def test_a_clone_uses_the_same_store(broker: Store) -> None:
         [lease] = await take(clone)
         return lease.message.id, [server.id for server in await clone.servers()], clone.clock.now()
 
-    assert await elsewhere(broker, there) == ("a", ["one"], broker.clock.now())
+    assert await in_other_thread(broker, there) == ("a", ["one"], broker.clock.now())
     assert await state_of(broker, "a") is TaskState.ACTIVE
 
 
@@ -67,7 +67,7 @@ async def test_closing_a_clone_does_not_close_the_broker(broker: Store) -> None:
         await clone.ping()
     await broker.ping()
     await put(broker, entry("a"))
-    assert (await see(broker, "a")).state is TaskState.PENDING
+    assert (await get_task(broker, "a")).state is TaskState.PENDING
 
 
 async def test_a_store_has_a_url(broker: Store, kind: str) -> None:

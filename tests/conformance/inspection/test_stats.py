@@ -9,7 +9,7 @@ from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.testing import FakeClock
 from tests.builders import aborted, entry, failed
-from tests.conformance.looks import bring, put, take
+from tests.conformance.helpers import put, put_in_state, take
 
 
 async def stats_of(broker: Store) -> QueueStats:
@@ -41,7 +41,7 @@ async def test_without_pending_tasks_latency_is_zero(broker: Store, clock: FakeC
 
 async def test_overdue_since_is_when_the_first_overdue_task_was_due(broker: Store, clock: FakeClock) -> None:
     # Given a task in retry, and one scheduled before its due time
-    await bring(broker, clock, TaskState.RETRY, entry("a"))
+    await put_in_state(broker, clock, TaskState.RETRY, entry("a"))
     due = clock.now() + 10
     await put(broker, entry("b", at=due))
     assert (await stats_of(broker)).overdue_since == 0.0

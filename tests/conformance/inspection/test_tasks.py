@@ -11,12 +11,12 @@ from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.core.task.unique import LockHolder
 from asynqio.testing import FakeClock
 from tests.builders import entry
-from tests.conformance.looks import (
-    bring,
+from tests.conformance.helpers import (
     entry_for,
+    get_task,
     ids,
     put,
-    see,
+    put_in_state,
 )
 
 A = TaskRef("default", "a")
@@ -37,7 +37,7 @@ async def test_a_snapshot_has_the_fields_of_its_state(broker: Store, clock: Fake
     shown = {
         id: (info.next_process_at, info.pending_since, info.is_orphaned)
         for id in ("later", "member", "a")
-        for info in [await see(broker, id)]
+        for info in [await get_task(broker, id)]
     }
     assert shown == {
         "later": (start + 50, 0.0, False),
@@ -51,7 +51,7 @@ async def test_completed_and_archived_tasks_are_listed_latest_first(
     broker: Store, clock: FakeClock, state: TaskState
 ) -> None:
     for id in "zam":
-        await bring(broker, clock, state, entry_for(state, id))
+        await put_in_state(broker, clock, state, entry_for(state, id))
         clock.advance(1)
     assert await ids(broker, state) == ["m", "a", "z"]
 
@@ -60,7 +60,7 @@ async def test_scheduled_and_retry_tasks_are_listed_earliest_first(broker: Store
     await put(broker, *(entry(f"s{delay}", at=clock.now() + delay) for delay in (30, 10, 20)))
     assert await ids(broker, TaskState.SCHEDULED) == ["s10", "s20", "s30"]
     for id in "zam":
-        await bring(broker, clock, TaskState.RETRY, entry(id))
+        await put_in_state(broker, clock, TaskState.RETRY, entry(id))
         clock.advance(1)
     assert await ids(broker, TaskState.RETRY) == ["z", "a", "m"]
 
@@ -80,7 +80,7 @@ async def test_pages_together_are_the_whole_list(broker: Store, clock: FakeClock
         if state is TaskState.PENDING:
             await put(broker, entry(id))
         else:
-            await bring(broker, clock, state, entry_for(state, id))
+            await put_in_state(broker, clock, state, entry_for(state, id))
         clock.advance(1)
     whole = await ids(broker, state)
     where = Where("default", state)

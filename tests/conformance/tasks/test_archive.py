@@ -16,7 +16,7 @@ from asynqio.errors import ConfigError
 from asynqio.testing import FakeClock
 from tests.builders import entry
 from tests.conformance.conftest import make_store
-from tests.conformance.looks import bring, ids, put
+from tests.conformance.helpers import ids, put, put_in_state
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ async def evicted(broker: Store) -> tuple[int, int]:
 async def test_b12_the_url_limits_the_number_of_archived_tasks(small: Store, clock: FakeClock) -> None:
     # By workers
     for id in "abcde":
-        await bring(small, clock, TaskState.ARCHIVED, entry(id))
+        await put_in_state(small, clock, TaskState.ARCHIVED, entry(id))
         clock.advance(1)
     assert await ids(small, TaskState.ARCHIVED) == ["e", "d", "c"]
     assert await evicted(small) == (3, 2)
@@ -46,7 +46,7 @@ async def test_b12_the_url_limits_the_number_of_archived_tasks(small: Store, clo
 
 
 async def test_b12_the_url_limits_the_age_of_archived_tasks(small: Store, clock: FakeClock) -> None:
-    await bring(small, clock, TaskState.ARCHIVED, entry("a"))
+    await put_in_state(small, clock, TaskState.ARCHIVED, entry("a"))
     clock.advance(59)
     await small.sweep(["default"], 10)
     assert await evicted(small) == (1, 0)
@@ -57,7 +57,7 @@ async def test_b12_the_url_limits_the_age_of_archived_tasks(small: Store, clock:
 
 async def test_b12_transferred_tasks_count_against_the_archive_limit(small: Store, clock: FakeClock) -> None:
     for id in "abcd":
-        await bring(small, clock, TaskState.ARCHIVED, entry(id, queue="other"))
+        await put_in_state(small, clock, TaskState.ARCHIVED, entry(id, queue="other"))
         await small.transfer([TaskRef("other", id)], "default")
         clock.advance(1)
     assert await ids(small, TaskState.ARCHIVED) == ["d", "c", "b"]

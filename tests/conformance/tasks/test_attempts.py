@@ -12,7 +12,7 @@ from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.errors import LeaseExpired, SkipRetry
 from asynqio.testing import FakeClock
 from tests.builders import entry, settlement
-from tests.conformance.looks import elsewhere, put, see, state_of, take, woken
+from tests.conformance.helpers import get_task, in_other_thread, is_notified, put, state_of, take
 
 A = TaskRef("default", "a")
 
@@ -175,7 +175,7 @@ async def test_rule_16_the_running_attempt_comes_last(broker: Store, clock: Fake
     [first, second] = await runs(broker)
     assert first.number == 1
     assert second == AttemptRecord(2, "host:1:two", live.started_at, log=live.log)
-    assert (await see(broker, "a")).progress == b"5"
+    assert (await get_task(broker, "a")).progress == b"5"
     await broker.settle([end(held, clock, Failed(ValueError("two")))])
     assert [run.number for run in await runs(broker)] == [1, 2]
 
@@ -191,41 +191,41 @@ async def test_rule_16_an_unknown_task_has_no_attempts(broker: Store, clock: Fak
 
 async def test_an_active_task_shows_when_its_lease_expires(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
-    assert (await see(broker, "a")).lease_expires_at == 0
+    assert (await get_task(broker, "a")).lease_expires_at == 0
     [held] = await take(broker, lease=20)
-    assert (await see(broker, "a")).lease_expires_at == clock.now() + 20
+    assert (await get_task(broker, "a")).lease_expires_at == clock.now() + 20
     clock.advance(15)
     await broker.renew([held], 20)
-    assert (await see(broker, "a")).lease_expires_at == clock.now() + 20
+    assert (await get_task(broker, "a")).lease_expires_at == clock.now() + 20
 
 
 async def test_rule_5_a_watch_on_a_task_receives_each_change(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", at=clock.now() + 5, retention=60.0))
     with broker.watch([signals.changed(A)]) as watch:
 
-        async def heard() -> None:
-            """Discard the signals of earlier changes, as far as the store has sent them."""
-            assert await woken(watch)
+        async def expect_signal() -> None:
+            """Assert that the watch receives a signal, and discard others of the same change."""
+            assert await is_notified(watch)
             watch.clear()
 
         clock.advance(5)
         await broker.forward(["default"], 1)
-        await heard()
+        await expect_signal()
         [held] = await take(broker)
-        await heard()
+        await expect_signal()
         await broker.write_output([Output(held, progress=b"1")])
-        await heard()
+        await expect_signal()
         await broker.settle([end(held, clock, Failed(ValueError("no")))])
-        await heard()
+        await expect_signal()
         await broker.move(Action.RUN, [A])
-        await heard()
+        await expect_signal()
         [held] = await take(broker)
-        await heard()
+        await expect_signal()
         await broker.settle([end(held, clock)])
-        await heard()
+        await expect_signal()
         clock.advance(60)
         await broker.sweep(["default"], 1)
-        await heard()
+        await expect_signal()
 
 
 async def test_rule_5_a_change_notifies_other_threads(broker: Store, clock: FakeClock) -> None:
@@ -236,6 +236,6 @@ async def test_rule_5_a_change_notifies_other_threads(broker: Store, clock: Fake
             [held] = await take(clone)
             await clone.settle([end(held, clock, Failed(ValueError("no")))])
 
-        await elsewhere(broker, work)
-        assert await woken(watch)
+        await in_other_thread(broker, work)
+        assert await is_notified(watch)
     assert [run.error for run in await runs(broker)] == ["ValueError: no"]

@@ -9,7 +9,7 @@ from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.results import Cancellation
 from asynqio.core.task.message import TaskRef, TaskState
 from tests.builders import entry
-from tests.conformance.looks import TIMEOUT, elsewhere, picture, put, state_of, take
+from tests.conformance.helpers import TIMEOUT, in_other_thread, put, snapshot, state_of, take
 
 ONE = TaskRef("default", "a")
 
@@ -19,7 +19,7 @@ class Listener:
 
     def __init__(self, broker: Store) -> None:
         self.broker = broker
-        self.heard: asyncio.Queue[TaskRef] = asyncio.Queue()
+        self.received: asyncio.Queue[TaskRef] = asyncio.Queue()
         self.all: list[TaskRef] = []
         self.calls: list[Cancellation] = []
         self.task = asyncio.create_task(self._listen())
@@ -29,12 +29,12 @@ class Listener:
             async for call in refs:
                 self.calls.append(call)
                 self.all.append(call.ref)
-                self.heard.put_nowait(call.ref)
+                self.received.put_nowait(call.ref)
 
     async def ready(self) -> None:
         """Wait until it listens: nothing says when the first `anext` has started, so cancel until one arrives."""
         probe = TaskRef("probe", "probe")
-        while self.heard.empty():
+        while self.received.empty():
             await self.broker.cancel([probe])
             await asyncio.wait([self.task], timeout=0.01)
         # The cancellations of the attempts arrive first; a last one marks their end.
@@ -44,7 +44,7 @@ class Listener:
 
     async def next(self) -> TaskRef:
         async with asyncio.timeout(TIMEOUT):
-            return await self.heard.get()
+            return await self.received.get()
 
     async def stop(self) -> None:
         self.task.cancel()
@@ -86,7 +86,7 @@ async def test_every_listener_receives_every_cancellation(broker: Store) -> None
 async def test_a_cancellation_crosses_threads(broker: Store) -> None:
     listener = Listener(broker)
     await listener.ready()
-    await elsewhere(broker, lambda clone: clone.cancel([ONE]))
+    await in_other_thread(broker, lambda clone: clone.cancel([ONE]))
     assert await listener.next() == ONE
     await listener.stop()
 
@@ -105,10 +105,10 @@ async def test_earlier_cancellations_are_not_received(broker: Store) -> None:
 async def test_a_cancellation_changes_no_task(broker: Store) -> None:
     await put(broker, entry("a"))
     await take(broker)
-    before = await picture(broker)
+    before = await snapshot(broker)
     await broker.cancel([ONE, TaskRef("ghost", "ghost")])
     await broker.cancel([])
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
     assert await state_of(broker, "a") is TaskState.ACTIVE
 
 

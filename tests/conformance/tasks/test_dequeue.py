@@ -8,7 +8,7 @@ from asynqio.brokers.contract.broker import Store
 from asynqio.core.task.message import TaskState
 from asynqio.testing import FakeClock
 from tests.builders import aborted, entry
-from tests.conformance.looks import ids, picture, put, see, take
+from tests.conformance.helpers import get_task, ids, put, snapshot, take
 
 
 async def test_rule_4_the_oldest_task_comes_first(broker: Store, clock: FakeClock) -> None:
@@ -82,9 +82,9 @@ async def test_rule_4_an_unknown_queue_is_empty_and_is_not_created(broker: Store
 
 async def test_rule_4_dequeue_from_an_empty_queue_changes_nothing(broker: Store) -> None:
     await put(broker, entry("a", queue="other"))
-    before = await picture(broker)
+    before = await snapshot(broker)
     assert await take(broker) == []
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
 
 
 async def test_rule_4_a_task_and_its_lease_are_created_in_one_step(broker: Store, clock: FakeClock) -> None:
@@ -95,7 +95,7 @@ async def test_rule_4_a_task_and_its_lease_are_created_in_one_step(broker: Store
     [lease] = await take(broker, lease=30)
     # Then it is ACTIVE, its lease starts now, and it is not orphaned
     assert lease.expires_at == clock.now() + 30
-    seen = await see(broker, "a")
+    seen = await get_task(broker, "a")
     assert (seen.state, seen.is_orphaned, seen.pending_since) == (TaskState.ACTIVE, False, 0.0)
     expired = await broker.expired(["default"], 10)
     assert expired.leases == []
@@ -104,8 +104,8 @@ async def test_rule_4_a_task_and_its_lease_are_created_in_one_step(broker: Store
 
 async def test_rule_4_a_task_is_leased_once(broker: Store) -> None:
     await put(broker, *map(entry, "abc"))
-    handed = [lease.message.id for _ in range(5) for lease in await take(broker)]
-    assert handed == ["a", "b", "c"]
+    leased = [lease.message.id for _ in range(5) for lease in await take(broker)]
+    assert leased == ["a", "b", "c"]
 
 
 async def test_rule_4_a_queue_given_twice_is_read_once(broker: Store) -> None:

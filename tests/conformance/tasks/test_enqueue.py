@@ -13,16 +13,16 @@ from asynqio.core.task.task import Entry
 from asynqio.core.task.unique import UniqueUntil, unique_key
 from asynqio.testing import FakeClock
 from tests.builders import entry, settlement
-from tests.conformance.looks import (
-    as_kept,
-    bring,
+from tests.conformance.helpers import (
+    as_stored,
     entry_for,
+    find_task,
+    get_task,
     ids,
-    locked,
-    look,
-    picture,
+    is_locked,
     put,
-    see,
+    put_in_state,
+    snapshot,
     state_of,
     take,
 )
@@ -52,10 +52,10 @@ async def test_rule_1_a_task_keeps_every_field(broker: Store, kind: str) -> None
     # Given a task with every field set, and names that need care
     await put(broker, Entry(WHOLE, TaskState.PENDING, 0.0, 60.0))
     # When it is read and processed
-    seen = await see(broker, WHOLE.id, WHOLE.queue)
+    seen = await get_task(broker, WHOLE.id, WHOLE.queue)
     [lease] = await take(broker, queues=[WHOLE.queue])
     # Then no field has changed
-    kept = as_kept(kind, WHOLE)
+    kept = as_stored(kind, WHOLE)
     assert lease.message == kept
     assert {name: getattr(seen, name) for name in TaskMessage.__struct_fields__} == msgspec.structs.asdict(
         kept
@@ -88,8 +88,8 @@ async def test_rule_1_an_overdue_entry_stays_scheduled_until_forward(broker: Sto
 
 async def test_rule_1_the_same_id_in_two_queues_is_two_tasks(broker: Store) -> None:
     await put(broker, entry("a", queue="one", payload=b"1"), entry("a", queue="two", payload=b"2"))
-    assert (await see(broker, "a", "one")).payload == b"1"
-    assert (await see(broker, "a", "two")).payload == b"2"
+    assert (await get_task(broker, "a", "one")).payload == b"1"
+    assert (await get_task(broker, "a", "two")).payload == b"2"
 
 
 async def test_rule_2_answers_are_aligned_with_the_entries(broker: Store, clock: FakeClock) -> None:
@@ -146,32 +146,32 @@ async def test_rule_3_duplicate_is_answered_before_id_conflict(broker: Store) ->
 async def test_rule_3_an_id_conflicts_in_every_state(
     broker: Store, clock: FakeClock, state: TaskState
 ) -> None:
-    await bring(broker, clock, state, entry_for(state, "a", payload=b"first"))
-    before = await picture(broker)
+    await put_in_state(broker, clock, state, entry_for(state, "a", payload=b"first"))
+    before = await snapshot(broker)
     assert await broker.enqueue([entry("a", payload=b"second")]) == [Admission.ID_CONFLICT]
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
 
 
 async def test_rule_3_an_id_conflict_takes_no_lock(broker: Store) -> None:
     await put(broker, entry("a", payload=b"1"))
     refused = entry("a", payload=b"2", unique=60)
     assert await broker.enqueue([refused]) == [Admission.ID_CONFLICT]
-    assert not await locked(broker, refused)
+    assert not await is_locked(broker, refused)
 
 
 async def test_rule_3_a_refused_duplicate_changes_nothing(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", unique=60))
-    before = await picture(broker)
+    before = await snapshot(broker)
     refused = [
         entry("b", unique=600),
         entry("c", at=clock.now() + 5, unique=600),
         entry("d", group="g", unique=600),
     ]
     assert await broker.enqueue(refused) == [Admission.DUPLICATE] * 3
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
     # and the lock was not extended
     clock.advance(60)
-    assert not await locked(broker, refused[0])
+    assert not await is_locked(broker, refused[0])
 
 
 async def test_rule_3_a_lock_is_held_exactly_for_its_ttl(broker: Store, clock: FakeClock) -> None:
@@ -203,9 +203,9 @@ async def test_rule_3_an_id_is_free_after_its_task_is_deleted(broker: Store, clo
     await put(broker, entry("a"))
     [lease] = await take(broker)
     await broker.settle([settlement(lease, now=clock.now())])
-    assert await look(broker, "a") is None
+    assert await find_task(broker, "a") is None
     await put(broker, entry("a", payload=b"again"))
-    assert (await see(broker, "a")).payload == b"again"
+    assert (await get_task(broker, "a")).payload == b"again"
 
 
 async def test_rule_5_enqueue_notifies_watches_of_the_state(broker: Store, clock: FakeClock) -> None:

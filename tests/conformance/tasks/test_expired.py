@@ -6,7 +6,7 @@ from asynqio.brokers.contract.broker import Store
 from asynqio.core.task.message import TaskState
 from asynqio.testing import FakeClock
 from tests.builders import abandoned, entry, settlement
-from tests.conformance.looks import ids, look, picture, put, recover, see, state_of, take
+from tests.conformance.helpers import find_task, get_task, ids, put, recover, snapshot, state_of, take
 
 
 async def test_rule_9_a_lease_expires_at_its_time(broker: Store, clock: FakeClock) -> None:
@@ -14,23 +14,23 @@ async def test_rule_9_a_lease_expires_at_its_time(broker: Store, clock: FakeCloc
     [lease] = await take(broker, lease=30)
     clock.advance(29)
     assert await broker.expired(["default"], 10) == ([], clock.now() + 1)
-    assert not (await see(broker, "a")).is_orphaned
+    assert not (await get_task(broker, "a")).is_orphaned
     clock.advance(1)
     found = await broker.expired(["default"], 10)
-    assert [(lapsed.message, lapsed.expires_at) for lapsed in found.leases] == [
+    assert [(lease.message, lease.expires_at) for lease in found.leases] == [
         (lease.message, lease.expires_at)
     ]
     assert found.next_at is None
-    assert (await see(broker, "a")).is_orphaned
+    assert (await get_task(broker, "a")).is_orphaned
 
 
 async def test_rule_9_expired_changes_nothing(broker: Store, clock: FakeClock) -> None:
     await put(broker, *map(entry, "abc"))
     await take(broker, 2, lease=10)
     clock.advance(10)
-    before = await picture(broker)
+    before = await snapshot(broker)
     first = await broker.expired(["default"], 10)
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
     again = await broker.expired(["default"], 10)
     assert sorted(lease.message.id for lease in again.leases) == ["a", "b"]
     assert sorted(lease.message.id for lease in first.leases) == ["a", "b"]
@@ -88,7 +88,7 @@ async def test_rule_9_an_abandoned_task_is_pending_at_once_at_the_front(
     assert await recover(broker, clock) == [True]
     # Then it is next, counted as failed and retried, with an error
     assert await ids(broker, TaskState.PENDING) == ["a", "b"]
-    seen = await see(broker, "a")
+    seen = await get_task(broker, "a")
     assert (seen.retried, seen.crashes) == (1, 1)
     assert "lease expired" in seen.last_error
     [stats] = await broker.stats(["default"])
@@ -103,7 +103,7 @@ async def test_rule_9_of_two_recoveries_of_a_task_one_succeeds(broker: Store, cl
     [second] = (await broker.expired(["default"], 9)).leases
     assert await broker.settle([abandoned(first, clock.now())]) == [True]
     assert await broker.settle([abandoned(second, clock.now())]) == [False]
-    assert (await see(broker, "a")).retried == 1
+    assert (await get_task(broker, "a")).retried == 1
 
 
 async def test_rule_9_an_expired_lease_is_lost_once_its_owner_settled(
@@ -115,7 +115,7 @@ async def test_rule_9_an_expired_lease_is_lost_once_its_owner_settled(
     [found] = (await broker.expired(["default"], 9)).leases
     assert await broker.settle([settlement(mine, now=clock.now())]) == [True]
     assert await broker.settle([abandoned(found, clock.now())]) == [False]
-    assert await look(broker, "a") is None
+    assert await find_task(broker, "a") is None
 
 
 async def test_rule_9_a_task_that_keeps_crashing_workers_is_archived(broker: Store, clock: FakeClock) -> None:
@@ -125,6 +125,6 @@ async def test_rule_9_a_task_that_keeps_crashing_workers_is_archived(broker: Sto
         await take(broker, lease=10)
         clock.advance(10)
         assert await recover(broker, clock) == [True]
-    seen = await see(broker, "a")
+    seen = await get_task(broker, "a")
     assert (seen.state, seen.crashes) == (TaskState.ARCHIVED, 3)
     assert "crash loop" in seen.last_error

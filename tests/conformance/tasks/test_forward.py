@@ -8,7 +8,7 @@ from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskState
 from asynqio.testing import FakeClock
 from tests.builders import entry, failed
-from tests.conformance.looks import ids, picture, put, see, state_of, take, woken
+from tests.conformance.helpers import get_task, ids, is_notified, put, snapshot, state_of, take
 
 
 async def test_rule_8_a_scheduled_task_is_pending_exactly_when_due(broker: Store, clock: FakeClock) -> None:
@@ -18,7 +18,7 @@ async def test_rule_8_a_scheduled_task_is_pending_exactly_when_due(broker: Store
     assert await state_of(broker, "a") is TaskState.SCHEDULED
     clock.advance(1)
     assert await broker.forward(["default"], 10) == (1, None)
-    seen = await see(broker, "a")
+    seen = await get_task(broker, "a")
     assert (seen.state, seen.pending_since) == (TaskState.PENDING, clock.now())
 
 
@@ -29,7 +29,7 @@ async def test_rule_8_a_retry_is_pending_when_it_is_due(broker: Store, clock: Fa
     assert await broker.forward(["default"], 10) == (0, clock.now() + 60)
     clock.advance(60)
     assert await broker.forward(["default"], 10) == (1, None)
-    seen = await see(broker, "a")
+    seen = await get_task(broker, "a")
     assert (seen.state, seen.retried) == (TaskState.PENDING, 1)
 
 
@@ -120,9 +120,9 @@ async def test_rule_8_a_paused_queue_is_forwarded_too(broker: Store, clock: Fake
 
 async def test_rule_8_without_due_tasks_nothing_changes(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", at=clock.now() + 1), entry("b"), entry("c", group="g"))
-    before = await picture(broker)
+    before = await snapshot(broker)
     assert (await broker.forward(["default"], 10)).moved == 0
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
 
 
 async def test_rule_5_forward_notifies_watches_of_the_new_states(broker: Store, clock: FakeClock) -> None:
@@ -133,5 +133,5 @@ async def test_rule_5_forward_notifies_watches_of_the_new_states(broker: Store, 
         broker.watch([signals.grouped("default")]) as grouped,
     ):
         await broker.forward(["default"], 10)
-        assert await woken(pending)
-        assert await woken(grouped)
+        assert await is_notified(pending)
+        assert await is_notified(grouped)

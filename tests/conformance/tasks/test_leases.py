@@ -7,7 +7,7 @@ from asynqio.core.lifecycle import Action, Lease
 from asynqio.core.task.message import TaskState
 from asynqio.testing import FakeClock
 from tests.builders import abandoned, entry, failed, message, settlement
-from tests.conformance.looks import ids, picture, put, recover, see, take
+from tests.conformance.helpers import get_task, ids, put, recover, snapshot, take
 
 
 async def test_rule_6_a_renewed_lease_lasts_from_now(broker: Store, clock: FakeClock) -> None:
@@ -22,7 +22,7 @@ async def test_rule_6_a_renewed_lease_lasts_from_now(broker: Store, clock: FakeC
     clock.advance(29)
     assert (await broker.expired(["default"], 10)).leases == []
     clock.advance(1)
-    assert [lapsed.message.id for lapsed in (await broker.expired(["default"], 10)).leases] == ["a"]
+    assert [lease.message.id for lease in (await broker.expired(["default"], 10)).leases] == ["a"]
 
 
 async def test_rule_6_a_renewal_can_shorten_a_lease(broker: Store, clock: FakeClock) -> None:
@@ -72,9 +72,9 @@ async def test_rule_6_renewing_does_not_restore_a_finished_task(broker: Store, c
     await put(broker, entry("a", retention=60.0))
     [lease] = await take(broker)
     await broker.settle([settlement(lease, now=clock.now())])
-    before = await picture(broker)
+    before = await snapshot(broker)
     assert await broker.renew([lease], 30) == [False]
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
 
 
 async def test_rule_6_an_expired_lease_that_was_not_recovered_is_held(
@@ -83,9 +83,9 @@ async def test_rule_6_an_expired_lease_that_was_not_recovered_is_held(
     await put(broker, entry("a"))
     [lease] = await take(broker, lease=10)
     clock.advance(11)
-    assert (await see(broker, "a")).is_orphaned
+    assert (await get_task(broker, "a")).is_orphaned
     assert await broker.renew([lease], 30) == [True]
-    assert not (await see(broker, "a")).is_orphaned
+    assert not (await get_task(broker, "a")).is_orphaned
     assert (await broker.expired(["default"], 10)).leases == []
 
 
@@ -106,8 +106,8 @@ async def test_rule_6_renew_owner_renews_every_lease_of_that_server(broker: Stor
     assert await broker.renew_owner("me", 30) == 2
     # Then only those are extended
     clock.advance(10)
-    lapsed = (await broker.expired(["default", "other"], 10)).leases
-    assert sorted(lease.message.id for lease in lapsed) == ["b", "d"]
+    expired = (await broker.expired(["default", "other"], 10)).leases
+    assert sorted(lease.message.id for lease in expired) == ["b", "d"]
     assert await broker.renew(mine, 30) == [True, True]
 
 

@@ -16,18 +16,18 @@ from asynqio.core.task.task import Entry
 from asynqio.core.task.unique import UniqueUntil
 from asynqio.testing import FakeClock
 from tests.builders import aborted, archived, entry, failed, settlement
-from tests.conformance.looks import (
-    bring,
+from tests.conformance.helpers import (
     entry_for,
+    find_task,
+    get_task,
     ids,
-    locked,
-    look,
-    picture,
+    is_locked,
+    is_notified,
     put,
-    see,
+    put_in_state,
+    snapshot,
     state_of,
     take,
-    woken,
 )
 
 ACCEPTED, DUPLICATE, ID_CONFLICT = Admission.ACCEPTED, Admission.DUPLICATE, Admission.ID_CONFLICT
@@ -51,41 +51,41 @@ async def test_rule_20_replace_gives_the_waiting_task_all_fields_of_the_entry(
     broker: Store, clock: FakeClock, state: TaskState, later: bool
 ) -> None:
     # Given a task that waits
-    await bring(broker, clock, state, holder(state))
+    await put_in_state(broker, clock, state, holder(state))
     # When a duplicate replaces it
     at = clock.now() + 100 if later else 0.0
     new = unique("b", at=at, headers={"k": "v"}, max_retry=3, on_duplicate="replace")
     assert await broker.enqueue([new]) == [Replaced("holder")]
     # Then it has all fields of the new entry, and its own id
-    info = await see(broker, "holder")
+    info = await get_task(broker, "holder")
     expected = TaskState.SCHEDULED if later else TaskState.PENDING
     assert (info.state, info.payload, info.headers, info.max_retry) == (expected, b"new", {"k": "v"}, 3)
     assert (info.retried, info.last_error, info.group) == (0, "", "")
     assert info.next_process_at == (at if later else clock.now())
-    assert await look(broker, "b") is None
+    assert await find_task(broker, "b") is None
     [stats] = await broker.stats(["default"])
     assert (stats.size, stats.groups) == (1, 0)
-    await picture(broker)
+    await snapshot(broker)
     # and it is leased once
     clock.advance(100)
     await broker.forward(["default"], 9)
     [held] = await take(broker, 5)
     assert (held.message.id, held.message.payload) == ("holder", b"new")
     assert await broker.settle([settlement(held, now=clock.now())]) == [True]
-    assert not await locked(broker, entry(payload=BY, unique=1.0))
+    assert not await is_locked(broker, entry(payload=BY, unique=1.0))
 
 
 @pytest.mark.parametrize("state", WAITING)
 async def test_rule_20_replace_moves_the_waiting_task_to_the_group_of_the_entry(
     broker: Store, clock: FakeClock, state: TaskState
 ) -> None:
-    await bring(broker, clock, state, holder(state))
+    await put_in_state(broker, clock, state, holder(state))
     assert await broker.enqueue([unique("b", group="weather", on_duplicate="replace")]) == [
         Replaced("holder")
     ]
     assert await state_of(broker, "holder") is TaskState.AGGREGATING
     assert [(group.group, group.size) for group in await broker.groups("default")] == [("weather", 1)]
-    await picture(broker)
+    await snapshot(broker)
     [batch] = (await broker.claim_groups(["default"], GroupRule(grace=0.0), 9)).batches
     assert [(one.id, one.payload) for one in batch.messages] == [("holder", b"new")]
 
@@ -95,12 +95,12 @@ async def test_rule_20_replace_moves_the_waiting_task_to_the_group_of_the_entry(
 async def test_rule_20_reschedule_changes_only_the_due_time(
     broker: Store, clock: FakeClock, state: TaskState, later: bool
 ) -> None:
-    await bring(broker, clock, state, holder(state, headers={"old": "1"}))
-    before = await see(broker, "holder")
+    await put_in_state(broker, clock, state, holder(state, headers={"old": "1"}))
+    before = await get_task(broker, "holder")
     at = clock.now() + 100 if later else 0.0
     new = unique("b", at=at, max_retry=3, on_duplicate="reschedule")
     assert await broker.enqueue([new]) == [Replaced("holder")]
-    info = await see(broker, "holder")
+    info = await get_task(broker, "holder")
     if later:
         expected = TaskState.RETRY if state is TaskState.RETRY else TaskState.SCHEDULED
     else:
@@ -110,8 +110,8 @@ async def test_rule_20_reschedule_changes_only_the_due_time(
         assert getattr(info, name) == getattr(before, name), name
     if later:
         assert info.next_process_at == at
-    assert await look(broker, "b") is None
-    await picture(broker)
+    assert await find_task(broker, "b") is None
+    await snapshot(broker)
 
 
 @pytest.mark.parametrize("on_duplicate", ["replace", "reschedule"])
@@ -160,7 +160,7 @@ async def test_rule_20_a_holder_that_stays_pending_keeps_its_position(
     clock.advance(5)
     assert await broker.enqueue([unique("c", on_duplicate=on_duplicate)]) == [Replaced("a")]
     assert await ids(broker, TaskState.PENDING) == ["a", "b"]
-    assert (await see(broker, "a")).pending_since == clock.now() - 5
+    assert (await get_task(broker, "a")).pending_since == clock.now() - 5
 
 
 async def test_rule_20_a_holder_that_stays_in_its_group_keeps_its_age(
@@ -180,7 +180,7 @@ async def test_rule_20_replace_deletes_result_and_progress(broker: Store, clock:
     await broker.write_output([Output(held, b"half", b"50")])
     await broker.settle([failed(held, clock.now())])
     await broker.enqueue([unique("b", until="ended", on_duplicate="replace")])
-    info = await see(broker, "a")
+    info = await get_task(broker, "a")
     assert (info.result, info.progress, info.retried, info.crashes) == (None, None, 0, 0)
     assert info.unique_until is UniqueUntil.ENDED
 
@@ -207,7 +207,7 @@ async def test_rule_20_the_new_task_waits_behind_a_running_holder_and_takes_over
     assert held.message.payload == b"old"
     assert await broker.settle([settlement(held, now=clock.now())]) == [True]
     assert await broker.enqueue([unique("e")]) == [DUPLICATE]
-    assert (await see(broker, "b")).payload == (b"2" if on_duplicate == "replace" else b"1")
+    assert (await get_task(broker, "b")).payload == (b"2" if on_duplicate == "replace" else b"1")
 
 
 async def test_rule_20_a_returned_holder_waits_beside_the_new_task(broker: Store, clock: FakeClock) -> None:
@@ -234,7 +234,7 @@ async def test_rule_20_a_member_of_a_claimed_batch_is_not_changed(broker: Store,
     await put(broker, unique("a", b"old", group="g"))
     [batch] = (await broker.claim_groups(["default"], GroupRule(grace=0.0), 9)).batches
     assert await broker.enqueue([unique("b", group="g", on_duplicate="replace")]) == [ACCEPTED]
-    assert (await see(broker, "a")).payload == b"old"
+    assert (await get_task(broker, "a")).payload == b"old"
     assert await broker.merge_group(batch, entry("digest")) is ACCEPTED
     assert await broker.enqueue([unique("c")]) == [DUPLICATE]
 
@@ -251,7 +251,7 @@ async def test_rule_20_entries_of_one_batch_replace_each_other(broker: Store, cl
     )
     assert answers == [ACCEPTED, ACCEPTED, Replaced("a"), Replaced("a"), Replaced("a")]
     assert await ids(broker, TaskState.PENDING) == ["between", "a"]
-    assert (await see(broker, "a")).payload == b"4"
+    assert (await get_task(broker, "a")).payload == b"4"
     assert await ids(broker, TaskState.SCHEDULED) == []
 
 
@@ -269,17 +269,17 @@ async def test_rule_20_an_existing_id_does_not_prevent_changing_the_holder(
 ) -> None:
     await put(broker, unique("a"), entry("taken"))
     assert await broker.enqueue([unique("taken", on_duplicate="replace")]) == [Replaced("a")]
-    assert (await see(broker, "taken")).payload == b'{"to":"ann"}'
+    assert (await get_task(broker, "taken")).payload == b'{"to":"ann"}'
 
 
 async def test_rule_3_a_takeover_with_an_existing_id_changes_nothing(broker: Store) -> None:
     await put(broker, unique("a"), entry("taken"))
     [held] = await take(broker)
-    before = await picture(broker)
+    before = await snapshot(broker)
     assert await broker.enqueue([unique("taken", on_duplicate="replace")]) == [ID_CONFLICT]
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
     await broker.settle([settlement(held)])
-    assert not await locked(broker, entry(payload=BY, unique=1.0))
+    assert not await is_locked(broker, entry(payload=BY, unique=1.0))
 
 
 async def test_rule_20_replace_keeps_long_and_unusual_ids(broker: Store) -> None:
@@ -289,7 +289,7 @@ async def test_rule_20_replace_keeps_long_and_unusual_ids(broker: Store) -> None
         other = entry("b" * 200, payload=name.encode(), unique=600.0, max_retry=1, on_duplicate="replace")
         assert await broker.enqueue([one, other]) == [ACCEPTED, Replaced(name)]
     for name in names:
-        info = await see(broker, name)
+        info = await get_task(broker, name)
         assert (info.id, info.payload, info.max_retry) == (name, name.encode(), 1)
     assert [lease.message.id for lease in await take(broker, 9)] == names
 
@@ -307,13 +307,13 @@ async def test_rule_5_replace_notifies_watches_of_the_new_state(broker: Store, c
     await put(broker, unique("a", at=clock.now() + 100))
     with broker.watch([signals.due("default")]) as due:
         await broker.enqueue([unique("b", at=clock.now() + 50, on_duplicate="reschedule")])
-        assert await woken(due)
+        assert await is_notified(due)
     with broker.watch([signals.grouped("default")]) as grouped:
         await broker.enqueue([unique("b", group="g", on_duplicate="replace")])
-        assert await woken(grouped)
+        assert await is_notified(grouped)
     with broker.watch([signals.pending("default")]) as pending:
         await broker.enqueue([unique("b", on_duplicate="replace")])
-        assert await woken(pending)
+        assert await is_notified(pending)
 
 
 async def test_rule_11_a_merged_task_may_replace_a_waiting_one(broker: Store) -> None:

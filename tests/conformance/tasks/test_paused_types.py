@@ -8,7 +8,7 @@ from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.broker import Store
 from asynqio.testing import FakeClock
 from tests.builders import entry
-from tests.conformance.looks import elsewhere, put, queue_exists, take, woken
+from tests.conformance.helpers import in_other_thread, is_notified, put, queue_exists, take
 
 
 async def test_pause_type_says_whether_it_changed_something(broker: Store) -> None:
@@ -48,8 +48,8 @@ async def test_dequeue_returns_tasks_of_paused_types(broker: Store) -> None:
 async def test_pausing_and_resuming_a_type_notifies_watches(broker: Store) -> None:
     with broker.watch([signals.types("default")]) as watch:
         for paused in (True, False, True, False):  # a store may notify once when it starts to listen
-            await elsewhere(broker, partial(_pause, paused=paused))
-            assert await woken(watch)
+            await in_other_thread(broker, partial(_pause, paused=paused))
+            assert await is_notified(watch)
 
 
 async def _pause(store: Store, *, paused: bool) -> None:

@@ -13,20 +13,20 @@ from asynqio.core.task.message import TaskMessage, TaskState
 from asynqio.errors import RevokeTask
 from asynqio.testing import FakeClock
 from tests.builders import abandoned, aborted, archived, entry, failed, message, settlement
-from tests.conformance.looks import (
-    as_kept,
-    bring,
+from tests.conformance.helpers import (
+    as_stored,
     entry_for,
+    find_task,
+    get_task,
     ids,
-    locked,
-    look,
-    picture,
+    is_locked,
+    is_notified,
     put,
+    put_in_state,
     recover,
-    see,
+    snapshot,
     state_of,
     take,
-    woken,
 )
 
 
@@ -39,7 +39,7 @@ async def test_rule_7_a_task_without_retention_is_deleted_on_success(broker: Sto
     await put(broker, entry("a"))
     [lease] = await take(broker)
     assert await broker.settle([settlement(lease, now=clock.now())]) == [True]
-    assert await look(broker, "a") is None
+    assert await find_task(broker, "a") is None
     assert await counters(broker) == (1, 0, 1, 0)
 
 
@@ -50,7 +50,7 @@ async def test_rule_7_a_task_with_retention_is_completed_and_keeps_its_result(
     [lease] = await take(broker)
     clock.advance(5)
     assert await broker.settle([settlement(lease, Succeeded(b"42"), clock.now())]) == [True]
-    seen = await see(broker, "a")
+    seen = await get_task(broker, "a")
     assert (seen.state, seen.result, seen.completed_at) == (TaskState.COMPLETED, b"42", clock.now())
     assert await counters(broker) == (1, 0, 1, 0)
 
@@ -59,7 +59,7 @@ async def test_rule_7_a_failed_task_is_in_retry_with_its_error(broker: Store, cl
     await put(broker, entry("a"))
     [lease] = await take(broker)
     assert await broker.settle([failed(lease, clock.now(), ValueError("no such address"))]) == [True]
-    seen = await see(broker, "a")
+    seen = await get_task(broker, "a")
     assert (seen.state, seen.retried, seen.last_failed_at) == (TaskState.RETRY, 1, clock.now())
     assert seen.last_error == "ValueError: no such address"
     assert seen.next_process_at == clock.now() + 60
@@ -81,7 +81,7 @@ async def test_rule_7_an_aborted_task_is_pending_again_and_not_counted(
     [lease] = await take(broker)
     clock.advance(3)
     assert await broker.settle([aborted(lease, clock.now())]) == [True]
-    seen = await see(broker, "a")
+    seen = await get_task(broker, "a")
     assert (seen.state, seen.retried, seen.pending_since) == (TaskState.PENDING, 0, clock.now())
     assert await counters(broker) == (0, 0, 0, 0)
 
@@ -107,9 +107,9 @@ async def test_rule_7_the_message_of_the_settlement_is_stored(
         lease.message, retried=7, last_error="ü\n" * 2000, crashes=2, deferrals=3, last_failed_at=1.5
     )
     assert await broker.settle([Settlement(lease, TaskState.RETRY, after, clock.now() + 9)]) == [True]
-    seen = await see(broker, "a")
+    seen = await get_task(broker, "a")
     assert {name: getattr(seen, name) for name in type(after).__struct_fields__} == msgspec.structs.asdict(
-        as_kept(kind, after)
+        as_stored(kind, after)
     )
 
 
@@ -117,9 +117,9 @@ async def test_rule_7_only_the_first_settlement_of_a_lease_counts(broker: Store,
     await put(broker, entry("a", retention=60.0))
     [lease] = await take(broker)
     assert await broker.settle([settlement(lease, now=clock.now())]) == [True]
-    before = await picture(broker)
+    before = await snapshot(broker)
     assert await broker.settle([failed(lease, clock.now()), archived(lease, clock.now())]) == [False, False]
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
 
 
 async def test_rule_7_a_lease_settled_twice_in_one_batch_counts_once(broker: Store, clock: FakeClock) -> None:
@@ -137,7 +137,7 @@ async def test_rule_7_an_expired_lease_that_was_not_recovered_can_be_settled(
     [lease] = await take(broker, lease=10)
     clock.advance(1000)
     assert await broker.settle([settlement(lease, now=clock.now())]) == [True]
-    assert await look(broker, "a") is None
+    assert await find_task(broker, "a") is None
 
 
 async def test_rule_7_a_late_settlement_is_refused_after_recovery(broker: Store, clock: FakeClock) -> None:
@@ -147,11 +147,11 @@ async def test_rule_7_a_late_settlement_is_refused_after_recovery(broker: Store,
     clock.advance(31)
     [lost] = (await broker.expired(["default"], 10)).leases
     assert await broker.settle([abandoned(lost, clock.now())]) == [True]
-    before = await picture(broker)
+    before = await snapshot(broker)
     # When its former server settles it
     assert await broker.settle([settlement(mine, Succeeded(b"late"), clock.now())]) == [False]
     # Then nothing changes
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
 
 
 async def test_rule_7_a_late_settlement_is_refused_while_another_server_runs_the_task(
@@ -163,7 +163,7 @@ async def test_rule_7_a_late_settlement_is_refused_while_another_server_runs_the
     clock.advance(10)
     await recover(broker, clock)
     [fresh] = await take(broker, owner="two")
-    before = await picture(broker)
+    before = await snapshot(broker)
     # When the first one settles it, with any outcome
     late = [
         settlement(stale, now=clock.now()),
@@ -174,9 +174,9 @@ async def test_rule_7_a_late_settlement_is_refused_while_another_server_runs_the
     ]
     # Then it is refused, and the second one can settle
     assert await broker.settle(late) == [False] * 5
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
     assert await broker.settle([settlement(fresh, Succeeded(b"mine"), clock.now())]) == [True]
-    assert (await see(broker, "a")).result == b"mine"
+    assert (await get_task(broker, "a")).result == b"mine"
 
 
 async def test_rule_7_a_stale_lease_does_not_settle_a_new_task_of_the_same_id(
@@ -187,9 +187,9 @@ async def test_rule_7_a_stale_lease_does_not_settle_a_new_task_of_the_same_id(
     await broker.settle([settlement(stale, now=clock.now())])
     await put(broker, entry("a", payload=b"second life"))
     await take(broker)
-    before = await picture(broker)
+    before = await snapshot(broker)
     assert await broker.settle([settlement(stale, now=clock.now())]) == [False]
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
 
 
 @pytest.mark.parametrize("state", [state for state in TaskState if state is not TaskState.ACTIVE])
@@ -199,15 +199,15 @@ async def test_rule_7_only_an_active_task_can_be_settled(
     # Given a valid lease of another task, so that the broker knows its token
     await put(broker, entry("other"))
     [other] = await take(broker, lease=1e6)
-    await bring(broker, clock, state, entry_for(state, "a"))
-    before = await picture(broker)
+    await put_in_state(broker, clock, state, entry_for(state, "a"))
+    before = await snapshot(broker)
     forged = Lease(await see_message(broker, "a"), other.expires_at, other.token)
     assert await broker.settle([settlement(forged, now=clock.now())]) == [False]
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
 
 
 async def see_message(broker: Store, id: str) -> TaskMessage:
-    seen = await see(broker, id)
+    seen = await get_task(broker, id)
     return message(**{name: getattr(seen, name) for name in TaskMessage.__struct_fields__})
 
 
@@ -253,9 +253,9 @@ async def test_rule_7_counters_are_per_queue_and_per_day(broker: Store, clock: F
     # Then each day has its own counters, and the totals are their sums
     assert await counters(broker) == (1, 1, 3, 2)
     assert await counters(broker, "other") == (0, 0, 1, 0)
-    figures = [(day.day, day.processed, day.failed) for day in await broker.history("default", 3)]
+    days = [(day.day, day.processed, day.failed) for day in await broker.history("default", 3)]
     assert today == 1_700_000_000.0
-    assert figures == [("2023-11-15", 1, 1), ("2023-11-14", 2, 1), ("2023-11-13", 0, 0)]
+    assert days == [("2023-11-15", 1, 1), ("2023-11-14", 2, 1), ("2023-11-13", 0, 0)]
 
 
 async def test_rule_7_an_uncounted_outcome_changes_no_counter(broker: Store, clock: FakeClock) -> None:
@@ -270,9 +270,9 @@ async def test_rule_7_deletion_frees_the_lock(broker: Store, clock: FakeClock) -
     one = entry("a", unique=600)
     await put(broker, one)
     [lease] = await take(broker)
-    assert await locked(broker, one)
+    assert await is_locked(broker, one)
     await broker.settle([settlement(lease, now=clock.now())])
-    assert not await locked(broker, one)
+    assert not await is_locked(broker, one)
 
 
 async def test_rule_7_revocation_frees_the_lock(broker: Store, clock: FakeClock) -> None:
@@ -280,14 +280,14 @@ async def test_rule_7_revocation_frees_the_lock(broker: Store, clock: FakeClock)
     await put(broker, one)
     [lease] = await take(broker)
     await broker.settle([settlement(lease, Failed(RevokeTask()), clock.now())])
-    assert await look(broker, "a") is None
-    assert not await locked(broker, one)
+    assert await find_task(broker, "a") is None
+    assert not await is_locked(broker, one)
 
 
 async def test_rule_7_completion_frees_the_lock(broker: Store, clock: FakeClock) -> None:
     one = entry("a", unique=600, retention=60.0)
-    await bring(broker, clock, TaskState.COMPLETED, one)
-    assert not await locked(broker, one)
+    await put_in_state(broker, clock, TaskState.COMPLETED, one)
+    assert not await is_locked(broker, one)
 
 
 async def test_rule_7_retry_pending_and_archived_keep_the_lock(broker: Store, clock: FakeClock) -> None:
@@ -295,7 +295,7 @@ async def test_rule_7_retry_pending_and_archived_keep_the_lock(broker: Store, cl
     await put(broker, *batch)
     one, two, three = await take(broker, 3)
     await broker.settle([failed(one, clock.now()), aborted(two, clock.now()), archived(three, clock.now())])
-    assert [await locked(broker, like) for like in batch] == [True, True, True]
+    assert [await is_locked(broker, like) for like in batch] == [True, True, True]
 
 
 async def test_rule_7_a_lock_taken_by_another_task_is_not_freed(broker: Store, clock: FakeClock) -> None:
@@ -308,7 +308,7 @@ async def test_rule_7_a_lock_taken_by_another_task_is_not_freed(broker: Store, c
     # When the first one succeeds
     await broker.settle([settlement(lease, now=clock.now())])
     # Then the second one still holds the lock
-    assert await locked(broker, other)
+    assert await is_locked(broker, other)
 
 
 async def test_rule_7_a_settlement_without_result_keeps_the_written_one(
@@ -316,10 +316,10 @@ async def test_rule_7_a_settlement_without_result_keeps_the_written_one(
 ) -> None:
     await put(broker, entry("a", retention=60.0), entry("b", retention=60.0))
     one, two = await take(broker, 2)
-    await broker.write_output([Output(one, b"noted"), Output(two, b"noted")])
+    await broker.write_output([Output(one, b"written"), Output(two, b"written")])
     await broker.settle([settlement(one), settlement(two, Succeeded(b"returned"))])
-    assert (await see(broker, "a")).result == b"noted"
-    assert (await see(broker, "b")).result == b"returned"
+    assert (await get_task(broker, "a")).result == b"written"
+    assert (await get_task(broker, "b")).result == b"returned"
 
 
 async def test_rule_7_a_lease_returned_by_expired_can_be_settled(broker: Store, clock: FakeClock) -> None:
@@ -340,7 +340,7 @@ async def test_rule_5_settling_notifies_watches_of_the_end(broker: Store, clock:
     with broker.watch([signals.ended(one.message.ref)]) as watch:
         end = archived(lease, clock.now()) if how == "archived" else settlement(lease, now=clock.now())
         await broker.settle([end])
-        assert await woken(watch)
+        assert await is_notified(watch)
 
 
 async def test_rule_5_settling_notifies_watches_of_retry_and_pending(broker: Store, clock: FakeClock) -> None:
@@ -351,5 +351,5 @@ async def test_rule_5_settling_notifies_watches_of_retry_and_pending(broker: Sto
         broker.watch([signals.pending("default")]) as pending,
     ):
         await broker.settle([failed(one, clock.now()), aborted(two, clock.now())])
-        assert await woken(due)
-        assert await woken(pending)
+        assert await is_notified(due)
+        assert await is_notified(pending)

@@ -13,7 +13,18 @@ from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.testing import FakeClock
 from tests.builders import archived, entry, settlement
-from tests.conformance.looks import bring, entry_for, ids, locked, look, picture, put, state_of, take, woken
+from tests.conformance.helpers import (
+    entry_for,
+    find_task,
+    ids,
+    is_locked,
+    is_notified,
+    put,
+    put_in_state,
+    snapshot,
+    state_of,
+    take,
+)
 
 NOW = GroupRule(grace=0.0)
 
@@ -21,18 +32,18 @@ NOW = GroupRule(grace=0.0)
 async def test_rule_10_a_completed_task_is_deleted_after_its_retention(
     broker: Store, clock: FakeClock
 ) -> None:
-    await bring(broker, clock, TaskState.COMPLETED, entry("a", retention=60.0))
+    await put_in_state(broker, clock, TaskState.COMPLETED, entry("a", retention=60.0))
     clock.advance(59)
     assert await broker.sweep(["default"], 10) == (0, clock.now() + 1)
     assert await state_of(broker, "a") is TaskState.COMPLETED
     clock.advance(1)
     deleted, _ = await broker.sweep(["default"], 10)
     assert deleted == 1
-    assert await look(broker, "a") is None
+    assert await find_task(broker, "a") is None
 
 
 async def test_rule_10_the_id_of_a_swept_task_is_free(broker: Store, clock: FakeClock) -> None:
-    await bring(broker, clock, TaskState.COMPLETED, entry("a", retention=60.0))
+    await put_in_state(broker, clock, TaskState.COMPLETED, entry("a", retention=60.0))
     clock.advance(60)
     await broker.sweep(["default"], 10)
     await put(broker, entry("a"))
@@ -52,7 +63,7 @@ async def test_rule_10_at_most_limit_tasks_are_deleted(broker: Store, clock: Fak
 async def test_rule_10_a_task_that_is_not_completed_is_never_swept(
     broker: Store, clock: FakeClock, state: TaskState
 ) -> None:
-    await bring(broker, clock, state, entry_for(state, "a", retention=1.0))
+    await put_in_state(broker, clock, state, entry_for(state, "a", retention=1.0))
     clock.advance(86_400)
     assert (await broker.sweep(["default"], 10)).deleted == 0
     assert await state_of(broker, "a") is state
@@ -60,7 +71,7 @@ async def test_rule_10_a_task_that_is_not_completed_is_never_swept(
 
 async def test_rule_10_only_the_given_queues_are_swept(broker: Store, clock: FakeClock) -> None:
     for queue in ("one", "two"):
-        await bring(broker, clock, TaskState.COMPLETED, entry("a", queue=queue, retention=60.0))
+        await put_in_state(broker, clock, TaskState.COMPLETED, entry("a", queue=queue, retention=60.0))
     clock.advance(60)
     assert (await broker.sweep(["two", "ghost"], 10)).deleted == 1
     assert await state_of(broker, "a", "one") is TaskState.COMPLETED
@@ -95,20 +106,20 @@ async def test_rule_10_an_expired_batch_returns_to_its_group_with_its_age(
 
 
 async def test_rule_10_without_expired_tasks_nothing_changes(broker: Store, clock: FakeClock) -> None:
-    await bring(broker, clock, TaskState.COMPLETED, entry("a", retention=60.0))
+    await put_in_state(broker, clock, TaskState.COMPLETED, entry("a", retention=60.0))
     await put(broker, entry("b"), entry("c", group="g"))
-    before = await picture(broker)
+    before = await snapshot(broker)
     await broker.sweep(["default"], 10)
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
 
 
 async def test_rule_10_a_lock_taken_by_another_task_is_not_freed(broker: Store, clock: FakeClock) -> None:
-    await bring(broker, clock, TaskState.COMPLETED, entry("a", unique=6000, retention=60.0))
+    await put_in_state(broker, clock, TaskState.COMPLETED, entry("a", unique=6000, retention=60.0))
     other = entry("b", unique=6000)
     await put(broker, other)
     clock.advance(60)
     assert (await broker.sweep(["default"], 10)).deleted == 1
-    assert await locked(broker, other)
+    assert await is_locked(broker, other)
 
 
 async def test_rule_5_sweep_notifies_watches_of_the_group(broker: Store, clock: FakeClock) -> None:
@@ -117,7 +128,7 @@ async def test_rule_5_sweep_notifies_watches_of_the_group(broker: Store, clock: 
     clock.advance(BATCH_LEASE)
     with broker.watch([signals.grouped("default")]) as watch:
         await broker.sweep(["default"], 10)
-        assert await woken(watch)
+        assert await is_notified(watch)
 
 
 async def test_rule_15_a_full_archive_keeps_the_newest(broker: Store, clock: FakeClock) -> None:
@@ -135,20 +146,20 @@ async def test_rule_15_a_full_archive_keeps_the_newest(broker: Store, clock: Fak
     assert moved == ARCHIVE_LIMIT - 1
     [stats] = await broker.stats(["default"])
     assert stats.archived == ARCHIVE_LIMIT
-    assert await look(broker, "old-0") is None
-    assert await look(broker, "old-1") is None
+    assert await find_task(broker, "old-0") is None
+    assert await find_task(broker, "old-1") is None
     assert await state_of(broker, "old-2") is TaskState.ARCHIVED
-    assert not await locked(broker, held)
+    assert not await is_locked(broker, held)
 
 
 async def test_rule_15_too_old_tasks_are_evicted(broker: Store, clock: FakeClock) -> None:
-    await bring(broker, clock, TaskState.ARCHIVED, entry("old"))
+    await put_in_state(broker, clock, TaskState.ARCHIVED, entry("old"))
     clock.advance(ARCHIVE_AGE - 1)
-    await bring(broker, clock, TaskState.ARCHIVED, entry("young"))
+    await put_in_state(broker, clock, TaskState.ARCHIVED, entry("young"))
     assert await ids(broker, TaskState.ARCHIVED) == ["young", "old"]
     clock.advance(1)
-    await bring(broker, clock, TaskState.ARCHIVED, entry("youngest"))
-    assert await ids(broker, TaskState.ARCHIVED) == ["youngest", "young"]
+    await put_in_state(broker, clock, TaskState.ARCHIVED, entry("newest"))
+    assert await ids(broker, TaskState.ARCHIVED) == ["newest", "young"]
 
 
 async def test_rule_15_sweep_evicts_too_old_tasks_and_counts_them(broker: Store, clock: FakeClock) -> None:

@@ -14,13 +14,13 @@ from asynqio.core.task.task import Entry
 from asynqio.core.task.unique import UniqueUntil, unique_key
 from asynqio.testing import FakeClock
 from tests.builders import archived, entry, failed, settlement
-from tests.conformance.looks import (
-    bring,
+from tests.conformance.helpers import (
     entry_for,
-    locked,
-    picture,
+    get_task,
+    is_locked,
     put,
-    see,
+    put_in_state,
+    snapshot,
     take,
 )
 
@@ -61,7 +61,7 @@ async def test_rule_20_until_started_a_retried_task_holds_no_lock(broker: Store,
     await broker.settle([failed(held, clock.now())])
     clock.advance(60)
     await broker.forward(["default"], 9)
-    assert (await see(broker, "a")).unique_until is UniqueUntil.STARTED
+    assert (await get_task(broker, "a")).unique_until is UniqueUntil.STARTED
     await put(broker, unique("b", until="started"))
 
 
@@ -70,8 +70,8 @@ async def test_rule_20_of_several_leased_tasks_only_those_until_started_free_the
 ) -> None:
     await put(broker, unique("a", until="started"), entry("b", unique=600.0), entry("c"))
     await take(broker, 3)
-    assert not await locked(broker, entry(payload=BY, unique=1.0))
-    assert await locked(broker, entry(unique=1.0))
+    assert not await is_locked(broker, entry(payload=BY, unique=1.0))
+    assert await is_locked(broker, entry(unique=1.0))
 
 
 @pytest.mark.parametrize("until", ["finished", "started", "ended", "expired"])
@@ -130,7 +130,7 @@ async def test_rule_20_a_throttle_is_held_for_its_ttl_whatever_the_outcome(
     start = clock.now()
     retention = 3600.0 if end is _completed_and_swept else 0.0
     await put(broker, unique("a", until="expired", unique=7200.0, retention=retention))
-    assert (await see(broker, "a")).unique_key == "", "the lock is not the task's own"
+    assert (await get_task(broker, "a")).unique_key == "", "the lock is not the task's own"
     await end(broker, clock)
     assert await broker.enqueue([unique("b")]) == [DUPLICATE]
     assert await broker.enqueue([unique("b", on_duplicate="replace")]) == [DUPLICATE]
@@ -186,7 +186,7 @@ async def test_b06_archiving_frees_the_lock_if_the_mode_says_so(
 ) -> None:
     await put(broker, unique("a", until=until))
     await way(broker, clock)
-    assert (await see(broker, "a")).state is TaskState.ARCHIVED
+    assert (await get_task(broker, "a")).state is TaskState.ARCHIVED
     await put(broker, unique("b"))
     # The other task holds the lock now
     await broker.move(Action.DELETE, [TaskRef("default", "a")])
@@ -204,7 +204,7 @@ async def test_rule_20_archiving_keeps_the_lock_by_default_as_in_go(
 
 async def test_rule_20_a_lock_by_a_text_does_not_depend_on_the_payload(broker: Store) -> None:
     await put(broker, unique("a"))
-    assert (await see(broker, "a")).unique_key == unique_key("default", "email:send", BY)
+    assert (await get_task(broker, "a")).unique_key == unique_key("default", "email:send", BY)
     assert await broker.rewrite({TaskRef("default", "a"): b"rewritten"}) == [Moved.DONE]
     assert await broker.enqueue([unique("b")]) == [DUPLICATE]
     assert await broker.enqueue([entry("c", payload=b"rewritten", unique=60.0)]) == [ACCEPTED]
@@ -217,13 +217,13 @@ async def test_rule_20_a_lock_by_a_text_does_not_depend_on_the_payload(broker: S
 async def test_b06_replace_finished_replaces_a_finished_task_of_the_id(
     broker: Store, clock: FakeClock, state: TaskState
 ) -> None:
-    await bring(broker, clock, state, entry_for(state, "a", payload=b"old"))
+    await put_in_state(broker, clock, state, entry_for(state, "a", payload=b"old"))
     over = state in (TaskState.COMPLETED, TaskState.ARCHIVED)
-    before = await picture(broker)
+    before = await snapshot(broker)
     answer = await broker.enqueue([entry("a", payload=b"new", replace_finished=True)])
     assert answer == [ACCEPTED if over else ID_CONFLICT]
     if over:
-        info = await see(broker, "a")
+        info = await get_task(broker, "a")
         assert (info.state, info.payload, info.result, info.last_error) == (
             TaskState.PENDING,
             b"new",
@@ -233,19 +233,19 @@ async def test_b06_replace_finished_replaces_a_finished_task_of_the_id(
         [stats] = await broker.stats(["default"])
         assert (stats.size, stats.pending) == (1, 1)
     else:
-        assert await picture(broker) == before
+        assert await snapshot(broker) == before
 
 
 async def test_b06_replacing_a_finished_task_frees_its_lock(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", payload=b"old", unique=600.0))
     await _archived(broker, clock)
     old = entry(payload=b"old", unique=1.0)
-    assert await locked(broker, old)
+    assert await is_locked(broker, old)
     assert await broker.enqueue([entry("a", payload=b"new", unique=600.0, replace_finished=True)]) == [
         ACCEPTED
     ]
-    assert not await locked(broker, old)
-    assert await locked(broker, entry(payload=b"new", unique=1.0))
+    assert not await is_locked(broker, old)
+    assert await is_locked(broker, entry(payload=b"new", unique=1.0))
 
 
 async def test_b06_a_finished_task_does_not_refuse_its_replacement_as_a_duplicate(
@@ -264,16 +264,16 @@ async def test_b06_a_finished_task_does_not_refuse_its_replacement_as_a_duplicat
 async def test_b06_a_throttle_also_refuses_the_task_of_its_own_id(broker: Store, clock: FakeClock) -> None:
     await put(broker, unique("a", until="expired"))
     await _archived(broker, clock)
-    before = await picture(broker)
+    before = await snapshot(broker)
     assert await broker.enqueue([unique("a", until="expired", replace_finished=True)]) == [DUPLICATE]
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
 
 
 async def test_b06_a_refused_duplicate_leaves_the_finished_task_unchanged(
     broker: Store, clock: FakeClock
 ) -> None:
-    await bring(broker, clock, TaskState.COMPLETED, entry("a", retention=60.0))
+    await put_in_state(broker, clock, TaskState.COMPLETED, entry("a", retention=60.0))
     await put(broker, unique("holder"))
-    before = await picture(broker)
+    before = await snapshot(broker)
     assert await broker.enqueue([unique("a", replace_finished=True)]) == [DUPLICATE]
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before

@@ -115,7 +115,7 @@ class Session:
         return job
 
     def post(self, step: Callable[[Transaction], object]) -> None:
-        """Queue a write without waiting for it; dropped if the file is closed. Callable from any thread."""
+        """Queue a write without waiting for it; ignored if the file is closed. Callable from any thread."""
         writer = self._writer
         if writer is not None:
             writer.submit(Job(step, awaited=False))

@@ -18,7 +18,7 @@ from tests.brokers.redis.operations.test_transfer import A, Dies
 from tests.brokers.redis.support.aside import Aside, key
 from tests.brokers.redis.support.servers import RedisServer
 from tests.builders import card, entry, message
-from tests.conformance.looks import ids, put, state_of, take
+from tests.conformance.helpers import ids, put, state_of, take
 
 #: The clock of the test is years behind, and the server keeps nothing.
 EXPECTED = {"no-persistence", "clock-skew"}

@@ -7,7 +7,7 @@ from asynqio.core.info import FRONT, GROUPS_ADDED
 from asynqio.testing import FakeClock
 from tests.brokers.redis.support.aside import Aside, key
 from tests.builders import aborted, entry
-from tests.conformance.looks import put, take
+from tests.conformance.helpers import put, take
 
 #: Groups of a customer who groups by user.
 MANY = 100_000

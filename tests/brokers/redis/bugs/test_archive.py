@@ -15,7 +15,7 @@ from asynqio.errors import QueueNotFound, WrongState
 from asynqio.testing import FakeClock
 from tests.brokers.redis.support.aside import Aside, key
 from tests.builders import archived, entry, message, settlement
-from tests.conformance.looks import ids, look, put, see, state_of, take
+from tests.conformance.helpers import find_task, get_task, ids, put, state_of, take
 
 #: More than Go's script can unpack onto its stack (7,999).
 MANY = 9_000
@@ -62,7 +62,7 @@ async def test_b11_an_operator_who_archives_into_a_full_archive_leaves_no_hash_b
     [stats] = await broker.stats(["default"])
     assert (stats.archived, stats.evicted_total) == (ARCHIVE_LIMIT, 3)
     assert sum(name.startswith("t:") for name in await aside.names()) == ARCHIVE_LIMIT
-    assert await look(broker, "old-00002") is None
+    assert await find_task(broker, "old-00002") is None
     # and their ids are free
     await put(broker, entry("old-00000"))
 
@@ -93,7 +93,7 @@ async def test_b12_an_archive_keeps_ten_thousand_and_always_the_one_just_archive
     await archive(broker, clock, "a")
     # Then it is there, and one of the others is gone, and counted
     assert await aside.places("a") == ["archived"]
-    assert (await see(broker, "a")).state is TaskState.ARCHIVED
+    assert (await get_task(broker, "a")).state is TaskState.ARCHIVED
     [stats] = await broker.stats(["default"])
     assert (stats.archived, stats.evicted_total) == (ARCHIVE_LIMIT, 1)
     assert sum(name.startswith("t:") for name in await aside.names()) == ARCHIVE_LIMIT

@@ -16,7 +16,7 @@ from asynqio.core.task.unique import unique_key
 from asynqio.testing import FakeClock
 from tests.brokers.redis.support.aside import Aside, key
 from tests.builders import archived, entry, message, settlement
-from tests.conformance.looks import ids, put, state_of, take
+from tests.conformance.helpers import ids, put, state_of, take
 
 RIPE = GroupRule(grace=0.0)
 

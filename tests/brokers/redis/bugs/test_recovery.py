@@ -16,7 +16,7 @@ from asynqio.testing import FakeClock
 from tests.brokers.redis.support.aside import LAPSED, Aside, key
 from tests.brokers.redis.support.servers import RedisServer
 from tests.builders import entry, message, settlement
-from tests.conformance.looks import ids, look, put, recover, see, state_of, take
+from tests.conformance.helpers import find_task, get_task, ids, put, recover, state_of, take
 
 RIPE = GroupRule(grace=0.0)
 #: Bytes that are no message, one that is cut off, and one whose text is not UTF-8.
@@ -127,7 +127,7 @@ async def test_b08_an_active_task_without_a_lease_is_recovered_once_it_was_seen_
     # Then it goes the ordinary way
     assert await recover(broker, clock) == [True]
     assert await aside.places("a") == ["pending"]
-    assert (await see(broker, "a")).retried == 1
+    assert (await get_task(broker, "a")).retried == 1
 
 
 async def test_b08_an_active_task_whose_lease_comes_late_keeps_it(
@@ -161,7 +161,7 @@ async def test_b09_one_unreadable_message_costs_no_other_task_its_recovery(
     # and is archived with its bytes, so that Go can read it as well, and counted
     assert await aside.places("b") == ["archived"]
     assert (await aside.message("b")).type == CORRUPT_TYPE
-    seen = await see(broker, "b")
+    seen = await get_task(broker, "b")
     assert (seen.state, seen.type, seen.payload or b"") == (TaskState.ARCHIVED, CORRUPT_TYPE, wreck)
     assert await quarantined(broker) == 1
     assert len((await broker.expired(["default", "other"], 10)).leases) == 3
@@ -191,7 +191,7 @@ async def test_b09_a_message_that_belongs_elsewhere_is_not_recovered_again_and_a
     assert (await broker.expired(["default"], 10)).leases == []
     # Then it is archived
     assert await aside.places("a") == ["archived"]
-    assert (await see(broker, "a")).type == CORRUPT_TYPE
+    assert (await get_task(broker, "a")).type == CORRUPT_TYPE
     assert await quarantined(broker) == 1
 
 
@@ -240,7 +240,7 @@ async def test_b26_a_task_of_ours_that_go_took_over_is_gos(
     assert (await broker.expired(["default"], 10)).leases == []
     clock.advance(1)
     assert await recover(broker, clock) == [True]
-    assert (await see(broker, "a")).retried == 2
+    assert (await get_task(broker, "a")).retried == 2
 
 
 # --- B27: fencing ---------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ async def test_b27_who_lost_a_task_to_go_cannot_change_it_any_more(
     assert await aside.task("a") == before
     assert await aside("ZSCORE", key("lease"), "a") == clock.now() + 30
     await aside.finish("a")
-    assert await look(broker, "a") is None
+    assert await find_task(broker, "a") is None
 
 
 async def test_b27_who_lost_a_task_to_one_of_ours_cannot_change_it_any_more(

@@ -21,7 +21,7 @@ from asynqio.testing.clock import START
 from tests.brokers.redis.support.aside import Aside, key
 from tests.brokers.redis.support.servers import RedisServer
 from tests.builders import abandoned, aborted, archived, entry, failed, settlement
-from tests.conformance.looks import ids, put, see, state_of, take
+from tests.conformance.helpers import get_task, ids, put, state_of, take
 
 RIPE = GroupRule(grace=0.0)
 
@@ -170,7 +170,7 @@ async def test_b32_what_a_handler_wrote_before_it_failed_is_kept(
     [held] = await take(broker)
     assert await broker.write_output([Output(held, b"so far", b"0.5")]) == [True]
     await broker.settle([archived(held, clock.now())])
-    seen = await see(broker, "a")
+    seen = await get_task(broker, "a")
     assert (seen.state, seen.result, seen.progress) == (TaskState.ARCHIVED, b"so far", b"0.5")
     assert (await aside.task("a"))["result"] == b"so far"
 

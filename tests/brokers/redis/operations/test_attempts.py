@@ -11,7 +11,7 @@ from asynqio.core.task.message import TaskRef
 from asynqio.testing import FakeClock
 from tests.brokers.redis.support.aside import Aside, key
 from tests.builders import entry, failed
-from tests.conformance.looks import put, take
+from tests.conformance.helpers import put, take
 
 A = TaskRef("default", "a")
 

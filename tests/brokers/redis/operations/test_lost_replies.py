@@ -23,7 +23,7 @@ from asynqio.core.task.message import TaskState
 from asynqio.errors import BrokerUnavailable
 from tests.brokers.redis.support.fixtures import fresh_server
 from tests.builders import aborted, archived, entry, failed, settlement
-from tests.conformance.looks import ids, locked, look, put, see, state_of, take
+from tests.conformance.helpers import find_task, get_task, ids, is_locked, put, state_of, take
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ async def test_what_was_changed_and_begun_before_it_is_sent_again_is_not_queued_
     again = await session.run(LUA.enqueue, keys, ["1", *args])
     # Then it is the same change, and no second task
     assert again == [b"3", b"a"]
-    assert await look(broker, "b") is None
+    assert await find_task(broker, "b") is None
     assert await ids(broker, TaskState.PENDING) == []
 
 
@@ -120,7 +120,7 @@ async def test_a_task_in_the_place_of_one_that_is_over_is_no_conflict_with_itsel
         == [Admission.ACCEPTED] * 2
     )
     assert await lost_one(proxy)
-    assert (await see(broker, "known")).payload == b"new"
+    assert (await get_task(broker, "known")).payload == b"new"
 
 
 async def test_tasks_whose_lease_got_lost_on_the_way_are_found_again(
@@ -148,7 +148,7 @@ async def test_a_settlement_that_happened_is_not_refused(
     assert await broker.settle([settlement(lease, now=broker.clock.now())]) == [True]
     assert await lost_one(proxy)
     assert await state_of(broker, "a") is (TaskState.COMPLETED if retention else None)
-    assert not await locked(broker, one)
+    assert not await is_locked(broker, one)
     [stats] = await broker.stats(["default"])
     assert stats.processed_total == 2  # counted once, beside the first one
 
@@ -185,8 +185,8 @@ async def test_a_merge_that_happened_is_no_conflict_with_itself(broker: Store, p
     await lose_the_reply(proxy, "merge")
     assert await broker.merge_group(batch, entry("merged")) is Admission.ACCEPTED
     assert await lost_one(proxy)
-    assert await look(broker, "a") is None
-    assert (await see(broker, "merged")).state is TaskState.PENDING
+    assert await find_task(broker, "a") is None
+    assert (await get_task(broker, "merged")).state is TaskState.PENDING
 
 
 @pytest.mark.parametrize("retention", [0.0, 60.0])

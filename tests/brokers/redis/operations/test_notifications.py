@@ -18,7 +18,7 @@ from asynqio.brokers.redis.layout.messages import encode_task
 from asynqio.core.task.message import TaskRef
 from tests.brokers.redis.support.servers import RedisServer
 from tests.builders import entry, message, settlement
-from tests.conformance.looks import TIMEOUT, put, take, woken
+from tests.conformance.helpers import TIMEOUT, is_notified, put, take
 
 #: As Go's enqueue writes it (spec: redis wire format, section 3.1).
 GO_ENQUEUE = """
@@ -42,7 +42,7 @@ async def broker(server: RedisServer) -> AsyncIterator[Store]:
 
 async def calm(watch: signals.Watch) -> None:
     """Until nothing was heard for a while: the ear is open, and what came with that is over."""
-    assert await woken(watch)
+    assert await is_notified(watch)
     while await watch.wait(QUIET):
         pass
 
@@ -64,7 +64,7 @@ async def test_a_producer_in_go_wakes_who_waits_for_work(broker: Store, server: 
     with broker.watch([signals.pending("default")]) as watch:
         await calm(watch)
         await asyncio.to_thread(go_enqueues, server, "a")
-        assert await woken(watch)
+        assert await is_notified(watch)
     assert [lease.message.id for lease in await take(broker)] == ["a"]
 
 
@@ -73,7 +73,7 @@ async def test_a_queue_that_goes_inspector_resumes_wakes_too(broker: Store, serv
     with broker.watch([signals.pending("default")]) as watch:
         await calm(watch)
         await asyncio.to_thread(server.cli, "DEL", "asynq:{default}:paused")
-        assert await woken(watch)
+        assert await is_notified(watch)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ async def test_each_topic_has_its_keys(
     with broker.watch([topic]) as watch:
         await calm(watch)
         await asyncio.to_thread(server.cli, *words)
-        assert await woken(watch)
+        assert await is_notified(watch)
 
 
 async def test_what_happens_in_other_queues_wakes_nobody(broker: Store, server: RedisServer) -> None:
@@ -110,7 +110,7 @@ async def test_watches_opened_one_after_the_other_are_all_told(broker: Store) ->
         await calm(watch) if watch is watches[-1] else watch.clear()
     await put(broker, *(entry(queue=f"q{number}") for number in range(7)))
     for watch in watches:
-        assert await woken(watch)
+        assert await is_notified(watch)
         watch.close()
 
 
@@ -127,12 +127,12 @@ async def test_who_waits_for_a_task_is_told_when_go_has_ended_it(broker: Store, 
         await asyncio.to_thread(server.cli, "HSET", "asynq:{default}:t:a", "state", "retry")
         assert not await watch.wait(QUIET)
         await asyncio.to_thread(server.cli, "HSET", "asynq:{default}:t:a", "state", "completed")
-        assert await woken(watch)
+        assert await is_notified(watch)
 
 
 async def test_who_waits_for_a_task_that_is_over_is_told_at_once(broker: Store) -> None:
     with broker.watch([signals.ended(TaskRef("default", "never was"))]) as watch:
-        assert await woken(watch)
+        assert await is_notified(watch)
 
 
 async def test_ears_that_lost_their_server_hear_again_when_it_is_back(
@@ -143,13 +143,13 @@ async def test_ears_that_lost_their_server_hear_again_when_it_is_back(
         await calm(pending)
         # When it comes back, those who wait look for themselves: nobody knows what they missed
         await asyncio.to_thread(server.restart)
-        assert await woken(pending)
+        assert await is_notified(pending)
         await calm_or_quiet(pending)
         await asyncio.to_thread(go_enqueues, server, "later")
-        assert await woken(pending)
+        assert await is_notified(pending)
         [lease] = await take(broker)
         await broker.settle([settlement(lease)])
-        assert await woken(ended)
+        assert await is_notified(ended)
 
 
 async def calm_or_quiet(watch: signals.Watch) -> None:
@@ -208,8 +208,8 @@ async def test_a_redis_that_does_not_tell_is_looked_at(
 ) -> None:
     async with open_broker(silent_server.url) as broker:
         with broker.watch([signals.pending("default")]) as watch, caplog.at_level(logging.WARNING):
-            assert await woken(watch)
+            assert await is_notified(watch)
             watch.clear()
             await put(broker, entry("a"))
-            assert await woken(watch)
+            assert await is_notified(watch)
             assert "does not tell of changes" in caplog.text

@@ -21,7 +21,7 @@ from asynqio.errors import BrokerUnavailable
 from asynqio.testing import FakeClock
 from tests.brokers.redis.support.aside import Aside, key
 from tests.builders import entry, settlement
-from tests.conformance.looks import ids, locked, look, picture, put, state_of, take
+from tests.conformance.helpers import find_task, ids, is_locked, put, snapshot, state_of, take
 
 A = TaskRef("default", "a")
 #: The calls of one transfer: look, look there, park, park there, gone, live, over.
@@ -78,18 +78,18 @@ async def test_whoever_calls_again_ends_what_was_begun(
         await broker.transfer([A], "other")
     dies.no_more()
     # Then the task is somewhere
-    there = [await look(broker, "a", queue) for queue in ("default", "other")]
+    there = [await find_task(broker, "a", queue) for queue in ("default", "other")]
     assert any(there)
     # When somebody calls again
     answer = await broker.transfer([A], "other")
     # Then it is there and only there, with its lock, and is handed out once
     done = (step, after) >= (LIVE, True)
     assert answer == [Moved.NOT_FOUND if done else Moved.DONE]
-    assert await locked(broker, entry(queue="other", payload=b"1", unique=60))
-    assert not await locked(broker, entry(payload=b"1", unique=60))
+    assert await is_locked(broker, entry(queue="other", payload=b"1", unique=60))
+    assert not await is_locked(broker, entry(payload=b"1", unique=60))
     assert await takeable(broker) == ["other"]
-    assert await look(broker, "a") is None
-    await picture(broker)
+    assert await find_task(broker, "a") is None
+    await snapshot(broker)
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

@@ -12,7 +12,7 @@ WHERE queue = :queue AND state = :state AND (at, seq) < (:first, :second)
 ORDER BY at DESC, seq DESC LIMIT :size;
 
 -- name: scan_active
--- Active tasks behind a position, in the order in which they were leased. Their number is bounded by the slots of all servers.
+-- Active tasks behind a position, in the order in which they were leased. There are never more than servers have slots.
 SELECT key, queue, id, unique_key, message, state, at, pending_since, batch, result, progress, token, seq FROM tasks
 WHERE queue = :queue AND state = 'active' AND (token, seq) > (:first, :second) ORDER BY token, seq LIMIT :size;
 

@@ -27,7 +27,7 @@ class Job(Generic[T]):
     def __init__(self, step: Callable[[Transaction], T], *, awaited: bool = True) -> None:
         self.step = step
         self.begun = False
-        # Acquired once: by the thread, which then runs the step, or by the cancelled caller, which drops it.
+        # Acquired once: by the thread, which then runs the step, or by the cancelled caller, so that it never runs.
         self._claim = threading.Lock()
         self._loop = asyncio.get_running_loop() if awaited else None
         self._future: asyncio.Future[T] | None = self._loop.create_future() if self._loop else None

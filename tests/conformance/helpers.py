@@ -1,4 +1,4 @@
-"""Short ways to do and to see things in the conformance tests."""
+"""Helpers of the conformance tests: short calls on a broker, and checks of its state."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tests.builders import abandoned, archived, entry, failed, settlement
 
 T = TypeVar("T")
 EVERYTHING = Page(size=100_000)
-#: Upper limit for what must happen, in real seconds; a test that waits so long has failed.
+#: Upper limit in real seconds for what must happen; a test that reaches it fails.
 TIMEOUT = 20.0
 
 
-def as_kept(kind: str, message: TaskMessage) -> TaskMessage:
-    """The message as a store of this kind can keep it: on Redis times have whole seconds."""
+def as_stored(kind: str, message: TaskMessage) -> TaskMessage:
+    """The message as a store of this kind returns it: Redis stores whole seconds."""
     if not kind.startswith("redis"):
         return message
     return msgspec.structs.replace(
@@ -41,7 +41,7 @@ def as_kept(kind: str, message: TaskMessage) -> TaskMessage:
 
 
 async def put(broker: Store, *entries: Entry) -> None:
-    """Enqueue, and expect that all are taken."""
+    """Enqueue, and assert that all entries are accepted."""
     assert await broker.enqueue(entries) == [Admission.ACCEPTED] * len(entries)
 
 
@@ -56,30 +56,30 @@ async def take(
     return await broker.dequeue(queues, limit, lease, owner)
 
 
-async def look(broker: Store, id: str, queue: str = "default") -> TaskInfo | None:
+async def find_task(broker: Store, id: str, queue: str = "default") -> TaskInfo | None:
     [info] = await broker.find([TaskRef(queue, id)])
     return info
 
 
-async def see(broker: Store, id: str, queue: str = "default") -> TaskInfo:
-    """The task, which must be there."""
-    info = await look(broker, id, queue)
+async def get_task(broker: Store, id: str, queue: str = "default") -> TaskInfo:
+    """The task, which must exist."""
+    info = await find_task(broker, id, queue)
     assert info is not None, f"task {id!r} is not in queue {queue!r}"
     return info
 
 
 async def state_of(broker: Store, id: str, queue: str = "default") -> TaskState | None:
-    info = await look(broker, id, queue)
+    info = await find_task(broker, id, queue)
     return None if info is None else info.state
 
 
 async def ids(broker: Store, state: TaskState, queue: str = "default", group: str = "") -> list[str]:
-    """The tasks of a state, in the order shown."""
+    """The ids of the tasks of a state, in listed order."""
     return [info.id for info in await broker.tasks(Where(queue, state, group), EVERYTHING)]
 
 
-async def picture(broker: Store) -> dict[str, Any]:
-    """All there is to see: for "nothing has changed". Checks rule 1 on the way."""
+async def snapshot(broker: Store) -> dict[str, Any]:
+    """Everything that inspection shows, to assert that nothing changed. Asserts rule 1 as well."""
     seen: dict[str, Any] = {"servers": await broker.servers()}
     for queue in await broker.queues():
         [stats] = await broker.stats([queue])
@@ -97,8 +97,8 @@ async def picture(broker: Store) -> dict[str, Any]:
     return seen
 
 
-async def locked(broker: Store, like: Entry) -> bool:
-    """Whether the uniqueness lock of an entry is held, found by trying; leaves no trace."""
+async def is_locked(broker: Store, like: Entry) -> bool:
+    """Whether the uniqueness lock of an entry is held, by enqueueing a probe; leaves nothing behind."""
     probe = entry(
         "lock-probe",
         type=like.message.type,
@@ -114,8 +114,8 @@ async def locked(broker: Store, like: Entry) -> bool:
     return False
 
 
-async def bring(broker: Store, clock: FakeClock, state: TaskState, one: Entry) -> None:
-    """Put the task into `state` by the ordinary way. Its queue must have no other pending task."""
+async def put_in_state(broker: Store, clock: FakeClock, state: TaskState, one: Entry) -> None:
+    """Bring the task of an entry into `state` by ordinary calls. Its queue must have no other pending task."""
     message = one.message
     await put(broker, one)
     if state in (TaskState.PENDING, TaskState.SCHEDULED, TaskState.AGGREGATING):
@@ -127,13 +127,13 @@ async def bring(broker: Store, clock: FakeClock, state: TaskState, one: Entry) -
     elif state is TaskState.ARCHIVED:
         assert await broker.settle([archived(held, clock.now())]) == [True]
     elif state is TaskState.COMPLETED:
-        assert message.retention, "give it a retention"
+        assert message.retention, "the entry needs a retention"
         assert await broker.settle([settlement(held, now=clock.now())]) == [True]
     assert await state_of(broker, message.id, message.queue) is state
 
 
 def entry_for(state: TaskState, id: str = "", **fields: Any) -> Entry:
-    """An entry that `bring` can bring into `state`."""
+    """An entry for `put_in_state`."""
     if state is TaskState.SCHEDULED:
         fields.setdefault("at", 4_000_000_000.0)
     if state is TaskState.AGGREGATING:
@@ -144,26 +144,26 @@ def entry_for(state: TaskState, id: str = "", **fields: Any) -> Entry:
 
 
 async def recover(broker: Store, clock: FakeClock, queue: str = "default") -> list[bool]:
-    """What every server does about lapsed leases."""
-    lapsed = (await broker.expired([queue], 100)).leases
-    return await broker.settle([abandoned(held, clock.now()) for held in lapsed])
+    """Recover expired leases, as every server does."""
+    expired = (await broker.expired([queue], 100)).leases
+    return await broker.settle([abandoned(held, clock.now()) for held in expired])
 
 
-async def woken(watch: Watch) -> bool:
-    """Whether the watch is told of something."""
+async def is_notified(watch: Watch) -> bool:
+    """Whether the watch receives a signal within TIMEOUT."""
     return await watch.wait(TIMEOUT)
 
 
-async def elsewhere(broker: Store, work: Callable[[Store], Awaitable[T]]) -> T:
-    """The same store, seen through a clone from the event loop of another thread."""
+async def in_other_thread(broker: Store, work: Callable[[Store], Awaitable[T]]) -> T:
+    """Run `work` on a clone, in the event loop of another thread."""
     clone = broker.clone()
 
-    async def there() -> T:
+    async def run() -> T:
         async with clone as other:
             assert isinstance(other, Store)
             return await work(other)
 
-    return await asyncio.to_thread(asyncio.run, there())
+    return await asyncio.to_thread(asyncio.run, run())
 
 
 async def queue_exists(broker: Store, queue: str) -> bool:
