@@ -1,4 +1,4 @@
-"""A broker on a Redis of its own, and somebody aside who looks at the keys."""
+"""A broker on a Redis of its own, and somebody go who looks at the keys."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import redis.asyncio
 
 from asynqio.brokers.redis.broker import RedisBroker, open_redis
 from asynqio.testing import FakeClock
-from tests.brokers.redis.support.aside import Aside
+from tests.brokers.redis.support.go_client import GoClient
 from tests.brokers.redis.support.servers import RedisServer
 
 
 @pytest.fixture
-async def aside(redis_server: RedisServer, clock: FakeClock) -> AsyncIterator[Aside]:
+async def go(redis_server: RedisServer, clock: FakeClock) -> AsyncIterator[GoClient]:
     """Somebody who is not ours, on the shared server."""
     # On a thread, for making a client reads files.
     client = await asyncio.to_thread(redis.asyncio.Redis, port=redis_server.port)
     async with client:
-        yield Aside(client, clock)
+        yield GoClient(client, clock)
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from asynqio import App, Task
-from asynqio.brokers.redis.settings import OPTIONS, parse
+from asynqio.brokers.redis.settings import OPTIONS
+from asynqio.brokers.redis.url import parse
 from tests.brokers.redis.support.servers import RedisServer
 from tests.pages import ROOT
 from tests.runtime.waiting import gone, within

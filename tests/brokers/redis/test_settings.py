@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynqio.brokers.redis.settings import RedisSettings, parse
+from asynqio.brokers.redis.settings import RedisSettings
+from asynqio.brokers.redis.url import parse
 from asynqio.errors import ConfigError
 
 A, B = ("a", 7000), ("b", 7001)
@@ -95,16 +96,19 @@ PROBLEMS = [
     ("redis-sentinel://host/1", "name the master: redis-sentinel://host:26379?master=name"),
     ("redis+unix://run/r.sock", "three slashes"),
     ("redis+unix://", "three slashes"),
-    ("redis://host?timout=3", "there is no option 'timout' (did you mean timeout?): it takes db, timeout,"),
-    ("redis://host?timeout=0", "timeout= wants a number of seconds above 0"),
-    ("redis://host?timeout=nan", "timeout= wants"),
-    ("redis://host?patience=-1", "patience= wants"),
-    ("redis://host?client_name=a%20b", "client_name= wants"),
+    (
+        "redis://host?timout=3",
+        "unknown option 'timout' (did you mean timeout?): valid options are db, timeout,",
+    ),
+    ("redis://host?timeout=0", "timeout= must be a number of seconds above 0"),
+    ("redis://host?timeout=nan", "timeout= must be"),
+    ("redis://host?patience=-1", "patience= must be"),
+    ("redis://host?client_name=a%20b", "client_name= must be"),
     ("redis://host?patience=1&patience=2", "'patience' is given twice"),
-    ("redis://host?ca=x.pem", "ca= is for TLS: write rediss://"),
-    ("redis+cluster://host?verify=none", "verify= is for TLS: write rediss+cluster://"),
-    ("rediss://host?verify=maybe", "verify= wants full, ca or none"),
-    ("rediss://host?key=x.pem", "key= is of no use without cert="),
+    ("redis://host?ca=x.pem", "ca= requires TLS: write rediss://"),
+    ("redis+cluster://host?verify=none", "verify= requires TLS: write rediss+cluster://"),
+    ("rediss://host?verify=maybe", "verify= must be full, ca or none"),
+    ("rediss://host?key=x.pem", "key= requires cert="),
     ("redis://%ff@host", "must be UTF-8"),
 ]
 
@@ -186,5 +190,5 @@ def test_only_the_private_url_holds_secrets() -> None:
     settings = parse("rediss+sentinel://me:sesame@a:7000/main?sentinel_password=sesame&ca=x.pem")
     assert settings.url == "rediss+sentinel://me@a:7000/main?ca=x.pem"
     assert "sesame" in settings.private_url
-    for shown in (settings.url, settings.place, repr(settings), str(settings), f"{settings}"):
+    for shown in (settings.url, settings.location, repr(settings), str(settings), f"{settings}"):
         assert "sesame" not in shown

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from asynqio.brokers.redis.broker import RedisBroker, open_redis
-from asynqio.brokers.redis.doctor.servers import judge
+from asynqio.brokers.redis.doctor.server_checks import judge_info
 from asynqio.clock import SystemClock
 from asynqio.core.findings import Finding, Severity
 from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.testing import FakeClock
 from tests.brokers.redis.operations.test_transfer import A, Dies
-from tests.brokers.redis.support.aside import Aside, key
+from tests.brokers.redis.support.go_client import GoClient, key
 from tests.brokers.redis.support.servers import RedisServer
 from tests.builders import card, entry, message
 from tests.conformance.looks import ids, put, state_of, take
@@ -44,16 +44,16 @@ async def only(broker: RedisBroker, code: str, text: str) -> None:
     assert await look(broker) == []
 
 
-async def test_ids_without_a_task_are_dropped_from_every_place(broker: RedisBroker, aside: Aside) -> None:
+async def test_ids_without_a_task_are_dropped_from_every_place(broker: RedisBroker, go: GoClient) -> None:
     await put(broker, entry("a"), entry("b", group="g"))
-    await aside("LPUSH", key("pending"), "ghost-1")
-    await aside("LPUSH", key("active"), "ghost-2")
-    await aside("ZADD", key("lease"), 1, "ghost-2")
+    await go("LPUSH", key("pending"), "ghost-1")
+    await go("LPUSH", key("active"), "ghost-2")
+    await go("ZADD", key("lease"), 1, "ghost-2")
     for place in ("scheduled", "retry", "archived", "completed"):
-        await aside("ZADD", key(place), 1, f"ghost-{place}")
+        await go("ZADD", key(place), 1, f"ghost-{place}")
     await only_ghosts(broker)
     assert await ids(broker, TaskState.PENDING) == ["a"]
-    assert await aside("ZCARD", key("lease")) == 0
+    assert await go("ZCARD", key("lease")) == 0
     [stats] = await broker.stats(["default"])
     assert (stats.size, stats.quarantined_total) == (2, 6)
 
@@ -63,14 +63,14 @@ async def only_ghosts(broker: RedisBroker) -> None:
     await only(broker, "ghosts", "6 ids without a task")
 
 
-async def test_tasks_that_are_in_no_place_are_archived(broker: RedisBroker, aside: Aside) -> None:
+async def test_tasks_that_are_in_no_place_are_archived(broker: RedisBroker, go: GoClient) -> None:
     # Given what Go's inspector leaks, and a task whose id was lost
     await put(broker, *(entry(str(number)) for number in range(50)))
-    await aside.archive_many(["leaked"], 5)
-    await aside("ZREM", key("archived"), "leaked")
-    await aside("LREM", key("pending"), 0, "7")
+    await go.archive_many(["leaked"], 5)
+    await go("ZREM", key("archived"), "leaked")
+    await go("LREM", key("pending"), 0, "7")
     # Then they are found, and brought to where people see them
-    await only(broker, "stray-tasks", "2 tasks of queue 'default' are in no list")
+    await only(broker, "orphaned-tasks", "2 tasks of queue 'default' are in no list")
     assert sorted(await ids(broker, TaskState.ARCHIVED)) == ["7", "leaked"]
     assert len(await ids(broker, TaskState.PENDING)) == 49
     await broker.move(Action.RUN, [TaskRef("default", "7")])
@@ -78,30 +78,30 @@ async def test_tasks_that_are_in_no_place_are_archived(broker: RedisBroker, asid
 
 
 async def test_active_tasks_without_a_lease_get_one_that_has_lapsed(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await put(broker, entry("a"))
     await take(broker)
-    await aside("ZREM", key("lease"), "a")
+    await go("ZREM", key("lease"), "a")
     await only(broker, "no-lease", "1 active tasks")
     assert [lease.message.id for lease in (await broker.expired(["default"], 10)).leases] == ["a"]
 
 
-async def test_groups_that_nobody_looks_at_are_listed(broker: RedisBroker, aside: Aside) -> None:
-    await aside.add_to_group(message("a", group="g:1"))
-    await aside("SREM", key("groups"), "g:1")
-    await only(broker, "stranded-groups", "1 groups")
+async def test_groups_that_nobody_looks_at_are_listed(broker: RedisBroker, go: GoClient) -> None:
+    await go.add_to_group(message("a", group="g:1"))
+    await go("SREM", key("groups"), "g:1")
+    await only(broker, "unlisted-groups", "1 groups")
     assert [group.group for group in await broker.groups("default")] == ["g:1"]
 
 
-async def test_a_batch_that_is_listed_nowhere_is_given_back(broker: RedisBroker, aside: Aside) -> None:
-    await aside.add_to_group(message("a", group="g"))
-    batch = await aside.claim("g", "set-1")
-    await aside("ZREM", key("aggregation_sets"), batch)
+async def test_a_batch_that_is_listed_nowhere_is_given_back(broker: RedisBroker, go: GoClient) -> None:
+    await go.add_to_group(message("a", group="g"))
+    batch = await go.claim("g", "set-1")
+    await go("ZREM", key("aggregation_sets"), batch)
     [finding] = await look(broker, fix=True)
-    assert finding.code == "stranded-groups"
+    assert finding.code == "unlisted-groups"
     await broker.sweep(["default"], 10)
-    assert await aside.places("a") == ["g:g"]
+    assert await go.places("a") == ["g:g"]
     assert [group.group for group in await broker.groups("default")] == ["g"]
 
 
@@ -113,17 +113,17 @@ async def test_journeys_that_nobody_ends_are_ended(broker: RedisBroker, dies: Di
     dies.no_more()
     clock.advance(100)
     [finding] = await look(broker, fix=True)
-    assert (finding.code, finding.queue) == ("journeys-left", "other")
+    assert (finding.code, finding.queue) == ("transfers-left", "other")
     assert await ids(broker, TaskState.PENDING, "other") == ["a"]
     assert await look(broker) == []
 
 
-async def test_locks_of_tasks_that_are_gone_are_told_and_left(broker: RedisBroker, aside: Aside) -> None:
+async def test_locks_of_tasks_that_are_gone_are_told_and_left(broker: RedisBroker, go: GoClient) -> None:
     await put(broker, entry("a", unique=60))
-    await aside("SET", key("unique:x:y"), "gone", "EX", 100)
+    await go("SET", key("unique:x:y"), "gone", "EX", 100)
     [finding] = await look(broker, fix=True)
     assert (finding.code, finding.severity, finding.fixed) == ("locks-left", Severity.INFO, False)
-    assert await aside("EXISTS", key("unique:x:y")) == 1
+    assert await go("EXISTS", key("unique:x:y")) == 1
 
 
 async def test_a_throttle_outlives_its_task_and_is_no_finding(broker: RedisBroker) -> None:
@@ -132,14 +132,14 @@ async def test_a_throttle_outlives_its_task_and_is_no_finding(broker: RedisBroke
     assert await look(broker) == []
 
 
-async def test_many_tasks_are_looked_at_in_pieces(broker: RedisBroker, aside: Aside) -> None:
+async def test_many_tasks_are_looked_at_in_pieces(broker: RedisBroker, go: GoClient) -> None:
     await put(broker, *(entry(str(number)) for number in range(5_000)))
-    await aside("CONFIG", "RESETSTAT")
+    await go("CONFIG", "RESETSTAT")
     seen: list[int] = []
     found = await broker.examine(progress=seen.append)
     assert {one.code for one in found} <= EXPECTED
     assert seen[-1] >= 10_000, "every id, and every key"
-    assert await aside.calls("lrange") >= 5
+    assert await go.calls("lrange") >= 5
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ async def test_a_user_who_may_not_do_what_we_need_is_told(limited: RedisServer) 
     ],
 )
 def test_what_a_server_says_of_itself_is_judged(info: dict[str, str], kind: str, code: str) -> None:
-    assert [one.code for one in judge(info, kind)] == [code]
+    assert [one.code for one in judge_info(info, kind)] == [code]
 
 
 async def test_a_healthy_server_has_nothing_to_tell(broker: RedisBroker) -> None:
@@ -197,10 +197,10 @@ async def test_a_healthy_server_has_nothing_to_tell(broker: RedisBroker) -> None
     assert await look(broker) == []
 
 
-async def test_a_key_of_a_wrong_type_is_told_and_stops_nothing(broker: RedisBroker, aside: Aside) -> None:
+async def test_a_key_of_a_wrong_type_is_told_and_stops_nothing(broker: RedisBroker, go: GoClient) -> None:
     await put(broker, entry("a"), entry("b", queue="other"))
-    await aside("SET", key("scheduled"), "what")
-    await aside("LPUSH", key("pending", "other"), "ghost")
+    await go("SET", key("scheduled"), "what")
+    await go("LPUSH", key("pending", "other"), "ghost")
     found = {one.queue: one for one in await look(broker)}
     assert {queue: one.code for queue, one in found.items()} == {
         "default": "queue-damaged",
@@ -209,9 +209,9 @@ async def test_a_key_of_a_wrong_type_is_told_and_stops_nothing(broker: RedisBrok
     assert "WRONGTYPE" in found["default"].sentence
 
 
-async def test_queues_whose_names_are_alike_are_told_apart(broker: RedisBroker, aside: Aside) -> None:
+async def test_queues_whose_names_are_alike_are_told_apart(broker: RedisBroker, go: GoClient) -> None:
     for name in ("a", "a}:t:b", "a}:g"):
         await put(broker, entry("x}:y", queue=name), entry(group="g}:h", queue=name))
-    await aside("LREM", key("pending", "a}:g"), 0, "x}:y")
+    await go("LREM", key("pending", "a}:g"), 0, "x}:y")
     [finding] = await look(broker)
-    assert (finding.code, finding.queue) == ("stray-tasks", "a}:g")
+    assert (finding.code, finding.queue) == ("orphaned-tasks", "a}:g")

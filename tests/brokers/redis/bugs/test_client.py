@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from asynqio import App, DuplicateTask, Task, TaskIdConflict, TaskInfo
-from asynqio.brokers.redis.settings import RedisSettings, parse
+from asynqio.brokers.redis.settings import RedisSettings
+from asynqio.brokers.redis.url import parse
 from asynqio.errors import ConfigError, InvalidOption
-from tests.brokers.redis.support.aside import Aside, key
+from tests.brokers.redis.support.go_client import GoClient, key
 from tests.brokers.redis.support.servers import RedisServer
 
 
@@ -20,7 +21,7 @@ async def app(redis_server: RedisServer) -> AsyncIterator[App]:
         yield app
 
 
-async def test_b24_a_batch_answers_for_each_task_and_takes_all_kinds(app: App, aside: Aside) -> None:
+async def test_b24_a_batch_answers_for_each_task_and_takes_all_kinds(app: App, go: GoClient) -> None:
     await app.enqueue(Task("work"), task_id="taken")
     answers = await app.enqueue_many(
         [
@@ -35,31 +36,31 @@ async def test_b24_a_batch_answers_for_each_task_and_takes_all_kinds(app: App, a
     )
     kinds = [TaskInfo, TaskIdConflict, TaskInfo, DuplicateTask, TaskInfo, TaskInfo, TaskInfo]
     assert [type(answer) for answer in answers] == kinds
-    assert await aside.places("unique") == await aside.places("plain") == ["pending"]
-    assert await aside.places("grouped") == ["g:g"]
-    assert await aside.places("later") == ["scheduled"]
-    assert await aside.task("twice") == {}
-    assert (await aside.message("labelled")).headers == {"trace": "abc"}
+    assert await go.places("unique") == await go.places("plain") == ["pending"]
+    assert await go.places("grouped") == ["g:g"]
+    assert await go.places("later") == ["scheduled"]
+    assert await go.task("twice") == {}
+    assert (await go.message("labelled")).headers == {"trace": "abc"}
 
 
-async def test_b33_parts_of_a_second_are_rounded_up_and_never_mean_forever(app: App, aside: Aside) -> None:
+async def test_b33_parts_of_a_second_are_rounded_up_and_never_mean_forever(app: App, go: GoClient) -> None:
     now = app.broker.clock.now()
     info = await app.enqueue(Task("work"), timeout=0.5, retention=0.25, deadline=now + 60.5)
-    stored = await aside.message(info.id)
+    stored = await go.message(info.id)
     assert (stored.timeout, stored.retention) == (1, 1)
     assert now + 60.5 <= stored.deadline <= now + 61.5
     info = await app.enqueue(Task("work", b"1"), unique=1.5)
-    lock = (await aside.message(info.id)).unique_key
-    assert 1_500 < await aside("PTTL", lock) <= 2_000
+    lock = (await go.message(info.id)).unique_key
+    assert 1_500 < await go("PTTL", lock) <= 2_000
 
 
 @pytest.mark.parametrize("options", [{"timeout": 0}, {"timeout": -1}, {"retention": -1}, {"unique": 0.5}])
 async def test_b33_what_would_silently_mean_something_else_is_refused(
-    app: App, aside: Aside, options: dict[str, float]
+    app: App, go: GoClient, options: dict[str, float]
 ) -> None:
     with pytest.raises(InvalidOption):
         await app.enqueue(Task("work", **options))  # type: ignore[arg-type]
-    assert await aside("EXISTS", key("pending")) == 0
+    assert await go("EXISTS", key("pending")) == 0
 
 
 @pytest.mark.parametrize(

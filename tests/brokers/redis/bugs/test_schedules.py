@@ -16,7 +16,7 @@ from asynqio.core.schedules.records import Fire, FireEvent
 from asynqio.runtime.scheduling.plan import Plan, Terms
 from asynqio.runtime.scheduling.ticker import Hooks, Ticker
 from asynqio.testing import FakeClock
-from tests.brokers.redis.support.aside import Aside, key
+from tests.brokers.redis.support.go_client import GoClient, key
 from tests.builders import entry
 
 #: What Go 0.26 wrote (spec, section 2.6).
@@ -53,61 +53,61 @@ def test_an_event_is_written_as_go_writes_it() -> None:
     assert encode_event(FireEvent("x", "id", 1767225600.5)).hex() == "0a026964120c0880f2d6ca061080cab5ee01"
 
 
-async def test_b22_a_tick_is_taken_once_by_however_many_schedulers(broker: RedisBroker, aside: Aside) -> None:
+async def test_b22_a_tick_is_taken_once_by_however_many_schedulers(broker: RedisBroker, go: GoClient) -> None:
     fires = [Fire("report", 60, entry(f"task-{number}")) for number in range(5)]
     answers = await asyncio.gather(*(broker.fire([fire]) for fire in fires))
     assert [answer for [answer] in answers].count(Fired(Admission.ACCEPTED)) == 1
-    assert len([name for name in await aside.names() if name.startswith("t:")]) == 1
-    last = await aside("HGET", key("asynqio:cron"), "last:report")
+    assert len([name for name in await go.names() if name.startswith("t:")]) == 1
+    last = await go("HGET", key("asynqio:cron"), "last:report")
     assert last.split(b" ")[:2] == [b"60", b"1"]
 
 
 async def test_b22_the_history_of_a_schedule_that_is_gone_goes_as_well(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await broker.record([FireEvent("report", "a", clock.now())])
-    await aside("EXPIRE", HISTORY, 10)
+    await go("EXPIRE", HISTORY, 10)
     await broker.record([FireEvent("report", "b", clock.now())])
-    assert FIRES_AGE - 5 < await aside("TTL", HISTORY) <= FIRES_AGE, "each event renews it"
+    assert FIRES_AGE - 5 < await go("TTL", HISTORY) <= FIRES_AGE, "each event renews it"
     assert [event.task_id for event in await broker.fires("report", Page())] == ["b", "a"]
 
 
 async def test_b22_entries_are_visible_from_the_first_beat_and_go_with_their_scheduler(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     card = SchedulerInfo("h:1:x", "h", 1, clock.now(), [CARD, CARD])
     await broker.beat(card, 15)
-    assert await aside("ZSCORE", "asynq:schedulers", "asynq:schedulers:{h:1:x}") == clock.now() + 15
-    assert await aside("LRANGE", "asynq:schedulers:{h:1:x}", 0, -1) == [bytes.fromhex(VECTOR)] * 2
-    assert 0 < await aside("TTL", "asynq:schedulers:{h:1:x}") <= 15
+    assert await go("ZSCORE", "asynq:schedulers", "asynq:schedulers:{h:1:x}") == clock.now() + 15
+    assert await go("LRANGE", "asynq:schedulers:{h:1:x}", 0, -1) == [bytes.fromhex(VECTOR)] * 2
+    assert 0 < await go("TTL", "asynq:schedulers:{h:1:x}") <= 15
     await broker.leave(card)
-    assert await aside("KEYS", "asynq*") == []
+    assert await go("KEYS", "asynq*") == []
 
 
 async def test_a_card_without_our_half_is_read_from_gos(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await broker.beat(SchedulerInfo("h:1:x", "h", 1, clock.now(), [CARD]), 15)
-    await aside("DEL", "asynqio:schedulers:{h:1:x}")
+    await go("DEL", "asynqio:schedulers:{h:1:x}")
     [scheduler] = await broker.schedulers()
     assert (scheduler.id, scheduler.started_at) == ("h:1:x", 0.0)
     assert [card.id for card in scheduler.entries] == ["e1"]
 
 
 async def test_a_card_that_cannot_be_read_hides_no_other(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await broker.beat(SchedulerInfo("h:1:x", "h", 1, clock.now(), [CARD]), 15)
-    await aside("ZADD", "asynq:schedulers", clock.now() + 100, "asynq:schedulers:{h:2:y}")
-    await aside("LPUSH", "asynq:schedulers:{h:2:y}", b"\xff\xff")
+    await go("ZADD", "asynq:schedulers", clock.now() + 100, "asynq:schedulers:{h:2:y}")
+    await go("LPUSH", "asynq:schedulers:{h:2:y}", b"\xff\xff")
     assert [scheduler.id for scheduler in await broker.schedulers()] == ["h:1:x"]
 
 
 async def test_an_event_that_cannot_be_read_hides_no_other(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await broker.record([FireEvent("report", "a", clock.now())])
-    await aside("ZADD", HISTORY, clock.now() + 1, b"\xff\xff")
+    await go("ZADD", HISTORY, clock.now() + 1, b"\xff\xff")
     assert [event.task_id for event in await broker.fires("report", Page())] == ["a"]
 
 
@@ -119,14 +119,14 @@ async def test_thousands_of_schedules_of_a_queue_are_read_in_pieces(broker: Redi
 
 
 async def test_a_damaged_queue_costs_the_schedules_of_others_nothing(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
-    await aside("SET", key("pending", "bad"), "no list")
+    await go("SET", key("pending", "bad"), "no list")
     entries = [ScheduleEntry("@every 1m", Task("t"), name=name, queue=name) for name in ("bad", "good")]
     ticker = Ticker(broker, Terms(), Hooks())
     await ticker.serve([plan for plan in await ticker.plan(entries) if isinstance(plan, Plan)])
     for _ in range(3):
         clock.advance(60)
         await ticker.once()
-    assert await aside("LLEN", key("pending", "good")) == 3
+    assert await go("LLEN", key("pending", "good")) == 3
     assert (await broker.schedule_states("bad"))["bad"].last is None, "its ticks are still to be taken"

@@ -16,7 +16,7 @@ from asynqio.brokers.contract.signals import ended
 from asynqio.brokers.redis.layout.messages import encode_task
 from asynqio.core.task.message import TaskRef
 from asynqio.runtime.fetching.fetcher import Fetcher
-from tests.brokers.redis.support.aside import Aside, key
+from tests.brokers.redis.support.go_client import GoClient, key
 from tests.brokers.redis.support.servers import RedisServer
 from tests.builders import message
 from tests.runtime.waiting import gone, state_of, within
@@ -46,12 +46,12 @@ def heard(text: str) -> Iterator[asyncio.Event]:
             if text in record.getMessage():
                 loop.call_soon_threadsafe(event.set)
 
-    log, ear = logging.getLogger("asynqio.server"), Ear()
-    log.addHandler(ear)
+    log, push = logging.getLogger("asynqio.server"), Ear()
+    log.addHandler(push)
     try:
         yield event
     finally:
-        log.removeHandler(ear)
+        log.removeHandler(push)
 
 
 # --- B1: an end that cannot be recorded at first ------------------------------------------------------
@@ -99,7 +99,7 @@ async def test_b01_an_end_that_could_not_be_recorded_at_first_is_recorded_later_
 # --- B16, B18: cancelling -------------------------------------------------------------------------
 
 
-async def test_b16_a_canceled_handler_that_skips_its_retries_is_archived(app: App, aside: Aside) -> None:
+async def test_b16_a_canceled_handler_that_skips_its_retries_is_archived(app: App, go: GoClient) -> None:
     started = asyncio.Event()
 
     @app.task("work")
@@ -113,13 +113,13 @@ async def test_b16_a_canceled_handler_that_skips_its_retries_is_archived(app: Ap
     async with app.running():
         handle = await work.enqueue()
         await within(started.wait())
-        await aside("PUBLISH", "asynq:cancel", handle.id)  # as Go does it
+        await go("PUBLISH", "asynq:cancel", handle.id)  # as Go does it
         info = await state_of(app, handle.info, TaskState.ARCHIVED, TaskState.RETRY)
         assert (info.state, info.retried) == (TaskState.ARCHIVED, 0)
         assert "not wanted any more" in info.last_error
 
 
-async def test_b16_a_canceled_handler_that_says_nothing_is_retried_as_in_go(app: App, aside: Aside) -> None:
+async def test_b16_a_canceled_handler_that_says_nothing_is_retried_as_in_go(app: App, go: GoClient) -> None:
     started = asyncio.Event()
 
     @app.task("work")
@@ -130,7 +130,7 @@ async def test_b16_a_canceled_handler_that_says_nothing_is_retried_as_in_go(app:
     async with app.running():
         handle = await work.enqueue()
         await within(started.wait())
-        await aside("PUBLISH", "asynq:cancel", handle.id)
+        await go("PUBLISH", "asynq:cancel", handle.id)
         info = await state_of(app, handle.info, TaskState.ARCHIVED, TaskState.RETRY)
         assert (info.state, info.retried) == (TaskState.RETRY, 1)
 
@@ -147,7 +147,7 @@ async def test_b16_a_canceled_handler_that_says_nothing_is_retried_as_in_go(app:
     ids=repr,
 )
 async def test_b16_a_task_canceled_to_be_archived_is_not_retried(
-    app: App, aside: Aside, raised: BaseException | None, state: TaskState | None
+    app: App, go: GoClient, raised: BaseException | None, state: TaskState | None
 ) -> None:
     # Given a handler that runs
     started = asyncio.Event()
@@ -177,7 +177,7 @@ async def test_b16_a_task_canceled_to_be_archived_is_not_retried(
             assert info.last_error == "half done"
 
 
-async def test_b16_a_handler_that_finishes_all_the_same_has_finished(app: App, aside: Aside) -> None:
+async def test_b16_a_handler_that_finishes_all_the_same_has_finished(app: App, go: GoClient) -> None:
     started = asyncio.Event()
 
     @app.task("work", retention=60)
@@ -194,8 +194,8 @@ async def test_b16_a_handler_that_finishes_all_the_same_has_finished(app: App, a
         assert await handle.result(timeout=10) == "done"
 
 
-async def test_b16_go_hears_of_a_task_to_be_archived_that_it_is_cancelled(app: App, aside: Aside) -> None:
-    async with aside.client.pubsub() as channel:
+async def test_b16_go_hears_of_a_task_to_be_archived_that_it_is_cancelled(app: App, go: GoClient) -> None:
+    async with go.client.pubsub() as channel:
         await channel.subscribe("asynq:cancel")
         assert (await channel.get_message(timeout=5) or {})["type"] == "subscribe"
         await app.broker.cancel([TaskRef("default", "a")], archive=True)
@@ -206,7 +206,7 @@ async def test_b16_go_hears_of_a_task_to_be_archived_that_it_is_cancelled(app: A
 
 @pytest.mark.parametrize("by_go", [False, True])
 async def test_b18_one_id_in_two_queues_is_two_tasks_unless_go_calls_for_both(
-    app: App, aside: Aside, by_go: bool
+    app: App, go: GoClient, by_go: bool
 ) -> None:
     both, ended, go_on = asyncio.Semaphore(0), asyncio.Queue[str](), asyncio.Event()
 
@@ -225,7 +225,7 @@ async def test_b18_one_id_in_two_queues_is_two_tasks_unless_go_calls_for_both(
         await within(both.acquire())
         await within(both.acquire())
         if by_go:
-            await aside("PUBLISH", "asynq:cancel", "same")
+            await go("PUBLISH", "asynq:cancel", "same")
             assert {await within(ended.get()), await within(ended.get())} == {"one", "two"}
         else:
             await app.broker.cancel([one.info.ref])
@@ -236,12 +236,12 @@ async def test_b18_one_id_in_two_queues_is_two_tasks_unless_go_calls_for_both(
         await state_of(app, one.info, TaskState.ARCHIVED)
 
 
-async def test_b18_one_id_in_two_queues_has_two_leases(app: App, aside: Aside) -> None:
+async def test_b18_one_id_in_two_queues_has_two_leases(app: App, go: GoClient) -> None:
     for queue in ("one", "two"):
         await app.enqueue(Task("work"), task_id="same", queue=queue)
     leases = await app.broker.dequeue(["one", "two"], 2, 1, "me")
     assert await app.broker.renew(leases, 3600) == [True, True]
-    scores = [await aside("ZSCORE", key("lease", queue), "same") for queue in ("one", "two")]
+    scores = [await go("ZSCORE", key("lease", queue), "same") for queue in ("one", "two")]
     assert min(scores) > app.broker.clock.now() + 3000
 
 
@@ -280,18 +280,18 @@ async def test_b19_tasks_go_on_and_end_while_redis_stands_still(own: RedisServer
 # --- B20: waiting ---------------------------------------------------------------------------------
 
 
-async def test_b20_an_idle_server_asks_less_than_once_a_second(app: App, aside: Aside) -> None:
+async def test_b20_an_idle_server_asks_less_than_once_a_second(app: App, go: GoClient) -> None:
     async with app.running():
         # Its first looks are over when a task has been through.
         handle = await app.enqueue(Task("unknown"))
         await state_of(app, handle, TaskState.RETRY)
-        await aside("CONFIG", "RESETSTAT")
+        await go("CONFIG", "RESETSTAT")
         # Real seconds, for it is about what happens when nothing does. Go asks at least every 1.5 s, per queue.
         await asyncio.sleep(4.0)
-        assert await aside.calls("evalsha", "eval") <= 4
+        assert await go.calls("evalsha", "eval") <= 4
 
 
-async def test_b20_a_task_that_a_go_program_pushes_starts_at_once(app: App, aside: Aside) -> None:
+async def test_b20_a_task_that_a_go_program_pushes_starts_at_once(app: App, go: GoClient) -> None:
     started = asyncio.Queue[str]()
 
     @app.task("work")
@@ -304,7 +304,7 @@ async def test_b20_a_task_that_a_go_program_pushes_starts_at_once(app: App, asid
         assert await within(started.get()) == handle.id
         await gone(app, handle.info)
         for id in ("one", "two", "three"):
-            await aside(
+            await go(
                 "EVAL",
                 "redis.call('HSET', KEYS[1], 'msg', ARGV[1], 'state', 'pending', 'pending_since', ARGV[3])"
                 "redis.call('LPUSH', KEYS[2], ARGV[2])",
@@ -318,15 +318,15 @@ async def test_b20_a_task_that_a_go_program_pushes_starts_at_once(app: App, asid
 # --- B37: unknown types ---------------------------------------------------------------------------
 
 
-async def test_b37_a_type_without_a_handler_here_costs_no_retry(app: App, aside: Aside) -> None:
-    await aside.enqueue(message("a", "only:go:knows", max_retry=0))
+async def test_b37_a_type_without_a_handler_here_costs_no_retry(app: App, go: GoClient) -> None:
+    await go.enqueue(message("a", "only:go:knows", max_retry=0))
     [shown] = await app.broker.find([TaskRef("default", "a")])
     assert shown is not None
     async with app.running():
         info = await state_of(app, shown, TaskState.RETRY, TaskState.ARCHIVED)
     assert (info.state, info.retried) == (TaskState.RETRY, 0)
-    stored = await aside.message("a")
+    stored = await go.message("a")
     assert (stored.retried, stored.last_error) == (0, 'handler not found for task "only:go:knows"')
-    assert 20 < await aside("ZSCORE", key("retry"), "a") - app.broker.clock.now() < 40
+    assert 20 < await go("ZSCORE", key("retry"), "a") - app.broker.clock.now() < 40
     [stats] = await app.broker.stats(["default"])
     assert (stats.processed, stats.failed) == (0, 0)

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from asynqio.brokers.redis.connection.client import Redis
-from asynqio.brokers.redis.connection.push import EarLink, Ears
-from asynqio.brokers.redis.connection.reconnecting import RedisError
+from asynqio.brokers.redis.connection.client import RedisClient
+from asynqio.brokers.redis.connection.errors import RedisError
+from asynqio.brokers.redis.connection.push import PushConnection, PushConnections
 from asynqio.brokers.redis.scripts.script import Script
-from asynqio.brokers.redis.settings import Address, parse
+from asynqio.brokers.redis.settings import Address
+from asynqio.brokers.redis.url import parse
 from asynqio.errors import BrokerUnavailable
 from tests.brokers.redis.support.cluster import RedisCluster
 from tests.brokers.redis.support.sentinels import RedisSentinels
@@ -28,29 +29,22 @@ SOON = 30.0
 PUSH = Script.of("push", "return redis.call('LPUSH', KEYS[1], ARGV[1])")
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server that the test may kill."""
-    with RedisServer(tmp_path / "own") as server:
-        yield server
-
-
 class Heard:
-    """What an ear heard."""
+    """What an push heard."""
 
     def __init__(self) -> None:
         self.frames: asyncio.Queue[list[Any]] = asyncio.Queue()
-        self.ups: asyncio.Queue[EarLink] = asyncio.Queue()
-        self.setup: Callable[[EarLink], Awaitable[Any]] = track
+        self.ups: asyncio.Queue[PushConnection] = asyncio.Queue()
+        self.setup: Callable[[PushConnection], Awaitable[Any]] = track
 
     def on_push(self, frame: list[Any]) -> None:
         self.frames.put_nowait(frame)
 
-    async def on_up(self, ear: EarLink) -> None:
-        await self.setup(ear)
-        self.ups.put_nowait(ear)
+    async def on_up(self, push: PushConnection) -> None:
+        await self.setup(push)
+        self.ups.put_nowait(push)
 
-    async def up(self) -> EarLink:
+    async def up(self) -> PushConnection:
         async with asyncio.timeout(SOON):
             return await self.ups.get()
 
@@ -59,30 +53,32 @@ class Heard:
             return await self.frames.get()
 
 
-async def track(ear: EarLink) -> None:
-    await ear.call("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "asynq:")
+async def track(push: PushConnection) -> None:
+    await push.call("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "asynq:")
 
 
 @contextlib.asynccontextmanager
-async def listening(url: str, heard: Heard, **others: Any) -> AsyncIterator[tuple[Redis, Ears]]:
-    redis = Redis(parse(url))
+async def listening(
+    url: str, heard: Heard, **others: Any
+) -> AsyncIterator[tuple[RedisClient, PushConnections]]:
+    redis = RedisClient(parse(url))
     await redis.open()
-    ears = Ears(redis.settings, redis._way, heard.on_push, heard.on_up, **others)
+    connections = PushConnections(redis.settings, redis._router, heard.on_push, heard.on_up, **others)
     before = asyncio.all_tasks()
-    await ears.open()
+    await connections.open()
     try:
-        yield redis, ears
+        yield redis, connections
     finally:
-        await ears.close()
+        await connections.close()
         await redis.close()
         assert not asyncio.all_tasks() - before
 
 
 async def test_a_push_in_a_script_is_heard_elsewhere(redis_server: RedisServer) -> None:
     heard = Heard()
-    async with listening(redis_server.url, heard) as (redis, ears):
+    async with listening(redis_server.url, heard) as (redis, connections):
         await heard.up()
-        assert ears.hears("asynq:{q}:pending")
+        assert connections.is_ready("asynq:{q}:pending")
         took = []
         for number in range(200):
             began = time.perf_counter()
@@ -109,36 +105,38 @@ async def test_a_driver_that_swallows_being_canceled_does_not_keep_the_ears_open
             raise BrokerUnavailable("no sentinel knows") from None
         raise AssertionError("nobody sets it")
 
-    redis = Redis(parse(redis_server.url))
+    redis = RedisClient(parse(redis_server.url))
     await redis.open()
-    monkeypatch.setattr(redis._way, "masters", lambda: {"one": locate})
+    monkeypatch.setattr(redis._router, "masters", lambda: {"one": locate})
     heard = Heard()
-    ears = Ears(redis.settings, redis._way, heard.on_push, heard.on_up)
-    await ears.open()
+    connections = PushConnections(redis.settings, redis._router, heard.on_push, heard.on_up)
+    await connections.open()
     await asked.wait()
     async with asyncio.timeout(SOON):
-        await ears.close()
+        await connections.close()
     await redis.close()
 
 
 async def test_redis_hands_out_ears(redis_server: RedisServer) -> None:
     heard = Heard()
-    redis = Redis(parse(redis_server.url))
+    redis = RedisClient(parse(redis_server.url))
     await redis.open()
-    ears = redis.ears(heard.on_push, heard.on_up)
-    await ears.open()
+    connections = redis.push_connections(heard.on_push, heard.on_up)
+    await connections.open()
     await heard.up()
-    await ears.close()
-    await ears.close()
+    await connections.close()
+    await connections.close()
     await redis.close()
 
 
 async def test_pushes_disturb_no_answer(redis_server: RedisServer) -> None:
     heard = Heard()
-    async with listening(redis_server.url, heard) as (redis, ears):
+    async with listening(redis_server.url, heard) as (redis, connections):
         await heard.up()
         writes = [redis.command("asynq:x", "SET", f"asynq:{number}", 1) for number in range(500)]
-        answers = await asyncio.gather(*(ears.call("asynq:x", "ECHO", number) for number in range(500)))
+        answers = await asyncio.gather(
+            *(connections.call("asynq:x", "ECHO", number) for number in range(500))
+        )
         assert answers == [str(number).encode() for number in range(500)]
         await asyncio.gather(*writes)
         keys: set[bytes] = set()
@@ -148,15 +146,15 @@ async def test_pushes_disturb_no_answer(redis_server: RedisServer) -> None:
 
 async def test_channels(redis_server: RedisServer) -> None:
     heard = Heard()
-    heard.setup = lambda ear: ear.subscribe("a", b"b")
-    async with listening(redis_server.url, heard) as (redis, ears):
-        ear = await heard.up()
+    heard.setup = lambda push: push.subscribe("a", b"b")
+    async with listening(redis_server.url, heard) as (redis, connections):
+        push = await heard.up()
         assert [await heard.next(), await heard.next()] == [[b"subscribe", b"a", 1], [b"subscribe", b"b", 2]]
-        echo = ears.call(None, "ECHO", "x")
+        echo = connections.call(None, "ECHO", "x")
         assert await redis.command(None, "PUBLISH", "a", b"\xff") == 1
         assert await heard.next() == [b"message", b"a", b"\xff"]
         assert await echo == b"x"
-        await ear.unsubscribe("a")
+        await push.unsubscribe("a")
         assert await heard.next() == [b"unsubscribe", b"a", 1]
         assert await redis.command(None, "PUBLISH", "a", "x") == 0
 
@@ -168,15 +166,15 @@ async def test_a_channel_that_is_forbidden(server: RedisServer) -> None:
     heard = Heard()
     errors: asyncio.Queue[RedisError] = asyncio.Queue()
 
-    async def setup(ear: EarLink) -> None:
-        before, subscribed = ear.call("ECHO", 1), asyncio.ensure_future(ear.subscribe("other"))
+    async def setup(push: PushConnection) -> None:
+        before, subscribed = push.call("ECHO", 1), asyncio.ensure_future(push.subscribe("other"))
         await asyncio.sleep(0)
-        after = ear.call("ECHO", 2)
+        after = push.call("ECHO", 2)
         with pytest.raises(RedisError) as refused:
             await subscribed
         assert (await before, await after) == (b"1", b"2")
         errors.put_nowait(refused.value)
-        await ear.subscribe("mine")
+        await push.subscribe("mine")
 
     heard.setup = setup
     async with listening(f"redis://me@127.0.0.1:{server.port}", heard):
@@ -189,10 +187,10 @@ async def test_one_who_cannot_hear_does_not_break_the_connection(redis_server: R
     heard = Heard()
     ups = 0
 
-    async def count(ear: EarLink) -> None:
+    async def count(push: PushConnection) -> None:
         nonlocal ups
         ups += 1
-        await track(ear)
+        await track(push)
 
     heard.setup = count
     first = True
@@ -217,13 +215,13 @@ async def test_one_who_cannot_hear_does_not_break_the_connection(redis_server: R
 @pytest.mark.parametrize("end", ["kill", "stop"])
 async def test_it_listens_again_after_a_restart(server: RedisServer, end: str) -> None:
     heard = Heard()
-    async with listening(f"{server.url}?patience=20", heard) as (redis, ears):
+    async with listening(f"{server.url}?patience=20", heard) as (redis, connections):
         await heard.up()
         await to_thread(getattr(server, end))
         with contextlib.suppress(BrokerUnavailable):
             while True:
-                await ears.call("asynq:x", "PING")
-        assert not ears.hears("asynq:x")
+                await connections.call("asynq:x", "PING")
+        assert not connections.is_ready("asynq:x")
         await to_thread(server.start)
         await heard.up()
         await redis.command("asynq:x", "SET", "asynq:x", 1)
@@ -232,25 +230,25 @@ async def test_it_listens_again_after_a_restart(server: RedisServer, end: str) -
 
 async def test_a_server_that_is_down_when_it_begins(server: RedisServer) -> None:
     heard = Heard()
-    redis = Redis(parse(server.url))
+    redis = RedisClient(parse(server.url))
     await to_thread(server.stop)
-    ears = redis.ears(heard.on_push, heard.on_up)
-    await ears.open()
-    with pytest.raises(BrokerUnavailable, match="nothing is heard"):
-        ears.call("asynq:x", "PING")
+    connections = redis.push_connections(heard.on_push, heard.on_up)
+    await connections.open()
+    with pytest.raises(BrokerUnavailable, match="no push connection"):
+        connections.call("asynq:x", "PING")
     await to_thread(server.start)
     await heard.up()
-    await ears.close()
+    await connections.close()
 
 
 async def test_a_frozen_server_is_noticed_though_nothing_is_sent(server: RedisServer) -> None:
     heard = Heard()
     url = f"{server.url}?timeout=0.2&connect_timeout=0.2"
-    async with listening(url, heard, ping_every=0.1) as (_, ears):
+    async with listening(url, heard, ping_every=0.1) as (_, connections):
         await heard.up()
         await to_thread(server.pause)
         async with asyncio.timeout(SOON):
-            while ears.hears("a"):  # noqa: ASYNC110  # it says so to nobody
+            while connections.is_ready("a"):  # noqa: ASYNC110  # it says so to nobody
                 await asyncio.sleep(0.01)
         await to_thread(server.unpause)
         await heard.up()
@@ -271,7 +269,7 @@ async def test_a_setup_that_breaks_off_is_begun_again(server: RedisServer) -> No
     heard = Heard()
     begun: asyncio.Queue[str] = asyncio.Queue()
 
-    async def once_stuck(ear: EarLink) -> None:
+    async def once_stuck(push: PushConnection) -> None:
         heard.setup = track
         begun.put_nowait("")
         try:
@@ -293,7 +291,7 @@ async def test_a_setup_that_fails_is_tried_again(
 ) -> None:
     heard = Heard()
 
-    async def fail(ear: EarLink) -> None:
+    async def fail(push: PushConnection) -> None:
         heard.setup = track
         raise error
 
@@ -322,16 +320,16 @@ async def test_an_ear_follows_the_sentinels(sentinels: RedisSentinels) -> None:
 
 async def test_an_ear_at_each_master_of_a_cluster(redis_cluster: RedisCluster) -> None:
     heard = Heard()
-    async with listening(redis_cluster.url, heard) as (redis, ears):
+    async with listening(redis_cluster.url, heard) as (redis, connections):
         places = {(await heard.up()).where for _ in range(3)}
-        assert all(ears.hears(f"{{{number}}}") for number in range(30))
+        assert all(connections.is_ready(f"{{{number}}}") for number in range(30))
         assert places == {f"127.0.0.1:{node.port}" for node in redis_cluster.nodes}
         for number in range(30):
             key = f"asynq:{{{number}}}:pending"
-            assert ears.hears(key)
+            assert connections.is_ready(key)
             await redis.run(PUSH, [key], ["x"])
             assert await heard.next() == [b"invalidate", [key.encode()]]
-            assert await ears.call(key, "CLIENT", "ID")
+            assert await connections.call(key, "CLIENT", "ID")
 
 
 @pytest.fixture

@@ -10,15 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynqio.brokers.redis.layout.messages import (
-    decode_server,
-    decode_strikes,
+    decode_failure_counters,
     decode_task,
-    encode_server,
-    encode_strikes,
+    encode_failure_counters,
     encode_task,
-    encode_worker,
     id_offset,
 )
+from asynqio.brokers.redis.layout.server_messages import decode_server, encode_server, encode_worker
 from asynqio.core.info import WorkerInfo
 from asynqio.core.task.message import TaskMessage
 from asynqio.core.task.unique import UniqueUntil
@@ -136,7 +134,7 @@ def test_text_that_is_not_unicode_is_refused_by_name(field: str) -> None:
         broken = message("a", headers={half: "value"})
     else:
         broken = msgspec.structs.replace(message("a"), **{field: half})
-    with pytest.raises(InvalidTask, match="cannot be written"):
+    with pytest.raises(InvalidTask, match="cannot be encoded"):
         encode_task(broken)
 
 
@@ -214,7 +212,7 @@ _messages = st.builds(
 
 @given(_messages)
 def test_a_message_comes_back_as_it_went(sent: TaskMessage) -> None:
-    strikes = encode_strikes(sent).encode()
+    strikes = encode_failure_counters(sent).encode()
     assert decode_task(encode_task(sent), strikes) == sent
 
 
@@ -234,7 +232,7 @@ def _field(id: str) -> bytes:
 
 @pytest.mark.parametrize("field", [b"", b"x", b"1", b"1,", b",1", b"-1,2", b"1,2,3", b"\xff,1"])
 def test_strikes_that_nobody_of_us_wrote_count_as_none(field: bytes) -> None:
-    assert decode_strikes(field) == (0, 0, UniqueUntil.FINISHED)
+    assert decode_failure_counters(field) == (0, 0, UniqueUntil.FINISHED)
 
 
 # --- cards ----------------------------------------------------------------------------------------

@@ -14,9 +14,9 @@ from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.results import Admission, Fired, Replaced
 from asynqio.brokers.redis.broker import RedisBroker
+from asynqio.brokers.redis.connection.connection import Arg
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.scripts.script import Script
-from asynqio.brokers.redis.session import Word
 from asynqio.core.groups import GroupRule
 from asynqio.core.schedules.records import Fire
 from asynqio.core.task.message import TaskState
@@ -87,14 +87,14 @@ async def test_what_was_changed_and_begun_before_it_is_sent_again_is_not_queued_
     await known(broker)
     await put(broker, entry("a", payload=b"old", by=b"x", unique=60))
     assert isinstance(broker, RedisBroker)
-    session, sent = broker._session, list[tuple[Sequence[str], list[Word]]]()
-    certain = session.certain
+    session, sent = broker._session, list[tuple[Sequence[str], list[Arg]]]()
+    run_once = session.run_once
 
-    def remember(script: Script, keys: Sequence[str], args: list[Word]) -> Any:
+    def remember(script: Script, keys: Sequence[str], args: list[Arg]) -> Any:
         sent.append((keys, args))
-        return certain(script, keys, args)
+        return run_once(script, keys, args)
 
-    monkeypatch.setattr(session, "certain", remember)
+    monkeypatch.setattr(session, "run_once", remember)
     await lose_the_reply(proxy, "enqueue")
     new = entry("b", payload=b"new", by=b"x", unique=60, on_duplicate=on_duplicate)
     assert await broker.enqueue([new]) == [Replaced("a")]
@@ -182,7 +182,7 @@ async def test_a_merge_that_happened_is_no_conflict_with_itself(broker: Store, p
     await put(broker, *(entry(id, group="g") for id in "ab"))
     [batch] = (await broker.claim_groups(["default"], GroupRule(grace=-5.0), 9)).batches
     await broker.merge_group(batch, entry("a"))  # refused, but now the script is known
-    await lose_the_reply(proxy, "merge")
+    await lose_the_reply(proxy, "merge_group")
     assert await broker.merge_group(batch, entry("merged")) is Admission.ACCEPTED
     assert await lost_one(proxy)
     assert await look(broker, "a") is None
@@ -263,7 +263,7 @@ async def test_a_tick_that_was_taken_is_not_taken_by_somebody_else(
 ) -> None:
     await known(broker)
     await put(broker, entry("b", unique=60))
-    await lose_the_reply(proxy, "fire")
+    await lose_the_reply(proxy, "fire_schedules")
     fires = [
         Fire("one", 60, entry("a1")),
         Fire("one", 120, entry("a2")),

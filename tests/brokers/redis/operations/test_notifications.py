@@ -41,7 +41,7 @@ async def broker(server: RedisServer) -> AsyncIterator[Store]:
 
 
 async def calm(watch: signals.Watch) -> None:
-    """Until nothing was heard for a while: the ear is open, and what came with that is over."""
+    """Until nothing was heard for a while: the push is open, and what came with that is over."""
     assert await woken(watch)
     while await watch.wait(QUIET):
         pass
@@ -212,4 +212,4 @@ async def test_a_redis_that_does_not_tell_is_looked_at(
             watch.clear()
             await put(broker, entry("a"))
             assert await woken(watch)
-            assert "does not tell of changes" in caplog.text
+            assert "does not support client tracking" in caplog.text

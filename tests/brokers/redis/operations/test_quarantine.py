@@ -16,7 +16,7 @@ from asynqio.brokers.contract.inspection import Page, Where
 from asynqio.brokers.contract.limits import ARCHIVE_LIMIT
 from asynqio.brokers.contract.results import CORRUPT_TYPE
 from asynqio.brokers.redis.layout.messages import decode_task, encode_task
-from asynqio.brokers.redis.operations.quarantine import Repair
+from asynqio.brokers.redis.operations.leases import LeaseRepair
 from asynqio.runtime.duties import sweeper
 from tests.brokers.redis.support.fixtures import fresh_server
 from tests.brokers.redis.support.servers import RedisServer
@@ -83,7 +83,7 @@ def damage(server: RedisServer, now: float) -> None:
 async def test_workers_go_on_in_a_damaged_store(
     server: RedisServer, queues: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Repair, "EVERY", 0.5)
+    monkeypatch.setattr(LeaseRepair, "EVERY", 0.5)
     monkeypatch.setattr(sweeper, "INTERVAL", 0.5)
     done: set[str] = set()
     archived_by_handler = asyncio.Event()

@@ -21,7 +21,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.brokers.redis.support.leash import Leash
+from tests.brokers.redis.support.kill_on_exit import KillOnExit
 from tests.brokers.redis.support.ports import free_port
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class RedisServer:
         self._may_move = port is None
         self._configured = False
         self._popen: subprocess.Popen[bytes] | None = None
-        self._leash: Leash | None = None
+        self._leash: KillOnExit | None = None
         self._client = redis.Redis(
             unix_socket_path=str(self.socket),
             username=KEEPER if users else None,
@@ -234,7 +234,7 @@ class RedisServer:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._leash = Leash(self._popen.pid)
+        self._leash = KillOnExit(self._popen.pid)
         end = time.monotonic() + TIMEOUT
         while not self._answers():
             if self._popen.poll() is not None:
