@@ -25,7 +25,7 @@ URLS = [
 
 
 @pytest.mark.parametrize("url", URLS)
-def test_a_url_of_the_guide_is_one(url: str) -> None:
+def test_urls_of_the_guide_are_valid(url: str) -> None:
     settings = parse(url)
     assert settings.nodes or settings.path
 
@@ -44,7 +44,7 @@ def guarded(tmp_path: Path) -> Iterator[RedisServer]:
         yield server
 
 
-async def test_the_rights_of_the_guide_are_enough_for_work(
+async def test_the_permissions_in_the_guide_suffice(
     guarded: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     started = asyncio.Event()

@@ -71,7 +71,7 @@ MEANINGS = [
 
 
 @pytest.mark.parametrize(("url", "settings"), MEANINGS, ids=[url for url, _ in MEANINGS])
-def test_a_url_means(url: str, settings: RedisSettings) -> None:
+def test_a_url_is_parsed(url: str, settings: RedisSettings) -> None:
     assert parse(url) == settings
     assert parse(settings.private_url) == settings
 
@@ -114,14 +114,14 @@ PROBLEMS = [
 
 
 @pytest.mark.parametrize(("url", "problem"), PROBLEMS, ids=[url for url, _ in PROBLEMS])
-def test_what_is_wrong_is_said(url: str, problem: str) -> None:
+def test_each_problem_is_named(url: str, problem: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(url)
     assert problem in str(caught.value)
     assert len(caught.value.problems) == 1
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def test_all_problems_are_reported_together() -> None:
     with pytest.raises(ConfigError) as caught:
         parse("redis+cluster://:x/1?timeout=soon&colour=red")
     assert len(caught.value.problems) == 4
@@ -144,7 +144,7 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         "sesame://host",
     ],
 )
-def test_no_message_holds_a_password(url: str) -> None:
+def test_error_messages_contain_no_password(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(url)
     assert "sesame" not in str(caught.value)
@@ -162,7 +162,7 @@ WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
     db=st.integers(0, 99),
     patience=st.floats(0, 1e6),
 )
-def test_settings_come_back_from_their_url(
+def test_settings_survive_a_round_trip_through_their_url(
     username: str,
     password: str,
     master: str,
@@ -186,7 +186,7 @@ def test_settings_come_back_from_their_url(
     assert parse(unix.private_url) == unix
 
 
-def test_only_the_private_url_holds_secrets() -> None:
+def test_only_the_private_url_contains_secrets() -> None:
     settings = parse("rediss+sentinel://me:sesame@a:7000/main?sentinel_password=sesame&ca=x.pem")
     assert settings.url == "rediss+sentinel://me@a:7000/main?ca=x.pem"
     assert "sesame" in settings.private_url

@@ -48,7 +48,7 @@ async def test_go_cancels_a_running_task_by_its_id_alone(server: RedisServer) ->
         assert "cancelled" in info.last_error
 
 
-async def test_an_idle_server_asks_for_next_to_nothing(server: RedisServer) -> None:
+async def test_an_idle_server_sends_few_commands(server: RedisServer) -> None:
     """P4: fewer than one command a second beside heartbeats."""
     async with App(server.url) as app:
 
@@ -77,7 +77,7 @@ def lasting(tmp_path: Path) -> Iterator[RedisServer]:
         yield server
 
 
-async def test_a_server_works_on_when_redis_is_back(lasting: RedisServer) -> None:
+async def test_a_server_continues_after_a_restart_of_redis(lasting: RedisServer) -> None:
     async with App(lasting.url) as app:
         done: list[int] = []
         first, last = asyncio.Event(), asyncio.Event()
@@ -100,7 +100,7 @@ async def test_a_server_works_on_when_redis_is_back(lasting: RedisServer) -> Non
         assert sorted(set(done)) == list(range(11))
 
 
-async def test_a_broker_that_is_open_in_another_loop_says_so(server: RedisServer) -> None:
+async def test_a_broker_open_in_another_event_loop_raises(server: RedisServer) -> None:
     async with open_broker(server.url) as broker:
 
         async def elsewhere() -> None:
@@ -129,7 +129,7 @@ def cluster_url(tmp_path: Path) -> str:
     return broker_url("redis-cluster", tmp_path)
 
 
-async def test_a_queue_that_cannot_be_on_a_cluster_costs_its_neighbours_nothing(cluster_url: str) -> None:
+async def test_an_invalid_queue_name_on_a_cluster_does_not_affect_others(cluster_url: str) -> None:
     async with Client(cluster_url) as client:
         queues = ["a", "}b", "c"]
         # callers that share a call
@@ -156,7 +156,7 @@ async def test_closing_right_after_watching_leaves_nothing_open(server: RedisSer
         assert asyncio.all_tasks() == before
 
 
-async def test_the_next_tasks_are_asked_for_before_handlers_take_the_event_loop(
+async def test_the_next_dequeue_is_sent_before_handlers_block_the_event_loop(
     server: RedisServer, no_blocking: BlockBuster
 ) -> None:
     no_blocking.deactivate()

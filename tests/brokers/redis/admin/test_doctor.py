@@ -44,7 +44,9 @@ async def only(broker: RedisBroker, code: str, text: str) -> None:
     assert await look(broker) == []
 
 
-async def test_ids_without_a_task_are_dropped_from_every_place(broker: RedisBroker, go: GoClient) -> None:
+async def test_ids_without_a_task_are_deleted_from_every_list_and_set(
+    broker: RedisBroker, go: GoClient
+) -> None:
     await put(broker, entry("a"), entry("b", group="g"))
     await go("LPUSH", key("pending"), "ghost-1")
     await go("LPUSH", key("active"), "ghost-2")
@@ -63,7 +65,7 @@ async def only_ghosts(broker: RedisBroker) -> None:
     await only(broker, "ghosts", "6 ids without a task")
 
 
-async def test_tasks_that_are_in_no_place_are_archived(broker: RedisBroker, go: GoClient) -> None:
+async def test_tasks_in_no_list_or_set_are_archived(broker: RedisBroker, go: GoClient) -> None:
     # Given what Go's inspector leaks, and a task whose id was lost
     await put(broker, *(entry(str(number)) for number in range(50)))
     await go.archive_many(["leaked"], 5)
@@ -77,7 +79,7 @@ async def test_tasks_that_are_in_no_place_are_archived(broker: RedisBroker, go: 
     assert await state_of(broker, "7") is TaskState.PENDING
 
 
-async def test_active_tasks_without_a_lease_get_one_that_has_lapsed(
+async def test_active_tasks_without_a_lease_get_a_lapsed_one(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await put(broker, entry("a"))
@@ -87,14 +89,14 @@ async def test_active_tasks_without_a_lease_get_one_that_has_lapsed(
     assert [lease.message.id for lease in (await broker.expired(["default"], 10)).leases] == ["a"]
 
 
-async def test_groups_that_nobody_looks_at_are_listed(broker: RedisBroker, go: GoClient) -> None:
+async def test_unlisted_groups_are_listed(broker: RedisBroker, go: GoClient) -> None:
     await go.add_to_group(message("a", group="g:1"))
     await go("SREM", key("groups"), "g:1")
     await only(broker, "unlisted-groups", "1 groups")
     assert [group.group for group in await broker.groups("default")] == ["g:1"]
 
 
-async def test_a_batch_that_is_listed_nowhere_is_given_back(broker: RedisBroker, go: GoClient) -> None:
+async def test_an_unlisted_batch_is_released(broker: RedisBroker, go: GoClient) -> None:
     await go.add_to_group(message("a", group="g"))
     batch = await go.claim("g", "set-1")
     await go("ZREM", key("aggregation_sets"), batch)
@@ -105,7 +107,7 @@ async def test_a_batch_that_is_listed_nowhere_is_given_back(broker: RedisBroker,
     assert [group.group for group in await broker.groups("default")] == ["g"]
 
 
-async def test_journeys_that_nobody_ends_are_ended(broker: RedisBroker, dies: Dies, clock: FakeClock) -> None:
+async def test_interrupted_transfers_are_completed(broker: RedisBroker, dies: Dies, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     dies.at(6, after=False)
     with pytest.raises(Exception, match="dead"):
@@ -118,7 +120,7 @@ async def test_journeys_that_nobody_ends_are_ended(broker: RedisBroker, dies: Di
     assert await look(broker) == []
 
 
-async def test_locks_of_tasks_that_are_gone_are_told_and_left(broker: RedisBroker, go: GoClient) -> None:
+async def test_locks_of_deleted_tasks_are_reported_and_kept(broker: RedisBroker, go: GoClient) -> None:
     await put(broker, entry("a", unique=60))
     await go("SET", key("unique:x:y"), "gone", "EX", 100)
     [finding] = await look(broker, fix=True)
@@ -126,13 +128,13 @@ async def test_locks_of_tasks_that_are_gone_are_told_and_left(broker: RedisBroke
     assert await go("EXISTS", key("unique:x:y")) == 1
 
 
-async def test_a_throttle_outlives_its_task_and_is_no_finding(broker: RedisBroker) -> None:
+async def test_a_throttle_is_not_a_finding(broker: RedisBroker) -> None:
     await put(broker, entry("a", unique=60, until="expired"))
     await broker.move(Action.DELETE, [TaskRef("default", "a")])
     assert await look(broker) == []
 
 
-async def test_many_tasks_are_looked_at_in_pieces(broker: RedisBroker, go: GoClient) -> None:
+async def test_many_tasks_are_examined_in_chunks(broker: RedisBroker, go: GoClient) -> None:
     await put(broker, *(entry(str(number)) for number in range(5_000)))
     await go("CONFIG", "RESETSTAT")
     seen: list[int] = []
@@ -149,7 +151,7 @@ def evicting(tmp_path: Path) -> Iterator[RedisServer]:
         yield server
 
 
-async def test_settings_that_lose_tasks_are_told(evicting: RedisServer) -> None:
+async def test_settings_that_lose_tasks_are_reported(evicting: RedisServer) -> None:
     async with open_redis(evicting.url, SystemClock()) as broker:
         found = {one.code: one for one in await broker.examine()}
     assert set(found) == {"eviction", "no-persistence"}
@@ -158,7 +160,7 @@ async def test_settings_that_lose_tasks_are_told(evicting: RedisServer) -> None:
     assert "noeviction" in found["eviction"].advice
 
 
-async def test_a_clock_that_is_off_is_told(broker: RedisBroker) -> None:
+async def test_clock_skew_is_reported(broker: RedisBroker) -> None:
     [finding] = [one for one in await broker.examine() if one.code == "clock-skew"]
     assert finding.severity is Severity.ERROR
 
@@ -171,7 +173,7 @@ def limited(tmp_path: Path) -> Iterator[RedisServer]:
         yield server
 
 
-async def test_a_user_who_may_not_do_what_we_need_is_told(limited: RedisServer) -> None:
+async def test_missing_permissions_are_reported(limited: RedisServer) -> None:
     async with open_redis(limited.url, SystemClock()) as broker:
         found = [one for one in await broker.examine() if one.code == "no-permission"]
     assert [one.sentence.split()[-1] for one in found] == ["SCAN", "TIME"]
@@ -188,16 +190,18 @@ async def test_a_user_who_may_not_do_what_we_need_is_told(limited: RedisServer) 
         ({"maxmemory_policy": "volatile-lru", "maxmemory": "0"}, "single", "eviction"),
     ],
 )
-def test_what_a_server_says_of_itself_is_judged(info: dict[str, str], kind: str, code: str) -> None:
+def test_findings_from_info(info: dict[str, str], kind: str, code: str) -> None:
     assert [one.code for one in judge_info(info, kind)] == [code]
 
 
-async def test_a_healthy_server_has_nothing_to_tell(broker: RedisBroker) -> None:
+async def test_a_healthy_server_has_no_findings(broker: RedisBroker) -> None:
     await broker.beat(card(), 15)
     assert await look(broker) == []
 
 
-async def test_a_key_of_a_wrong_type_is_told_and_stops_nothing(broker: RedisBroker, go: GoClient) -> None:
+async def test_a_key_of_the_wrong_type_is_reported_and_the_examination_continues(
+    broker: RedisBroker, go: GoClient
+) -> None:
     await put(broker, entry("a"), entry("b", queue="other"))
     await go("SET", key("scheduled"), "what")
     await go("LPUSH", key("pending", "other"), "ghost")
@@ -209,7 +213,7 @@ async def test_a_key_of_a_wrong_type_is_told_and_stops_nothing(broker: RedisBrok
     assert "WRONGTYPE" in found["default"].sentence
 
 
-async def test_queues_whose_names_are_alike_are_told_apart(broker: RedisBroker, go: GoClient) -> None:
+async def test_queues_with_similar_names_are_distinguished(broker: RedisBroker, go: GoClient) -> None:
     for name in ("a", "a}:t:b", "a}:g"):
         await put(broker, entry("x}:y", queue=name), entry(group="g}:h", queue=name))
     await go("LREM", key("pending", "a}:g"), 0, "x}:y")

@@ -31,7 +31,7 @@ async def commands(go: GoClient) -> dict[str, int]:
     return {name.removeprefix("cmdstat_"): figures["calls"] for name, figures in stats.items()}
 
 
-async def test_a_hundred_thousand_groups_cost_as_much_as_a_hundred(broker: RedisBroker, go: GoClient) -> None:
+async def test_the_cost_of_100000_groups_equals_that_of_100(broker: RedisBroker, go: GoClient) -> None:
     # Given very many groups
     await fill(go, MANY, 2)
     await broker.stats(["default"])
@@ -46,7 +46,7 @@ async def test_a_hundred_thousand_groups_cost_as_much_as_a_hundred(broker: Redis
     assert (stats.aggregating, stats.groups, stats.estimated) == (2 * MANY, MANY, True)
 
 
-async def test_up_to_a_hundred_groups_are_added_up(broker: RedisBroker, go: GoClient) -> None:
+async def test_up_to_100_groups_are_counted_exactly(broker: RedisBroker, go: GoClient) -> None:
     await fill(go, GROUPS_ADDED, 3)
     await go("SADD", key("groups"), "empty")
     await go("SREM", key("groups"), "user-0")
@@ -58,9 +58,7 @@ async def test_up_to_a_hundred_groups_are_added_up(broker: RedisBroker, go: GoCl
     )
 
 
-async def test_a_long_front_of_tasks_handed_back_is_looked_through_to_its_end(
-    broker: RedisBroker, clock: FakeClock
-) -> None:
+async def test_all_tasks_handed_back_to_the_front_are_read(broker: RedisBroker, clock: FakeClock) -> None:
     start = clock.now()
     await put(broker, *(entry(f"back-{number}") for number in range(300)))
     held = await take(broker, 300)
@@ -73,7 +71,7 @@ async def test_a_long_front_of_tasks_handed_back_is_looked_through_to_its_end(
     assert stats.oldest_pending_at == start + 10
 
 
-async def test_an_ordinary_line_is_not_looked_through(
+async def test_an_ordinary_queue_is_not_read_to_its_end(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     for number in range(50):

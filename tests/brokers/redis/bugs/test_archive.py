@@ -50,7 +50,7 @@ async def test_b10_archiving_works_beside_thousands_of_tasks_that_are_too_old(
     assert [name for name in await go.names() if name.startswith("t:")] == ["t:new"]
 
 
-async def test_b11_an_operator_who_archives_into_a_full_archive_leaves_no_hash_behind(
+async def test_b11_archiving_into_a_full_archive_leaks_no_hash(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     # Given a full archive, and pending tasks
@@ -67,7 +67,7 @@ async def test_b11_an_operator_who_archives_into_a_full_archive_leaves_no_hash_b
     await put(broker, entry("old-00000"))
 
 
-async def test_b11_what_gos_inspector_left_behind_can_be_run_and_deleted(
+async def test_b11_hashes_leaked_by_gos_inspector_can_be_run_and_deleted(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     # Given hashes of tasks that Go's inspector trimmed from the archive
@@ -81,7 +81,7 @@ async def test_b11_what_gos_inspector_left_behind_can_be_run_and_deleted(
     assert await go.task("b") == {}
 
 
-async def test_b12_an_archive_keeps_ten_thousand_and_always_the_one_just_archived(
+async def test_b12_an_archive_keeps_10000_tasks_including_the_newest(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     # Given an archive that lacks one, all of the same second
@@ -99,7 +99,7 @@ async def test_b12_an_archive_keeps_ten_thousand_and_always_the_one_just_archive
     assert sum(name.startswith("t:") for name in await go.names()) == ARCHIVE_LIMIT
 
 
-async def test_b12_an_operators_task_is_not_evicted_by_its_own_archiving(
+async def test_b12_an_operator_archiving_a_task_does_not_evict_it(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await go.archive_many([f"m-{number}" for number in range(ARCHIVE_LIMIT)], clock.now())
@@ -112,7 +112,7 @@ async def test_b12_an_operators_task_is_not_evicted_by_its_own_archiving(
 
 
 @pytest.mark.parametrize("action", Action)
-async def test_b13_operations_on_everything_come_in_pieces(
+async def test_b13_bulk_actions_run_in_chunks(
     broker: RedisBroker, go: GoClient, clock: FakeClock, action: Action
 ) -> None:
     size = 20_000
@@ -131,14 +131,14 @@ async def test_b13_operations_on_everything_come_in_pieces(
         assert (stats.archived, stats.evicted_total) == (ARCHIVE_LIMIT, size - ARCHIVE_LIMIT)
 
 
-async def test_b13_looking_at_many_tasks_comes_in_pieces(broker: RedisBroker, go: GoClient) -> None:
+async def test_b13_listing_many_tasks_runs_in_chunks(broker: RedisBroker, go: GoClient) -> None:
     await put(broker, *(entry(str(number)) for number in range(2_000)))
     await go("CONFIG", "RESETSTAT")
     assert len(await broker.tasks(Where("default", TaskState.PENDING), Page(size=2_000))) == 2_000
     assert await go.calls("evalsha", "eval") >= 10
 
 
-async def test_b13_groups_are_looked_at_and_moved_in_pieces(broker: RedisBroker, go: GoClient) -> None:
+async def test_b13_groups_are_listed_and_moved_in_chunks(broker: RedisBroker, go: GoClient) -> None:
     where = Where("default", TaskState.AGGREGATING)
     size = 5_000
     await put(broker, *(entry(f"{number:04}", group=f"g{number % 3}") for number in range(size)))
@@ -156,7 +156,7 @@ async def test_b13_groups_are_looked_at_and_moved_in_pieces(broker: RedisBroker,
     assert await broker.tasks(where, Page()) == []
 
 
-async def test_b13_lapsed_leases_come_in_pieces(broker: RedisBroker, clock: FakeClock) -> None:
+async def test_b13_lapsed_leases_are_read_in_chunks(broker: RedisBroker, clock: FakeClock) -> None:
     await put(broker, *(entry(str(number)) for number in range(500)))
     await take(broker, 500)
     clock.advance(30)
@@ -166,9 +166,7 @@ async def test_b13_lapsed_leases_come_in_pieces(broker: RedisBroker, clock: Fake
 # --- B14: dropping a queue ------------------------------------------------------------------------
 
 
-async def test_b14_nothing_of_a_dropped_queue_is_left(
-    broker: RedisBroker, go: GoClient, clock: FakeClock
-) -> None:
+async def test_b14_a_removed_queue_leaves_no_key(broker: RedisBroker, go: GoClient, clock: FakeClock) -> None:
     # Given a queue with something in every place there is, and a neighbour whose name begins like it
     await put(broker, entry("done", unique=60.0, payload=b"1", retention=60.0), entry("gone"))
     await broker.settle([settlement(held, now=clock.now()) for held in await take(broker, 2)])
@@ -213,7 +211,7 @@ async def test_b14_nothing_of_a_dropped_queue_is_left(
     assert seen[-1] == 9, "tasks, the one without a place and the one without a task included"
 
 
-async def test_b14_a_queue_whose_name_is_a_pattern_takes_no_other_along(
+async def test_b14_removing_a_queue_named_like_a_pattern_affects_no_other(
     broker: RedisBroker, go: GoClient
 ) -> None:
     await put(broker, entry("a", queue="a*[b]?"), entry("b", queue="axbb"))
@@ -222,7 +220,7 @@ async def test_b14_a_queue_whose_name_is_a_pattern_takes_no_other_along(
     assert await ids(broker, TaskState.PENDING, "axbb") == ["b"]
 
 
-async def test_b14_a_large_queue_goes_in_pieces(broker: RedisBroker, go: GoClient) -> None:
+async def test_b14_a_large_queue_is_removed_in_chunks(broker: RedisBroker, go: GoClient) -> None:
     # Given more tasks and more groups than one step removes
     await put(broker, *(entry(str(number)) for number in range(1_200)))
     await put(broker, *(entry(f"g{number}", group=f"g{number}") for number in range(700)))
@@ -235,7 +233,7 @@ async def test_b14_a_large_queue_goes_in_pieces(broker: RedisBroker, go: GoClien
     assert await go.names() == []
 
 
-async def test_b14_an_interrupted_drop_leaves_a_paused_queue_and_is_made_again(
+async def test_b14_an_interrupted_removal_leaves_a_paused_queue_and_can_be_repeated(
     broker: RedisBroker, clock: FakeClock
 ) -> None:
     await put(broker, *(entry(str(number)) for number in range(1_200)))
@@ -270,9 +268,7 @@ async def test_b14_a_queue_with_completed_or_aggregating_tasks_is_not_empty(
 
 
 @pytest.mark.parametrize("action", Action)
-async def test_b29_a_queue_that_is_not_there_is_named_by_every_operation(
-    broker: RedisBroker, action: Action
-) -> None:
+async def test_b29_every_operation_names_an_unknown_queue(broker: RedisBroker, action: Action) -> None:
     nowhere = Where("nowhere", TaskState.ARCHIVED)
     for call in (
         broker.move_all(action, nowhere),
@@ -286,7 +282,7 @@ async def test_b29_a_queue_that_is_not_there_is_named_by_every_operation(
             await call
 
 
-async def test_b29_lists_have_the_order_that_they_say_and_no_page_is_odd(
+async def test_b29_lists_have_the_documented_order_on_every_page(
     broker: RedisBroker, clock: FakeClock
 ) -> None:
     for id in "abc":

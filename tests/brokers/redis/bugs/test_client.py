@@ -43,7 +43,7 @@ async def test_b24_a_batch_answers_for_each_task_and_takes_all_kinds(app: App, g
     assert (await go.message("labelled")).headers == {"trace": "abc"}
 
 
-async def test_b33_parts_of_a_second_are_rounded_up_and_never_mean_forever(app: App, go: GoClient) -> None:
+async def test_b33_fractions_of_a_second_are_rounded_up(app: App, go: GoClient) -> None:
     now = app.broker.clock.now()
     info = await app.enqueue(Task("work"), timeout=0.5, retention=0.25, deadline=now + 60.5)
     stored = await go.message(info.id)
@@ -55,9 +55,7 @@ async def test_b33_parts_of_a_second_are_rounded_up_and_never_mean_forever(app: 
 
 
 @pytest.mark.parametrize("options", [{"timeout": 0}, {"timeout": -1}, {"retention": -1}, {"unique": 0.5}])
-async def test_b33_what_would_silently_mean_something_else_is_refused(
-    app: App, go: GoClient, options: dict[str, float]
-) -> None:
+async def test_b33_ambiguous_values_are_rejected(app: App, go: GoClient, options: dict[str, float]) -> None:
     with pytest.raises(InvalidOption):
         await app.enqueue(Task("work", **options))  # type: ignore[arg-type]
     assert await go("EXISTS", key("pending")) == 0
@@ -87,11 +85,11 @@ async def test_b33_what_would_silently_mean_something_else_is_refused(
         ("redis-socket://:pw@/run/r.sock?db=1", RedisSettings("unix", (), "/run/r.sock", 1, password="pw")),
     ],
 )
-def test_b39_a_url_says_all_that_is_needed(url: str, settings: RedisSettings) -> None:
+def test_b39_a_url_can_express_every_setting(url: str, settings: RedisSettings) -> None:
     assert parse(url) == settings
 
 
-def test_b39_gos_lone_slash_is_no_error_and_nonsense_is_named() -> None:
+def test_b39_a_trailing_slash_is_accepted_and_errors_name_the_part() -> None:
     assert parse("redis://host:6379/") == parse("redis://host")
     with pytest.raises(ConfigError, match="database must be a number"):
         parse("redis://host:6379/two")

@@ -64,7 +64,7 @@ async def test_b02_a_delayed_task_of_a_group_joins_it_through_gos_forwarder(
     assert [member.id for member in claimed.messages] == ["a"]
 
 
-async def test_b03_members_that_go_gave_back_are_found_though_only_go_knew_the_group(
+async def test_b03_members_released_by_go_are_found_in_unlisted_groups(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     # Given a group of Go's, claimed by a Go server that died
@@ -82,7 +82,7 @@ async def test_b03_members_that_go_gave_back_are_found_though_only_go_knew_the_g
     assert await ids(broker, TaskState.AGGREGATING) == ["a"]
 
 
-async def test_b03_what_we_give_back_is_listed(broker: RedisBroker, go: GoClient, clock: FakeClock) -> None:
+async def test_b03_a_batch_we_release_is_listed(broker: RedisBroker, go: GoClient, clock: FakeClock) -> None:
     await go.add_to_group(message("a", group="g"))
     await go.claim("g", "set")
     clock.advance(BATCH_LEASE)
@@ -95,9 +95,7 @@ async def test_b03_what_we_give_back_is_listed(broker: RedisBroker, go: GoClient
 # --- B31: aggregating -----------------------------------------------------------------------------
 
 
-async def test_b31_merging_is_one_step_so_a_crash_leaves_the_members_or_the_merged_task(
-    broker: RedisBroker, go: GoClient
-) -> None:
+async def test_b31_merging_is_atomic(broker: RedisBroker, go: GoClient) -> None:
     await put(broker, *(entry(id, group="g") for id in "abc"))
     [batch] = (await broker.claim_groups(["default"], RIPE, 10)).batches
     await go("CONFIG", "RESETSTAT")
@@ -108,7 +106,7 @@ async def test_b31_merging_is_one_step_so_a_crash_leaves_the_members_or_the_merg
     assert await ids(broker, TaskState.PENDING) == ["merged"]
 
 
-async def test_b31_a_merged_task_that_is_refused_leaves_the_members(
+async def test_b31_a_rejected_merge_leaves_the_members(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await put(broker, entry("taken"), *(entry(id, group="g") for id in "ab"))
@@ -120,7 +118,7 @@ async def test_b31_a_merged_task_that_is_refused_leaves_the_members(
     assert await ids(broker, TaskState.AGGREGATING, group="g") == ["a", "b"]
 
 
-async def test_b31_a_set_that_go_claimed_is_left_to_go(broker: RedisBroker, go: GoClient) -> None:
+async def test_b31_a_set_claimed_by_go_is_not_touched(broker: RedisBroker, go: GoClient) -> None:
     await go.add_to_group(message("a", group="g"))
     await go.claim("g", "set")
     await broker.sweep(["default"], 10)
@@ -142,7 +140,7 @@ async def test_b04_a_refused_id_leaves_no_lock(
     assert await broker.enqueue([entry("b", payload=b"p", unique=60.0, **how)]) == [Admission.ACCEPTED]
 
 
-async def test_b05_the_lock_of_a_group_member_stands_where_go_looks_for_it(
+async def test_b05_the_lock_of_a_group_member_is_stored_where_go_reads_it(
     broker: RedisBroker, go: GoClient
 ) -> None:
     await put(broker, entry("a", payload=b"p", group="g", unique=60.0))
@@ -173,7 +171,7 @@ WAYS = [_merge, _delete, _delete_all, _drop]
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-async def test_b05_the_lock_of_our_group_member_goes_with_it(
+async def test_b05_the_lock_of_our_group_member_is_freed_with_it(
     broker: RedisBroker, go: GoClient, way: object
 ) -> None:
     await put(broker, entry("a", payload=b"p", group="g", unique=60.0))
@@ -184,7 +182,7 @@ async def test_b05_the_lock_of_our_group_member_goes_with_it(
 
 @pytest.mark.parametrize("payload", [b"p", b"asynq:{default}:unique:", bytes(70_000)])
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-async def test_b05_the_lock_of_gos_group_member_goes_with_it(
+async def test_b05_the_lock_of_gos_group_member_is_freed_with_it(
     broker: RedisBroker, go: GoClient, way: object, payload: bytes
 ) -> None:
     # Given a lock that stands nowhere but in the message
@@ -194,7 +192,7 @@ async def test_b05_the_lock_of_gos_group_member_goes_with_it(
     assert await locks(go) == []
 
 
-async def test_b05_a_lock_that_another_task_took_meanwhile_stays(broker: RedisBroker, go: GoClient) -> None:
+async def test_b05_a_lock_taken_by_another_task_is_kept(broker: RedisBroker, go: GoClient) -> None:
     await go.add_to_group(unique("a", group="g"), ttl=60)
     lock = unique_key("default", "email:send", b"p")
     await go("SET", lock, "b")
@@ -217,7 +215,7 @@ async def test_b05_a_lock_is_kept_by_retry_and_archive_as_go_keeps_it(
     assert await go("GET", unique_key("default", "email:send", b"p")) == b"a"
 
 
-async def test_b05_the_end_of_gos_unique_task_frees_its_lock(
+async def test_b05_completing_gos_unique_task_frees_its_lock(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await go.add_to_group(unique("a", group="g"), ttl=60)
@@ -231,7 +229,7 @@ async def test_b05_the_end_of_gos_unique_task_frees_its_lock(
 
 
 @pytest.mark.parametrize("state", [TaskState.PENDING, TaskState.SCHEDULED])
-async def test_b36_a_new_payload_takes_the_lock_along(
+async def test_b36_rewriting_the_payload_moves_the_lock(
     broker: RedisBroker, go: GoClient, clock: FakeClock, state: TaskState
 ) -> None:
     at = clock.now() + 60 if state is TaskState.SCHEDULED else 0.0
@@ -248,9 +246,7 @@ async def test_b36_a_new_payload_takes_the_lock_along(
     assert answers == [Admission.ACCEPTED, Admission.DUPLICATE]
 
 
-async def test_b36_a_task_that_has_been_taken_meanwhile_is_not_rewritten(
-    broker: RedisBroker, go: GoClient
-) -> None:
+async def test_b36_a_task_dequeued_meanwhile_is_not_rewritten(broker: RedisBroker, go: GoClient) -> None:
     await put(broker, entry("a", payload=b"old"))
     await take(broker)
     before = await go.task("a")

@@ -31,7 +31,7 @@ async def quarantined(broker: RedisBroker) -> int:
 # --- B7: ids without a task -----------------------------------------------------------------------
 
 
-async def test_b07_an_id_without_a_task_is_not_dequeued_and_leaves_nothing(
+async def test_b07_an_id_without_a_task_is_not_dequeued_and_is_deleted(
     broker: RedisBroker, go: GoClient
 ) -> None:
     await put(broker, entry("a"))
@@ -42,7 +42,7 @@ async def test_b07_an_id_without_a_task_is_not_dequeued_and_leaves_nothing(
     assert await quarantined(broker) == 1
 
 
-async def test_b07_nothing_but_ids_without_a_task_ends_and_the_limit_is_still_reached(
+async def test_b07_dequeue_skips_ids_without_a_task_up_to_its_limit(
     broker: RedisBroker, go: GoClient
 ) -> None:
     await go("LPUSH", key("pending"), *(f"ghost-{number}" for number in range(1_200)))
@@ -82,7 +82,7 @@ async def test_b07_ids_without_a_task_are_not_forwarded(
     assert await go.task("ghost") == {}
 
 
-async def test_b07_ids_without_a_task_are_no_members_of_a_group(broker: RedisBroker, go: GoClient) -> None:
+async def test_b07_ids_without_a_task_are_not_claimed_from_a_group(broker: RedisBroker, go: GoClient) -> None:
     await put(broker, entry("a", group="g"))
     await go("ZADD", key("g:g"), 1, "ghost")
     [batch] = (await broker.claim_groups(["default"], RIPE, 10)).batches
@@ -92,7 +92,7 @@ async def test_b07_ids_without_a_task_are_no_members_of_a_group(broker: RedisBro
     assert await go.places("ghost") == []
 
 
-async def test_b07_an_id_that_is_not_even_text_stops_nobody(
+async def test_b07_an_id_that_is_not_text_does_not_stop_dequeue(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await put(broker, *map(entry, "ab"))
@@ -111,7 +111,7 @@ async def test_b07_an_id_that_is_not_even_text_stops_nobody(
 # --- B8: active without a lease -------------------------------------------------------------------
 
 
-async def test_b08_an_active_task_without_a_lease_is_recovered_once_it_was_seen_twice(
+async def test_b08_an_active_task_without_a_lease_is_recovered_when_seen_twice(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     # Given a task that somebody moved to active, and died before it wrote a lease
@@ -130,7 +130,7 @@ async def test_b08_an_active_task_without_a_lease_is_recovered_once_it_was_seen_
     assert (await see(broker, "a")).retried == 1
 
 
-async def test_b08_an_active_task_whose_lease_comes_late_keeps_it(
+async def test_b08_a_late_lease_of_an_active_task_is_kept(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await go.enqueue(message("a"))
@@ -146,7 +146,7 @@ async def test_b08_an_active_task_whose_lease_comes_late_keeps_it(
 
 
 @pytest.mark.parametrize("wreck", WRECKS)
-async def test_b09_one_unreadable_message_costs_no_other_task_its_recovery(
+async def test_b09_an_unreadable_message_does_not_block_recovery(
     broker: RedisBroker, go: GoClient, clock: FakeClock, wreck: bytes
 ) -> None:
     # Given tasks of two queues whose server is gone, and one of them cannot be read
@@ -168,7 +168,7 @@ async def test_b09_one_unreadable_message_costs_no_other_task_its_recovery(
 
 
 @pytest.mark.parametrize("wreck", WRECKS)
-async def test_b09_an_unreadable_message_is_not_handed_out(
+async def test_b09_an_unreadable_message_is_not_dequeued(
     broker: RedisBroker, go: GoClient, wreck: bytes
 ) -> None:
     await put(broker, *map(entry, "abc"))
@@ -179,7 +179,7 @@ async def test_b09_an_unreadable_message_is_not_handed_out(
 
 
 @pytest.mark.parametrize("other", [message("x"), message("a", queue="other")], ids=["id", "queue"])
-async def test_b09_a_message_that_belongs_elsewhere_is_not_recovered_again_and_again(
+async def test_b09_a_message_of_another_task_is_quarantined(
     broker: RedisBroker, go: GoClient, clock: FakeClock, other: TaskMessage
 ) -> None:
     # Given a task that somebody copied under another name: no settlement would ever find it
@@ -198,7 +198,7 @@ async def test_b09_a_message_that_belongs_elsewhere_is_not_recovered_again_and_a
 # --- B26: how long a dead server's tasks wait ------------------------------------------------------
 
 
-async def test_b26_our_own_task_is_pending_again_as_soon_as_its_lease_has_lapsed(
+async def test_b26_our_task_is_recovered_when_its_lease_lapses(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await put(broker, entry("a"))
@@ -211,7 +211,7 @@ async def test_b26_our_own_task_is_pending_again_as_soon_as_its_lease_has_lapsed
     assert set(await go.task("a")) == {"msg", "state", "pending_since", "asynqio:strikes"}
 
 
-async def test_b26_a_go_server_is_given_the_time_that_go_gives_it(
+async def test_b26_a_go_server_gets_the_grace_of_gos_recoverer(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await go.enqueue(message("a"))
@@ -224,7 +224,7 @@ async def test_b26_a_go_server_is_given_the_time_that_go_gives_it(
     assert (await go.message("a")).retried == 1
 
 
-async def test_b26_a_task_of_ours_that_go_took_over_is_gos(
+async def test_b26_our_task_that_go_took_over_counts_as_gos(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     # Given our token on a task that Go has recovered and dequeued since: Go leaves fields alone that it does not know
@@ -246,9 +246,7 @@ async def test_b26_a_task_of_ours_that_go_took_over_is_gos(
 # --- B27: fencing ---------------------------------------------------------------------------------
 
 
-async def test_b27_who_lost_a_task_to_go_cannot_change_it_any_more(
-    broker: RedisBroker, go: GoClient, clock: FakeClock
-) -> None:
+async def test_b27_a_lease_lost_to_go_is_fenced(broker: RedisBroker, go: GoClient, clock: FakeClock) -> None:
     # Given a task of ours that Go recovered, and which a Go server is running
     await put(broker, entry("a", retention=60.0))
     [mine] = await take(broker)
@@ -271,7 +269,7 @@ async def test_b27_who_lost_a_task_to_go_cannot_change_it_any_more(
     assert await look(broker, "a") is None
 
 
-async def test_b27_who_lost_a_task_to_one_of_ours_cannot_change_it_any_more(
+async def test_b27_a_lease_lost_to_another_of_our_servers_is_fenced(
     broker: RedisBroker, go: GoClient, clock: FakeClock, redis_server: RedisServer
 ) -> None:
     await put(broker, entry("a"))
@@ -286,7 +284,7 @@ async def test_b27_who_lost_a_task_to_one_of_ours_cannot_change_it_any_more(
     assert await state_of(broker, "a") is None
 
 
-async def test_b27_a_large_payload_is_fenced_as_well(
+async def test_b27_a_task_with_a_large_payload_is_fenced(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await put(broker, entry("a", payload=bytes(100_000)))

@@ -40,7 +40,7 @@ def test_an_entry_of_go_is_read() -> None:
     assert (read.options, read.next_at, read.prev_at) == (['Queue("low")'], 1767225600.0, None)
 
 
-def test_b30_what_go_cannot_read_is_not_written() -> None:
+def test_b30_options_that_crash_go_are_not_written() -> None:
     odd = ScheduleInfo("e1", "0 9 * * *", "Europe/Berlin", "a)b", "t", options=['Queue("a)b")', "nonsense"])
     [read] = decode_scheduler("h:1:x", [encode_schedule(odd)]).entries
     assert read.options == ['Queue("a)b")'], "a text without a bracket crashes Go's reader"
@@ -53,7 +53,7 @@ def test_an_event_is_written_as_go_writes_it() -> None:
     assert encode_event(FireEvent("x", "id", 1767225600.5)).hex() == "0a026964120c0880f2d6ca061080cab5ee01"
 
 
-async def test_b22_a_tick_is_taken_once_by_however_many_schedulers(broker: RedisBroker, go: GoClient) -> None:
+async def test_b22_a_tick_is_claimed_once_among_many_schedulers(broker: RedisBroker, go: GoClient) -> None:
     fires = [Fire("report", 60, entry(f"task-{number}")) for number in range(5)]
     answers = await asyncio.gather(*(broker.fire([fire]) for fire in fires))
     assert [answer for [answer] in answers].count(Fired(Admission.ACCEPTED)) == 1
@@ -62,7 +62,7 @@ async def test_b22_a_tick_is_taken_once_by_however_many_schedulers(broker: Redis
     assert last.split(b" ")[:2] == [b"60", b"1"]
 
 
-async def test_b22_the_history_of_a_schedule_that_is_gone_goes_as_well(
+async def test_b22_the_history_of_a_deleted_schedule_expires(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await broker.record([FireEvent("report", "a", clock.now())])
@@ -72,7 +72,7 @@ async def test_b22_the_history_of_a_schedule_that_is_gone_goes_as_well(
     assert [event.task_id for event in await broker.fires("report", Page())] == ["b", "a"]
 
 
-async def test_b22_entries_are_visible_from_the_first_beat_and_go_with_their_scheduler(
+async def test_b22_entries_are_visible_from_the_first_heartbeat_until_the_scheduler_leaves(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     card = SchedulerInfo("h:1:x", "h", 1, clock.now(), [CARD, CARD])
@@ -84,7 +84,7 @@ async def test_b22_entries_are_visible_from_the_first_beat_and_go_with_their_sch
     assert await go("KEYS", "asynq*") == []
 
 
-async def test_a_card_without_our_half_is_read_from_gos(
+async def test_a_server_without_our_record_is_read_from_gos_messages(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await broker.beat(SchedulerInfo("h:1:x", "h", 1, clock.now(), [CARD]), 15)
@@ -94,7 +94,7 @@ async def test_a_card_without_our_half_is_read_from_gos(
     assert [card.id for card in scheduler.entries] == ["e1"]
 
 
-async def test_a_card_that_cannot_be_read_hides_no_other(
+async def test_an_unreadable_record_does_not_hide_others(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await broker.beat(SchedulerInfo("h:1:x", "h", 1, clock.now(), [CARD]), 15)
@@ -103,7 +103,7 @@ async def test_a_card_that_cannot_be_read_hides_no_other(
     assert [scheduler.id for scheduler in await broker.schedulers()] == ["h:1:x"]
 
 
-async def test_an_event_that_cannot_be_read_hides_no_other(
+async def test_an_unreadable_event_does_not_hide_others(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await broker.record([FireEvent("report", "a", clock.now())])
@@ -111,14 +111,14 @@ async def test_an_event_that_cannot_be_read_hides_no_other(
     assert [event.task_id for event in await broker.fires("report", Page())] == ["a"]
 
 
-async def test_thousands_of_schedules_of_a_queue_are_read_in_pieces(broker: RedisBroker) -> None:
+async def test_thousands_of_schedules_are_read_in_chunks(broker: RedisBroker) -> None:
     ids = [f"s{number:05}" for number in range(2_500)]
     await broker.register_schedules("default", ids)
     assert list(await broker.schedule_states("default")) == ids
     assert await broker.prune_schedules("default", ids, broker.clock.now()) == len(ids)
 
 
-async def test_a_damaged_queue_costs_the_schedules_of_others_nothing(
+async def test_a_damaged_queue_does_not_affect_schedules_of_other_queues(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await go("SET", key("pending", "bad"), "no list")

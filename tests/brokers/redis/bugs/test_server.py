@@ -99,7 +99,7 @@ async def test_b01_an_end_that_could_not_be_recorded_at_first_is_recorded_later_
 # --- B16, B18: cancelling -------------------------------------------------------------------------
 
 
-async def test_b16_a_canceled_handler_that_skips_its_retries_is_archived(app: App, go: GoClient) -> None:
+async def test_b16_a_cancelled_handler_that_skips_retries_is_archived(app: App, go: GoClient) -> None:
     started = asyncio.Event()
 
     @app.task("work")
@@ -119,7 +119,7 @@ async def test_b16_a_canceled_handler_that_skips_its_retries_is_archived(app: Ap
         assert "not wanted any more" in info.last_error
 
 
-async def test_b16_a_canceled_handler_that_says_nothing_is_retried_as_in_go(app: App, go: GoClient) -> None:
+async def test_b16_a_cancelled_handler_is_retried_by_default_as_in_go(app: App, go: GoClient) -> None:
     started = asyncio.Event()
 
     @app.task("work")
@@ -146,7 +146,7 @@ async def test_b16_a_canceled_handler_that_says_nothing_is_retried_as_in_go(app:
     ],
     ids=repr,
 )
-async def test_b16_a_task_canceled_to_be_archived_is_not_retried(
+async def test_b16_a_task_cancelled_with_archive_is_not_retried(
     app: App, go: GoClient, raised: BaseException | None, state: TaskState | None
 ) -> None:
     # Given a handler that runs
@@ -177,7 +177,7 @@ async def test_b16_a_task_canceled_to_be_archived_is_not_retried(
             assert info.last_error == "half done"
 
 
-async def test_b16_a_handler_that_finishes_all_the_same_has_finished(app: App, go: GoClient) -> None:
+async def test_b16_a_cancelled_handler_that_succeeds_completes(app: App, go: GoClient) -> None:
     started = asyncio.Event()
 
     @app.task("work", retention=60)
@@ -194,7 +194,7 @@ async def test_b16_a_handler_that_finishes_all_the_same_has_finished(app: App, g
         assert await handle.result(timeout=10) == "done"
 
 
-async def test_b16_go_hears_of_a_task_to_be_archived_that_it_is_cancelled(app: App, go: GoClient) -> None:
+async def test_b16_go_receives_cancellation_with_archive(app: App, go: GoClient) -> None:
     async with go.client.pubsub() as channel:
         await channel.subscribe("asynq:cancel")
         assert (await channel.get_message(timeout=5) or {})["type"] == "subscribe"
@@ -205,7 +205,7 @@ async def test_b16_go_hears_of_a_task_to_be_archived_that_it_is_cancelled(app: A
 
 
 @pytest.mark.parametrize("by_go", [False, True])
-async def test_b18_one_id_in_two_queues_is_two_tasks_unless_go_calls_for_both(
+async def test_b18_cancellation_distinguishes_queues_unless_go_requests_it(
     app: App, go: GoClient, by_go: bool
 ) -> None:
     both, ended, go_on = asyncio.Semaphore(0), asyncio.Queue[str](), asyncio.Event()
@@ -280,7 +280,7 @@ async def test_b19_tasks_go_on_and_end_while_redis_stands_still(own: RedisServer
 # --- B20: waiting ---------------------------------------------------------------------------------
 
 
-async def test_b20_an_idle_server_asks_less_than_once_a_second(app: App, go: GoClient) -> None:
+async def test_b20_an_idle_server_sends_less_than_one_command_per_second(app: App, go: GoClient) -> None:
     async with app.running():
         # Its first looks are over when a task has been through.
         handle = await app.enqueue(Task("unknown"))
@@ -291,7 +291,7 @@ async def test_b20_an_idle_server_asks_less_than_once_a_second(app: App, go: GoC
         assert await go.calls("evalsha", "eval") <= 4
 
 
-async def test_b20_a_task_that_a_go_program_pushes_starts_at_once(app: App, go: GoClient) -> None:
+async def test_b20_a_task_enqueued_by_go_starts_at_once(app: App, go: GoClient) -> None:
     started = asyncio.Queue[str]()
 
     @app.task("work")

@@ -84,7 +84,7 @@ async def was_lost(proxy: DelayingProxy) -> bool:
     return await asyncio.to_thread(proxy.dropped) == 1
 
 
-async def test_b25_tasks_whose_dequeueing_went_unanswered_are_not_left_to_their_leases(
+async def test_b25_tasks_of_a_dequeue_without_reply_are_found(
     far: RedisBroker, proxy: DelayingProxy, go: GoClient, clock: FakeClock
 ) -> None:
     await put(far, *(entry(id, queue=queue) for id, queue in ("ax", "bx", "cy")))
@@ -97,7 +97,7 @@ async def test_b25_tasks_whose_dequeueing_went_unanswered_are_not_left_to_their_
 
 
 @pytest.mark.parametrize("how", [{}, {"unique": 60.0}, {"group": "g"}, {"at": 1_700_000_060.0}])
-async def test_b25_a_task_whose_enqueueing_went_unanswered_is_no_conflict_with_itself(
+async def test_b25_an_enqueue_without_reply_does_not_conflict_with_itself(
     far: RedisBroker, proxy: DelayingProxy, how: dict[str, Any]
 ) -> None:
     await put(far, entry("taken"))
@@ -110,7 +110,7 @@ async def test_b25_a_task_whose_enqueueing_went_unanswered_is_no_conflict_with_i
 
 
 @pytest.mark.parametrize("end", [settlement, failed, archived, abandoned])
-async def test_b25_an_end_whose_answer_was_lost_was_recorded_once(
+async def test_b25_a_settlement_without_reply_is_applied_once(
     far: RedisBroker, proxy: DelayingProxy, go: GoClient, clock: FakeClock, end: object
 ) -> None:
     await put(far, entry("a"))
@@ -123,9 +123,7 @@ async def test_b25_an_end_whose_answer_was_lost_was_recorded_once(
     assert len(await go.places("a")) == (0 if end is settlement else 1)
 
 
-async def test_b25_a_merge_whose_answer_was_lost_was_done_once(
-    far: RedisBroker, proxy: DelayingProxy
-) -> None:
+async def test_b25_a_merge_without_reply_is_applied_once(far: RedisBroker, proxy: DelayingProxy) -> None:
     await put(far, entry("a", group="g"))
     [batch] = (await far.claim_groups(["default"], RIPE, 1)).batches
     await lose(proxy, LUA.merge_group.sha)
@@ -163,7 +161,7 @@ async def test_b28_a_task_that_is_pending_again_knows_since_when(
 # --- B32: results of failures ---------------------------------------------------------------------
 
 
-async def test_b32_what_a_handler_wrote_before_it_failed_is_kept(
+async def test_b32_a_result_written_before_a_failure_is_kept(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await put(broker, entry("a"))
@@ -175,7 +173,7 @@ async def test_b32_what_a_handler_wrote_before_it_failed_is_kept(
     assert (await go.task("a"))["result"] == b"so far"
 
 
-async def test_b32_who_lost_a_task_leaves_no_result_and_no_ghost(
+async def test_b32_a_lost_lease_cannot_write_a_result(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await put(broker, entry("a"))

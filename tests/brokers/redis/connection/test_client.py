@@ -54,7 +54,7 @@ async def test_commands_and_scripts(redis_server: RedisServer) -> None:
             await redis.run(APPEND, ["a"], ["x"])
 
 
-async def test_a_script_that_the_server_forgot_is_sent_again(redis_server: RedisServer) -> None:
+async def test_an_unknown_script_is_sent_again_with_its_text(redis_server: RedisServer) -> None:
     async with opened(redis_server.url) as redis:
         first = await asyncio.gather(*(redis.run(APPEND, ["list"], [number]) for number in range(10)))
         await to_thread(redis_server.cli, "SCRIPT", "FLUSH", "SYNC")
@@ -63,7 +63,7 @@ async def test_a_script_that_the_server_forgot_is_sent_again(redis_server: Redis
         assert await redis.everywhere("SCRIPT", "EXISTS", APPEND.sha) == [[1]]
 
 
-async def test_a_caller_that_leaves_while_its_script_is_sent_again(redis_server: RedisServer) -> None:
+async def test_a_cancelled_call_of_an_unknown_script_is_not_sent_again(redis_server: RedisServer) -> None:
     async with opened(redis_server.url) as redis:
         gone = asyncio.ensure_future(redis.run(APPEND, ["list"], ["a"]))
         await asyncio.sleep(0)
@@ -71,7 +71,7 @@ async def test_a_caller_that_leaves_while_its_script_is_sent_again(redis_server:
         assert await redis.run(APPEND, ["list"], ["b"]) == 1
 
 
-async def test_a_call_is_under_way_before_it_is_awaited(redis_server: RedisServer) -> None:
+async def test_a_call_is_sent_before_it_is_awaited(redis_server: RedisServer) -> None:
     async with opened(redis_server.url) as redis:
         call = redis.command("a", "SET", "a", 1)
         assert await redis.command("a", "GET", "a") == b"1"
@@ -84,7 +84,9 @@ async def test_a_server_that_is_too_old(redis_server: RedisServer, monkeypatch: 
         await RedisClient(parse(redis_server.url)).open()
 
 
-async def test_before_and_after(redis_server: RedisServer, redis_cluster: RedisCluster) -> None:
+async def test_calls_before_open_and_after_close_raise(
+    redis_server: RedisServer, redis_cluster: RedisCluster
+) -> None:
     for url in (redis_server.url, redis_cluster.url):
         redis = RedisClient(parse(url))
         for _ in range(2):
@@ -100,17 +102,17 @@ async def test_before_and_after(redis_server: RedisServer, redis_cluster: RedisC
 # --- the wrong kind of server ---------------------------------------------------------------------
 
 
-async def test_a_cluster_is_not_taken_for_a_server(redis_cluster: RedisCluster) -> None:
+async def test_a_cluster_node_is_rejected_as_a_single_server(redis_cluster: RedisCluster) -> None:
     with pytest.raises(BrokerError, match=r"write redis\+cluster://"):
         await RedisClient(parse(redis_cluster.urls[0])).open()
 
 
-async def test_a_server_is_not_taken_for_a_cluster(redis_server: RedisServer) -> None:
+async def test_a_single_server_is_rejected_as_a_cluster(redis_server: RedisServer) -> None:
     with pytest.raises(BrokerError, match="is not a cluster: write redis://"):
         await RedisClient(parse(f"redis+cluster://127.0.0.1:{redis_server.port}")).open()
 
 
-async def test_nobody_there(redis_server: RedisServer) -> None:
+async def test_a_server_that_is_not_running(redis_server: RedisServer) -> None:
     url = "127.0.0.1:1"
     for scheme in ("redis", "redis+cluster"):
         with pytest.raises(BrokerUnavailable, match="Connection refused"):
@@ -159,7 +161,7 @@ def agreement(sentinels: RedisSentinels, old: RedisServer) -> float:
     return time.monotonic()
 
 
-async def test_a_name_that_no_sentinel_knows(sentinels: RedisSentinels) -> None:
+async def test_a_master_name_unknown_to_the_sentinels(sentinels: RedisSentinels) -> None:
     with pytest.raises(BrokerUnavailable, match="knows a running master 'nobody'"):
         await RedisClient(parse(f"{sentinels.url.rpartition('/')[0]}/nobody?patience=0.5")).open()
 
@@ -180,7 +182,7 @@ async def test_sentinels_with_a_password(sentinels: RedisSentinels) -> None:
     assert "solomon" not in str(caught.value)
 
 
-async def test_a_sentinel_is_not_taken_for_a_server(sentinels: RedisSentinels) -> None:
+async def test_a_sentinel_is_rejected_as_a_single_server(sentinels: RedisSentinels) -> None:
     with pytest.raises(BrokerError, match=r"write redis\+sentinel://"):
         await RedisClient(parse(sentinels.sentinels[0].url)).open()
 
@@ -217,7 +219,7 @@ def test_redirections() -> None:
     assert redirection("MOVED 1 :6381", ("h", 1)) == (1, ("h", 6381))
 
 
-async def test_slots_are_those_of_the_server(redis_cluster: RedisCluster) -> None:
+async def test_slots_equal_those_of_the_server(redis_cluster: RedisCluster) -> None:
     async with opened(redis_cluster.url) as redis:
         for key in (
             "a",
@@ -276,7 +278,7 @@ def end_to_move(slot: int, target: Node, cluster: RedisCluster) -> None:
         node.cli("CLUSTER", "SETSLOT", slot, "NODE", target.id)
 
 
-async def test_a_slot_on_the_move_and_moved(own_cluster: RedisCluster) -> None:
+async def test_a_slot_migration_is_followed(own_cluster: RedisCluster) -> None:
     key = "{q}:there"
     slot = slot_of(key)
     source, target = await to_thread(holder, own_cluster, key)
@@ -300,7 +302,7 @@ async def test_a_slot_on_the_move_and_moved(own_cluster: RedisCluster) -> None:
         assert await redis.command(key, "LLEN", key) == 102
 
 
-async def test_a_call_that_the_cluster_cannot_serve_fails_in_time(own_cluster: RedisCluster) -> None:
+async def test_a_call_to_an_unserved_slot_fails_after_patience_seconds(own_cluster: RedisCluster) -> None:
     async with opened(f"{own_cluster.url}?patience=0.5") as redis:
         key = "{q}:a"
         source, _ = await to_thread(holder, own_cluster, key)
@@ -348,7 +350,7 @@ def guarded_cluster(tmp_path: Path) -> Iterator[RedisCluster]:
         yield cluster
 
 
-async def test_a_cluster_that_is_encrypted_and_asks_who_we_are(guarded_cluster: RedisCluster) -> None:
+async def test_a_cluster_with_tls_and_a_user(guarded_cluster: RedisCluster) -> None:
     node = guarded_cluster.nodes[1]
     assert node.tls
     url = node.url.replace("rediss:", "rediss+cluster:").removesuffix("/0")

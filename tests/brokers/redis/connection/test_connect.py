@@ -44,7 +44,7 @@ async def test_a_user_with_a_password(guarded: RedisServer) -> None:
             await connection.call("SET", "b", 1)
 
 
-async def test_a_user_who_may_do_little_gets_in(server: RedisServer) -> None:
+async def test_a_user_with_few_permissions_can_connect(server: RedisServer) -> None:
     await to_thread(server.cli, "ACL", "SETUSER", "me", "on", "nopass", "~*", "+get")
     async with opened(f"redis://me@127.0.0.1:{server.port}") as connection:
         assert await connection.call("GET", "a") is None
@@ -58,7 +58,9 @@ async def test_a_user_who_may_do_little_gets_in(server: RedisServer) -> None:
         ("", "a password is required: write redis://:password@host"),
     ],
 )
-async def test_who_is_not_let_in_hears_why_at_once(server: RedisServer, login: str, advice: str) -> None:
+async def test_a_refused_login_fails_at_once_with_the_reason(
+    server: RedisServer, login: str, advice: str
+) -> None:
     await to_thread(server.cli, "CONFIG", "SET", "requirepass", "open")
     connection = connection_to(f"redis://{login}127.0.0.1:{server.port}?patience=60")
     async with asyncio.timeout(SOON):
@@ -70,7 +72,7 @@ async def test_who_is_not_let_in_hears_why_at_once(server: RedisServer, login: s
     await connection.close()
 
 
-async def test_who_is_not_let_in_does_not_keep_knocking(server: RedisServer) -> None:
+async def test_a_refused_login_is_retried_with_the_longest_delay(server: RedisServer) -> None:
     async with opened(server.url) as connection:
         await to_thread(server.cli, "CONFIG", "SET", "requirepass", "open")
         before = (await to_thread(server.cli, "INFO", "stats"))["total_connections_received"]
@@ -88,13 +90,13 @@ async def test_who_is_not_let_in_does_not_keep_knocking(server: RedisServer) -> 
         assert tries <= 6
 
 
-async def test_no_such_database(redis_server: RedisServer) -> None:
+async def test_a_database_that_does_not_exist(redis_server: RedisServer) -> None:
     connection = connection_to(f"redis://127.0.0.1:{redis_server.port}/999")
     with pytest.raises(BrokerError, match="the database does not exist"):
         await connection.open()
 
 
-async def test_no_room_for_another_client(server: RedisServer) -> None:
+async def test_a_server_that_has_reached_maxclients(server: RedisServer) -> None:
     async with opened(server.url):
         await to_thread(server.cli, "CONFIG", "SET", "maxclients", 2)
         connection = connection_to(f"{server.url}?patience=0.2")
@@ -142,12 +144,12 @@ async def test_a_certificate_for_another_host(encrypted: RedisServer) -> None:
         assert await connection.call("ECHO", "a") == b"a"
 
 
-async def test_tls_where_there_is_none(redis_server: RedisServer) -> None:
+async def test_tls_to_a_server_without_it(redis_server: RedisServer) -> None:
     with pytest.raises(BrokerUnavailable, match="TLS"):
         await connection_to(f"rediss://127.0.0.1:{redis_server.port}?patience=0.4&connect_timeout=0.1").open()
 
 
-async def test_a_server_of_another_kind(tmp_path: Path) -> None:
+async def test_a_server_that_is_not_redis(tmp_path: Path) -> None:
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         await reader.read()
@@ -159,7 +161,7 @@ async def test_a_server_of_another_kind(tmp_path: Path) -> None:
             await connection_to(f"redis://127.0.0.1:{port}?patience=0.2").open()
 
 
-async def test_a_server_that_lets_nobody_stay() -> None:
+async def test_a_server_that_closes_every_connection() -> None:
     visits = 0
 
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -179,14 +181,14 @@ async def test_a_server_that_lets_nobody_stay() -> None:
     assert visits <= 12
 
 
-async def test_nobody_there(server: RedisServer) -> None:
+async def test_a_server_that_is_not_running(server: RedisServer) -> None:
     await to_thread(server.kill)
     with pytest.raises(BrokerUnavailable, match=r"Connection refused.*check that it is running") as caught:
         await connection_to(f"{server.url}?patience=0.2").open()
     assert str(server.port) in str(caught.value)
 
 
-async def test_before_and_after(redis_server: RedisServer) -> None:
+async def test_calls_before_open_and_after_close_raise(redis_server: RedisServer) -> None:
     connection = connection_to(redis_server.url)
     with pytest.raises(BrokerUnavailable, match="is not open"):
         connection.call("PING")

@@ -27,7 +27,7 @@ async def test_errors_are_raised_with_their_code(redis_server: RedisServer) -> N
             await connection.call("NOSUCH")
 
 
-async def test_a_full_server_is_storage_full(server: RedisServer) -> None:
+async def test_a_full_server_raises_storage_full(server: RedisServer) -> None:
     async with opened(server.url) as connection:
         await connection.call("CONFIG", "SET", "maxmemory", 1)
         with pytest.raises(StorageFull, match="nothing was changed"):
@@ -36,7 +36,7 @@ async def test_a_full_server_is_storage_full(server: RedisServer) -> None:
             await connection.call("EVAL", "return redis.call('SET', KEYS[1], 'b')", 1, "a")
 
 
-async def test_a_demoted_server_is_left(server: RedisServer) -> None:
+async def test_a_demoted_master_is_disconnected(server: RedisServer) -> None:
     async with opened(server.url) as connection:
         number = await connection.call("CLIENT", "ID")
         await connection.call("REPLICAOF", "127.0.0.1", 1)
@@ -51,7 +51,7 @@ async def test_a_demoted_server_is_left(server: RedisServer) -> None:
         assert await connection.call("SET", "a", 1) == b"OK"
 
 
-async def test_rule_13_a_busy_server_is_unavailable(server: RedisServer) -> None:
+async def test_a_server_blocked_by_a_script_is_unavailable(server: RedisServer) -> None:
     async with opened(f"{server.url}?timeout=30") as connection, opened(server.url) as other:
         await connection.call("CONFIG", "SET", "busy-reply-threshold", 1)
         loop = asyncio.ensure_future(outcome(connection.call("EVAL", "while true do end", 0)))
@@ -86,13 +86,13 @@ async def test_rule_13_a_busy_server_is_unavailable(server: RedisServer) -> None
         ("", RedisError),
     ],
 )
-def test_what_an_error_means(text: str, kind: type[BrokerError]) -> None:
+def test_error_replies_map_to_exceptions(text: str, kind: type[BrokerError]) -> None:
     error = translate(text)
     assert isinstance(error, kind)
     assert isinstance(error, RedisError) == (kind is RedisError)
 
 
-def test_errors_travel_between_processes() -> None:
+def test_errors_can_be_pickled() -> None:
     error = pickle.loads(pickle.dumps(translate("WRONGTYPE Operation against a key")))
     assert isinstance(error, RedisError)
     assert (error.code, error.text) == ("WRONGTYPE", "WRONGTYPE Operation against a key")

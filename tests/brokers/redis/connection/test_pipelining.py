@@ -11,7 +11,7 @@ from tests.brokers.redis.connection.opening import opened, outcome
 from tests.brokers.redis.support.servers import RedisServer
 
 
-async def test_answers_come_in_the_order_of_the_calls(redis_server: RedisServer) -> None:
+async def test_replies_are_in_the_order_of_the_calls(redis_server: RedisServer) -> None:
     async with opened(redis_server.url) as connection:
         counts = await asyncio.gather(*(connection.call("INCR", "n") for _ in range(1000)))
         assert counts == list(range(1, 1001))
@@ -19,7 +19,7 @@ async def test_answers_come_in_the_order_of_the_calls(redis_server: RedisServer)
         assert echoes == [str(number).encode() for number in range(1000)]
 
 
-async def test_words_and_answers_are_bytes(redis_server: RedisServer) -> None:
+async def test_arguments_and_replies_are_bytes(redis_server: RedisServer) -> None:
     every = bytes(range(256))
     async with opened(redis_server.url) as connection:
         await connection.call("SET", "ключ", every)
@@ -30,7 +30,7 @@ async def test_words_and_answers_are_bytes(redis_server: RedisServer) -> None:
         assert await connection.call("MGET", "i", "missing") == [b"-3", None]
 
 
-async def test_many_callers_cost_one_send(redis_server: RedisServer) -> None:
+async def test_concurrent_calls_are_sent_together(redis_server: RedisServer) -> None:
     async with opened(redis_server.url) as connection:
         before = await to_thread(redis_server.cli, "INFO", "stats")
         await asyncio.gather(*(connection.call("ECHO", "x" * 100) for _ in range(100)))
@@ -39,7 +39,7 @@ async def test_many_callers_cost_one_send(redis_server: RedisServer) -> None:
     assert after["total_reads_processed"] - before["total_reads_processed"] <= 5
 
 
-async def test_what_cannot_be_sent_disturbs_nobody(redis_server: RedisServer) -> None:
+async def test_an_invalid_argument_does_not_affect_other_calls(redis_server: RedisServer) -> None:
     async with opened(redis_server.url) as connection:
         first = connection.call("ECHO", "a")
         with pytest.raises(TypeError):
@@ -48,7 +48,7 @@ async def test_what_cannot_be_sent_disturbs_nobody(redis_server: RedisServer) ->
         assert (await first, await second) == (b"a", b"b")
 
 
-async def test_a_caller_that_leaves_takes_no_answer_of_others(redis_server: RedisServer) -> None:
+async def test_a_cancelled_call_does_not_shift_replies(redis_server: RedisServer) -> None:
     async with opened(redis_server.url) as connection:
         calls = [asyncio.ensure_future(connection.call("ECHO", number)) for number in range(100)]
         calls[0].cancel()  # before it was sent
@@ -60,7 +60,7 @@ async def test_a_caller_that_leaves_takes_no_answer_of_others(redis_server: Redi
         assert await connection.call("ECHO", "next") == b"next"
 
 
-async def test_a_caller_whose_time_is_up_takes_no_answer_of_others(redis_server: RedisServer) -> None:
+async def test_a_call_cancelled_while_blocked_does_not_shift_replies(redis_server: RedisServer) -> None:
     async with opened(redis_server.url) as connection:
         slow = asyncio.create_task(outcome(connection.call("BLPOP", "nothing", 0.2)))
         await asyncio.sleep(0)
@@ -68,7 +68,7 @@ async def test_a_caller_whose_time_is_up_takes_no_answer_of_others(redis_server:
         assert await connection.call("ECHO", "next") == b"next"
 
 
-async def test_large_answers_and_large_commands(redis_server: RedisServer) -> None:
+async def test_large_replies_and_large_commands(redis_server: RedisServer) -> None:
     big = b"x" * 20_000_000
     async with opened(redis_server.url) as connection:
         # More than the sockets take: the later ones have to wait for the earlier ones.

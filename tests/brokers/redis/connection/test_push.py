@@ -74,7 +74,7 @@ async def listening(
         assert not asyncio.all_tasks() - before
 
 
-async def test_a_push_in_a_script_is_heard_elsewhere(redis_server: RedisServer) -> None:
+async def test_a_write_in_a_script_is_reported_to_a_push_connection(redis_server: RedisServer) -> None:
     heard = Heard()
     async with listening(redis_server.url, heard) as (redis, connections):
         await heard.up()
@@ -92,7 +92,7 @@ async def test_a_push_in_a_script_is_heard_elsewhere(redis_server: RedisServer) 
         assert await heard.next() == [b"invalidate", [b"asynq:x"]]
 
 
-async def test_a_driver_that_swallows_being_canceled_does_not_keep_the_ears_open(
+async def test_close_ends_even_if_the_driver_swallows_the_cancellation(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = asyncio.Event()
@@ -117,7 +117,7 @@ async def test_a_driver_that_swallows_being_canceled_does_not_keep_the_ears_open
     await redis.close()
 
 
-async def test_redis_hands_out_ears(redis_server: RedisServer) -> None:
+async def test_push_connections_of_the_client(redis_server: RedisServer) -> None:
     heard = Heard()
     redis = RedisClient(parse(redis_server.url))
     await redis.open()
@@ -129,7 +129,7 @@ async def test_redis_hands_out_ears(redis_server: RedisServer) -> None:
     await redis.close()
 
 
-async def test_pushes_disturb_no_answer(redis_server: RedisServer) -> None:
+async def test_push_messages_do_not_shift_replies(redis_server: RedisServer) -> None:
     heard = Heard()
     async with listening(redis_server.url, heard) as (redis, connections):
         await heard.up()
@@ -159,7 +159,7 @@ async def test_channels(redis_server: RedisServer) -> None:
         assert await redis.command(None, "PUBLISH", "a", "x") == 0
 
 
-async def test_a_channel_that_is_forbidden(server: RedisServer) -> None:
+async def test_a_forbidden_channel_raises(server: RedisServer) -> None:
     await to_thread(
         server.cli, "ACL", "SETUSER", "me", "on", "nopass", "~*", "+@all", "resetchannels", "&mine"
     )
@@ -183,7 +183,7 @@ async def test_a_channel_that_is_forbidden(server: RedisServer) -> None:
         assert await heard.next() == [b"subscribe", b"mine", 1]
 
 
-async def test_one_who_cannot_hear_does_not_break_the_connection(redis_server: RedisServer) -> None:
+async def test_a_failing_callback_does_not_break_the_connection(redis_server: RedisServer) -> None:
     heard = Heard()
     ups = 0
 
@@ -213,7 +213,7 @@ async def test_one_who_cannot_hear_does_not_break_the_connection(redis_server: R
 
 
 @pytest.mark.parametrize("end", ["kill", "stop"])
-async def test_it_listens_again_after_a_restart(server: RedisServer, end: str) -> None:
+async def test_it_reconnects_after_a_restart(server: RedisServer, end: str) -> None:
     heard = Heard()
     async with listening(f"{server.url}?patience=20", heard) as (redis, connections):
         await heard.up()
@@ -228,7 +228,7 @@ async def test_it_listens_again_after_a_restart(server: RedisServer, end: str) -
         assert await heard.next() == [b"invalidate", [b"asynq:x"]]
 
 
-async def test_a_server_that_is_down_when_it_begins(server: RedisServer) -> None:
+async def test_opening_while_the_server_is_down(server: RedisServer) -> None:
     heard = Heard()
     redis = RedisClient(parse(server.url))
     await to_thread(server.stop)
@@ -241,7 +241,7 @@ async def test_a_server_that_is_down_when_it_begins(server: RedisServer) -> None
     await connections.close()
 
 
-async def test_a_frozen_server_is_noticed_though_nothing_is_sent(server: RedisServer) -> None:
+async def test_a_frozen_server_is_noticed_by_pings(server: RedisServer) -> None:
     heard = Heard()
     url = f"{server.url}?timeout=0.2&connect_timeout=0.2"
     async with listening(url, heard, ping_every=0.1) as (_, connections):
@@ -254,7 +254,7 @@ async def test_a_frozen_server_is_noticed_though_nothing_is_sent(server: RedisSe
         await heard.up()
 
 
-async def test_an_idle_ear_says_little(server: RedisServer) -> None:
+async def test_an_idle_push_connection_sends_only_pings(server: RedisServer) -> None:
     heard = Heard()
     async with listening(server.url, heard, ping_every=0.1):
         await heard.up()
@@ -265,7 +265,7 @@ async def test_an_idle_ear_says_little(server: RedisServer) -> None:
         assert 3 <= commands - 1 <= 6
 
 
-async def test_a_setup_that_breaks_off_is_begun_again(server: RedisServer) -> None:
+async def test_an_interrupted_setup_is_repeated(server: RedisServer) -> None:
     heard = Heard()
     begun: asyncio.Queue[str] = asyncio.Queue()
 
@@ -286,7 +286,7 @@ async def test_a_setup_that_breaks_off_is_begun_again(server: RedisServer) -> No
 
 
 @pytest.mark.parametrize("error", [RedisError("ERR not today"), ValueError("not today")])
-async def test_a_setup_that_fails_is_tried_again(
+async def test_a_failed_setup_is_repeated(
     redis_server: RedisServer, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     heard = Heard()
@@ -307,7 +307,7 @@ def sentinels(tmp_path: Path) -> Iterator[RedisSentinels]:
         yield group
 
 
-async def test_an_ear_follows_the_sentinels(sentinels: RedisSentinels) -> None:
+async def test_a_push_connection_follows_a_failover_of_sentinels(sentinels: RedisSentinels) -> None:
     heard = Heard()
     async with listening(f"{sentinels.url}?patience=20", heard) as (redis, _):
         first = await heard.up()
@@ -318,7 +318,7 @@ async def test_an_ear_follows_the_sentinels(sentinels: RedisSentinels) -> None:
         assert await heard.next() == [b"invalidate", [b"asynq:x"]]
 
 
-async def test_an_ear_at_each_master_of_a_cluster(redis_cluster: RedisCluster) -> None:
+async def test_every_master_of_a_cluster_has_a_push_connection(redis_cluster: RedisCluster) -> None:
     heard = Heard()
     async with listening(redis_cluster.url, heard) as (redis, connections):
         places = {(await heard.up()).where for _ in range(3)}
@@ -339,7 +339,7 @@ def replicated_cluster(tmp_path: Path) -> Iterator[RedisCluster]:
         yield cluster
 
 
-async def test_an_ear_at_a_new_master_of_a_cluster(replicated_cluster: RedisCluster) -> None:
+async def test_a_new_master_of_a_cluster_gets_a_push_connection(replicated_cluster: RedisCluster) -> None:
     heard = Heard()
     async with listening(replicated_cluster.url, heard):
         for _ in range(3):

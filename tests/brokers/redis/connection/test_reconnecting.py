@@ -20,7 +20,7 @@ from tests.brokers.redis.connection.opening import SOON, clients, opened, outcom
 from tests.brokers.redis.support.servers import RedisServer
 
 
-async def test_what_was_not_sent_waits_for_the_server_and_what_was_is_lost(server: RedisServer) -> None:
+async def test_unsent_calls_wait_for_the_server_and_sent_ones_are_lost(server: RedisServer) -> None:
     async with opened(f"{server.url}?patience=20") as connection:
         lost = [asyncio.ensure_future(outcome(connection.call("BLPOP", "nothing", 0))) for _ in range(3)]
         await until_blocked(server)
@@ -44,7 +44,7 @@ async def until_blocked(server: RedisServer) -> None:
         pass
 
 
-async def test_who_clings_to_a_broken_connection_is_told(server: RedisServer) -> None:
+async def test_a_call_on_a_closed_connection_raises(server: RedisServer) -> None:
     async with opened(server.url) as connection:
         clinging = connection.call
         await to_thread(server.restart)
@@ -55,7 +55,7 @@ async def test_who_clings_to_a_broken_connection_is_told(server: RedisServer) ->
             assert "this call was not sent" in str(error)
 
 
-async def test_a_call_waits_no_longer_than_it_is_patient(server: RedisServer) -> None:
+async def test_a_call_waits_for_at_most_patience_seconds(server: RedisServer) -> None:
     async with opened(f"{server.url}?patience=0.3") as connection:
         await to_thread(server.kill)
         await outcome(connection.call("PING"))  # which may find the dead connection
@@ -67,7 +67,7 @@ async def test_a_call_waits_no_longer_than_it_is_patient(server: RedisServer) ->
         assert "was not sent" in str(error)
 
 
-async def test_a_frozen_server_is_given_up(server: RedisServer) -> None:
+async def test_a_frozen_server_times_out(server: RedisServer) -> None:
     async with opened(f"{server.url}?timeout=0.3&connect_timeout=0.3&patience=20") as connection:
         await to_thread(server.pause)
         began = time.monotonic()
@@ -91,7 +91,7 @@ def proxy(redis_server: RedisServer) -> Iterator[DelayingProxy]:
         yield made
 
 
-async def test_what_was_done_without_an_answer_is_not_done_again(
+async def test_a_command_without_reply_is_not_sent_again(
     proxy: DelayingProxy, redis_server: RedisServer
 ) -> None:
     async with opened(f"redis://127.0.0.1:{proxy.port}?patience=20") as connection:
@@ -104,7 +104,7 @@ async def test_what_was_done_without_an_answer_is_not_done_again(
         assert await connection.call("GET", "n") == b"1"
 
 
-async def test_a_long_way_costs_once_for_all(proxy: DelayingProxy) -> None:
+async def test_concurrent_calls_share_the_network_delay(proxy: DelayingProxy) -> None:
     async with opened(f"redis://127.0.0.1:{proxy.port}") as connection:
         await to_thread(proxy.set_delay, 0.05)
         began = time.monotonic()
@@ -112,7 +112,7 @@ async def test_a_long_way_costs_once_for_all(proxy: DelayingProxy) -> None:
         assert 0.1 <= time.monotonic() - began < 1
 
 
-async def test_nobody_gets_the_answer_of_another(proxy: DelayingProxy) -> None:
+async def test_replies_never_reach_the_wrong_caller(proxy: DelayingProxy) -> None:
     chance = random.Random(7)
     asked = lost = left = 0
     answered: asyncio.Queue[bytes] = asyncio.Queue()
@@ -151,7 +151,7 @@ async def test_nobody_gets_the_answer_of_another(proxy: DelayingProxy) -> None:
     assert left
 
 
-async def test_a_network_that_swallows_everything(proxy: DelayingProxy) -> None:
+async def test_a_network_that_drops_everything(proxy: DelayingProxy) -> None:
     url = f"redis://127.0.0.1:{proxy.port}?timeout=0.2&connect_timeout=0.2&patience=20"
     async with opened(url) as connection:
         await to_thread(proxy.stall)
@@ -162,14 +162,14 @@ async def test_a_network_that_swallows_everything(proxy: DelayingProxy) -> None:
         assert await waiting == b"b"
 
 
-async def test_a_slow_answer_is_not_given_up_while_it_comes(redis_server: RedisServer) -> None:
+async def test_replies_within_the_timeout_are_not_cut_off(redis_server: RedisServer) -> None:
     async with opened(f"{redis_server.url}?timeout=0.4") as connection:
         for _ in range(3):
             assert await connection.call("BLPOP", "nothing", 0.2) is None
         await asyncio.gather(*(connection.call("BLPOP", "nothing", 0.2) for _ in range(4)))
 
 
-async def test_a_blocked_event_loop_is_no_dead_server(redis_server: RedisServer) -> None:
+async def test_a_blocked_event_loop_does_not_count_as_a_timeout(redis_server: RedisServer) -> None:
     async with opened(f"{redis_server.url}?timeout=0.1") as connection:
         call = asyncio.ensure_future(outcome(connection.call("ECHO", "a")))
         await asyncio.sleep(0)
@@ -179,7 +179,7 @@ async def test_a_blocked_event_loop_is_no_dead_server(redis_server: RedisServer)
         assert await call == b"a"
 
 
-async def test_a_server_that_does_not_read_makes_callers_wait(server: RedisServer) -> None:
+async def test_backpressure_of_a_server_that_does_not_read(server: RedisServer) -> None:
     async with opened(f"{server.url}?timeout=20&patience=20") as connection:
         await to_thread(server.pause)
         value = b"x" * 1_000_000
@@ -192,7 +192,7 @@ async def test_a_server_that_does_not_read_makes_callers_wait(server: RedisServe
         assert await asyncio.gather(*calls) == [b"OK"] * 5 + [2_000_000] * 5
 
 
-async def test_what_a_full_socket_did_not_take_is_sent_after_the_restart(server: RedisServer) -> None:
+async def test_unsent_data_of_a_full_socket_is_sent_after_a_restart(server: RedisServer) -> None:
     async with opened(f"{server.url}?timeout=20&patience=20") as connection:
         await to_thread(server.pause)
         value = b"x" * 10_000_000
@@ -207,14 +207,14 @@ async def test_what_a_full_socket_did_not_take_is_sent_after_the_restart(server:
         assert await unsent == b"OK"
 
 
-async def test_it_comes_back_without_being_asked(server: RedisServer) -> None:
+async def test_it_reconnects_without_a_call(server: RedisServer) -> None:
     async with opened(server.url):
         await to_thread(server.restart)
         while await clients(server) == 0:
             pass
 
 
-async def test_a_server_that_is_away_is_not_besieged(server: RedisServer) -> None:
+async def test_reconnect_attempts_back_off(server: RedisServer) -> None:
     tries = 0
     settings = parse(f"{server.url}?patience=1.5")
 
@@ -231,7 +231,7 @@ async def test_a_server_that_is_away_is_not_besieged(server: RedisServer) -> Non
     assert 4 <= tries <= 9
 
 
-async def test_a_driver_that_swallows_being_canceled_does_not_keep_the_link_open() -> None:
+async def test_close_ends_even_if_the_driver_swallows_the_cancellation() -> None:
     asked = asyncio.Event()
 
     async def locate() -> Address:

@@ -34,7 +34,7 @@ def test_the_shared_cluster_is_empty(redis_cluster: RedisCluster) -> None:
     assert not any(node.cli("DBSIZE") for node in redis_cluster.nodes)
 
 
-def test_a_node_comes_back_with_its_slots(tmp_path: Path) -> None:
+def test_a_restarted_node_keeps_its_slots(tmp_path: Path) -> None:
     with RedisCluster(tmp_path, aof="always") as cluster:
         with connected(cluster) as caller:
             caller.set("foo", "value")  # "foo" is in slot 12182, which is the third node's

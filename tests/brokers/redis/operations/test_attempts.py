@@ -21,7 +21,7 @@ async def runs(broker: RedisBroker) -> list[AttemptRecord]:
     return found
 
 
-async def test_a_task_has_as_many_fields_as_attempts_are_kept(
+async def test_only_the_kept_attempts_have_fields(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await put(broker, entry("a"))
@@ -40,7 +40,7 @@ async def test_a_task_has_as_many_fields_as_attempts_are_kept(
     }
 
 
-async def test_what_is_gone_leaves_no_key(broker: RedisBroker, go: GoClient, clock: FakeClock) -> None:
+async def test_a_deleted_task_leaves_no_key(broker: RedisBroker, go: GoClient, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     [held] = await take(broker)
     before = await go("KEYS", "*")
@@ -49,7 +49,7 @@ async def test_what_is_gone_leaves_no_key(broker: RedisBroker, go: GoClient, clo
     assert set(await go("KEYS", "*t:*")) == {key("t:a").encode()} <= set(before)
 
 
-async def test_what_an_earlier_holder_left_is_not_taken_for_the_attempt_that_goes_on(
+async def test_output_of_an_earlier_holder_does_not_count_as_the_current_attempt(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     # Given a task that Go took over from a server of ours, and retried: it leaves our fields where they are
@@ -61,15 +61,13 @@ async def test_what_an_earlier_holder_left_is_not_taken_for_the_attempt_that_goe
     assert await runs(broker) == [AttemptRecord(1, "later")]
 
 
-async def test_of_a_task_that_go_holds_nothing_is_known(broker: RedisBroker, go: GoClient) -> None:
+async def test_an_attempt_by_go_has_no_record(broker: RedisBroker, go: GoClient) -> None:
     await put(broker, entry("a"))
     await go.dequeue()
     assert await runs(broker) == []
 
 
-async def test_a_record_that_cannot_be_read_stops_nothing(
-    broker: RedisBroker, go: GoClient, clock: FakeClock
-) -> None:
+async def test_an_unreadable_record_is_skipped(broker: RedisBroker, go: GoClient, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     await go("HSET", key("t:a"), "asynqio:runs", 3, "asynqio:run:2", b"\xc1junk", "asynqio:run:3", b"")
     await go("HSET", key("t:a"), "asynqio:live", b"\xff")

@@ -50,7 +50,7 @@ async def short_commands(go: GoClient) -> AsyncIterator[None]:
     assert not slow or spent / max(1, calls) < SHORT, (spent, calls, slow)
 
 
-async def test_no_command_on_a_group_of_twenty_thousand_is_long(
+async def test_no_command_on_a_group_of_20000_is_slow(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     async with short_commands(go):
@@ -82,7 +82,7 @@ async def test_no_command_on_a_group_of_twenty_thousand_is_long(
     assert locks == []
 
 
-async def test_dropping_a_queue_with_a_large_group_comes_in_pieces(broker: RedisBroker, go: GoClient) -> None:
+async def test_removing_a_queue_with_a_large_group_runs_in_chunks(broker: RedisBroker, go: GoClient) -> None:
     await put_many(broker)
     await broker.claim_groups(["default"], RIPE, 3)
     async with short_commands(go):
@@ -91,7 +91,7 @@ async def test_dropping_a_queue_with_a_large_group_comes_in_pieces(broker: Redis
     assert await go("DBSIZE") == 0
 
 
-async def test_b31_of_ids_without_a_task_no_batch_is_made(broker: RedisBroker, go: GoClient) -> None:
+async def test_b31_ids_without_a_task_make_no_batch(broker: RedisBroker, go: GoClient) -> None:
     # Given a group in which nothing but ids are left, and one with one task
     groups = {"a": "g", "b": "g", "c": "h", "d": "h"}
     await broker.enqueue([entry(id, group=group) for id, group in groups.items()])

@@ -58,9 +58,7 @@ async def known(broker: Store) -> None:
     await broker.settle([settlement(lease)])
 
 
-async def test_an_enqueue_that_happened_is_no_conflict_with_itself(
-    broker: Store, proxy: DelayingProxy
-) -> None:
+async def test_a_resent_enqueue_does_not_conflict_with_itself(broker: Store, proxy: DelayingProxy) -> None:
     await known(broker)
     await lose_the_reply(proxy, "enqueue")
     assert await broker.enqueue([entry("a"), entry("b", unique=60)]) == [Admission.ACCEPTED] * 2
@@ -68,7 +66,7 @@ async def test_an_enqueue_that_happened_is_no_conflict_with_itself(
     assert await ids(broker, TaskState.PENDING) == ["a", "b"]
 
 
-async def test_a_real_conflict_is_still_one_after_a_lost_reply(broker: Store, proxy: DelayingProxy) -> None:
+async def test_a_real_conflict_is_reported_after_a_lost_reply(broker: Store, proxy: DelayingProxy) -> None:
     await known(broker)
     await put(broker, entry("a", payload=b"first"), entry("holder", payload=b"u", unique=60))
     await lose_the_reply(proxy, "enqueue")
@@ -80,7 +78,7 @@ async def test_a_real_conflict_is_still_one_after_a_lost_reply(broker: Store, pr
 
 
 @pytest.mark.parametrize("on_duplicate", ["replace", "reschedule"])
-async def test_what_was_changed_and_begun_before_it_is_sent_again_is_not_queued_again(
+async def test_a_resent_update_of_a_started_task_does_not_enqueue_it_again(
     broker: Store, proxy: DelayingProxy, on_duplicate: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given an entry that changes a waiting task, and whose reply is lost
@@ -109,7 +107,7 @@ async def test_what_was_changed_and_begun_before_it_is_sent_again_is_not_queued_
     assert await ids(broker, TaskState.PENDING) == []
 
 
-async def test_a_task_in_the_place_of_one_that_is_over_is_no_conflict_with_itself(
+async def test_a_resent_replacement_of_a_finished_task_does_not_conflict_with_itself(
     broker: Store, proxy: DelayingProxy
 ) -> None:
     await known(broker)
@@ -123,9 +121,7 @@ async def test_a_task_in_the_place_of_one_that_is_over_is_no_conflict_with_itsel
     assert (await see(broker, "known")).payload == b"new"
 
 
-async def test_tasks_whose_lease_got_lost_on_the_way_are_found_again(
-    broker: Store, proxy: DelayingProxy
-) -> None:
+async def test_leases_of_a_lost_reply_are_found(broker: Store, proxy: DelayingProxy) -> None:
     await known(broker)
     await put(broker, *map(entry, "abc"))
     await lose_the_reply(proxy, "dequeue")
@@ -137,9 +133,7 @@ async def test_tasks_whose_lease_got_lost_on_the_way_are_found_again(
 
 
 @pytest.mark.parametrize("retention", [0.0, 60.0])
-async def test_a_settlement_that_happened_is_not_refused(
-    broker: Store, proxy: DelayingProxy, retention: float
-) -> None:
+async def test_a_resent_settlement_is_accepted(broker: Store, proxy: DelayingProxy, retention: float) -> None:
     await known(broker)
     one = entry("a", retention=retention, unique=60)
     await put(broker, one)
@@ -154,7 +148,9 @@ async def test_a_settlement_that_happened_is_not_refused(
 
 
 @pytest.mark.parametrize("end", [failed, archived, aborted])
-async def test_whatever_it_was_settled_to(broker: Store, proxy: DelayingProxy, end: object) -> None:
+async def test_a_resent_settlement_is_accepted_in_every_state(
+    broker: Store, proxy: DelayingProxy, end: object
+) -> None:
     await known(broker)
     await put(broker, entry("a"))
     [lease] = await take(broker)
@@ -166,7 +162,7 @@ async def test_whatever_it_was_settled_to(broker: Store, proxy: DelayingProxy, e
     assert stats.size == 2
 
 
-async def test_a_lease_that_was_lost_before_is_still_refused(broker: Store, proxy: DelayingProxy) -> None:
+async def test_a_resent_settlement_of_a_lost_lease_is_rejected(broker: Store, proxy: DelayingProxy) -> None:
     await known(broker)
     await put(broker, entry("a"))
     [lease] = await take(broker)
@@ -178,7 +174,7 @@ async def test_a_lease_that_was_lost_before_is_still_refused(broker: Store, prox
     assert await broker.settle([settlement(other)]) == [True]
 
 
-async def test_a_merge_that_happened_is_no_conflict_with_itself(broker: Store, proxy: DelayingProxy) -> None:
+async def test_a_resent_merge_does_not_conflict_with_itself(broker: Store, proxy: DelayingProxy) -> None:
     await put(broker, *(entry(id, group="g") for id in "ab"))
     [batch] = (await broker.claim_groups(["default"], GroupRule(grace=-5.0), 9)).batches
     await broker.merge_group(batch, entry("a"))  # refused, but now the script is known
@@ -190,7 +186,7 @@ async def test_a_merge_that_happened_is_no_conflict_with_itself(broker: Store, p
 
 
 @pytest.mark.parametrize("retention", [0.0, 60.0])
-async def test_who_settles_again_after_an_outage_is_not_refused(
+async def test_settling_again_after_an_outage_is_accepted(
     broker: Store, proxy: DelayingProxy, retention: float
 ) -> None:
     await known(broker)
@@ -206,9 +202,7 @@ async def test_who_settles_again_after_an_outage_is_not_refused(
     assert stats.processed_total == 2  # counted once, beside the first one
 
 
-async def test_one_queue_that_does_not_answer_has_nobody_else_refused(
-    broker: Store, proxy: DelayingProxy
-) -> None:
+async def test_a_lost_reply_of_one_queue_does_not_affect_others(broker: Store, proxy: DelayingProxy) -> None:
     await known(broker)
     await put(broker, entry("a"), entry("b", queue="other"))
     leases = await take(broker, 2, queues=["default", "other"])
@@ -219,7 +213,7 @@ async def test_one_queue_that_does_not_answer_has_nobody_else_refused(
     assert await broker.settle(ends) == [True, True]
 
 
-async def test_tasks_that_nobody_knows_he_has_are_handed_back(broker: Store, proxy: DelayingProxy) -> None:
+async def test_tasks_of_an_unconfirmed_dequeue_are_handed_back(broker: Store, proxy: DelayingProxy) -> None:
     """The reply to dequeue is lost, and then those to the question what it had taken."""
     await known(broker)
     await put(broker, *map(entry, "abc"))
@@ -236,7 +230,7 @@ async def test_tasks_that_nobody_knows_he_has_are_handed_back(broker: Store, pro
     assert await broker.settle([settlement(lease) for lease in leases]) == [True] * 3
 
 
-async def test_an_enqueue_that_may_have_happened_does_not_say_that_it_was_not_sent(
+async def test_the_error_of_an_uncertain_enqueue_says_so(
     proxy: DelayingProxy,
 ) -> None:
     async with open_broker(f"redis://127.0.0.1:{proxy.port}?patience=0.5") as broker:
@@ -250,7 +244,7 @@ async def test_an_enqueue_that_may_have_happened_does_not_say_that_it_was_not_se
             await sent
 
 
-async def test_an_enqueue_that_cannot_be_begun_leaves_nothing_behind(proxy: DelayingProxy) -> None:
+async def test_a_failed_enqueue_leaves_no_unawaited_coroutine(proxy: DelayingProxy) -> None:
     async with open_broker(f"redis://127.0.0.1:{proxy.port}?patience=0.1") as broker:
         await asyncio.to_thread(proxy.stop)
         with pytest.raises(BrokerUnavailable):
@@ -258,9 +252,7 @@ async def test_an_enqueue_that_cannot_be_begun_leaves_nothing_behind(proxy: Dela
         gc.collect()  # a coroutine that was never awaited is a warning now, and warnings are errors
 
 
-async def test_a_tick_that_was_taken_is_not_taken_by_somebody_else(
-    broker: Store, proxy: DelayingProxy
-) -> None:
+async def test_a_resent_fire_recognises_its_own_ticks(broker: Store, proxy: DelayingProxy) -> None:
     await known(broker)
     await put(broker, entry("b", unique=60))
     await lose_the_reply(proxy, "fire_schedules")
@@ -279,7 +271,7 @@ async def test_a_tick_that_was_taken_is_not_taken_by_somebody_else(
     assert await broker.fire(fires) == [Fired(None)] * 3
 
 
-async def test_opening_that_fails_half_way_leaves_nothing_open(proxy: DelayingProxy) -> None:
+async def test_a_failed_opening_leaves_nothing_open(proxy: DelayingProxy) -> None:
     before = asyncio.all_tasks()
     broker = open_broker(f"redis://127.0.0.1:{proxy.port}")
     await asyncio.to_thread(proxy.drop_replies, "EXISTS")

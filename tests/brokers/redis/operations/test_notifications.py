@@ -60,7 +60,7 @@ def go_enqueues(server: RedisServer, id: str) -> None:
         )
 
 
-async def test_a_producer_in_go_wakes_who_waits_for_work(broker: Store, server: RedisServer) -> None:
+async def test_an_enqueue_by_go_notifies_a_waiting_fetcher(broker: Store, server: RedisServer) -> None:
     with broker.watch([signals.pending("default")]) as watch:
         await calm(watch)
         await asyncio.to_thread(go_enqueues, server, "a")
@@ -68,7 +68,7 @@ async def test_a_producer_in_go_wakes_who_waits_for_work(broker: Store, server: 
     assert [lease.message.id for lease in await take(broker)] == ["a"]
 
 
-async def test_a_queue_that_goes_inspector_resumes_wakes_too(broker: Store, server: RedisServer) -> None:
+async def test_a_queue_resumed_by_gos_inspector_notifies(broker: Store, server: RedisServer) -> None:
     await broker.pause("default", True)
     with broker.watch([signals.pending("default")]) as watch:
         await calm(watch)
@@ -94,14 +94,14 @@ async def test_each_topic_has_its_keys(
         assert await woken(watch)
 
 
-async def test_what_happens_in_other_queues_wakes_nobody(broker: Store, server: RedisServer) -> None:
+async def test_changes_of_other_queues_do_not_notify(broker: Store, server: RedisServer) -> None:
     with broker.watch([signals.pending("default")]) as watch:
         await calm(watch)
         await put(broker, entry(queue="other"), entry(at=4e9))
         assert not await watch.wait(QUIET)
 
 
-async def test_watches_opened_one_after_the_other_are_all_told(broker: Store) -> None:
+async def test_successive_watches_are_all_notified(broker: Store) -> None:
     """Redis refuses to be asked for a prefix twice, so nobody may be."""
     watches = [broker.watch([signals.pending(f"q{number % 5}")]) for number in range(10)]
     await calm(watches[0])
@@ -114,7 +114,9 @@ async def test_watches_opened_one_after_the_other_are_all_told(broker: Store) ->
         watch.close()
 
 
-async def test_who_waits_for_a_task_is_told_when_go_has_ended_it(broker: Store, server: RedisServer) -> None:
+async def test_a_caller_waiting_for_a_task_is_notified_when_go_ends_it(
+    broker: Store, server: RedisServer
+) -> None:
     await put(broker, entry("a"), entry("b"))
     ref = TaskRef("default", "a")
     with broker.watch([signals.ended(ref)]) as watch:
@@ -130,12 +132,12 @@ async def test_who_waits_for_a_task_is_told_when_go_has_ended_it(broker: Store, 
         assert await woken(watch)
 
 
-async def test_who_waits_for_a_task_that_is_over_is_told_at_once(broker: Store) -> None:
+async def test_a_caller_waiting_for_an_ended_task_is_notified_at_once(broker: Store) -> None:
     with broker.watch([signals.ended(TaskRef("default", "never was"))]) as watch:
         assert await woken(watch)
 
 
-async def test_ears_that_lost_their_server_hear_again_when_it_is_back(
+async def test_notifications_continue_after_a_restart_of_the_server(
     broker: Store, server: RedisServer
 ) -> None:
     ref = TaskRef("default", "later")
@@ -157,7 +159,7 @@ async def calm_or_quiet(watch: signals.Watch) -> None:
         pass
 
 
-async def test_a_go_server_cancels_by_id_and_we_by_queue_and_id(broker: Store, server: RedisServer) -> None:
+async def test_go_cancels_by_id_and_we_by_queue_and_id(broker: Store, server: RedisServer) -> None:
     async with aclosing(broker.cancellations()) as calls:  # type: ignore[type-var]
         first = asyncio.ensure_future(anext(calls))
         while not first.done():
@@ -174,7 +176,7 @@ async def test_a_go_server_cancels_by_id_and_we_by_queue_and_id(broker: Store, s
         assert [ref for ref in heard if ref.id == "a"] == [TaskRef("low", "a"), TaskRef("", "a")]
 
 
-async def test_go_is_told_the_bare_id(broker: Store, server: RedisServer) -> None:
+async def test_gos_channel_carries_the_bare_id(broker: Store, server: RedisServer) -> None:
     loop = asyncio.get_running_loop()
     heard: asyncio.Queue[str] = asyncio.Queue()
 
@@ -203,7 +205,7 @@ def silent_server(tmp_path: Path) -> Iterator[RedisServer]:
         yield server
 
 
-async def test_a_redis_that_does_not_tell_is_looked_at(
+async def test_a_redis_without_client_tracking_is_polled(
     silent_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with open_broker(silent_server.url) as broker:

@@ -80,7 +80,7 @@ def damage(server: RedisServer, now: float) -> None:
 
 
 @pytest.mark.parametrize("queues", [["default", "broken"], ["broken", "default"]])
-async def test_workers_go_on_in_a_damaged_store(
+async def test_workers_continue_in_a_damaged_store(
     server: RedisServer, queues: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(LeaseRepair, "EVERY", 0.5)

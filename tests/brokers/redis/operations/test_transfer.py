@@ -68,7 +68,7 @@ async def takeable(broker: RedisBroker) -> list[str]:
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("step", range(1, STEPS + 1))
-async def test_whoever_calls_again_ends_what_was_begun(
+async def test_a_repeated_call_completes_an_interrupted_transfer(
     broker: RedisBroker, dies: Dies, step: int, after: bool, clock: FakeClock
 ) -> None:
     # Given a caller who dies somewhere between
@@ -94,7 +94,7 @@ async def test_whoever_calls_again_ends_what_was_begun(
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("step", range(1, STEPS + 1))
-async def test_a_server_ends_what_nobody_comes_back_for(
+async def test_a_server_completes_an_abandoned_transfer(
     broker: RedisBroker, dies: Dies, go: GoClient, step: int, after: bool, clock: FakeClock
 ) -> None:
     await put(broker, entry("a"))
@@ -149,7 +149,7 @@ class Turns:
 
 
 @pytest.mark.parametrize("seed", range(100))
-async def test_several_at_once_move_a_task_once(
+async def test_concurrent_transfers_move_a_task_once(
     broker: RedisBroker, monkeypatch: pytest.MonkeyPatch, go: GoClient, clock: FakeClock, seed: int
 ) -> None:
     # Given three who put a task into another queue, while a server takes what it gets
@@ -185,7 +185,7 @@ async def test_several_at_once_move_a_task_once(
     )
 
 
-async def test_a_task_under_way_is_nobodys(
+async def test_a_task_in_transfer_is_hidden_from_servers_and_operators(
     broker: RedisBroker, dies: Dies, go: GoClient, clock: FakeClock
 ) -> None:
     # Given a task in both queues, on its way from one to the other
@@ -205,7 +205,7 @@ async def test_a_task_under_way_is_nobodys(
     assert await broker.enqueue([entry("a")]) == [Admission.ID_CONFLICT]
 
 
-async def test_a_new_task_of_the_same_id_is_not_taken_for_the_old_one(
+async def test_a_new_task_with_the_same_id_is_not_confused_with_the_old_one(
     broker: RedisBroker, dies: Dies, clock: FakeClock
 ) -> None:
     # Given a journey that was left when only the copy was there, and a new task where it came from
@@ -227,7 +227,7 @@ async def test_a_new_task_of_the_same_id_is_not_taken_for_the_old_one(
     }
 
 
-async def test_fields_that_we_do_not_know_travel_along(broker: RedisBroker, go: GoClient) -> None:
+async def test_unknown_hash_fields_are_transferred(broker: RedisBroker, go: GoClient) -> None:
     await put(broker, entry("a"))
     await go("HSET", key("t:a"), "asynqio:private", b"\x00\xff", "theirs", "1")
     await broker.transfer([A], "other")
@@ -238,14 +238,14 @@ async def test_fields_that_we_do_not_know_travel_along(broker: RedisBroker, go: 
     assert await go.names() == []
 
 
-async def test_an_undecodable_task_is_not_moved(broker: RedisBroker, go: GoClient) -> None:
+async def test_an_unreadable_task_is_not_transferred(broker: RedisBroker, go: GoClient) -> None:
     await put(broker, entry("a"))
     await go("HSET", key("t:a"), "msg", b"\xff\xff")
     assert await broker.transfer([A], "other") == [Moved.WRONG_STATE]
     assert await go.places("a") == ["pending"]
 
 
-async def test_go_finds_a_moved_task_as_it_writes_them(
+async def test_a_transferred_task_looks_to_go_like_its_own(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await put(broker, entry("a", at=clock.now() + 30))

@@ -90,7 +90,7 @@ async def _scan_set(
     key, batches = f"{queue.prefix}{where.state.value}", ""
     if where.state is TaskState.AGGREGATING:
         if not where.group:
-            raise ValueError("scan requires a group for the state aggregating")
+            raise ValueError("aggregating tasks are scanned one group at a time: name it with group=")
         key = queue.group(where.group)
         batches = f"{key}:"
     score, id = read_place(SetCursor, after) or SetCursor("", "")
