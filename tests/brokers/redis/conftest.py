@@ -1,4 +1,4 @@
-"""A broker on a Redis of its own, and somebody go who looks at the keys."""
+"""A broker on the shared Redis, and a client that acts as Go does."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.brokers.redis.support.servers import RedisServer
 
 @pytest.fixture
 async def go(redis_server: RedisServer, clock: FakeClock) -> AsyncIterator[GoClient]:
-    """Somebody who is not ours, on the shared server."""
-    # On a thread, for making a client reads files.
+    """A client of the shared server that acts as Go does."""
+    # In a thread, because making a client reads files.
     client = await asyncio.to_thread(redis.asyncio.Redis, port=redis_server.port)
     async with client:
         yield GoClient(client, clock)
@@ -25,6 +25,6 @@ async def go(redis_server: RedisServer, clock: FakeClock) -> AsyncIterator[GoCli
 
 @pytest.fixture
 async def broker(redis_server: RedisServer, clock: FakeClock) -> AsyncIterator[RedisBroker]:
-    """An open broker on the shared server, whose time is `clock`."""
+    """An open broker on the shared server, with the time of `clock`."""
     async with open_redis(redis_server.url, clock) as broker:
         yield broker

@@ -1,4 +1,4 @@
-"""What the guide says of URLs and rights is so."""
+"""The URLs and permissions in the guide to Redis are valid."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_guide_lists_every_option() -> None:
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server whose user has the rights of the guide."""
+    """A server whose user has the permissions of the guide."""
     rights = re.findall(r"^ACL SETUSER worker on >password (.*)$", GUIDE, re.MULTILINE)
     with RedisServer(tmp_path / "redis", users={"worker": rights[0]}) as server:
         yield server

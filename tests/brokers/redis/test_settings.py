@@ -1,4 +1,4 @@
-"""What Redis URLs mean, that they come back as they went, and that no password shows up in a message."""
+"""Redis URLs: parsing, round trips, and no passwords in error messages."""
 
 from __future__ import annotations
 

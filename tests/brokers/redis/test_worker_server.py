@@ -1,4 +1,4 @@
-"""Whole servers on Redis, where other brokers have no like: what Go's tools do to them, and a restart."""
+"""Worker servers on Redis: cancellation by Go's tools, restarts, idle traffic."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def test_go_cancels_a_running_task_by_its_id_alone(server: RedisServer) ->
             handle = await long.with_options(queue="low", max_retry=3).enqueue()
             await within(running.wait())
             cancelled = asyncio.ensure_future(state_of(app, handle.info, TaskState.RETRY))
-            while not cancelled.done():  # nothing says when the server hears
+            while not cancelled.done():  # there is no signal for a completed subscription
                 await asyncio.to_thread(server.cli, "PUBLISH", "asynq:cancel", handle.id)
                 await asyncio.wait([cancelled], timeout=0.1)
             info = await cancelled
@@ -49,7 +49,7 @@ async def test_go_cancels_a_running_task_by_its_id_alone(server: RedisServer) ->
 
 
 async def test_an_idle_server_sends_few_commands(server: RedisServer) -> None:
-    """P4: fewer than one command a second beside heartbeats."""
+    """Fewer than one command per second besides heartbeats."""
     async with App(server.url) as app:
 
         @app.task("work")
@@ -59,9 +59,9 @@ async def test_an_idle_server_sends_few_commands(server: RedisServer) -> None:
             handle = await work.with_options(retention=60).enqueue()
             await within(handle.result())
             before = await asyncio.to_thread(scripts_run, server)
-            await asyncio.sleep(6)  # idleness has no end to wait for
+            await asyncio.sleep(6)  # an idle period has no event to wait for
             asked = await asyncio.to_thread(scripts_run, server) - before
-    # two looks of the fetcher, two of the forwarder, one of the sweeper, two heartbeats; polling would show
+    # two checks of the fetcher, two of the forwarder, one of the sweeper, two heartbeats; polling would exceed this
     assert asked <= 9
 
 
@@ -96,7 +96,7 @@ async def test_a_server_continues_after_a_restart_of_redis(lasting: RedisServer)
             await within(last.wait())
             while (stats := (await app.broker.stats(["default"]))[0]).size:
                 assert stats.size < 10
-                await asyncio.sleep(0.02)  # the last settlements tell nobody
+                await asyncio.sleep(0.02)  # there is no signal for the last settlements
         assert sorted(set(done)) == list(range(11))
 
 
@@ -113,7 +113,7 @@ async def test_a_broker_open_in_another_event_loop_raises(server: RedisServer) -
 
 @pytest.mark.parametrize("kind", ["redis", "redis-cluster"])
 async def test_a_large_enqueue_many_keeps_its_order(kind: str, tmp_path: Path) -> None:
-    """It goes out in pieces, several at once, while the queue is not even listed yet."""
+    """It is sent in chunks, several at once, before the queue is registered."""
     url = await asyncio.to_thread(broker_url, kind, tmp_path)
     async with Client(url) as client:
         ids = [f"{number:05}" for number in range(2_500)]
@@ -172,7 +172,7 @@ async def test_the_next_dequeue_is_sent_before_handlers_block_the_event_loop(
             @app.task("greedy")
             async def greedy() -> None:
                 if not active:
-                    # The loop does not turn meanwhile: whatever Redis does now was sent before.
+                    # The event loop is blocked: what Redis executes now was sent before.
                     until("the next task is taken", two_active)
                 active.append(1)
                 if len(active) == 4:

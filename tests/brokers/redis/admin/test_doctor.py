@@ -1,4 +1,4 @@
-"""What the doctor finds in a Redis, and repairs."""
+"""The doctor's findings on Redis, and its repairs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.brokers.redis.support.servers import RedisServer
 from tests.builders import card, entry, message
 from tests.conformance.looks import ids, put, state_of, take
 
-#: The clock of the test is years behind, and the server keeps nothing.
+#: The test clock is years behind, and the server does not persist data.
 EXPECTED = {"no-persistence", "clock-skew"}
 
 
@@ -35,7 +35,7 @@ async def look(broker: RedisBroker, *, fix: bool = False) -> list[Finding]:
 
 
 async def only(broker: RedisBroker, code: str, text: str) -> None:
-    """The one thing that is wrong: found, left alone, repaired on demand, not found any more."""
+    """The only finding: reported, not changed, repaired on request, then no longer reported."""
     for fix in (False, False, True):
         [finding] = await look(broker, fix=fix)
         assert (finding.code, finding.fixable, finding.fixed) == (code, True, fix)
@@ -61,17 +61,17 @@ async def test_ids_without_a_task_are_deleted_from_every_list_and_set(
 
 
 async def only_ghosts(broker: RedisBroker) -> None:
-    # An active id has a lease here, so nothing else is wrong with it.
+    # The active id has a lease, so there is no other finding.
     await only(broker, "ghosts", "6 ids without a task")
 
 
 async def test_tasks_in_no_list_or_set_are_archived(broker: RedisBroker, go: GoClient) -> None:
-    # Given what Go's inspector leaks, and a task whose id was lost
+    # Given a hash that Go's inspector leaked, and a task whose id was lost
     await put(broker, *(entry(str(number)) for number in range(50)))
     await go.archive_many(["leaked"], 5)
     await go("ZREM", key("archived"), "leaked")
     await go("LREM", key("pending"), 0, "7")
-    # Then they are found, and brought to where people see them
+    # Then they are found, and archived for an operator
     await only(broker, "orphaned-tasks", "2 tasks of queue 'default' are in no list")
     assert sorted(await ids(broker, TaskState.ARCHIVED)) == ["7", "leaked"]
     assert len(await ids(broker, TaskState.PENDING)) == 49
@@ -146,7 +146,7 @@ async def test_many_tasks_are_examined_in_chunks(broker: RedisBroker, go: GoClie
 
 @pytest.fixture
 def evicting(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server that is set up as a cache."""
+    """A server that is configured as a cache."""
     with RedisServer(tmp_path / "redis", "maxmemory 100mb", "maxmemory-policy allkeys-lru") as server:
         yield server
 
@@ -167,7 +167,7 @@ async def test_clock_skew_is_reported(broker: RedisBroker) -> None:
 
 @pytest.fixture
 def limited(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server whose user may do nearly everything."""
+    """A server whose user lacks one permission."""
     users = {"worker": "~asynq* &* +@all -scan -time -config"}
     with RedisServer(tmp_path / "redis", users=users) as server:
         yield server

@@ -1,4 +1,4 @@
-"""What statistics cost on Redis, and how good an estimate is."""
+"""The cost of statistics on Redis, and the precision of the estimate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.brokers.redis.support.go_client import GoClient, key
 from tests.builders import aborted, entry
 from tests.conformance.looks import put, take
 
-#: Groups of a customer who groups by user.
+#: The number of groups if every user has one.
 MANY = 100_000
 
 
@@ -26,7 +26,7 @@ async def fill(go: GoClient, groups: int, members: int) -> None:
 
 
 async def commands(go: GoClient) -> dict[str, int]:
-    """How often each command was called since CONFIG RESETSTAT."""
+    """The number of calls of each command since CONFIG RESETSTAT."""
     stats = await go.client.info("commandstats")
     return {name.removeprefix("cmdstat_"): figures["calls"] for name, figures in stats.items()}
 
@@ -35,11 +35,11 @@ async def test_the_cost_of_100000_groups_equals_that_of_100(broker: RedisBroker,
     # Given very many groups
     await fill(go, MANY, 2)
     await broker.stats(["default"])
-    # When one looks
+    # When the statistics are read
     await go("CONFIG", "RESETSTAT")
     [stats] = await broker.stats(["default"])
     called = await commands(go)
-    # Then Redis looked into a hundred of them, all of which had two members
+    # Then Redis has read a hundred of them, all of which have two members
     assert called["zcard"] <= GROUPS_ADDED + 10
     assert sum(called.values()) < GROUPS_ADDED + 50
     assert "smembers" not in called

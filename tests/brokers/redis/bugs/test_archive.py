@@ -1,4 +1,4 @@
-"""Go's bugs about full archives, and about operations on everything at once."""
+"""Go's bugs with full archives and bulk operations, each in the situation that triggers it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MANY = 9_000
 
 
 async def archive(broker: RedisBroker, clock: FakeClock, id: str) -> None:
-    """A worker gives a task up."""
+    """Archive a task as a worker does."""
     await put(broker, entry(id))
     [held] = await take(broker)
     assert await broker.settle([archived(held, clock.now())]) == [True]
@@ -31,16 +31,16 @@ async def archive(broker: RedisBroker, clock: FakeClock, id: str) -> None:
 async def test_b10_archiving_works_beside_thousands_of_tasks_that_are_too_old(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
-    # Given more tasks past 90 days than a script can take at once
+    # Given more tasks past 90 days than one script can delete
     await go.archive_many([f"old-{number}" for number in range(MANY)], clock.now() - ARCHIVE_AGE - 1)
     # When one more is archived
     await archive(broker, clock, "new")
-    # Then it is, and counted
+    # Then it is archived, and counted
     assert await go.places("new") == ["archived"]
     assert (await go.task("new"))["state"] == b"archived"
     [stats] = await broker.stats(["default"])
     assert (stats.processed, stats.failed, stats.active) == (1, 1, 0)
-    # and the old ones go in pieces, with the next calls
+    # and the old ones are evicted in chunks by the next calls
     assert 0 < stats.evicted_total < MANY
     assert stats.archived == MANY + 1 - stats.evicted_total
     for _ in range(20):
@@ -58,25 +58,25 @@ async def test_b11_archiving_into_a_full_archive_leaks_no_hash(
     await put(broker, *(entry(f"new-{number}") for number in range(3)))
     # When they are archived
     assert await broker.move_all(Action.ARCHIVE, Where("default", TaskState.PENDING)) == 3
-    # Then the oldest are gone with all that was of them, and counted
+    # Then the oldest are evicted with their hashes, and counted
     [stats] = await broker.stats(["default"])
     assert (stats.archived, stats.evicted_total) == (ARCHIVE_LIMIT, 3)
     assert sum(name.startswith("t:") for name in await go.names()) == ARCHIVE_LIMIT
     assert await look(broker, "old-00002") is None
-    # and their ids are free
+    # and their ids can be used again
     await put(broker, entry("old-00000"))
 
 
 async def test_b11_hashes_leaked_by_gos_inspector_can_be_run_and_deleted(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
-    # Given hashes of tasks that Go's inspector trimmed from the archive
+    # Given hashes of tasks that Go's inspector has trimmed from the archive
     await go.archive_many(["a", "b"], clock.now())
     await go("ZREM", key("archived"), "a", "b")
     # When an operator acts on them
     assert await broker.move(Action.RUN, [TaskRef("default", "a")]) == [Moved.DONE]
     assert await broker.move(Action.DELETE, [TaskRef("default", "b")]) == [Moved.DONE]
-    # Then they are whole again, or gone
+    # Then they are consistent again, or deleted
     assert await go.places("a") == ["pending"]
     assert await go.task("b") == {}
 
@@ -84,14 +84,14 @@ async def test_b11_hashes_leaked_by_gos_inspector_can_be_run_and_deleted(
 async def test_b12_an_archive_keeps_10000_tasks_including_the_newest(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
-    # Given an archive that lacks one, all of the same second
+    # Given an archive with room for one task, all with the same score
     await go.archive_many([f"m-{number}" for number in range(ARCHIVE_LIMIT - 1)], clock.now())
     await archive(broker, clock, "z")
     [stats] = await broker.stats(["default"])
     assert (stats.archived, stats.evicted_total) == (ARCHIVE_LIMIT, 0)
-    # When another one comes in that second, and its id is the first by the alphabet
+    # When another task is archived in that second, whose id is alphabetically first
     await archive(broker, clock, "a")
-    # Then it is there, and one of the others is gone, and counted
+    # Then the new one is kept, and an old one is evicted and counted
     assert await go.places("a") == ["archived"]
     assert (await see(broker, "a")).state is TaskState.ARCHIVED
     [stats] = await broker.stats(["default"])
@@ -127,7 +127,7 @@ async def test_b13_bulk_actions_run_in_chunks(
     [stats] = await broker.stats(["default"])
     assert getattr(stats, state.value) == 0
     assert stats.pending == (size if action is Action.RUN else 0)
-    if action is Action.ARCHIVE:  # more than there is room for: what is dropped is counted
+    if action is Action.ARCHIVE:  # more than the archive keeps: evicted tasks are counted
         assert (stats.archived, stats.evicted_total) == (ARCHIVE_LIMIT, size - ARCHIVE_LIMIT)
 
 
@@ -143,11 +143,11 @@ async def test_b13_groups_are_listed_and_moved_in_chunks(broker: RedisBroker, go
     size = 5_000
     await put(broker, *(entry(f"{number:04}", group=f"g{number % 3}") for number in range(size)))
     await go("CONFIG", "RESETSTAT")
-    # A page takes what it shows of each group, and no more
+    # A page reads only what it shows of each group
     page = await broker.tasks(where, Page(size=20, offset=10))
     assert [info.id for info in page] == [f"{number:04}" for number in range(10, 30)]
     assert (await go("INFO", "stats"))["total_net_output_bytes"] < 50_000
-    # All of them come in pieces
+    # All tasks are read in chunks
     everything = await broker.tasks(where, Page(size=size))
     assert [info.id for info in everything] == [f"{number:04}" for number in range(size)]
     await go("CONFIG", "RESETSTAT")
@@ -167,7 +167,7 @@ async def test_b13_lapsed_leases_are_read_in_chunks(broker: RedisBroker, clock: 
 
 
 async def test_b14_a_removed_queue_leaves_no_key(broker: RedisBroker, go: GoClient, clock: FakeClock) -> None:
-    # Given a queue with something in every place there is, and a neighbour whose name begins like it
+    # Given a queue with tasks in every list and set, and a queue whose name begins like it
     await put(broker, entry("done", unique=60.0, payload=b"1", retention=60.0), entry("gone"))
     await broker.settle([settlement(held, now=clock.now()) for held in await take(broker, 2)])
     for id, end in (("dead", archived),):
@@ -188,7 +188,7 @@ async def test_b14_a_removed_queue_leaves_no_key(broker: RedisBroker, go: GoClie
     await go("RPUSH", key("pending"), "ghost")
     await broker.pause("default", True)
     await broker.pause_type("default", "email:send", True)
-    # and what is in no place any more: what Go's inspector leaks, locks that nobody holds, old figures
+    # and unlisted keys: hashes leaked by Go's inspector, locks of deleted tasks, old counters
     await go.archive_many(["leaked"], clock.now())
     await go("ZREM", key("archived"), "leaked")
     await go("SET", key("unique:x:y"), "gone")
@@ -204,7 +204,7 @@ async def test_b14_a_removed_queue_leaves_no_key(broker: RedisBroker, go: GoClie
         await broker.remove_queue("default")
     seen: list[int] = []
     await broker.remove_queue("default", force=True, progress=seen.append)
-    # Then nothing is left of it, and all of the others, however alike their names are
+    # Then none of its keys is left, and all keys of the other queues
     assert set(await go("KEYS", "*")) == others
     assert await go("SMEMBERS", "asynq:queues") == {b"default}", b"default}:x", b"default}:[x]*"}
     assert seen == sorted(seen)
@@ -221,13 +221,13 @@ async def test_b14_removing_a_queue_named_like_a_pattern_affects_no_other(
 
 
 async def test_b14_a_large_queue_is_removed_in_chunks(broker: RedisBroker, go: GoClient) -> None:
-    # Given more tasks and more groups than one step removes
+    # Given more tasks and groups than one step removes
     await put(broker, *(entry(str(number)) for number in range(1_200)))
     await put(broker, *(entry(f"g{number}", group=f"g{number}") for number in range(700)))
     seen: list[int] = []
     # When it is dropped
     await broker.remove_queue("default", force=True, progress=seen.append)
-    # Then it goes bit by bit, to the end
+    # Then it is removed completely, in several steps
     assert len(seen) >= 4
     assert seen[-1] == 1_900
     assert await go.names() == []

@@ -1,4 +1,4 @@
-"""Go's bugs about what a producer says, and about URLs, in the situations that bring them out."""
+"""Go's bugs in enqueueing options and URLs, each in the situation that triggers it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.brokers.redis.support.servers import RedisServer
 
 @pytest.fixture
 async def app(redis_server: RedisServer) -> AsyncIterator[App]:
-    """An open app on the shared server, on real time."""
+    """An open app on the shared server, in real time."""
     async with App(redis_server.url) as app:
         yield app
 

@@ -1,4 +1,4 @@
-"""Go's bugs about groups, and about locks, in the situations that bring them out."""
+"""Go's bugs with groups and locks, each in the situation that triggers it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def locks(go: GoClient) -> list[str]:
     return [name for name in await go.names() if name.startswith("unique:")]
 
 
-# --- B2, B3: members that nobody sees ---------------------------------------------------------------
+# --- B2, B3: members of unlisted groups --------------------------------------------------------------
 
 
 async def test_b02_a_delayed_task_of_a_group_joins_it_through_our_forwarder(
@@ -47,17 +47,17 @@ async def test_b02_a_delayed_task_of_a_group_joins_it_through_our_forwarder(
 async def test_b02_a_delayed_task_of_a_group_joins_it_through_gos_forwarder(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
-    # Given a delayed member, whose group was emptied and unlisted by Go meanwhile
+    # Given a delayed member of a group that Go has emptied and unlisted
     await put(broker, entry("a", at=clock.now() + 10, group="g"), entry("b", group="g"))
     batch = await go.claim("g", "set")
     await go("DEL", batch, key("t:b"))
     await go("ZREM", key("aggregation_sets"), batch)
     clock.advance(10)
-    # When Go forwards it, the group is not listed (B3), and nobody would look there
+    # When Go forwards it, the group is not listed (B3), so no server would aggregate it
     await go.forward("a")
     assert await go.places("a") == ["g:g"]
     assert await go("EXISTS", key("groups")) == 0
-    # Then our sweeper finds it
+    # Then our sweep lists it
     await broker.sweep(["default"], 10)
     assert await go("SMEMBERS", key("groups")) == {b"g"}
     [claimed] = (await broker.claim_groups(["default"], RIPE, 10)).batches
@@ -67,16 +67,16 @@ async def test_b02_a_delayed_task_of_a_group_joins_it_through_gos_forwarder(
 async def test_b03_members_released_by_go_are_found_in_unlisted_groups(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
-    # Given a group of Go's, claimed by a Go server that died
+    # Given a group that was claimed by a Go server which died
     await go.add_to_group(message("a", group="g:1"))
     batch = await go.claim("g:1", "0a1b-2c")
     await broker.sweep(["default"], 10)
     assert await go.places("a") == ["g:g:1:0a1b-2c"]
-    # When Go gives it back without listing the group
+    # When Go releases it without listing the group
     clock.advance(BATCH_LEASE)
     await go.reclaim(batch)
     assert await go("EXISTS", key("groups")) == 0
-    # Then our sweeper lists it again
+    # Then our sweep lists it again
     await broker.sweep(["default"], 10)
     assert await go("SMEMBERS", key("groups")) == {b"g:1"}
     assert await ids(broker, TaskState.AGGREGATING) == ["a"]
@@ -185,7 +185,7 @@ async def test_b05_the_lock_of_our_group_member_is_freed_with_it(
 async def test_b05_the_lock_of_gos_group_member_is_freed_with_it(
     broker: RedisBroker, go: GoClient, way: object, payload: bytes
 ) -> None:
-    # Given a lock that stands nowhere but in the message
+    # Given a lock that is recorded only in the message
     await go.add_to_group(unique("a", payload, group="g"), ttl=60)
     assert "unique_key" not in await go.task("a")
     await way(broker)  # type: ignore[operator]

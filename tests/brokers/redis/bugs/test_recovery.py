@@ -1,4 +1,4 @@
-"""Go's bugs about tasks whose server is gone and about ids without a task, in the situations that bring them out."""
+"""Go's bugs in recovery, and with ids without a task, each in the situation that triggers it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.builders import entry, message, settlement
 from tests.conformance.looks import ids, look, put, recover, see, state_of, take
 
 RIPE = GroupRule(grace=0.0)
-#: Bytes that are no message, one that is cut off, and one whose text is not UTF-8.
+#: Bytes that are not a message, a truncated message, and one with invalid UTF-8.
 WRECKS = [b"", b"\xff\xff\xff", b"\x0a\x0demail", b"\x0a\x02\xc3\x28\x1a\x01x"]
 
 
@@ -55,15 +55,15 @@ async def test_b07_dequeue_skips_ids_without_a_task_up_to_its_limit(
 async def test_b07_ids_that_go_dequeued_without_a_task_are_swept(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
-    # Given what Go leaves: an id in active and lease, and a hash with nothing but a state
+    # Given what Go leaves: an id in active and lease, and a hash with only a state
     await go("LPUSH", key("pending"), "ghost")
     await go.dequeue()
     assert await go.task("ghost") == {"state": b"active"}
     await go("SADD", "asynq:queues", "default")
-    # When its lease has lapsed
+    # When the lease has lapsed
     clock.advance(60)
     assert (await broker.expired(["default"], 10)).leases == []
-    # Then nothing is left of it
+    # Then the id and the hash are deleted
     assert await go.places("ghost") == []
     assert await go.task("ghost") == {}
     assert await quarantined(broker) == 1
@@ -114,17 +114,17 @@ async def test_b07_an_id_that_is_not_text_does_not_stop_dequeue(
 async def test_b08_an_active_task_without_a_lease_is_recovered_when_seen_twice(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
-    # Given a task that somebody moved to active, and died before it wrote a lease
+    # Given a client that moved a task to active, and died before it wrote a lease
     await go.enqueue(message("a"))
     await go("RPOPLPUSH", key("pending"), key("active"))
-    # When it is seen for the first time, nothing happens: it may be on its way
+    # When it is seen for the first time, nothing happens: the lease may follow
     await broker.sweep(["default"], 10)
     assert await go("ZSCORE", key("lease"), "a") is None
-    # When it is seen again, it gets a lease that has lapsed for everybody, Go's recoverer included
+    # When it is seen again, it gets a lease that has lapsed, also for Go's recoverer
     clock.advance(LeaseRepair.EVERY)
     await broker.sweep(["default"], 10)
     assert await go("ZSCORE", key("lease"), "a") <= clock.now() - GO_GRACE
-    # Then it goes the ordinary way
+    # Then it is recovered like any other task
     assert await recover(broker, clock) == [True]
     assert await go.places("a") == ["pending"]
     assert (await see(broker, "a")).retried == 1
@@ -149,16 +149,16 @@ async def test_b08_a_late_lease_of_an_active_task_is_kept(
 async def test_b09_an_unreadable_message_does_not_block_recovery(
     broker: RedisBroker, go: GoClient, clock: FakeClock, wreck: bytes
 ) -> None:
-    # Given tasks of two queues whose server is gone, and one of them cannot be read
+    # Given tasks of two queues whose server died, one of them unreadable
     await put(broker, *map(entry, "abc"), entry("d", queue="other"))
     await take(broker, 4, queues=["default", "other"])
     await go("HSET", key("t:b"), "msg", wreck)
     clock.advance(30)
-    # When they are recovered
+    # When the lapsed leases are read
     lapsed = (await broker.expired(["default", "other"], 10)).leases
-    # Then it is in nobody's way
+    # Then it does not block the others
     assert sorted(held.message.id for held in lapsed) == ["a", "c", "d"]
-    # and is archived with its bytes, so that Go can read it as well, and counted
+    # and is archived with its bytes in a message that Go can read, and counted
     assert await go.places("b") == ["archived"]
     assert (await go.message("b")).type == CORRUPT_TYPE
     seen = await see(broker, "b")
@@ -182,7 +182,7 @@ async def test_b09_an_unreadable_message_is_not_dequeued(
 async def test_b09_a_message_of_another_task_is_quarantined(
     broker: RedisBroker, go: GoClient, clock: FakeClock, other: TaskMessage
 ) -> None:
-    # Given a task that somebody copied under another name: no settlement would ever find it
+    # Given a message that was copied to another id: no settlement would ever find it
     await put(broker, entry("a"))
     await go("HSET", key("t:a"), "msg", encode_task(other))
     await take(broker, 1)
@@ -227,7 +227,7 @@ async def test_b26_a_go_server_gets_the_grace_of_gos_recoverer(
 async def test_b26_our_task_that_go_took_over_counts_as_gos(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
-    # Given our token on a task that Go has recovered and dequeued since: Go leaves fields alone that it does not know
+    # Given our token on a task that Go has recovered and dequeued since: Go keeps unknown fields
     await put(broker, entry("a"))
     await take(broker)
     clock.advance(61)
@@ -235,7 +235,7 @@ async def test_b26_our_task_that_go_took_over_counts_as_gos(
     await go.forward("a", "retry")
     await go.dequeue()
     assert "asynqio:lease" in await go.task("a")
-    # Then it has the time that Go has
+    # Then it gets the grace of Go's recoverer
     clock.advance(59)
     assert (await broker.expired(["default"], 10)).leases == []
     clock.advance(1)
@@ -247,7 +247,7 @@ async def test_b26_our_task_that_go_took_over_counts_as_gos(
 
 
 async def test_b27_a_lease_lost_to_go_is_fenced(broker: RedisBroker, go: GoClient, clock: FakeClock) -> None:
-    # Given a task of ours that Go recovered, and which a Go server is running
+    # Given a task of ours that Go has recovered, and a Go server is running
     await put(broker, entry("a", retention=60.0))
     [mine] = await take(broker)
     clock.advance(61)
@@ -258,11 +258,11 @@ async def test_b27_a_lease_lost_to_go_is_fenced(broker: RedisBroker, go: GoClien
     assert await broker.settle([settlement(mine, now=clock.now())]) == [False]
     await go.dequeue()
     before = await go.task("a")
-    # When we come back late
+    # When our server settles late
     assert await broker.renew([mine], 30) == [False]
     assert await broker.settle([settlement(mine, now=clock.now())]) == [False]
     assert await broker.settle([Settlement(mine, TaskState.PENDING, mine.message)]) == [False]
-    # Then nothing has changed, and Go can finish
+    # Then nothing changes, and Go can complete the task
     assert await go.task("a") == before
     assert await go("ZSCORE", key("lease"), "a") == clock.now() + 30
     await go.finish("a")

@@ -1,4 +1,4 @@
-"""Go's bugs about schedules, and how they stand in Redis (spec: redis wire format, sections 2.4 and 3.12)."""
+"""Schedules as stored in Redis, and Go's bugs in them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from asynqio.testing import FakeClock
 from tests.brokers.redis.support.go_client import GoClient, key
 from tests.builders import entry
 
-#: What Go 0.26 wrote (spec, section 2.6).
+#: A message written by Go asynq 0.26.
 VECTOR = (
     "0a026531120a406576657279203330731a047469636b2a0c517565756528226c6f77222932060880f2d6ca06"
     "3a0b088092b8c398feffffff01"
 )
-CARD = ScheduleInfo("e1", "@every 30s", "UTC", "low", "tick", None, ['Queue("low")'], next_at=1767225600.0)
+ENTRY = ScheduleInfo("e1", "@every 30s", "UTC", "low", "tick", None, ['Queue("low")'], next_at=1767225600.0)
 HISTORY = "asynq:scheduler_history:report"
 
 
 def test_an_entry_is_written_as_go_writes_it() -> None:
-    assert encode_schedule(CARD).hex() == VECTOR
+    assert encode_schedule(ENTRY).hex() == VECTOR
 
 
 def test_an_entry_of_go_is_read() -> None:
@@ -75,29 +75,29 @@ async def test_b22_the_history_of_a_deleted_schedule_expires(
 async def test_b22_entries_are_visible_from_the_first_heartbeat_until_the_scheduler_leaves(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
-    card = SchedulerInfo("h:1:x", "h", 1, clock.now(), [CARD, CARD])
-    await broker.beat(card, 15)
+    info = SchedulerInfo("h:1:x", "h", 1, clock.now(), [ENTRY, ENTRY])
+    await broker.beat(info, 15)
     assert await go("ZSCORE", "asynq:schedulers", "asynq:schedulers:{h:1:x}") == clock.now() + 15
     assert await go("LRANGE", "asynq:schedulers:{h:1:x}", 0, -1) == [bytes.fromhex(VECTOR)] * 2
     assert 0 < await go("TTL", "asynq:schedulers:{h:1:x}") <= 15
-    await broker.leave(card)
+    await broker.leave(info)
     assert await go("KEYS", "asynq*") == []
 
 
 async def test_a_server_without_our_record_is_read_from_gos_messages(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
-    await broker.beat(SchedulerInfo("h:1:x", "h", 1, clock.now(), [CARD]), 15)
+    await broker.beat(SchedulerInfo("h:1:x", "h", 1, clock.now(), [ENTRY]), 15)
     await go("DEL", "asynqio:schedulers:{h:1:x}")
     [scheduler] = await broker.schedulers()
     assert (scheduler.id, scheduler.started_at) == ("h:1:x", 0.0)
-    assert [card.id for card in scheduler.entries] == ["e1"]
+    assert [info.id for info in scheduler.entries] == ["e1"]
 
 
 async def test_an_unreadable_record_does_not_hide_others(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
-    await broker.beat(SchedulerInfo("h:1:x", "h", 1, clock.now(), [CARD]), 15)
+    await broker.beat(SchedulerInfo("h:1:x", "h", 1, clock.now(), [ENTRY]), 15)
     await go("ZADD", "asynq:schedulers", clock.now() + 100, "asynq:schedulers:{h:2:y}")
     await go("LPUSH", "asynq:schedulers:{h:2:y}", b"\xff\xff")
     assert [scheduler.id for scheduler in await broker.schedulers()] == ["h:1:x"]

@@ -1,4 +1,4 @@
-"""Go's bugs about servers at work, in the situations that bring them out: with real time, and real outages."""
+"""Go's bugs in running servers, each in the situation that triggers it, in real time and with real outages."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from tests.runtime.waiting import gone, state_of, within
 
 @pytest.fixture
 async def app(redis_server: RedisServer) -> AsyncIterator[App]:
-    """An open app on the shared server, on real time."""
+    """An open app on the shared server, in real time."""
     async with App(redis_server.url) as app:
         yield app
 
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server to kill and to freeze, which remembers."""
+    """A persistent server to kill and freeze."""
     with RedisServer(tmp_path / "redis", aof="always") as server:
         yield server
 
 
 @contextmanager
-def heard(text: str) -> Iterator[asyncio.Event]:
-    """Set when something with this text is logged by a server."""
+def logged(text: str) -> Iterator[asyncio.Event]:
+    """An event that is set when a server logs this text."""
     event, loop = asyncio.Event(), asyncio.get_running_loop()
 
     class Ear(logging.Handler):
@@ -83,14 +83,14 @@ async def test_b01_an_end_that_could_not_be_recorded_at_first_is_recorded_later_
         async with app.running():
             handle = await work.enqueue()
             await within(started.wait())
-            # When Redis is away at the moment when the handler is done
-            with heard("settling 1 tasks") as failed:
+            # When Redis is down at the moment when the handler ends
+            with logged("settling 1 tasks") as failed:
                 await asyncio.to_thread(begin)
                 go_on.set()
                 await within(failed.wait())
             await asyncio.to_thread(end)
-            # Then the end is recorded when Redis is back, and the task does not run again
-            async with App(own.url) as fence:  # who is more patient
+            # Then the task is settled when Redis is up again, and does not run a second time
+            async with App(own.url) as fence:  # with a longer patience
                 await gone(fence, handle.info)
                 [stats] = await fence.broker.stats(["default"])
             assert (runs, stats.processed, stats.failed, stats.active) == ([1], 1, 0, 0)
@@ -113,7 +113,7 @@ async def test_b16_a_cancelled_handler_that_skips_retries_is_archived(app: App, 
     async with app.running():
         handle = await work.enqueue()
         await within(started.wait())
-        await go("PUBLISH", "asynq:cancel", handle.id)  # as Go does it
+        await go("PUBLISH", "asynq:cancel", handle.id)  # as Go does
         info = await state_of(app, handle.info, TaskState.ARCHIVED, TaskState.RETRY)
         assert (info.state, info.retried) == (TaskState.ARCHIVED, 0)
         assert "not wanted any more" in info.last_error
@@ -149,7 +149,7 @@ async def test_b16_a_cancelled_handler_is_retried_by_default_as_in_go(app: App, 
 async def test_b16_a_task_cancelled_with_archive_is_not_retried(
     app: App, go: GoClient, raised: BaseException | None, state: TaskState | None
 ) -> None:
-    # Given a handler that runs
+    # Given a running handler
     started = asyncio.Event()
 
     @app.task("work", retention=60)
@@ -165,12 +165,12 @@ async def test_b16_a_task_cancelled_with_archive_is_not_retried(
     async with app.running(), Inspector(app.broker) as inspector:
         handle = await work.enqueue()
         await within(started.wait())
-        # When an operator wants it out of the way
+        # When an operator cancels it with archive=True
         with app.broker.watch([ended(handle.info.ref)]) as watch:
             await inspector.cancel("default", [handle.id], archive=True)
             while (info := (await app.broker.find([handle.info.ref]))[0]) and info.state is TaskState.ACTIVE:
                 await within(watch.wait())
-        # Then it is archived, whatever the handler raised, unless that was that the task is to be forgotten
+        # Then it is archived, whatever the handler raised, except for RevokeTask
         assert (info and info.state) == state
         if isinstance(raised, SkipRetry):
             assert info is not None
@@ -282,11 +282,11 @@ async def test_b19_tasks_go_on_and_end_while_redis_stands_still(own: RedisServer
 
 async def test_b20_an_idle_server_sends_less_than_one_command_per_second(app: App, go: GoClient) -> None:
     async with app.running():
-        # Its first looks are over when a task has been through.
+        # The initial checks are complete when a task has been processed.
         handle = await app.enqueue(Task("unknown"))
         await state_of(app, handle, TaskState.RETRY)
         await go("CONFIG", "RESETSTAT")
-        # Real seconds, for it is about what happens when nothing does. Go asks at least every 1.5 s, per queue.
+        # Real seconds, because the test observes an idle period. Go polls every queue at least every 1.5 s.
         await asyncio.sleep(4.0)
         assert await go.calls("evalsha", "eval") <= 4
 
@@ -299,7 +299,7 @@ async def test_b20_a_task_enqueued_by_go_starts_at_once(app: App, go: GoClient) 
         started.put_nowait(current().id)
 
     async with app.running():
-        # The server sleeps when the first task is over.
+        # The server is idle when the first task has ended.
         handle = await work.enqueue()
         assert await within(started.get()) == handle.id
         await gone(app, handle.info)
@@ -311,7 +311,7 @@ async def test_b20_a_task_enqueued_by_go_starts_at_once(app: App, go: GoClient) 
                 *(2, key(f"t:{id}"), key("pending")),
                 *(encode_task(message(id, "work")), id, "1700000000000000000"),
             )
-            async with asyncio.timeout(Fetcher.poll / 2):  # it would be seen at the next look in any case
+            async with asyncio.timeout(Fetcher.poll / 2):  # the next poll would find it in any case
                 assert await started.get() == id
 
 

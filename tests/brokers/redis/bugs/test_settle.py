@@ -1,4 +1,4 @@
-"""Go's bugs about the ends of attempts, lost answers and times, in the situations that bring them out."""
+"""Go's bugs in settling, lost replies and times, each in the situation that triggers it."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ async def test_b21_no_task_is_due_early_though_scores_have_whole_seconds(
 
 @pytest.fixture
 def proxy(redis_server: RedisServer) -> Iterator[DelayingProxy]:
-    """A network that loses answers on command."""
+    """A proxy that drops replies on request."""
     with DelayingProxy(redis_server.port) as made:
         yield made
 
 
 @pytest.fixture
 async def far(proxy: DelayingProxy, clock: FakeClock) -> AsyncIterator[RedisBroker]:
-    """A broker behind it, whose scripts the server knows."""
+    """A broker behind the proxy, whose scripts are loaded."""
     async with open_redis(f"redis://127.0.0.1:{proxy.port}", clock) as broker:
         for script in LUA:
             await broker._session.redis.command(None, "SCRIPT", "LOAD", script.text)
@@ -76,7 +76,7 @@ async def far(proxy: DelayingProxy, clock: FakeClock) -> AsyncIterator[RedisBrok
 
 
 async def lose(proxy: DelayingProxy, sha: str) -> None:
-    """The answer to the next call of a script does not come."""
+    """Drop the reply to the next call of a script."""
     await asyncio.to_thread(proxy.drop_replies, sha)
 
 
@@ -231,9 +231,9 @@ async def test_b41_many_ends_are_one_call_and_none_scans_the_whole_list(
     leases = await take(broker, 200)
     *oldest, left, one, two = leases
     async with go.client.monitor() as monitor:
-        # what stands at the old end goes together, whatever the order in which it ended
+        # tasks at the oldest end are removed together, in whatever order they ended
         await broker.settle([settlement(held, now=clock.now()) for held in reversed(oldest)])
-        # what ended out of turn is looked for from there, once
+        # a task elsewhere is searched once from the oldest end
         await broker.settle([settlement(held, now=clock.now()) for held in (one, two)])
         await go("ECHO", "over")
         seen: list[str] = []

@@ -1,4 +1,4 @@
-"""The same calls, whatever is behind the URL. Against real servers, sentinels and clusters."""
+"""The client on single servers, sentinels and clusters. Against real servers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.brokers.redis.support.cluster import Node, RedisCluster
 from tests.brokers.redis.support.sentinels import RedisSentinels
 from tests.brokers.redis.support.servers import RedisServer
 
-#: Long enough for a slow machine; nobody waits for it to pass.
+#: Seconds; long enough for a slow machine. Tests do not wait for it to pass.
 SOON = 30.0
 APPEND = Script.of("append", "redis.call('RPUSH', KEYS[1], ARGV[1]) return redis.call('LLEN', KEYS[1])")
 
@@ -134,7 +134,7 @@ def sentinels(tmp_path: Path) -> Iterator[RedisSentinels]:
 
 async def test_the_master_is_found_and_followed(sentinels: RedisSentinels) -> None:
     first, second = sentinels.servers
-    # The first sentinel is one that is gone.
+    # The first sentinel is down.
     url = sentinels.url.replace("://", "://127.0.0.1:1,")
     async with opened(f"{url}?patience=20") as redis:
         assert await redis.command("a", "SET", "a", 1) == b"OK"
@@ -155,7 +155,7 @@ async def test_the_master_is_found_and_followed(sentinels: RedisSentinels) -> No
 
 
 def agreement(sentinels: RedisSentinels, old: RedisServer) -> float:
-    """Wait until most sentinels name another master; when that was."""
+    """Wait until most sentinels name another master. Returns the time."""
     while sentinels.master_port() == old.port:
         time.sleep(0.01)
     return time.monotonic()
@@ -259,7 +259,7 @@ async def test_scripts_run_on_each_node_without_being_loaded(redis_cluster: Redi
 
 
 def holder(cluster: RedisCluster, key: str) -> tuple[Node, Node]:
-    """The node that has the key's slot, and one that has not."""
+    """The node that serves the key's slot, and another one."""
     slot = slot_of(key)
     for first, last, (_, port, *_), *_ in cluster.nodes[0].cli("CLUSTER", "SLOTS"):
         if first <= slot <= last:
@@ -285,18 +285,18 @@ async def test_a_slot_migration_is_followed(own_cluster: RedisCluster) -> None:
     async with opened(own_cluster.url) as redis:
         await redis.run(APPEND, [key], ["a"])
         await to_thread(begin_to_move, slot, source, target)
-        # What is still there is found there, what is new is asked for at the target (ASK).
+        # Existing keys are found at the source, new ones at the target (ASK).
         assert await redis.run(APPEND, [key], ["b"]) == 2
         news = [f"{{q}}:new-{number}" for number in range(20)]
         assert await asyncio.gather(*(redis.command(new, "INCR", new) for new in news)) == [1] * 20
         assert await redis.run(APPEND, ["{q}:new"], ["a"]) == 1
         assert await to_thread(target.cli, "CLUSTER", "COUNTKEYSINSLOT", slot) == 21
-        # Keys of which some are here and some there: TRYAGAIN, until the move is over.
+        # Keys of which some are on each node: TRYAGAIN, until the migration is complete.
         split = asyncio.ensure_future(redis.command(key, "EXISTS", key, "{q}:new"))
         await to_thread(source.cli, "MIGRATE", "127.0.0.1", target.port, key, 0, 5000)
         await to_thread(end_to_move, slot, target, own_cluster)
         assert await split == 2
-        # Many that are sent to the old place find the new one (MOVED).
+        # Calls that are sent to the old node are redirected (MOVED).
         counts = await asyncio.gather(*(redis.run(APPEND, [key], ["c"]) for _ in range(100)))
         assert counts == list(range(3, 103))
         assert await redis.command(key, "LLEN", key) == 102
@@ -321,7 +321,7 @@ async def test_a_call_to_an_unserved_slot_fails_after_patience_seconds(own_clust
 
 @pytest.fixture
 def replicated_cluster(tmp_path: Path) -> Iterator[RedisCluster]:
-    """A cluster that survives the loss of a master."""
+    """A cluster that survives the failure of a master."""
     with RedisCluster(tmp_path, replicas=1) as cluster:
         yield cluster
 
@@ -344,7 +344,7 @@ async def test_a_replica_takes_over(replicated_cluster: RedisCluster) -> None:
 
 @pytest.fixture
 def guarded_cluster(tmp_path: Path) -> Iterator[RedisCluster]:
-    """A cluster that is encrypted, and has a user."""
+    """A cluster with TLS and a user."""
     tls = Certificates(tmp_path / "tls")
     with RedisCluster(tmp_path, "tls-cluster yes", users={"me": "~* &* +@all"}, tls=tls) as cluster:
         yield cluster

@@ -32,7 +32,7 @@ async def test_a_unix_socket(redis_server: RedisServer) -> None:
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server with a user who may touch our keys only."""
+    """A server with a user who may access our keys only."""
     with RedisServer(tmp_path / "guarded", users={"me": "~asynq:* +@all"}) as server:
         yield server
 
@@ -68,7 +68,7 @@ async def test_a_refused_login_fails_at_once_with_the_reason(
             await connection.open()
     assert not isinstance(caught.value, BrokerUnavailable)
     assert "sesame" not in repr(caught.value)
-    # The server keeps no connection of ours.
+    # Closing twice is allowed.
     await connection.close()
 
 
@@ -82,7 +82,7 @@ async def test_a_refused_login_is_retried_with_the_longest_delay(server: RedisSe
             error = await outcome(connection.call("GET", "a"))
         assert "a password is required" in str(error)
         began = time.monotonic()
-        # Each of these waits for the next try, and fails with it.
+        # Each of these waits for the next attempt, and fails with it.
         for _ in range(2):
             assert "a password is required" in str(await outcome(connection.call("GET", "a")))
         tries = (await to_thread(server.cli, "INFO", "stats"))["total_connections_received"] - before
@@ -101,7 +101,7 @@ async def test_a_server_that_has_reached_maxclients(server: RedisServer) -> None
         await to_thread(server.cli, "CONFIG", "SET", "maxclients", 2)
         connection = connection_to(f"{server.url}?patience=0.2")
         said = ""
-        while "maxclients" not in said:  # or that the connection was reset, if that was faster
+        while "maxclients" not in said:  # or a connection reset, if that was faster
             with pytest.raises(BrokerUnavailable) as caught:
                 await connection.open()
             said = str(caught.value)
@@ -109,7 +109,7 @@ async def test_a_server_that_has_reached_maxclients(server: RedisServer) -> None
 
 @pytest.fixture
 def encrypted(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server that asks for a certificate, and has one that says localhost and 127.0.0.1."""
+    """A server that requires a client certificate; its own is for localhost and 127.0.0.1."""
     tls = Certificates(tmp_path / "tls")
     with RedisServer(tmp_path / "encrypted", "tls-auth-clients yes", tls=tls) as server:
         yield server

@@ -45,7 +45,7 @@ async def test_a_demoted_master_is_disconnected(server: RedisServer) -> None:
         )
         assert isinstance(refused, BrokerUnavailable)
         assert not isinstance(refused, ReplyLost)
-        assert other == b"b"  # it was under way
+        assert other == b"b"  # it was sent before
         await connection.call("REPLICAOF", "NO", "ONE")
         assert await connection.call("CLIENT", "ID") != number
         assert await connection.call("SET", "a", 1) == b"OK"
@@ -66,7 +66,7 @@ async def test_a_server_blocked_by_a_script_is_unavailable(server: RedisServer) 
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        # As versions before 7 wrap what goes wrong inside a script.
+        # The format in which versions before 7 report errors inside a script.
         (
             "ERR Error running script (call to f_94): @user_script:1: @user_script: 1: -OOM command not allowed",
             StorageFull,

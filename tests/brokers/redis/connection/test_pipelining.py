@@ -35,7 +35,7 @@ async def test_concurrent_calls_are_sent_together(redis_server: RedisServer) -> 
         before = await to_thread(redis_server.cli, "INFO", "stats")
         await asyncio.gather(*(connection.call("ECHO", "x" * 100) for _ in range(100)))
         after = await to_thread(redis_server.cli, "INFO", "stats")
-    # 100 commands of 120 bytes, in reads of 16 KiB, and the one that asks.
+    # 100 commands of 120 bytes, in reads of 16 KiB, and the INFO command.
     assert after["total_reads_processed"] - before["total_reads_processed"] <= 5
 
 
@@ -54,7 +54,7 @@ async def test_a_cancelled_call_does_not_shift_replies(redis_server: RedisServer
         calls[0].cancel()  # before it was sent
         await asyncio.sleep(0)
         for call in calls[1::2]:
-            call.cancel()  # while it is under way
+            call.cancel()  # after it was sent
         answers = await asyncio.gather(*calls[2::2])
         assert answers == [str(number).encode() for number in range(2, 100, 2)]
         assert await connection.call("ECHO", "next") == b"next"
@@ -71,7 +71,7 @@ async def test_a_call_cancelled_while_blocked_does_not_shift_replies(redis_serve
 async def test_large_replies_and_large_commands(redis_server: RedisServer) -> None:
     big = b"x" * 20_000_000
     async with opened(redis_server.url) as connection:
-        # More than the sockets take: the later ones have to wait for the earlier ones.
+        # More than the socket buffers hold, so later commands wait for earlier ones.
         answers = await asyncio.gather(
             connection.call("SET", "big", big),
             connection.call("GET", "big"),

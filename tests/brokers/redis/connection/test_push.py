@@ -1,4 +1,4 @@
-"""Listening to Redis: what is pushed arrives, disturbs no answer, and goes on after whatever happened."""
+"""Push connections: messages arrive, do not shift replies, and continue after failures."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from tests.brokers.redis.support.cluster import RedisCluster
 from tests.brokers.redis.support.sentinels import RedisSentinels
 from tests.brokers.redis.support.servers import RedisServer
 
-#: Long enough for a slow machine; nobody waits for it to pass.
+#: Seconds; long enough for a slow machine. Tests do not wait for it to pass.
 SOON = 30.0
 PUSH = Script.of("push", "return redis.call('LPUSH', KEYS[1], ARGV[1])")
 
 
-class Heard:
-    """What an push heard."""
+class Received:
+    """The messages of push connections."""
 
     def __init__(self) -> None:
         self.frames: asyncio.Queue[list[Any]] = asyncio.Queue()
@@ -58,12 +58,12 @@ async def track(push: PushConnection) -> None:
 
 
 @contextlib.asynccontextmanager
-async def listening(
-    url: str, heard: Heard, **others: Any
+async def opened(
+    url: str, received: Received, **others: Any
 ) -> AsyncIterator[tuple[RedisClient, PushConnections]]:
     redis = RedisClient(parse(url))
     await redis.open()
-    connections = PushConnections(redis.settings, redis._router, heard.on_push, heard.on_up, **others)
+    connections = PushConnections(redis.settings, redis._router, received.on_push, received.on_up, **others)
     before = asyncio.all_tasks()
     await connections.open()
     try:
@@ -75,21 +75,21 @@ async def listening(
 
 
 async def test_a_write_in_a_script_is_reported_to_a_push_connection(redis_server: RedisServer) -> None:
-    heard = Heard()
-    async with listening(redis_server.url, heard) as (redis, connections):
-        await heard.up()
+    received = Received()
+    async with opened(redis_server.url, received) as (redis, connections):
+        await received.up()
         assert connections.is_ready("asynq:{q}:pending")
         took = []
         for number in range(200):
             began = time.perf_counter()
             call = redis.run(PUSH, ["asynq:{q}:pending"], [number])
-            assert await heard.next() == [b"invalidate", [b"asynq:{q}:pending"]]
+            assert await received.next() == [b"invalidate", [b"asynq:{q}:pending"]]
             took.append(time.perf_counter() - began)
             await call
-        print(f"heard after {1000 * statistics.median(took):.2f} ms, at most {1000 * max(took):.2f} ms")
+        print(f"received after {1000 * statistics.median(took):.2f} ms, at most {1000 * max(took):.2f} ms")
         await redis.command("other", "SET", "other", 1)
         await redis.command("asynq:x", "SET", "asynq:x", 1)
-        assert await heard.next() == [b"invalidate", [b"asynq:x"]]
+        assert await received.next() == [b"invalidate", [b"asynq:x"]]
 
 
 async def test_close_ends_even_if_the_driver_swallows_the_cancellation(
@@ -103,13 +103,13 @@ async def test_close_ends_even_if_the_driver_swallows_the_cancellation(
             await asyncio.Event().wait()
         except asyncio.CancelledError:
             raise BrokerUnavailable("no sentinel knows") from None
-        raise AssertionError("nobody sets it")
+        raise AssertionError("unreachable")
 
     redis = RedisClient(parse(redis_server.url))
     await redis.open()
     monkeypatch.setattr(redis._router, "masters", lambda: {"one": locate})
-    heard = Heard()
-    connections = PushConnections(redis.settings, redis._router, heard.on_push, heard.on_up)
+    received = Received()
+    connections = PushConnections(redis.settings, redis._router, received.on_push, received.on_up)
     await connections.open()
     await asked.wait()
     async with asyncio.timeout(SOON):
@@ -118,21 +118,21 @@ async def test_close_ends_even_if_the_driver_swallows_the_cancellation(
 
 
 async def test_push_connections_of_the_client(redis_server: RedisServer) -> None:
-    heard = Heard()
+    received = Received()
     redis = RedisClient(parse(redis_server.url))
     await redis.open()
-    connections = redis.push_connections(heard.on_push, heard.on_up)
+    connections = redis.push_connections(received.on_push, received.on_up)
     await connections.open()
-    await heard.up()
+    await received.up()
     await connections.close()
     await connections.close()
     await redis.close()
 
 
 async def test_push_messages_do_not_shift_replies(redis_server: RedisServer) -> None:
-    heard = Heard()
-    async with listening(redis_server.url, heard) as (redis, connections):
-        await heard.up()
+    received = Received()
+    async with opened(redis_server.url, received) as (redis, connections):
+        await received.up()
         writes = [redis.command("asynq:x", "SET", f"asynq:{number}", 1) for number in range(500)]
         answers = await asyncio.gather(
             *(connections.call("asynq:x", "ECHO", number) for number in range(500))
@@ -141,21 +141,24 @@ async def test_push_messages_do_not_shift_replies(redis_server: RedisServer) -> 
         await asyncio.gather(*writes)
         keys: set[bytes] = set()
         while len(keys) < 500:
-            keys.update((await heard.next())[1])
+            keys.update((await received.next())[1])
 
 
 async def test_channels(redis_server: RedisServer) -> None:
-    heard = Heard()
-    heard.setup = lambda push: push.subscribe("a", b"b")
-    async with listening(redis_server.url, heard) as (redis, connections):
-        push = await heard.up()
-        assert [await heard.next(), await heard.next()] == [[b"subscribe", b"a", 1], [b"subscribe", b"b", 2]]
+    received = Received()
+    received.setup = lambda push: push.subscribe("a", b"b")
+    async with opened(redis_server.url, received) as (redis, connections):
+        push = await received.up()
+        assert [await received.next(), await received.next()] == [
+            [b"subscribe", b"a", 1],
+            [b"subscribe", b"b", 2],
+        ]
         echo = connections.call(None, "ECHO", "x")
         assert await redis.command(None, "PUBLISH", "a", b"\xff") == 1
-        assert await heard.next() == [b"message", b"a", b"\xff"]
+        assert await received.next() == [b"message", b"a", b"\xff"]
         assert await echo == b"x"
         await push.unsubscribe("a")
-        assert await heard.next() == [b"unsubscribe", b"a", 1]
+        assert await received.next() == [b"unsubscribe", b"a", 1]
         assert await redis.command(None, "PUBLISH", "a", "x") == 0
 
 
@@ -163,7 +166,7 @@ async def test_a_forbidden_channel_raises(server: RedisServer) -> None:
     await to_thread(
         server.cli, "ACL", "SETUSER", "me", "on", "nopass", "~*", "+@all", "resetchannels", "&mine"
     )
-    heard = Heard()
+    received = Received()
     errors: asyncio.Queue[RedisError] = asyncio.Queue()
 
     async def setup(push: PushConnection) -> None:
@@ -176,15 +179,15 @@ async def test_a_forbidden_channel_raises(server: RedisServer) -> None:
         errors.put_nowait(refused.value)
         await push.subscribe("mine")
 
-    heard.setup = setup
-    async with listening(f"redis://me@127.0.0.1:{server.port}", heard):
-        await heard.up()
+    received.setup = setup
+    async with opened(f"redis://me@127.0.0.1:{server.port}", received):
+        await received.up()
         assert errors.get_nowait().code == "NOPERM"
-        assert await heard.next() == [b"subscribe", b"mine", 1]
+        assert await received.next() == [b"subscribe", b"mine", 1]
 
 
 async def test_a_failing_callback_does_not_break_the_connection(redis_server: RedisServer) -> None:
-    heard = Heard()
+    received = Received()
     ups = 0
 
     async def count(push: PushConnection) -> None:
@@ -192,72 +195,72 @@ async def test_a_failing_callback_does_not_break_the_connection(redis_server: Re
         ups += 1
         await track(push)
 
-    heard.setup = count
+    received.setup = count
     first = True
-    put = heard.on_push
+    put = received.on_push
 
     def fail_once(frame: list[Any]) -> None:
         nonlocal first
         put(frame)
         if first:
             first = False
-            raise ValueError("deaf")
+            raise ValueError("callback failed")
 
-    heard.on_push = fail_once  # type: ignore[method-assign]
-    async with listening(redis_server.url, heard) as (redis, _):
-        await heard.up()
+    received.on_push = fail_once  # type: ignore[method-assign]
+    async with opened(redis_server.url, received) as (redis, _):
+        await received.up()
         for _ in range(2):
             await redis.command("asynq:x", "SET", "asynq:x", 1)
-            assert await heard.next() == [b"invalidate", [b"asynq:x"]]
+            assert await received.next() == [b"invalidate", [b"asynq:x"]]
     assert ups == 1
 
 
 @pytest.mark.parametrize("end", ["kill", "stop"])
 async def test_it_reconnects_after_a_restart(server: RedisServer, end: str) -> None:
-    heard = Heard()
-    async with listening(f"{server.url}?patience=20", heard) as (redis, connections):
-        await heard.up()
+    received = Received()
+    async with opened(f"{server.url}?patience=20", received) as (redis, connections):
+        await received.up()
         await to_thread(getattr(server, end))
         with contextlib.suppress(BrokerUnavailable):
             while True:
                 await connections.call("asynq:x", "PING")
         assert not connections.is_ready("asynq:x")
         await to_thread(server.start)
-        await heard.up()
+        await received.up()
         await redis.command("asynq:x", "SET", "asynq:x", 1)
-        assert await heard.next() == [b"invalidate", [b"asynq:x"]]
+        assert await received.next() == [b"invalidate", [b"asynq:x"]]
 
 
 async def test_opening_while_the_server_is_down(server: RedisServer) -> None:
-    heard = Heard()
+    received = Received()
     redis = RedisClient(parse(server.url))
     await to_thread(server.stop)
-    connections = redis.push_connections(heard.on_push, heard.on_up)
+    connections = redis.push_connections(received.on_push, received.on_up)
     await connections.open()
     with pytest.raises(BrokerUnavailable, match="no push connection"):
         connections.call("asynq:x", "PING")
     await to_thread(server.start)
-    await heard.up()
+    await received.up()
     await connections.close()
 
 
 async def test_a_frozen_server_is_noticed_by_pings(server: RedisServer) -> None:
-    heard = Heard()
+    received = Received()
     url = f"{server.url}?timeout=0.2&connect_timeout=0.2"
-    async with listening(url, heard, ping_every=0.1) as (_, connections):
-        await heard.up()
+    async with opened(url, received, ping_every=0.1) as (_, connections):
+        await received.up()
         await to_thread(server.pause)
         async with asyncio.timeout(SOON):
-            while connections.is_ready("a"):  # noqa: ASYNC110  # it says so to nobody
+            while connections.is_ready("a"):  # noqa: ASYNC110  # it has no signal
                 await asyncio.sleep(0.01)
         await to_thread(server.unpause)
-        await heard.up()
+        await received.up()
 
 
 async def test_an_idle_push_connection_sends_only_pings(server: RedisServer) -> None:
-    heard = Heard()
-    async with listening(server.url, heard, ping_every=0.1):
-        await heard.up()
+    received = Received()
+    async with opened(server.url, received, ping_every=0.1):
+        await received.up()
         before = await to_thread(server.cli, "INFO", "stats")
         await asyncio.sleep(0.55)  # five PINGs
         after = await to_thread(server.cli, "INFO", "stats")
@@ -266,38 +269,38 @@ async def test_an_idle_push_connection_sends_only_pings(server: RedisServer) -> 
 
 
 async def test_an_interrupted_setup_is_repeated(server: RedisServer) -> None:
-    heard = Heard()
+    received = Received()
     begun: asyncio.Queue[str] = asyncio.Queue()
 
     async def once_stuck(push: PushConnection) -> None:
-        heard.setup = track
+        received.setup = track
         begun.put_nowait("")
         try:
             await asyncio.Event().wait()
         finally:
             begun.put_nowait("cancelled")
 
-    heard.setup = once_stuck
-    async with listening(server.url, heard):
+    received.setup = once_stuck
+    async with opened(server.url, received):
         await begun.get()
         await to_thread(server.cli, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         assert await begun.get() == "cancelled"
-        await heard.up()
+        await received.up()
 
 
 @pytest.mark.parametrize("error", [RedisError("ERR not today"), ValueError("not today")])
 async def test_a_failed_setup_is_repeated(
     redis_server: RedisServer, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
-    heard = Heard()
+    received = Received()
 
     async def fail(push: PushConnection) -> None:
-        heard.setup = track
+        received.setup = track
         raise error
 
-    heard.setup = fail
-    async with listening(redis_server.url, heard):
-        await heard.up()
+    received.setup = fail
+    async with opened(redis_server.url, received):
+        await received.up()
     assert "not today" in caplog.text
 
 
@@ -308,42 +311,42 @@ def sentinels(tmp_path: Path) -> Iterator[RedisSentinels]:
 
 
 async def test_a_push_connection_follows_a_failover_of_sentinels(sentinels: RedisSentinels) -> None:
-    heard = Heard()
-    async with listening(f"{sentinels.url}?patience=20", heard) as (redis, _):
-        first = await heard.up()
+    received = Received()
+    async with opened(f"{sentinels.url}?patience=20", received) as (redis, _):
+        first = await received.up()
         await to_thread(sentinels.kill_master)
-        second = await heard.up()
+        second = await received.up()
         assert second.where != first.where
         assert await redis.command("asynq:x", "SET", "asynq:x", 1) == b"OK"
-        assert await heard.next() == [b"invalidate", [b"asynq:x"]]
+        assert await received.next() == [b"invalidate", [b"asynq:x"]]
 
 
 async def test_every_master_of_a_cluster_has_a_push_connection(redis_cluster: RedisCluster) -> None:
-    heard = Heard()
-    async with listening(redis_cluster.url, heard) as (redis, connections):
-        places = {(await heard.up()).where for _ in range(3)}
+    received = Received()
+    async with opened(redis_cluster.url, received) as (redis, connections):
+        places = {(await received.up()).where for _ in range(3)}
         assert all(connections.is_ready(f"{{{number}}}") for number in range(30))
         assert places == {f"127.0.0.1:{node.port}" for node in redis_cluster.nodes}
         for number in range(30):
             key = f"asynq:{{{number}}}:pending"
             assert connections.is_ready(key)
             await redis.run(PUSH, [key], ["x"])
-            assert await heard.next() == [b"invalidate", [key.encode()]]
+            assert await received.next() == [b"invalidate", [key.encode()]]
             assert await connections.call(key, "CLIENT", "ID")
 
 
 @pytest.fixture
 def replicated_cluster(tmp_path: Path) -> Iterator[RedisCluster]:
-    """A cluster that survives the loss of a master."""
+    """A cluster that survives the failure of a master."""
     with RedisCluster(tmp_path, replicas=1) as cluster:
         yield cluster
 
 
 async def test_a_new_master_of_a_cluster_gets_a_push_connection(replicated_cluster: RedisCluster) -> None:
-    heard = Heard()
-    async with listening(replicated_cluster.url, heard):
+    received = Received()
+    async with opened(replicated_cluster.url, received):
         for _ in range(3):
-            await heard.up()
+            await received.up()
         await to_thread(replicated_cluster.kill, 0)
-        # Nobody sends anything: the broken link is what makes it look.
-        assert (await heard.up()).where == f"127.0.0.1:{replicated_cluster.nodes[3].port}"
+        # No command is sent: the broken connection triggers the refresh of the slot map.
+        assert (await received.up()).where == f"127.0.0.1:{replicated_cluster.nodes[3].port}"

@@ -46,11 +46,11 @@ async def until_blocked(server: RedisServer) -> None:
 
 async def test_a_call_on_a_closed_connection_raises(server: RedisServer) -> None:
     async with opened(server.url) as connection:
-        clinging = connection.call
+        stale = connection.call
         await to_thread(server.restart)
         assert await connection.call("ECHO", "a") == b"a"
         for _ in range(2):
-            error = await outcome(clinging("ECHO", "a"))
+            error = await outcome(stale("ECHO", "a"))
             assert isinstance(error, BrokerUnavailable)
             assert "this call was not sent" in str(error)
 
@@ -58,7 +58,7 @@ async def test_a_call_on_a_closed_connection_raises(server: RedisServer) -> None
 async def test_a_call_waits_for_at_most_patience_seconds(server: RedisServer) -> None:
     async with opened(f"{server.url}?patience=0.3") as connection:
         await to_thread(server.kill)
-        await outcome(connection.call("PING"))  # which may find the dead connection
+        await outcome(connection.call("PING"))  # which may fail with the dead connection
         began = time.monotonic()
         error = await outcome(connection.call("PING"))
         assert 0.3 <= time.monotonic() - began < 2
@@ -86,7 +86,7 @@ async def test_a_frozen_server_times_out(server: RedisServer) -> None:
 
 @pytest.fixture
 def proxy(redis_server: RedisServer) -> Iterator[DelayingProxy]:
-    """A network before the shared server."""
+    """A proxy in front of the shared server."""
     with DelayingProxy(redis_server.port) as made:
         yield made
 
@@ -175,7 +175,7 @@ async def test_a_blocked_event_loop_does_not_count_as_a_timeout(redis_server: Re
         await asyncio.sleep(0)
         end = time.monotonic() + 0.3
         while time.monotonic() < end:
-            pass  # as a handler would that computes
+            pass  # like a CPU-bound handler
         assert await call == b"a"
 
 
@@ -185,7 +185,7 @@ async def test_backpressure_of_a_server_that_does_not_read(server: RedisServer) 
         value = b"x" * 1_000_000
         calls = [asyncio.ensure_future(connection.call("SET", f"k{n}", value)) for n in range(5)]
         await asyncio.sleep(0)
-        # The socket is full now: these are not handed to it.
+        # The socket buffer is full now, so these are not written.
         calls += [asyncio.ensure_future(connection.call("APPEND", f"k{n}", value)) for n in range(5)]
         await asyncio.sleep(0)
         await to_thread(server.unpause)
@@ -227,7 +227,7 @@ async def test_reconnect_attempts_back_off(server: RedisServer) -> None:
     await to_thread(server.kill)
     with pytest.raises(BrokerUnavailable):
         await connection.open()
-    # 0.05, 0.1, 0.2, 0.4, 0.8 … seconds apart, each shortened by up to a half.
+    # 0.05, 0.1, 0.2, 0.4, 0.8 … seconds apart, each reduced by up to half.
     assert 4 <= tries <= 9
 
 
@@ -240,7 +240,7 @@ async def test_close_ends_even_if_the_driver_swallows_the_cancellation() -> None
             await asyncio.Event().wait()
         except asyncio.CancelledError:
             raise BrokerUnavailable("no sentinel knows") from None
-        raise AssertionError("nobody sets it")
+        raise AssertionError("unreachable")
 
     connection = ReconnectingConnection(parse("redis://127.0.0.1:1?patience=5"), locate)
     connection.start()

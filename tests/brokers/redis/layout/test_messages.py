@@ -1,4 +1,4 @@
-"""Messages are Go's to the byte where that is defined, and damaged ones are told from whole ones."""
+"""Messages equal Go's to the byte where that is defined, and damaged ones are detected."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from asynqio.errors import CorruptMessage, InvalidTask
 from asynqio.testing.clock import START
 from tests.builders import card, message
 
-#: What Go 0.26 wrote (spec: redis wire format, section 2.6).
+#: Messages written by Go asynq 0.26.
 VECTORS = {
     "welcome": (
         (
@@ -152,7 +152,7 @@ def test_a_truncated_message_is_corrupt_or_lacks_whole_trailing_fields() -> None
             continue
         ends += 1
         assert (part.type, part.payload, part.id) == (whole.type, whole.payload, whole.id)
-    assert 0 < ends < 12  # the ends of its fields behind the id
+    assert 0 < ends < 12  # the ends of the fields after the id
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_truncated_message_is_corrupt_or_lacks_whole_trailing_fields() -> None
         b"\x0a\x05short",  # no id
         b"\x0a\x02\xc3\x28\x1a\x01a",  # a type that is not UTF-8
         b"\x1a\x01a\x7a\x06\x0a\x01k\x12\x01\xff",  # a header that is not UTF-8
-        b"\x1a\x01a\x0b",  # a group that does not end
+        b"\x1a\x01a\x0b",  # a protobuf group that does not end
     ],
 )
 def test_bytes_that_are_not_a_message_are_corrupt(stored: bytes) -> None:
@@ -212,13 +212,13 @@ _messages = st.builds(
 
 @given(_messages)
 def test_a_message_survives_a_round_trip(sent: TaskMessage) -> None:
-    strikes = encode_failure_counters(sent).encode()
-    assert decode_task(encode_task(sent), strikes) == sent
+    counters = encode_failure_counters(sent).encode()
+    assert decode_task(encode_task(sent), counters) == sent
 
 
 @given(_messages, st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200))
 def test_the_id_can_be_replaced_at_its_offset(sent: TaskMessage, other: str) -> None:
-    """What scripts/lib_change.lua does, in Python."""
+    """The replacement of the id in scripts/lib/update_holder.lua, in Python."""
     data, at = encode_task(sent), id_offset(sent)
     renamed = data[:at] + _field(other) + data[at + len(_field(sent.id)) :]
     assert renamed == encode_task(msgspec.structs.replace(sent, id=other))
@@ -235,12 +235,12 @@ def test_malformed_failure_counters_count_as_none(field: bytes) -> None:
     assert decode_failure_counters(field) == (0, 0, UniqueUntil.FINISHED)
 
 
-# --- cards ----------------------------------------------------------------------------------------
+# --- servers --------------------------------------------------------------------------------------
 
 
 def test_server_info_survives_a_round_trip_as_go_shows_it() -> None:
     worker = WorkerInfo("default", "a", "work", START + 0.25, START + 30.5)
-    shown = card(
+    info = card(
         "host:1:server-1",
         concurrency=7,
         queues={"a": 3, "b": 1},
@@ -248,7 +248,7 @@ def test_server_info_survives_a_round_trip_as_go_shows_it() -> None:
         status="stopped",
         workers=[worker],
     )
-    read = decode_server(encode_server(shown), [encode_worker(shown, worker)])
+    read = decode_server(encode_server(info), [encode_worker(info, worker)])
     fields = (
         "id",
         "host",
@@ -261,7 +261,7 @@ def test_server_info_survives_a_round_trip_as_go_shows_it() -> None:
         "workers",
     )
     for field in fields:
-        assert getattr(read, field) == getattr(shown, field), field
+        assert getattr(read, field) == getattr(info, field), field
 
 
 def test_a_missing_deadline_is_gos_zero_time() -> None:

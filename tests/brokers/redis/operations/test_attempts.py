@@ -1,4 +1,4 @@
-"""Records of attempts as they stand in Redis: what was left by others, or cannot be read."""
+"""Attempt records in Redis: those of other servers, and unreadable ones."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ async def test_a_deleted_task_leaves_no_key(broker: RedisBroker, go: GoClient, c
 async def test_output_of_an_earlier_holder_does_not_count_as_the_current_attempt(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
-    # Given a task that Go took over from a server of ours, and retried: it leaves our fields where they are
+    # Given a task that Go took over from our server and retried: Go keeps our fields
     await put(broker, entry("a"))
     left = AttemptRecord(worker="earlier", started_at=clock.now() - 100)
     await go("HSET", key("t:a"), "asynqio:live", encode_record(left))
-    # When one of ours has it again
+    # When one of our servers leases it again
     await take(broker, owner="later")
     assert await runs(broker) == [AttemptRecord(1, "later")]
 
@@ -80,6 +80,6 @@ async def test_an_unreadable_record_is_skipped(broker: RedisBroker, go: GoClient
     end = recorded(failed(held, clock.now()), Failed(ValueError("no")), AttemptRecord(), clock.now())
     assert await broker.settle([end]) == [True]
     assert [run.number for run in await runs(broker)] == [2, 3, 4]
-    # Nor does a number that is none.
+    # Nor does a malformed number.
     await go("HSET", key("t:a"), "asynqio:runs", "many")
     assert await runs(broker) == []

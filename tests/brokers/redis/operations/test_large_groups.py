@@ -1,4 +1,4 @@
-"""A group of 20,000 members stops nobody else: every command on it is short."""
+"""A group of 20,000 members does not block other clients: every command on it is short."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def put_many(broker: RedisBroker) -> None:
 
 
 async def busy(go: GoClient) -> float:
-    """Microseconds for which this Redis had a processor."""
+    """Microseconds of CPU time that this Redis has used."""
     cpu = await go.client.info("cpu")
     return 1e6 * float(cpu["used_cpu_user_main_thread"] + cpu["used_cpu_sys_main_thread"])
 
@@ -55,19 +55,19 @@ async def test_no_command_on_a_group_of_20000_is_slow(
 ) -> None:
     async with short_commands(go):
         await put_many(broker)
-    for _ in range(BATCHES):  # one call each
+    for _ in range(BATCHES):  # one call per batch
         async with short_commands(go):
             [batch] = (await broker.claim_groups(["default"], RIPE, 1)).batches
         assert len(batch.messages) == BATCH_MEMBERS
     async with short_commands(go):
         [stats] = await broker.stats(["default"])
     assert (stats.aggregating, stats.groups) == (MEMBERS, 0)
-    # When all of it is given back
+    # When all batches are released
     clock.advance(BATCH_LEASE)
     while not (groups := await broker.groups("default")) or groups[0].size < MEMBERS:
         async with short_commands(go):
             await broker.sweep(["default"], 100)
-    # Then it can be flushed, and merged
+    # Then the group can be flushed and merged
     async with short_commands(go):
         assert await broker.flush_group("default", "g") == MEMBERS
     async with short_commands(go):
@@ -92,13 +92,13 @@ async def test_removing_a_queue_with_a_large_group_runs_in_chunks(broker: RedisB
 
 
 async def test_b31_ids_without_a_task_make_no_batch(broker: RedisBroker, go: GoClient) -> None:
-    # Given a group in which nothing but ids are left, and one with one task
+    # Given a group with only ids without a task, and one with a task
     groups = {"a": "g", "b": "g", "c": "h", "d": "h"}
     await broker.enqueue([entry(id, group=group) for id, group in groups.items()])
     await go("DEL", *(f"asynq:{{default}}:t:{id}" for id in "abc"))
     # When both are claimed
     claimed = await broker.claim_groups(["default"], RIPE, 100)
-    # Then there is one batch with the one task, and the others are counted
+    # Then there is one batch with the task, and the ids are counted
     assert [[one.id for one in batch.messages] for batch in claimed.batches] == [["d"]]
     [stats] = await broker.stats(["default"])
     assert (stats.quarantined_total, stats.groups, stats.aggregating) == (3, 0, 1)

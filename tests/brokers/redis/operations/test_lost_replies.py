@@ -1,4 +1,4 @@
-"""A reply that gets lost leaves open whether the call was carried out (trap T14). It is found out, not guessed."""
+"""After a lost reply, a call may or may not have run: the broker finds out instead of guessing (B25)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def broker(proxy: DelayingProxy) -> AsyncIterator[Store]:
 
 
 async def lose_the_reply(proxy: DelayingProxy, script: str, times: int = 1) -> None:
-    """The next call of a script is carried out, and its connection breaks before the reply is back."""
+    """The next call of a script runs, and its connection breaks before the reply arrives."""
     await asyncio.to_thread(proxy.drop_replies, getattr(LUA, script).sha, times)
 
 
@@ -52,7 +52,7 @@ async def lost_one(proxy: DelayingProxy) -> bool:
 
 
 async def known(broker: Store) -> None:
-    """Let the server know the scripts, so that the first call of each is the one that counts."""
+    """Call the scripts once, so that they are loaded, and the next call is not an EVAL."""
     await put(broker, entry("known", retention=60.0))
     [lease] = await take(broker)
     await broker.settle([settlement(lease)])
@@ -81,7 +81,7 @@ async def test_a_real_conflict_is_reported_after_a_lost_reply(broker: Store, pro
 async def test_a_resent_update_of_a_started_task_does_not_enqueue_it_again(
     broker: Store, proxy: DelayingProxy, on_duplicate: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given an entry that changes a waiting task, and whose reply is lost
+    # Given an entry that updates a waiting task, and a lost reply
     await known(broker)
     await put(broker, entry("a", payload=b"old", by=b"x", unique=60))
     assert isinstance(broker, RedisBroker)
@@ -97,11 +97,11 @@ async def test_a_resent_update_of_a_started_task_does_not_enqueue_it_again(
     new = entry("b", payload=b"new", by=b"x", unique=60, on_duplicate=on_duplicate)
     assert await broker.enqueue([new]) == [Replaced("a")]
     assert await lost_one(proxy)
-    # When it is sent again though the task runs by now
+    # When it is sent again after the task has started
     assert len(await take(broker)) == 1
     [(keys, args)] = sent
     again = await session.run(LUA.enqueue, keys, ["1", *args])
-    # Then it is the same change, and no second task
+    # Then it counts as the same update, and there is no second task
     assert again == [b"3", b"a"]
     assert await look(broker, "b") is None
     assert await ids(broker, TaskState.PENDING) == []
@@ -177,7 +177,7 @@ async def test_a_resent_settlement_of_a_lost_lease_is_rejected(broker: Store, pr
 async def test_a_resent_merge_does_not_conflict_with_itself(broker: Store, proxy: DelayingProxy) -> None:
     await put(broker, *(entry(id, group="g") for id in "ab"))
     [batch] = (await broker.claim_groups(["default"], GroupRule(grace=-5.0), 9)).batches
-    await broker.merge_group(batch, entry("a"))  # refused, but now the script is known
+    await broker.merge_group(batch, entry("a"))  # rejected, but the script is loaded now
     await lose_the_reply(proxy, "merge_group")
     assert await broker.merge_group(batch, entry("merged")) is Admission.ACCEPTED
     assert await lost_one(proxy)
@@ -214,10 +214,10 @@ async def test_a_lost_reply_of_one_queue_does_not_affect_others(broker: Store, p
 
 
 async def test_tasks_of_an_unconfirmed_dequeue_are_handed_back(broker: Store, proxy: DelayingProxy) -> None:
-    """The reply to dequeue is lost, and then those to the question what it had taken."""
+    """The reply to dequeue is lost, and then the replies to both searches for its token."""
     await known(broker)
     await put(broker, *map(entry, "abc"))
-    await asyncio.to_thread(proxy.drop_replies, "asynq:{default}:active", 3)  # which both of them name
+    await asyncio.to_thread(proxy.drop_replies, "asynq:{default}:active", 3)  # which both scripts name
     with pytest.raises(BrokerUnavailable):
         await take(broker, 2)
     assert await lost(proxy, 3)
@@ -238,7 +238,7 @@ async def test_the_error_of_an_uncertain_enqueue_says_so(
         await asyncio.to_thread(proxy.stall)
         sent = asyncio.create_task(broker.enqueue([entry("b")]))
         for _ in range(5):
-            await asyncio.sleep(0)  # it is on its way
+            await asyncio.sleep(0)  # until it is sent
         await asyncio.to_thread(proxy.stop)
         with pytest.raises(BrokerUnavailable, match="may or may not"):
             await sent

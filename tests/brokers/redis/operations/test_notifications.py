@@ -1,4 +1,4 @@
-"""Nobody asks again and again: what anybody does to the keys, Go's way too, is heard at once."""
+"""Notifications: changes by any client, Go's included, are reported at once, without polling."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.brokers.redis.support.servers import RedisServer
 from tests.builders import entry, message, settlement
 from tests.conformance.looks import TIMEOUT, put, take, woken
 
-#: As Go's enqueue writes it (spec: redis wire format, section 3.1).
+#: The script of Go's enqueue.
 GO_ENQUEUE = """
 redis.call('HSET', KEYS[1], 'msg', ARGV[1], 'state', 'pending', 'pending_since', ARGV[3])
 redis.call('LPUSH', KEYS[2], ARGV[2])
@@ -41,7 +41,7 @@ async def broker(server: RedisServer) -> AsyncIterator[Store]:
 
 
 async def calm(watch: signals.Watch) -> None:
-    """Until nothing was heard for a while: the push is open, and what came with that is over."""
+    """Wait until no signal has arrived for a while: the push connection is open, and its first signals are over."""
     assert await woken(watch)
     while await watch.wait(QUIET):
         pass
@@ -102,7 +102,7 @@ async def test_changes_of_other_queues_do_not_notify(broker: Store, server: Redi
 
 
 async def test_successive_watches_are_all_notified(broker: Store) -> None:
-    """Redis refuses to be asked for a prefix twice, so nobody may be."""
+    """Redis rejects a prefix that is tracked already, so each is requested once."""
     watches = [broker.watch([signals.pending(f"q{number % 5}")]) for number in range(10)]
     await calm(watches[0])
     watches += [broker.watch([signals.pending(f"q{number % 7}")]) for number in range(10)]
@@ -122,10 +122,10 @@ async def test_a_caller_waiting_for_a_task_is_notified_when_go_ends_it(
     with broker.watch([signals.ended(ref)]) as watch:
         while await watch.wait(QUIET):
             pass
-        # work begins: no reason to wake anybody
+        # the task starts: no notification
         await asyncio.to_thread(server.cli, "HSET", "asynq:{default}:t:a", "state", "active")
         assert not await watch.wait(QUIET)
-        # a retry is no end either
+        # a retry does not end the task either
         await asyncio.to_thread(server.cli, "HSET", "asynq:{default}:t:a", "state", "retry")
         assert not await watch.wait(QUIET)
         await asyncio.to_thread(server.cli, "HSET", "asynq:{default}:t:a", "state", "completed")
@@ -143,7 +143,7 @@ async def test_notifications_continue_after_a_restart_of_the_server(
     ref = TaskRef("default", "later")
     with broker.watch([signals.pending("default")]) as pending, broker.watch([signals.ended(ref)]) as ended:
         await calm(pending)
-        # When it comes back, those who wait look for themselves: nobody knows what they missed
+        # When the server is back, all watches are notified, because changes may have been missed
         await asyncio.to_thread(server.restart)
         assert await woken(pending)
         await calm_or_quiet(pending)
@@ -168,38 +168,38 @@ async def test_go_cancels_by_id_and_we_by_queue_and_id(broker: Store, server: Re
         assert (await first).ref == TaskRef("", "warm-up")
         await broker.cancel([TaskRef("low", "a")])
         await asyncio.to_thread(server.cli, "PUBLISH", "asynq:cancel", "a")
-        heard = []
+        received = []
         async with asyncio.timeout(TIMEOUT):
-            while TaskRef("", "a") not in heard:
-                heard.append((await anext(calls)).ref)
-        # ours once, though it was published for Go's servers as well; then Go's
-        assert [ref for ref in heard if ref.id == "a"] == [TaskRef("low", "a"), TaskRef("", "a")]
+            while TaskRef("", "a") not in received:
+                received.append((await anext(calls)).ref)
+        # ours once, although it was published on Go's channel too; then Go's
+        assert [ref for ref in received if ref.id == "a"] == [TaskRef("low", "a"), TaskRef("", "a")]
 
 
 async def test_gos_channel_carries_the_bare_id(broker: Store, server: RedisServer) -> None:
     loop = asyncio.get_running_loop()
-    heard: asyncio.Queue[str] = asyncio.Queue()
+    received: asyncio.Queue[str] = asyncio.Queue()
 
     def listen() -> None:
         client = redis.Redis(port=server.port, decode_responses=True)
         with client.pubsub() as go:  # type: ignore[no-untyped-call]
             go.subscribe("asynq:cancel")
             for said in go.listen():
-                loop.call_soon_threadsafe(heard.put_nowait, str(said["data"]))
+                loop.call_soon_threadsafe(received.put_nowait, str(said["data"]))
                 if said["type"] == "message":
                     return
 
     listening = asyncio.create_task(asyncio.to_thread(listen))
     async with asyncio.timeout(TIMEOUT):
-        assert await heard.get() == "1"  # subscribed
+        assert await received.get() == "1"  # subscribed
         await broker.cancel([TaskRef("low", "a")])
-        assert await heard.get() == "a"
+        assert await received.get() == "a"
         await listening
 
 
 @pytest.fixture
 def silent_server(tmp_path: Path) -> Iterator[RedisServer]:
-    """Some proxies and services do not offer client tracking; a user without the right to it stands for them."""
+    """Some proxies and services lack client tracking; simulated by a user without permission for it."""
     users = {"worker": "~* &* +@all -client|tracking"}
     with RedisServer(tmp_path / "silent", users=users) as server:
         yield server

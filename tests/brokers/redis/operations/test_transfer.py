@@ -1,4 +1,4 @@
-"""A transfer on Redis is made of steps, for two queues may live on two servers. Whatever happens between them."""
+"""Transfers on Redis have steps, because two queues may be on two servers. Failures between the steps."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tests.builders import entry, settlement
 from tests.conformance.looks import ids, locked, look, picture, put, state_of, take
 
 A = TaskRef("default", "a")
-#: The calls of one transfer: look, look there, park, park there, gone, live, over.
+#: The calls of one transfer: inspect and prepare in both queues, commit in both, finish.
 STEPS, LIVE = 7, 6
 
 
 class Dies:
-    """The process that moves tasks dies before a call, or before it has the answer."""
+    """The caller dies before a call, or before it has the reply."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._patch = monkeypatch
@@ -62,7 +62,7 @@ def dies(monkeypatch: pytest.MonkeyPatch) -> Dies:
 
 
 async def takeable(broker: RedisBroker) -> list[str]:
-    """The queues from which the task is handed out."""
+    """The queues from which the task is dequeued."""
     return [lease.message.queue for lease in await take(broker, 10, queues=["default", "other"])]
 
 
@@ -71,18 +71,18 @@ async def takeable(broker: RedisBroker) -> list[str]:
 async def test_a_repeated_call_completes_an_interrupted_transfer(
     broker: RedisBroker, dies: Dies, step: int, after: bool, clock: FakeClock
 ) -> None:
-    # Given a caller who dies somewhere between
+    # Given a caller that dies between two steps
     await put(broker, entry("a", payload=b"1", unique=600))
     dies.at(step, after=after)
     with pytest.raises(BrokerUnavailable):
         await broker.transfer([A], "other")
     dies.no_more()
-    # Then the task is somewhere
+    # Then the task exists
     there = [await look(broker, "a", queue) for queue in ("default", "other")]
     assert any(there)
-    # When somebody calls again
+    # When a caller starts again
     answer = await broker.transfer([A], "other")
-    # Then it is there and only there, with its lock, and is handed out once
+    # Then it is only in the target queue, with its lock, and is dequeued once
     done = (step, after) >= (LIVE, True)
     assert answer == [Moved.NOT_FOUND if done else Moved.DONE]
     assert await locked(broker, entry(queue="other", payload=b"1", unique=60))
@@ -111,7 +111,7 @@ async def test_a_server_completes_an_abandoned_transfer(
 
 
 class Turns:
-    """Several callers at once, each call of theirs when it is its turn; some of them die."""
+    """Several concurrent callers, whose calls are interleaved in a given order; some of them die."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._waiting: dict[asyncio.Task[Any], asyncio.Future[bool]] = {}
@@ -134,7 +134,7 @@ class Turns:
         monkeypatch.setattr(Session, "run_idempotent", call)
 
     async def at_a_call(self, callers: Sequence[asyncio.Task[Any]]) -> list[asyncio.Task[Any]]:
-        """Those that are not done, as soon as each of them wants to make a call."""
+        """The callers that are not done, as soon as each of them waits to make a call."""
         while left := [caller for caller in callers if not caller.done()]:
             if all(caller in self._waiting for caller in left):
                 return left
@@ -152,7 +152,7 @@ class Turns:
 async def test_concurrent_transfers_move_a_task_once(
     broker: RedisBroker, monkeypatch: pytest.MonkeyPatch, go: GoClient, clock: FakeClock, seed: int
 ) -> None:
-    # Given three who put a task into another queue, while a server takes what it gets
+    # Given three callers that transfer a task, while a server dequeues what it can
     random, turns, taken = Random(seed), Turns(monkeypatch), list[str]()
     deadly = random.choice([0.0, 0.1])
 
@@ -167,12 +167,14 @@ async def test_concurrent_transfers_move_a_task_once(
         turns.go(random.choice(left), lives=random.random() >= deadly)
         await turns.at_a_call(callers)
         await work()
-        if random.random() < 0.1:  # servers see to what is left, whether its caller is gone or late
+        if (
+            random.random() < 0.1
+        ):  # servers complete interrupted transfers, whether the caller is dead or late
             clock.advance(INTERRUPTED_AFTER + 11)
             await broker.sweep(["default"], 10)
             await broker.sweep(["other"], 10)
             await work()
-    # Then it was taken once, when servers have seen to what the dead have left
+    # Then the task is dequeued once, after servers have completed the interrupted transfers
     answers = await asyncio.gather(*callers, return_exceptions=True)
     for queue in ("other", "default", "other"):
         clock.advance(INTERRUPTED_AFTER + 11)
@@ -188,19 +190,19 @@ async def test_concurrent_transfers_move_a_task_once(
 async def test_a_task_in_transfer_is_hidden_from_servers_and_operators(
     broker: RedisBroker, dies: Dies, go: GoClient, clock: FakeClock
 ) -> None:
-    # Given a task in both queues, on its way from one to the other
+    # Given a task in transfer, present in both queues
     await put(broker, entry("a"))
     dies.at(5, after=False)
     with pytest.raises(BrokerUnavailable):
         await broker.transfer([A], "other")
     dies.no_more()
-    # Then no server gets it, and no operator can act on it
+    # Then no server can dequeue it, and no operator can act on it
     assert await takeable(broker) == []
     for queue in ("default", "other"):
         for action in Action:
             assert await broker.move(action, [TaskRef(queue, "a")]) == [Moved.WRONG_STATE]
         assert await broker.rewrite({TaskRef(queue, "a"): b"2"}) == [Moved.WRONG_STATE]
-    # nor can it be put elsewhere, and its id stays taken
+    # nor transfer it elsewhere, and its id stays reserved
     assert await broker.transfer([A], "third") == [Moved.WRONG_STATE]
     assert await broker.enqueue([entry("a")]) == [Admission.ID_CONFLICT]
 
@@ -208,16 +210,16 @@ async def test_a_task_in_transfer_is_hidden_from_servers_and_operators(
 async def test_a_new_task_with_the_same_id_is_not_confused_with_the_old_one(
     broker: RedisBroker, dies: Dies, clock: FakeClock
 ) -> None:
-    # Given a journey that was left when only the copy was there, and a new task where it came from
+    # Given a transfer that was interrupted after the first commit, and a new task in the source queue
     await put(broker, entry("a", payload=b"old"))
     dies.at(LIVE, after=False)
     with pytest.raises(BrokerUnavailable):
         await broker.transfer([A], "other")
     dies.no_more()
     await put(broker, entry("a", payload=b"new"))
-    # When somebody calls again
+    # When a caller starts again
     assert await broker.transfer([A], "other") == [Moved.ID_CONFLICT]
-    # Then both are there in the end
+    # Then both tasks exist in the end
     clock.advance(INTERRUPTED_AFTER + 1)
     await broker.sweep(["other"], 10)
     held = await take(broker, 10, queues=["default", "other"])

@@ -1,6 +1,6 @@
-"""Redis as Go's scripts leave it, written key by key (spec: redis wire format, section 3), and as anybody reads it.
+"""A client that writes keys as Go's scripts do, and reads them directly. See docs/reference/redis-layout.md.
 
-Real Go servers are the business of the tests that run them. Here a situation is made that they come into rarely.
+It creates situations that real Go servers are in only rarely; tests/interop runs real ones.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from asynqio.core.task.message import TaskMessage
 from asynqio.testing import FakeClock
 from tests.builders import message
 
-#: What Go writes when it takes a task away from a server that is gone.
+#: The error that Go records when it recovers a task of a dead server.
 LAPSED = "asynq: task lease expired"
 
 
@@ -27,7 +27,7 @@ def key(suffix: str, queue: str = "default") -> str:
 
 
 class GoClient:
-    """A client that knows nothing of ours: `await go("GET", "key")`, in bytes."""
+    """A client that knows nothing of asynqio: `await go("GET", "key")`. Replies are bytes."""
 
     def __init__(self, client: redis.asyncio.Redis, clock: FakeClock) -> None:
         self.client = client
@@ -59,16 +59,16 @@ class GoClient:
         return found
 
     async def names(self, queue: str = "default") -> list[str]:
-        """The keys of a queue that exist, without what all of them begin with."""
+        """The existing keys of a queue, without their prefix."""
         start = key("", queue)
         return sorted(name.decode().removeprefix(start) for name in await self("KEYS", f"{start}*"))
 
     async def calls(self, *commands: str) -> int:
-        """How often these were called since CONFIG RESETSTAT."""
+        """The number of calls of these commands since CONFIG RESETSTAT."""
         stats = await self.client.info("commandstats")
         return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in commands)
 
-    # --- what Go does -----------------------------------------------------------------------------
+    # --- operations of Go -------------------------------------------------------------------------
 
     async def enqueue(self, one: TaskMessage) -> None:
         since = int(self._clock.now() * 1e9)
@@ -82,7 +82,7 @@ class GoClient:
         await self("ZADD", key("scheduled", one.queue), int(at), one.id)
 
     async def add_to_group(self, one: TaskMessage, ttl: int = 0) -> None:
-        """With a `ttl` it is unique: the lock stands in the message, and not in the hash (B5)."""
+        """With a `ttl` the task is unique: Go records the lock in the message, not in the hash (B5)."""
         await self("SADD", "asynq:queues", one.queue)
         if ttl:
             assert await self("SET", one.unique_key, one.id, "NX", "EX", ttl)
@@ -98,7 +98,7 @@ class GoClient:
         return str(id.decode())
 
     async def recover(self, id: str, queue: str = "default", delay: int = 0) -> None:
-        """What Go's recoverer does to a task whose lease lapsed."""
+        """Recover a task as Go's recoverer does, when its lease has lapsed."""
         before = await self.message(id, queue)
         now = math.floor(self._clock.now())
         after = msgspec.structs.replace(
@@ -110,7 +110,7 @@ class GoClient:
         await self._store(after, "retry")
 
     async def forward(self, id: str, source: str = "scheduled", queue: str = "default") -> None:
-        """What Go's forwarder does to a task that is due."""
+        """Forward a due task as Go's forwarder does."""
         assert await self("ZREM", key(source, queue), id) == 1
         group = await self("HGET", key(f"t:{id}", queue), "group")
         if group:
@@ -122,7 +122,7 @@ class GoClient:
             await self("HSET", key(f"t:{id}", queue), "state", "pending", "pending_since", since)
 
     async def claim(self, group: str, set_id: str, queue: str = "default") -> str:
-        """What Go's aggregator does to a group that is ripe. Returns the key of the aggregation set."""
+        """Claim a ripe group as Go's aggregator does. Returns the key of the aggregation set."""
         batch = key(f"g:{group}:{set_id}", queue)
         await self("RENAME", key(f"g:{group}", queue), batch)
         await self("ZADD", key("aggregation_sets", queue), int(self._clock.now()) + 120, batch)
@@ -130,18 +130,18 @@ class GoClient:
         return batch
 
     async def reclaim(self, batch: str, queue: str = "default") -> None:
-        """What Go's recoverer does to an aggregation set whose time is over."""
+        """Release an expired aggregation set as Go's recoverer does."""
         await self("RENAME", batch, batch.rpartition(":")[0])
         await self("ZREM", key("aggregation_sets", queue), batch)
 
     async def finish(self, id: str, queue: str = "default") -> None:
-        """What Go's worker does to a task that it has done: an error if the task is not where it was."""
+        """Complete a task as Go's worker does; an error if the task is no longer active."""
         assert await self("LREM", key("active", queue), 0, id) == 1
         assert await self("ZREM", key("lease", queue), id) == 1
         assert await self("DEL", key(f"t:{id}", queue)) == 1
 
     async def archive_many(self, ids: Sequence[str], at: float, queue: str = "default") -> None:
-        """Archived tasks, one like the other."""
+        """Store identical archived tasks."""
         await self("SADD", "asynq:queues", queue)
         for start in range(0, len(ids), 1000):
             async with self.client.pipeline(transaction=False) as pipe:

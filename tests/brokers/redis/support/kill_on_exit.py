@@ -1,4 +1,4 @@
-"""A process that must not outlive the one that started it, however that one ends."""
+"""Kill a child process when this process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 
 
 class KillOnExit:
-    """Kills a process when this one is gone: a shell waits for the end of a pipe that only we hold open."""
+    """Kills a process when this one ends: a shell waits until a pipe that only this process holds is closed."""
 
     def __init__(self, pid: int) -> None:
         self._shell = subprocess.Popen(
@@ -17,5 +17,5 @@ class KillOnExit:
         )
 
     def release(self) -> None:
-        """The process has ended, or may go on alone."""
+        """Stop watching: the process has ended, or may outlive this one."""
         self._shell.communicate(b"\n")

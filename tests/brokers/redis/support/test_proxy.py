@@ -1,4 +1,4 @@
-"""The slow and broken network of the tests is slow and broken as it was told, and else faithful."""
+"""The proxy delays, cuts and drops as configured, and otherwise forwards faithfully."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.until import until
 
 @pytest.fixture
 def proxy(redis_server: RedisServer) -> Iterator[DelayingProxy]:
-    """A proxy before the shared server."""
+    """A proxy in front of the shared server."""
     with DelayingProxy(redis_server.port) as made:
         yield made
 
 
 @pytest.fixture
 def caller(proxy: DelayingProxy) -> Iterator[redis.Redis]:
-    """A client that comes through the proxy and never tries twice."""
+    """A client behind the proxy that never retries."""
     with redis.Redis(port=proxy.port, retry=Retry(NoBackoff(), 0)) as made:
         yield made
 
@@ -108,6 +108,6 @@ def test_a_stopped_server_refuses_connections() -> None:
 
 
 def _lines(raw: socket.socket, count: int) -> list[bytes]:
-    """So many lines, or fewer when the connection ends."""
+    """N lines, or fewer if the connection ends."""
     with raw.makefile("rb") as file:
         return [line.rstrip(b"\r\n") for _, line in zip(range(count), file, strict=False)]

@@ -1,4 +1,4 @@
-"""The servers do what the tests that stand on them believe."""
+"""The test servers behave as other tests assume."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.brokers.redis.support.servers import MissingProgram, RedisServer
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where a server of this test lives."""
+    """The folder of a server of this test."""
     return tmp_path / "redis"
 
 
 def client(url: str, **options: Any) -> redis.Redis:
-    """A client as a user of Redis would make it."""
+    """An ordinary client of the server."""
     return redis.Redis.from_url(url, decode_responses=True, **options)
 
 
@@ -84,10 +84,10 @@ def test_a_user_has_the_permissions_of_its_acl(folder: Path) -> None:
 def test_a_user_name_is_required(folder: Path) -> None:
     with (
         RedisServer(folder, users={"worker": "~* +@all"}) as server,
-        client(f"redis://127.0.0.1:{server.port}") as nobody,
+        client(f"redis://127.0.0.1:{server.port}") as anonymous,
         pytest.raises(redis.AuthenticationError),
     ):
-        nobody.ping()
+        anonymous.ping()
 
 
 def test_a_tls_server_requires_its_authority(folder: Path) -> None:
@@ -104,8 +104,8 @@ def test_a_tls_server_can_require_a_client_certificate(folder: Path) -> None:
     authority = str(paths.ca)
     shown = {"ssl_certfile": str(paths.cert), "ssl_keyfile": str(paths.key)}
     with RedisServer(folder, "tls-auth-clients yes", tls=paths) as server:
-        with client(server.url, ssl_ca_certs=authority) as nobody, pytest.raises(redis.ConnectionError):
-            nobody.ping()
+        with client(server.url, ssl_ca_certs=authority) as anonymous, pytest.raises(redis.ConnectionError):
+            anonymous.ping()
         with client(server.url, ssl_ca_certs=authority, **shown) as caller:
             assert caller.ping()
 

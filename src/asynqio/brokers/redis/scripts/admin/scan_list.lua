@@ -5,24 +5,25 @@
 --       5 how many of the following were behind the cursor · 6… ids behind it, nearest first, then ids before it
 -- Returns {current position, ids …}; {-1, length of the list} if no neighbour is in the searched positions.
 -- Cost  O(wanted + last - first), plus microseconds of traversal from the nearer end
-local place, wanted, from, to, behind = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local position, wanted = tonumber(ARGV[1]), tonumber(ARGV[2])
+local from, to, behind = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 
 local function found()
-  if #ARGV == 5 then return place end
-  if behind > 0 and redis.call('LINDEX', KEYS[1], -place - 1) == ARGV[6] then return place end
+  if #ARGV == 5 then return position end
+  if behind > 0 and redis.call('LINDEX', KEYS[1], -position - 1) == ARGV[6] then return position end
   to = math.min(to, redis.call('LLEN', KEYS[1]) - 1)
   if from > to then return nil end
-  local places = {}
-  for at, id in ipairs(redis.call('LRANGE', KEYS[1], -to - 1, -from - 1)) do places[id] = to - at + 1 end
+  local positions = {}
+  for at, id in ipairs(redis.call('LRANGE', KEYS[1], -to - 1, -from - 1)) do positions[id] = to - at + 1 end
   for at = 6, #ARGV do
-    local now = places[ARGV[at]]
+    local now = positions[ARGV[at]]
     if now then return at <= 5 + behind and now or now + 1 end
   end
 end
 
-place = found()
-if not place then return {-1, redis.call('LLEN', KEYS[1])} end
-local ids = redis.call('LRANGE', KEYS[1], -place - wanted, -place - 1)
-local answer = {place}
+position = found()
+if not position then return {-1, redis.call('LLEN', KEYS[1])} end
+local ids = redis.call('LRANGE', KEYS[1], -position - wanted, -position - 1)
+local answer = {position}
 for at = #ids, 1, -1 do answer[#answer + 1] = ids[at] end
 return answer

@@ -1,7 +1,8 @@
 -- Move due tasks of queues to pending or to their groups, earliest first (corrects B3).
 --
 -- KEYS  per queue: 1 scheduled · 2 retry · 3 pending · 4 groups
--- ARGV  1 now, seconds · 2 now, nanoseconds · 3 limit · 4 score for tasks that join a group · 5… queue prefix per queue
+-- ARGV  1 now, seconds · 2 now, nanoseconds · 3 limit · 4 score for tasks that join a group
+--       5… queue prefix per queue
 -- Returns {how many were moved, due time of the next one or false}.
 -- Cost  O(tasks moved · log waiting + queues)
 local now, now_ns, left = ARGV[1], ARGV[2], tonumber(ARGV[3])

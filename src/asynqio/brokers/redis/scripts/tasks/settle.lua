@@ -20,15 +20,15 @@ redis.call('LLEN', active)
 redis.call('ZCARD', lease)
 local answers, processed, failed, fresh = {}, 0, 0, {}
 -- One call for many tasks costs half as much as one call per task.
-local left, gone, seen = {}, {}, {}
+local left, deleted, seen = {}, {}, {}
 
-local function place(key, id, spec, runs)
+local function apply(key, id, spec, runs)
   local to, msg, at, counted, was_failure, lock, result, counters, record = unpack(fields(spec))
   if counted == '1' then processed = processed + 1 end
   if was_failure == '1' then failed = failed + 1 end
   unlock(lock, id)
   if to == '' then
-    gone[#gone + 1] = key
+    deleted[#deleted + 1] = key
     return
   end
   local task = {'msg', msg, 'state', to}
@@ -83,11 +83,11 @@ for item = 1, #KEYS - 10 do
     seen[id] = true
     left[#left + 1] = id
     if spec:byte() == 45 then
-      gone[#gone + 1] = key
+      deleted[#deleted + 1] = key
       if #spec > 1 then unlock(spec:sub(2), id) end
       processed = processed + 1
     else
-      place(key, id, spec, runs)
+      apply(key, id, spec, runs)
     end
     answers[item] = '1'
   else
@@ -110,7 +110,7 @@ if #left > 0 then
     end
   end
 end
-if #gone > 0 then redis.call('DEL', unpack(gone)) end
+if #deleted > 0 then redis.call('DEL', unpack(deleted)) end
 
 local function count(today, total, by)
   if redis.call('INCRBY', today, by) == by then redis.call('EXPIRE', today, ARGV[4]) end

@@ -38,9 +38,9 @@ for queue = 0, #KEYS / 5 - 1 do
       local given = redis.call('ZRANGE', batch, 0, members_left - 1, 'WITHSCORES')
       for at = 1, #given, 2000 do
         local pairs = {}
-        for place = at, math.min(at + 1999, #given), 2 do
-          pairs[#pairs + 1] = given[place + 1]
-          pairs[#pairs + 1] = given[place]
+        for index = at, math.min(at + 1999, #given), 2 do
+          pairs[#pairs + 1] = given[index + 1]
+          pairs[#pairs + 1] = given[index]
         end
         redis.call('ZADD', members, 'LT', unpack(pairs))
       end
