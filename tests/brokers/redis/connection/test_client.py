@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from asynqio.brokers.redis.connection import client as topology
+from asynqio.brokers.redis.connection import client
 from asynqio.brokers.redis.connection.client import RedisClient
 from asynqio.brokers.redis.connection.cluster_slots import SLOTS, redirection, slot_of
 from asynqio.brokers.redis.connection.errors import RedisError, ReplyLost
@@ -79,7 +79,7 @@ async def test_a_call_is_sent_before_it_is_awaited(redis_server: RedisServer) ->
 
 
 async def test_a_server_that_is_too_old(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(topology, "OLDEST_REDIS", (99, 0))
+    monkeypatch.setattr(client, "OLDEST_REDIS", (99, 0))
     with pytest.raises(VersionMismatch, match=r"is version 7\.\d+\.\d+: asynqio requires 6\.2 or later"):
         await RedisClient(parse(redis_server.url)).open()
 
