@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from asynqio.brokers.redis.scripts.batches import BATCH_SIZE
+from asynqio.brokers.redis.chunking import BATCH_SIZE
 from asynqio.brokers.sqlite.broker import ENQUEUE_BATCH_SIZE
 from tests.brokers.redis.support.fixtures import fresh_cluster, fresh_server
 from tests.brokers.redis.support.servers import RedisServer
