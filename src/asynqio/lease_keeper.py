@@ -1,4 +1,4 @@
-"""A small process beside a worker server that keeps its leases while the server cannot run Python (P3).
+"""A small process beside a worker server that keeps its leases while the server cannot run Python .
 
 The heartbeat thread needs the GIL; a handler that holds it in C for a minute would cost every lease of the
 server. So the server ticks into this process's standard input; when the ticks fail to come, leases are
@@ -21,6 +21,7 @@ import msgspec
 from asynqio.brokers import open_broker
 from asynqio.errors import BrokerError
 from asynqio.runtime.leases.keeper_job import KeeperJob
+from asynqio.runtime.log_format import LogSettings, apply
 
 log = logging.getLogger("asynqio.keeper")
 
@@ -60,10 +61,13 @@ async def keep(job: KeeperJob, input: int, output: int) -> None:
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as input:
         if line := input.readline():
-            asyncio.run(keep(msgspec.json.decode(line, type=KeeperJob), input.fileno(), sys.stdout.fileno()))
+            job = msgspec.json.decode(line, type=KeeperJob)
+            settings = job.logging or LogSettings()
+            # Its standard output is a pipe to the server.
+            apply(msgspec.structs.replace(settings, stream="stderr"))
+            asyncio.run(keep(job, input.fileno(), sys.stdout.fileno()))
 
 
 if __name__ == "__main__":

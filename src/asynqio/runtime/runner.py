@@ -114,7 +114,6 @@ class Runner:
         policy: Policy,
         random: Random,
         worker: str = "",
-        capture_level: int | None = None,
         on_error: OnError | None = None,
         state: Mapping[str, Any] | None = None,
         events: Events | None = None,
@@ -123,8 +122,6 @@ class Runner:
         self.events = events or Events()
         #: The id of the server, for the records of its attempts.
         self.worker = worker
-        #: From which level on task processes keep what is logged; None: they do not.
-        self.capture_level = capture_level
         self.notes = notes
         self.threads = threads
         self.processes = processes

@@ -15,6 +15,7 @@ from asynqio.core.info import ServerInfo
 from asynqio.core.lifecycle import Aborted, Policy
 from asynqio.core.queues import QueueOrder
 from asynqio.errors import BrokerUnavailable
+from asynqio.runtime import log_format
 from asynqio.runtime.attempts.attempt import Attempt
 from asynqio.runtime.attempts.log_capture import Capture
 from asynqio.runtime.attempts.output_writer import OutputWriter
@@ -29,6 +30,7 @@ from asynqio.runtime.duties.watchdog import Watchdog
 from asynqio.runtime.events import Events, ServerStats
 from asynqio.runtime.fetching.fetcher import Fetcher
 from asynqio.runtime.fetching.paused_types import Pauses
+from asynqio.runtime.lanes.child import Setup
 from asynqio.runtime.lanes.processes import ProcessPool
 from asynqio.runtime.lanes.threads import Threads
 from asynqio.runtime.leases.heartbeat import Heartbeat, host_name
@@ -86,6 +88,10 @@ class Worker:
             settings.processes or os.cpu_count() or 1,
             max_tasks=settings.process_max_tasks,
             max_memory=settings.process_max_memory,
+            setup=Setup(
+                logging=log_format.in_use,
+                capture_level=logging.getLogger().level if settings.capture_logs else None,
+            ),
         )
         self.runner = Runner(
             router,
@@ -98,7 +104,6 @@ class Worker:
             policy=policy,
             random=random,
             worker=self.id,
-            capture_level=logging.getLogger().level if settings.capture_logs else None,
             on_error=hooks.on_error,
             state=state,
             events=hooks.events,

@@ -28,7 +28,9 @@ from asynqio.core.task.task import Task
 from asynqio.errors import NotSerializable, SkipRetry
 from asynqio.runtime.attempts import context
 from asynqio.runtime.attempts.log_capture import Capture
+from asynqio.runtime.attempts.log_context import add_to_root_handlers
 from asynqio.runtime.attempts.output_writer import PendingWrite
+from asynqio.runtime.log_format import LogSettings, apply
 
 #: The parent's business.
 IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -60,14 +62,21 @@ def _binding(type: str, function: Callable[..., Any]) -> payloads.Binding:
     return payloads.Binding(type, function)
 
 
+class Setup(msgspec.Struct, frozen=True):
+    """What a child needs to know before its first task."""
+
+    #: The logging setup of the server; None: the application configured logging itself.
+    logging: LogSettings | None = None
+    #: The lowest level of log records that are kept with the attempt; None: none are kept.
+    capture_level: int | None = None
+
+
 class Job(msgspec.Struct, frozen=True):
     """One task for a child."""
 
     target: Target
     message: TaskMessage
     deadline: float
-    #: From which level on what the handler logs is kept; None: it is not.
-    capture_level: int | None = None
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -132,18 +141,18 @@ class Ended(msgspec.Struct, frozen=True):
     memory: int = 0
 
 
-def main(pipe: Connection) -> None:
+def main(pipe: Connection, setup: Setup) -> None:
     """The child's life. Signals are the parent's business; when the parent is gone, so are we."""
     for number in IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # blocked by the parent since our birth
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    capture: Capture | None = None
+    if setup.logging is not None:
+        apply(setup.logging)
+    if setup.capture_level is not None:
+        Capture(None).install(setup.capture_level)
     while (job := _receive(pipe)) is not None:
-        if capture is None and job.capture_level is not None:
-            capture = Capture(None)
-            capture.install(job.capture_level)
         pipe.send(_perform(job, pipe))
 
 
@@ -166,6 +175,7 @@ def _perform(job: Job, pipe: Connection) -> Ended:
     said: ChildContext | None = None
     try:
         call = job.target.load()
+        add_to_root_handlers()  # importing the module may have configured logging
         context.process_context = said = ChildContext(job, pipe)
         pipe.send(Started())
         value = call(Task.received(job.message))

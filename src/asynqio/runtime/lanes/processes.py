@@ -23,7 +23,7 @@ from asynqio.brokers.contract.results import Output
 from asynqio.core.task.task import Task
 from asynqio.errors import WorkerDied
 from asynqio.runtime.lanes import child
-from asynqio.runtime.lanes.child import Ended, Job, Noted, Started, Target
+from asynqio.runtime.lanes.child import Ended, Job, Noted, Setup, Started, Target
 
 if TYPE_CHECKING:
     from asynqio.runtime.attempts.attempt import Attempt
@@ -36,7 +36,8 @@ Reply = Started | Noted | Ended | WorkerDied
 class _Child:
     """One process and the thread that drives it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, setup: Setup) -> None:
+        self._setup = setup
         self.tasks = 0
         self.pid = 0
         self.dead = False
@@ -91,7 +92,7 @@ class _Child:
     def _drive(self) -> None:
         spawn = multiprocessing.get_context("spawn")
         ours, theirs = spawn.Pipe()
-        process = spawn.Process(target=child.main, args=(theirs,), name="asynqio task process")
+        process = spawn.Process(target=child.main, args=(theirs, self._setup), name="asynqio task process")
         with self._lock:
             if self._killed:
                 return
@@ -152,7 +153,10 @@ class ProcessPool:
     """At most `limit` children; started when needed, replaced after `max_tasks` tasks, after holding more
     than `max_memory` bytes (0: no limit), and when they die."""
 
-    def __init__(self, limit: int, *, max_tasks: int = 0, max_memory: int = 0) -> None:
+    def __init__(
+        self, limit: int, *, max_tasks: int = 0, max_memory: int = 0, setup: Setup | None = None
+    ) -> None:
+        self._setup = setup or Setup()
         self._limit = limit
         self._max_tasks = max_tasks
         self._max_memory = max_memory
@@ -186,7 +190,7 @@ class ProcessPool:
             runner.notes.add(Output(attempt.lease, result=reply.result, progress=reply.progress))
 
         try:
-            job = Job(target, attempt.lease.message, attempt.deadline, runner.capture_level)
+            job = Job(target, attempt.lease.message, attempt.deadline)
             ended = await process.perform(job, on_reply)
             if self._worn_out(process, ended):
                 process.retire()
@@ -210,7 +214,7 @@ class ProcessPool:
         return self._grow()
 
     def _grow(self) -> _Child:
-        process = _Child(asyncio.get_running_loop())
+        process = _Child(asyncio.get_running_loop(), self._setup)
         self._all.add(process)
         return process
 

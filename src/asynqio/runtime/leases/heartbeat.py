@@ -21,6 +21,7 @@ from asynqio.clock import ClockStep
 from asynqio.core.info import ServerInfo
 from asynqio.core.lifecycle import Lease
 from asynqio.errors import BrokerError
+from asynqio.runtime import log_format
 from asynqio.runtime.attempts.settler import Settler
 from asynqio.runtime.duties.watchdog import Watchdog
 from asynqio.runtime.events import LeaseLost
@@ -132,7 +133,13 @@ class Heartbeat:
             stdout=asyncio.subprocess.PIPE,
             process_group=0,  # a Ctrl-C of the terminal is not for it, not even before it can ignore one
         )
-        job = KeeperJob(self._broker.private_url, self._card().id, self._lease, patience=self._lease / 4)
+        job = KeeperJob(
+            self._broker.private_url,
+            self._card().id,
+            self._lease,
+            patience=self._lease / 4,
+            logging=log_format.in_use,
+        )
         assert keeper.stdin is not None
         keeper.stdin.write(msgspec.json.encode(job) + b"\n")
 

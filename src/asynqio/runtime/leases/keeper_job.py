@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from asynqio.runtime.log_format import LogSettings
+
 #: The module to run.
 KEEPER = "asynqio.lease_keeper"
 
@@ -17,3 +19,5 @@ class KeeperJob(msgspec.Struct, frozen=True):
     lease: float
     #: Seconds without a tick after which the server counts as frozen.
     patience: float
+    #: The logging setup of the server; None: the application configured logging itself.
+    logging: LogSettings | None = None
