@@ -231,12 +231,12 @@ def test_there_is_no_current_task_outside_of_a_handler() -> None:
         current()
 
 
-async def test_the_error_hook_hears_of_every_failure_and_may_fail_itself(app: App) -> None:
-    heard: list[tuple[str, str]] = []
+async def test_the_error_hook_is_called_for_every_failure_and_may_fail_itself(app: App) -> None:
+    called: list[tuple[str, str, bool]] = []
 
     @app.on_error
-    async def on_error(task: Task, error: BaseException) -> None:
-        heard.append((task.type, str(error)))
+    async def on_error(task: Task, error: BaseException, final: bool) -> None:
+        called.append((task.type, str(error), final))
         raise RuntimeError("the hook is broken")
 
     @app.task("fails", max_retry=0)
@@ -246,7 +246,7 @@ async def test_the_error_hook_hears_of_every_failure_and_may_fail_itself(app: Ap
     async with app.server().running(app.mux):
         handle = await fails.enqueue()
         await state_of(app, handle.info, TaskState.ARCHIVED)
-    assert heard == [("fails", "no")]
+    assert called == [("fails", "no", True)]
 
 
 async def test_a_broken_retry_policy_falls_back_to_the_default(app: App) -> None:
@@ -295,7 +295,7 @@ async def test_system_exit_in_a_handler_is_a_failure_of_the_task_only(app: App) 
             handle = await function.enqueue()
             info = await state_of(app, handle.info, TaskState.ARCHIVED)
             assert info.last_error == "SystemExit: 3"
-        assert server.card().status == "active"
+        assert server.info().status == "active"
 
 
 async def test_the_state_of_the_lifespan_is_shared_with_handlers(app: App) -> None:

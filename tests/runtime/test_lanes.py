@@ -72,7 +72,7 @@ async def test_many_deadlines_are_each_kept(app: App) -> None:
         stays = await long.enqueue()
         for handle in handles:
             await state_of(app, handle.info, TaskState.RETRY)
-        assert [card.id for card in server.card().workers] == [stays.id]
+        assert [card.id for card in server.info().workers] == [stays.id]
         await stays.cancel()
         await state_of(app, stays.info, TaskState.RETRY)
 
@@ -127,7 +127,7 @@ async def test_a_thread_that_ignores_its_deadline_keeps_slot_and_lease_and_is_re
             behind = await next_one.enqueue()
             # Well beyond its lease: nobody may take it, and its slot is not free.
             await asyncio.sleep(2.5)
-            assert [card.stuck for card in server.card().workers] == [True]
+            assert [card.stuck for card in server.info().workers] == [True]
             assert (await behind.refresh()).state is TaskState.PENDING
             assert (await handle.refresh()).state is TaskState.ACTIVE
             release.set()
@@ -269,7 +269,7 @@ async def test_a_running_process_is_killed_when_its_task_is_cancelled(app: App) 
         await handle.cancel()
         info = await state_of(app, handle.info, TaskState.RETRY)
         assert info.last_error == "cancelled while it was running"
-        assert server.card().workers == []
+        assert server.info().workers == []
 
 
 def test_a_function_that_no_other_process_can_find_is_refused_when_it_is_declared() -> None:

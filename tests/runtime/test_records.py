@@ -35,7 +35,7 @@ async def test_a_failed_attempt_is_put_down_with_all_there_is_to_know(app: App) 
 
     async with app.server().running(app.mux) as server:
         info = await state_of(app, (await work.enqueue()).info, TaskState.RETRY)
-        worker = server.card().id
+        worker = server.info().id
     [run] = await runs(app, info)
     assert (run.number, run.worker, run.outcome, run.then) == (
         1,
@@ -161,7 +161,7 @@ async def test_a_running_attempt_is_seen_within_a_second_or_so(app: App) -> None
                     await watch.wait()
 
         run = await within(seen())
-        assert (run.number, run.worker, run.outcome) == (1, server.card().id, AttemptOutcome.RUNNING)
+        assert (run.number, run.worker, run.outcome) == (1, server.info().id, AttemptOutcome.RUNNING)
         assert [line.text for line in run.log] == ["begins"]
         assert (run.ended_at, run.then) == (0, None)
         go_on.set()
@@ -245,7 +245,7 @@ def test_a_server_says_which_types_it_has_handlers_for() -> None:
             app.mux.handle("report", lambda task: None)
             async with app.running() as server:
                 assert isinstance(server, Server)
-                card = server.card()
+                card = server.info()
                 assert card.types == ["email:", "report"]
                 assert card.knows("email:send")
                 assert not card.knows("sms:send")

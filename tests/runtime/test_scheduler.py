@@ -20,8 +20,9 @@ from asynqio.core.schedules.misfire import Missed
 from asynqio.core.schedules.records import Fire, ScheduleState
 from asynqio.core.task.message import TaskRef
 from asynqio.errors import BrokerUnavailable
+from asynqio.runtime.scheduling.hooks import Hooks
 from asynqio.runtime.scheduling.plan import Plan, Terms
-from asynqio.runtime.scheduling.ticker import LOOK, MEET_INTERVAL, Hooks, Ticker
+from asynqio.runtime.scheduling.ticker import MAX_REST, REGISTER_INTERVAL, Ticker
 from asynqio.testing import FakeClock, Flaky
 from asynqio.testing.clock import START
 from tests.conformance.conftest import BROKERS, broker_url
@@ -100,7 +101,7 @@ async def test_a_task_for_each_tick_and_none_before_its_time(broker: Store, cloc
 
 async def test_it_sleeps_until_the_next_tick(memory: Store, clock: FakeClock) -> None:
     one = await ticker(memory, every("@every 1m"), every("@every 1h", name="y"))
-    assert await one.once() == LOOK, "never longer: somebody may set the clock"
+    assert await one.once() == MAX_REST, "never longer: somebody may set the clock"
     clock.advance(59.25)
     assert await one.once() == pytest.approx(0.501)
 
@@ -122,7 +123,7 @@ async def test_a_scheduler_that_comes_later_goes_on_where_the_others_were(
     second = await ticker(broker, every())
     await to(clock, 65, second, first)
     assert await count(broker) == 1
-    assert second.card().entries[0].prev_at == HOUR + 60
+    assert second.info().entries[0].prev_at == HOUR + 60
     await to(clock, 120, second, first)
     assert await count(broker) == 2
 
@@ -181,7 +182,7 @@ async def test_what_was_due_during_a_pause_is_not_made_up(broker: Store, clock: 
     for minute in range(1, 5):
         await to(clock, minute * 60, one)
     assert await count(broker) == 0
-    assert one.card().entries[0].paused
+    assert one.info().entries[0].paused
     clock.advance(1000)
     await broker.pause_schedule("default", "x", False)
     clock.advance(20)
@@ -190,7 +191,7 @@ async def test_what_was_due_during_a_pause_is_not_made_up(broker: Store, clock: 
         await scheduler.once()
     assert await count(broker) <= 1  # the one tick since it goes on, if there was one
     await to(clock, 3600, second, one)
-    assert not one.card().entries[0].paused
+    assert not one.info().entries[0].paused
 
 
 async def test_a_store_that_is_away_costs_no_tick(clock: FakeClock) -> None:
@@ -264,7 +265,7 @@ async def test_a_queue_that_is_away_stays_due_and_costs_the_others_nothing(
     assert [scheduler.id for scheduler in await memory.schedulers()] == [one.id], (
         "it shows itself all the same"
     )
-    assert caplog.text.count("of queue 'away' rest until it answers again: its master is away") == 1
+    assert caplog.text.count("of queue 'away' are suspended until it answers: its master is away") == 1
     half.away = False
     for second in range(601, 662):
         await to(clock, second, one)
@@ -379,10 +380,10 @@ async def test_a_change_is_visible_at_once(memory: Store) -> None:
     assert isinstance(plan, Plan)
     await one.serve([plan])
     assert [entry.id for entry in (await memory.schedulers())[0].entries] == ["x", "y"]
-    await one.drop(["x"])
+    await one.remove(["x"])
     assert [entry.id for entry in (await memory.schedulers())[0].entries] == ["y"]
     with pytest.raises(EntryNotFound):
-        await one.drop(["x"])
+        await one.remove(["x"])
 
 
 async def test_b22_what_nobody_serves_any_more_is_forgotten_in_the_end(
@@ -396,7 +397,7 @@ async def test_b22_what_nobody_serves_any_more_is_forgotten_in_the_end(
         clock.advance(86_400)
         await one.once()
     assert list(await memory.schedule_states("default")) == ["kept", "paused"]
-    assert MEET_INTERVAL < 86_400
+    assert REGISTER_INTERVAL < 86_400
 
 
 async def test_what_is_wrong_with_one_entry_is_in_its_place(memory: Store) -> None:
@@ -424,7 +425,7 @@ async def test_a_deadline_that_is_over_ends_the_tasks_and_nothing_else(
     await to(clock, 60, one)
     await to(clock, 120, one)
     assert told == [("mortal", "TaskInfo"), ("y", "TaskInfo"), ("mortal", "InvalidOption"), ("y", "TaskInfo")]
-    assert "'mortal' cannot put its task in" in caplog.text
+    assert "'mortal' cannot enqueue its task" in caplog.text
 
 
 async def test_hooks_hear_of_each_task(memory: Store, clock: FakeClock) -> None:

@@ -77,7 +77,7 @@ async def test_entries_come_and_go_while_it_runs(url: str) -> None:
         late = await scheduler.register("@every 1s", Task("late"), queue="low")
         assert (await seen.next(late)).queue == "low"
         await scheduler.unregister(early)
-        assert [entry.id for entry in scheduler.card().entries] == [late]
+        assert [entry.id for entry in scheduler.info().entries] == [late]
         with pytest.raises(EntryNotFound, match="early"):
             await scheduler.unregister(early)
         with pytest.raises(ConfigError, match="already"):
@@ -108,7 +108,7 @@ async def test_all_that_is_wrong_is_said_at_the_start() -> None:
 async def test_a_scheduler_starts_once() -> None:
     scheduler = Scheduler("memory://")
     with pytest.raises(ServerStateError):
-        scheduler.card()
+        scheduler.info()
     async with scheduler.running():
         with pytest.raises(ServerStateError):
             await scheduler.start()
@@ -162,7 +162,7 @@ def named(name: str, spec: str = "@daily") -> ScheduleEntry:
 
 
 def ids_of(scheduler: Scheduler) -> list[str]:
-    return sorted(entry.id for entry in scheduler.card().entries)
+    return sorted(entry.id for entry in scheduler.info().entries)
 
 
 async def test_a_source_says_what_there_is(caplog: pytest.LogCaptureFixture) -> None:
@@ -172,7 +172,7 @@ async def test_a_source_says_what_there_is(caplog: pytest.LogCaptureFixture) -> 
         source.entries = [named("b", "@hourly"), named("c"), named("fixed", "@hourly"), named("c")]
         await source.asked_twice_more()
         assert ids_of(scheduler) == ["b", "c", "fixed"]
-        specs = {entry.id: entry.spec for entry in scheduler.card().entries}
+        specs = {entry.id: entry.spec for entry in scheduler.info().entries}
         assert specs == {"b": "@hourly", "c": "@daily", "fixed": "@daily"}
         assert caplog.text.count("another schedule with the id 'fixed'") == 1
         source.entries = []
@@ -187,11 +187,11 @@ async def test_a_spec_that_cannot_be_read_is_reported_once_and_costs_no_other(
     async with Scheduler("memory://", source=source, sync_every=0.1) as scheduler:
         await source.asked_twice_more()
         assert ids_of(scheduler) == ["a"]
-        assert caplog.text.count("is left out") == 1
+        assert caplog.text.count("is not served") == 1
         source.entries = [named("a"), named("wrong", "62 * * * *"), named("b")]
         await source.asked_twice_more()
         assert ids_of(scheduler) == ["a", "b"]
-        assert caplog.text.count("is left out") == 2
+        assert caplog.text.count("is not served") == 2
 
 
 @pytest.mark.parametrize("wrong", [None, ["@daily"], [None]])
@@ -216,7 +216,7 @@ async def test_a_source_must_answer_at_the_start() -> None:
     source.error = ValueError("the database is away")
     with pytest.raises(ValueError, match="away"):
         await Scheduler("memory://", source=source).start()
-    with pytest.raises(ConfigError, match="no ScheduleEntry"):
+    with pytest.raises(ConfigError, match="not a ScheduleEntry"):
         await Scheduler("memory://", source=lambda: ["@daily"]).start()  # type: ignore[list-item]
 
 

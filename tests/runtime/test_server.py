@@ -36,12 +36,12 @@ async def test_start_stop_shutdown_follow_the_state_table(app: App) -> None:
     await server.stop()  # no effect
     await server.shutdown()  # no effect
     with pytest.raises(ServerStateError, match="new"):
-        server.card()
+        server.info()
     await server.start(app.mux)
     with pytest.raises(ServerStateError, match="active"):
         await server.start(app.mux)
     await server.stop()
-    assert server.card().status == "stopped"
+    assert server.info().status == "stopped"
     with pytest.raises(ServerStateError, match="stopped"):
         await server.start(app.mux)
     await server.stop()
@@ -139,7 +139,7 @@ async def test_a_server_shows_itself_and_leaves(app: App) -> None:
         assert (card.concurrency, card.queues, card.strict_priority) == (7, {"a": 3, "default": 1}, True)
         handle = await work.enqueue()
         await within(started.wait())
-        assert [(worker.id, worker.type) for worker in server.card().workers] == [(handle.id, "work")]
+        assert [(worker.id, worker.type) for worker in server.info().workers] == [(handle.id, "work")]
     assert await app.broker.servers() == []
 
 
@@ -299,7 +299,7 @@ async def test_settlements_survive_a_broker_that_is_away_for_a_while(app: App) -
         flaky.fail(4, "settle")
         info = await app.enqueue(Task("work"))
         await gone(app, info)
-        assert server.card().refused == 0
+        assert server.info().refused == 0
     assert runs == [1]
     assert flaky.calls["settle"] >= 5
 
@@ -326,12 +326,12 @@ async def test_every_service_goes_on_after_errors(app: App, caplog: pytest.LogCa
     async def work() -> int:
         return 1
 
-    methods = ("dequeue", "forward", "expired", "sweep", "renew", "beat", "note")
+    methods = ("dequeue", "forward", "expired", "sweep", "renew", "beat", "write_output")
     async with Server(flaky.broker, lease=1).running(app.mux):
         flaky.fail(5, *methods)
         handle = await work.with_options(process_in=0.1).enqueue()
         assert await within(handle.result()) == 1
-    assert "trying again" in caplog.text
+    assert "retrying in" in caplog.text
 
 
 async def test_a_server_on_a_broker_that_does_not_answer_fails_at_its_start(app: App) -> None:
@@ -490,8 +490,8 @@ async def test_a_late_end_of_a_lost_attempt_does_not_disturb_the_next_one_on_the
         await within(asyncio.to_thread(starts.acquire))
         gates[0].set()
         await asyncio.sleep(2.5)  # longer than a lease that nobody renews, and its confirmation
-        assert [worker.id for worker in server.card().workers] == [handle.id]
-        assert server.card().refused == 1
+        assert [worker.id for worker in server.info().workers] == [handle.id]
+        assert server.info().refused == 1
         gates[1].set()
         assert await within(handle.result()) == 1
     assert runs == [0, 1]

@@ -137,7 +137,7 @@ async def test_the_error_hook_is_called_in_tests_too(app: App) -> None:
     heard = []
 
     @app.on_error
-    def on_error(task: Task, error: BaseException) -> None:
+    def on_error(task: Task, error: BaseException, final: bool) -> None:
         heard.append(str(error))
 
     @app.task("fails")

@@ -13,12 +13,12 @@ from asynqio.brokers.memory import MemoryBroker
 from asynqio.core.lifecycle import Policy
 from asynqio.core.task.message import TaskInfo, TaskState
 from asynqio.core.task.task import Task
-from asynqio.errors import ConfigError, Directive
+from asynqio.errors import ConfigError
 from asynqio.runtime.attempts.attempt import Attempt
 from asynqio.runtime.attempts.output_writer import OutputWriter
 from asynqio.runtime.attempts.settler import Settler
 from asynqio.runtime.duties.aggregator import Aggregator
-from asynqio.runtime.lanes.child import Target
+from asynqio.runtime.lanes.target import Target
 from asynqio.runtime.lanes.threads import Threads
 from asynqio.runtime.runner import Runner
 from asynqio.runtime.server_config import ServerConfig
@@ -73,11 +73,10 @@ class AppTesting:
         failures: list[BaseException] = []
         app, broker = self.app, self.broker
 
-        async def on_error(task: Task, error: BaseException) -> None:
-            if not isinstance(error, Directive):
-                failures.append(error)
+        async def on_error(task: Task, error: BaseException, final: bool) -> None:
+            failures.append(error)
             if app.error_hook is not None:
-                answer = app.error_hook(task, error)
+                answer = app.error_hook(task, error, final)
                 if inspect.isawaitable(answer):
                     await answer
 
@@ -89,7 +88,7 @@ class AppTesting:
                 clock=broker.clock,
                 settler=settler,
                 slots=slots,
-                notes=OutputWriter(broker),
+                outputs=OutputWriter(broker),
                 threads=threads,
                 processes=_Inline(),
                 policy=Policy(),
