@@ -75,10 +75,6 @@ class HookRunner:
         self._threads = threads
         self._on_error = on_error
 
-    def wanted(self, hooks: TaskHooks | None, outcome: Outcome) -> bool:
-        """Whether there may be something to call."""
-        return hooks is not None or (self._on_error is not None and isinstance(outcome, Failed))
-
     async def run(
         self, hooks: TaskHooks | None, outcome: Outcome, settlement: Settlement, value: object
     ) -> None:

@@ -28,7 +28,7 @@ class Isolation:
         self._random = random
         self._max_crashes = max_crashes
         #: The suspect that was started last.
-        self._suspect: Attempt | None = None
+        self.suspect: Attempt | None = None
 
     def suspects(self, message: TaskMessage) -> bool:
         """Whether this task may be poison."""
@@ -37,25 +37,21 @@ class Isolation:
     @property
     def occupied(self) -> bool:
         """Whether a suspect is running."""
-        return self._suspect is not None and not self._suspect.finished
+        return self.suspect is not None and not self.suspect.finished
 
     def enter(self, attempt: Attempt) -> None:
         """Isolate an attempt that starts now."""
-        self._suspect = attempt
-
-    def holds(self, attempt: Attempt) -> bool:
-        """Whether this attempt is the isolated one."""
-        return attempt is self._suspect
+        self.suspect = attempt
 
     @property
     def active(self) -> bool:
         """Whether a suspect has the server to itself, so that nothing new should be fetched."""
-        suspect = self._suspect
+        suspect = self.suspect
         return suspect is not None and not suspect.finished and self._time_left(suspect) > 0
 
     async def wait(self) -> None:
         """Wait until it is over."""
-        suspect = self._suspect
+        suspect = self.suspect
         if suspect is not None and suspect.asyncio_task is not None and self.active:
             await asyncio.wait([suspect.asyncio_task], timeout=self._time_left(suspect))
 

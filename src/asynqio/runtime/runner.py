@@ -69,7 +69,7 @@ class Route(msgspec.Struct, frozen=True):
     perform: Callable[[Task], Awaitable[Any]]
     #: Replaces the server's retry policy.
     retry: RetryPolicy | None = None
-    #: None: there are none, and an attempt that ends well costs no look at them.
+    #: Called when an attempt has ended; None: there are none.
     hooks: TaskHooks | None = None
 
 
@@ -211,7 +211,7 @@ class Runner:
         try:
             if attempt._stopped_by is not None:
                 raise asyncio.CancelledError
-            if self.isolation.holds(attempt):
+            if attempt is self.isolation.suspect:
                 await self._settler.drain()  # ended attempts and deferred neighbours must not die with it
             route = self._router.route(message.type)
             if route is None:
@@ -228,7 +228,7 @@ class Runner:
         try:
             if attempt.has_output:
                 await self._outputs.drain()
-            if self._hooks.wanted(hooks, outcome) and not attempt.lost:
+            if (hooks is not None or isinstance(outcome, Failed)) and not attempt.lost:
                 attempt.settlement = self._decide(attempt, outcome)
                 await self._hooks.run(hooks, outcome, attempt.settlement, value)
         finally:
