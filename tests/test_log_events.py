@@ -6,8 +6,10 @@ import asyncio
 import io
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from asynqio.errors import ConfigError
 from asynqio.mux import Mux
 from asynqio.runtime import log_format
 from asynqio.runtime.log_format import JsonFormatter, PrettyFormatter, TextFormatter
-from tests import log_tasks
+from tests import log_calls, log_tasks
 from tests.log_tasks import FIELDS, Kept
 from tests.runtime.waiting import within
 
@@ -218,3 +220,74 @@ def test_task_processes_log_in_the_format_of_the_server(
     assert [(line["message"], line["boxes"], line["task_id"]) for line in found] == [
         ("packed by a process", 3, id)
     ]
+
+
+# --- events ---------------------------------------------------------------------------------------
+
+CALLS = log_calls.all_calls()
+BY_AREA = {
+    area: [call for call in CALLS if call.where.startswith(f"asynqio/{area}")]
+    for area in sorted({re.split(r"[/.]", call.where)[1] for call in CALLS})
+}
+
+
+@pytest.mark.parametrize("area", BY_AREA)
+def test_each_logging_call_has_an_event(area: str) -> None:
+    without = [call.where for call in BY_AREA[area] if call.event is None]
+    assert not without, f'no extra={{"event": "…", …}} with a literal name: {", ".join(without)}'
+    wrong = [f"{call.where} {call.event}" for call in BY_AREA[area] if not EVENT.fullmatch(call.event or "")]
+    assert not wrong, f"not in snake_case with two words or more: {wrong}"
+    nameless = [call.where for call in BY_AREA[area] if not call.logger.startswith("asynqio.")]
+    assert not nameless, f'no log = logging.getLogger("asynqio.…") in the module of {nameless}'
+
+
+EVENT = re.compile(r"[a-z]+(_[a-z]+)+")
+
+
+def test_the_reference_lists_each_event_once() -> None:
+    listed = [row.event for row in log_calls.rows_of()]
+    assert len(listed) > 60
+    twice = sorted({event for event in listed if listed.count(event) > 1})
+    assert not twice, f"docs/reference/logging.md lists these events twice: {twice}"
+    in_source = {call.event: call.where for call in CALLS if call.event is not None}
+    missing = {event: where for event, where in in_source.items() if event not in listed}
+    assert not missing, f"docs/reference/logging.md does not list these events: {missing}"
+    surplus = sorted(set(listed) - in_source.keys())
+    assert not surplus, f"docs/reference/logging.md lists events that no call has: {surplus}"
+
+
+@pytest.mark.parametrize("area", BY_AREA)
+def test_the_reference_says_what_the_calls_do(area: str) -> None:
+    rows = {row.event: row for row in log_calls.rows_of()}
+    problems = []
+    for call in BY_AREA[area]:
+        row = rows.get(call.event or "")
+        if row is None:
+            continue  # the tests above name it
+        if call.level and call.level not in row.levels:
+            problems.append(f"{row.event}: {call.where} logs at {call.level}, listed: {sorted(row.levels)}")
+        if call.logger not in row.loggers:
+            problems.append(f"{row.event}: {call.where} logs to {call.logger}, listed: {sorted(row.loggers)}")
+        if unlisted := call.fields - row.fields - set(FIELDS):
+            problems.append(f"{row.event}: {call.where} has fields that are not listed: {sorted(unlisted)}")
+        if not row.meaning:
+            problems.append(f"{row.event} has no meaning")
+    assert not problems, "docs/reference/logging.md: " + "; ".join(problems)
+
+
+def test_the_scan_finds_what_is_wrong(tmp_path: Path) -> None:
+    module = tmp_path / "src" / "module.py"
+    module.parent.mkdir()
+    module.write_text(
+        'log = logging.getLogger("asynqio.x")\n'
+        'log.info("a", extra={"event": "a_done", "count": 1, **more})\n'
+        'log.exception("b")\n'
+        'log.log(level, "c", extra={"event": name})\n'
+    )
+    found = log_calls.all_calls(module.parent)
+    assert [(call.event, call.level, call.logger) for call in found] == [
+        ("a_done", "INFO", "asynqio.x"),
+        (None, "ERROR", "asynqio.x"),
+        (None, "", "asynqio.x"),
+    ]
+    assert found[0].fields == {"count"}
