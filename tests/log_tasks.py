@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -17,9 +18,22 @@ class Kept(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.records: list[logging.LogRecord] = []
+        self._waiting: list[tuple[str, asyncio.Future[logging.LogRecord]]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         self.records.append(record)
+        for event, future in self._waiting:
+            if getattr(record, "event", None) == event and not future.done():
+                future.set_result(record)
+
+    async def event(self, name: str) -> logging.LogRecord:
+        """The first record with this event, which may still come."""
+        for record in self.records:
+            if getattr(record, "event", None) == name:
+                return record
+        future: asyncio.Future[logging.LogRecord] = asyncio.get_running_loop().create_future()
+        self._waiting.append((name, future))
+        return await future
 
 
 def log_and_return_fields(task: Task) -> dict[str, Any]:

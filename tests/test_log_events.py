@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from asynqio import App, FixedRetry, Server, Task, current, logs
+from asynqio import App, FixedRetry, RetryIn, RevokeTask, Server, SkipRetry, Task, current, logs
 from asynqio.errors import ConfigError
 from asynqio.mux import Mux
 from asynqio.runtime import log_format
@@ -41,6 +41,7 @@ def kept(root: logging.Logger) -> Kept:
     kept = Kept()
     kept.addFilter(logs.TaskContextFilter())
     root.addHandler(kept)
+    root.setLevel(logging.INFO)
     return kept
 
 
@@ -220,6 +221,65 @@ def test_task_processes_log_in_the_format_of_the_server(
     assert [(line["message"], line["boxes"], line["task_id"]) for line in found] == [
         ("packed by a process", 3, id)
     ]
+
+
+# --- the records of attempts ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raised", "event", "level", "fields"),
+    [
+        (ValueError("no"), "task_retried", "WARNING", {"error": "ValueError: no", "retry_in": 3600.0}),
+        (SkipRetry("no"), "task_failed", "ERROR", {"error": "no"}),
+        (RetryIn(60), "task_deferred", "INFO", {"error": "asked to run again in 60 s", "retry_in": 60.0}),
+        (RetryIn(60, "busy", counted=True), "task_retried", "WARNING", {"error": "busy", "retry_in": 60.0}),
+        (RevokeTask("no"), "task_revoked", "INFO", {"error": "no"}),
+        (KeyError("mild"), "task_deferred", "INFO", {"error": "KeyError: 'mild'", "retry_in": 3600.0}),
+    ],
+    ids=repr,
+)
+async def test_the_end_of_an_attempt_is_logged_with_its_facts(
+    kept: Kept, raised: Exception, event: str, level: str, fields: dict[str, object]
+) -> None:
+    app = App("memory://", is_failure=lambda error: not isinstance(error, KeyError))
+
+    @app.task("work", queue="low", retry=FixedRetry(3600))
+    async def work() -> None:
+        raise raised
+
+    async with app, app.running(queues={"low": 1}):
+        info = (await work.enqueue()).info
+        found = await within(kept.event(event))
+    logged = found.__dict__
+    assert (found.levelname, logged["task_id"], logged["task_type"]) == (level, info.id, "work")
+    assert (logged["queue"], logged["attempt"]) == ("low", 1)
+    assert {name: logged[name] for name in fields} == fields
+    assert (found.exc_info is not None) == isinstance(raised, ValueError | KeyError)
+
+
+async def test_the_last_failure_is_an_error(kept: Kept) -> None:
+    app = App("memory://")
+
+    @app.task("work", max_retry=1, retry=FixedRetry(0))
+    async def work() -> None:
+        raise ValueError("no")
+
+    async with app, app.running():
+        await work.enqueue()
+        failed = await within(kept.event("task_failed"))
+        retried = await within(kept.event("task_retried"))
+    assert (retried.levelname, failed.levelname) == ("WARNING", "ERROR")
+    assert (retried.__dict__["attempt"], failed.__dict__["attempt"]) == (1, 2)
+    assert "ValueError: no; archived" in failed.getMessage()
+
+
+async def test_a_task_without_a_handler_is_a_warning(kept: Kept) -> None:
+    app = App("memory://")
+    async with app, app.running():
+        await app.enqueue(Task("nobody:knows"))
+        deferred = await within(kept.event("task_deferred"))
+    assert deferred.levelname == "WARNING"
+    assert deferred.__dict__["retry_in"] == 30.0
 
 
 # --- events ---------------------------------------------------------------------------------------
