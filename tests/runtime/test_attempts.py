@@ -1,4 +1,4 @@
-"""One attempt: how it ends, and what becomes of the task."""
+"""Attempts: how they end, and the state of the task afterwards."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def test_a_task_without_retention_is_gone_when_it_is_done(app: App) -> Non
         assert (stats.size, stats.processed, stats.failed) == (0, 1, 0)
 
 
-async def test_asking_for_a_result_that_is_not_kept_says_so(app: App) -> None:
+async def test_a_result_that_is_not_kept_raises(app: App) -> None:
     @app.task("work")
     async def work() -> int:
         return 1
@@ -76,7 +76,7 @@ async def test_a_failure_is_retried_with_its_error_kept(app: App) -> None:
     assert (stats.processed, stats.failed) == (3, 2)
 
 
-async def test_when_retries_are_used_up_the_task_is_archived_and_waiting_for_it_fails(app: App) -> None:
+async def test_after_the_last_retry_the_task_is_archived_and_its_result_raises(app: App) -> None:
     @app.task("hopeless", max_retry=1, retry=FixedRetry(0.01), retention=60)
     async def hopeless() -> None:
         raise ValueError("never")
@@ -95,7 +95,9 @@ async def test_when_retries_are_used_up_the_task_is_archived_and_waiting_for_it_
         (RetryIn(3600), TaskState.RETRY, 0),
     ],
 )
-async def test_a_directive_steers(app: App, directive: Exception, state: TaskState, failed: int) -> None:
+async def test_a_directive_decides_what_happens_to_the_task(
+    app: App, directive: Exception, state: TaskState, failed: int
+) -> None:
     @app.task("steer", retention=60)
     async def steer() -> None:
         raise directive
@@ -135,7 +137,7 @@ async def test_a_payload_that_does_not_fit_is_archived_without_calling_the_handl
     assert called == [7]
 
 
-async def test_an_unknown_type_is_put_off_without_counting(app: App) -> None:
+async def test_an_unknown_type_is_deferred_without_counting(app: App) -> None:
     async with app.server(unknown_delay=3600).running(app.mux):
         info = await app.enqueue(Task("nobody:knows"))
         found = await state_of(app, info, TaskState.RETRY)
@@ -170,7 +172,7 @@ async def test_a_result_that_is_not_json_archives_the_task_and_does_not_run_it_a
     assert runs == [1]
 
 
-async def test_progress_and_results_written_while_running_are_seen(app: App) -> None:
+async def test_progress_and_results_of_a_running_task_are_visible(app: App) -> None:
     go_on = asyncio.Event()
 
     @app.task("slow", retention=60)
@@ -192,7 +194,7 @@ async def test_progress_and_results_written_while_running_are_seen(app: App) -> 
         assert (info.progress, info.result) == (b"100", b"half")
 
 
-async def test_the_context_tells_about_the_task(app: App) -> None:
+async def test_the_context_describes_the_task(app: App) -> None:
     seen: dict[str, object] = {}
 
     @app.task("look", queue="special", max_retry=3, timeout=50, retention=9, headers={"trace": "abc"})
