@@ -1,12 +1,10 @@
-"""The scheduler on a fake clock: tests call `once` themselves and never wait."""
+"""The ticker on a fake clock: tests call `once` themselves and never wait."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
@@ -24,56 +22,7 @@ from asynqio.runtime.scheduling.hooks import Hooks
 from asynqio.runtime.scheduling.plan import Plan, Terms
 from asynqio.runtime.scheduling.ticker import MAX_REST, REGISTER_INTERVAL, Ticker
 from asynqio.testing import FakeClock, Flaky
-from asynqio.testing.clock import START
-from tests.conformance.conftest import BROKERS, broker_url
-
-#: A full hour, and where the clock of these tests starts: a bit behind it.
-HOUR = START - START % 3600
-YEAR = 365 * 86_400.0
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock(HOUR + 0.25)
-
-
-@pytest.fixture(params=BROKERS)
-async def broker(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> AsyncIterator[Store]:
-    async with open_broker(broker_url(request.param, tmp_path), clock=clock) as store:
-        yield store
-
-
-@pytest.fixture
-async def memory(clock: FakeClock) -> Store:
-    return open_broker("memory://", clock=clock)
-
-
-async def ticker(broker: Store, *entries: ScheduleEntry, hooks: Hooks | None = None) -> Ticker:
-    made = Ticker(broker, Terms(), hooks or Hooks())
-    plans = []
-    for plan in await made.plan(entries):
-        assert isinstance(plan, Plan), plan
-        plans.append(plan)
-    await made.serve(plans)
-    await made.open()
-    return made
-
-
-def every(spec: str = "@every 1m", missed: Missed = "once", name: str = "x", **options: Any) -> ScheduleEntry:
-    return ScheduleEntry(spec, Task("tick"), name=name, missed=missed, **options)
-
-
-async def count(broker: Store, queue: str = "default") -> int:
-    """The number of tasks."""
-    return (await broker.stats([queue]))[0].size
-
-
-async def to(clock: FakeClock, seconds: float, *schedulers: Ticker) -> None:
-    """Move the clock to `seconds` after the full hour, and run every scheduler once."""
-    clock.advance(HOUR + seconds - clock.now())
-    for one in schedulers:
-        await one.once()
-
+from tests.runtime.scheduling.ticking import HOUR, count, every, ticker, to
 
 # --- ticks ----------------------------------------------------------------------------------------
 
@@ -269,91 +218,6 @@ async def test_an_unavailable_queue_stays_due_and_does_not_affect_others(
         await to(clock, second, one)
     assert await count(memory, "there") == 11
     assert await count(memory, "away") == 1 + 1 + 1, "one for those that were missed, and those on time"
-
-
-# --- clocks that are set --------------------------------------------------------------------------
-
-
-async def test_a_clock_set_back_enqueues_no_second_task(broker: Store, clock: FakeClock) -> None:
-    one = await ticker(broker, every())
-    await to(clock, 60, one)
-    await to(clock, 120, one)
-    clock.jump(-90)  # it is 30 s past the hour again
-    for _ in range(120):
-        clock.advance(1)
-        await one.once()
-    late = await ticker(broker, every())
-    await late.once()
-    assert await count(broker) == 2, "those ticks have had their tasks"
-    await to(clock, 180, one, late)
-    assert await count(broker) == 3, "and what follows is fired as ever"
-
-
-async def test_a_clock_set_forward_causes_no_burst(broker: Store, clock: FakeClock) -> None:
-    one = await ticker(
-        broker, every("@every 1s", "once"), every("@every 1s", "skip", "y"), every("@every 1s", 5, "z")
-    )
-    clock.jump(YEAR)
-    await one.once()
-    assert await count(broker) == (1 + 0 + 5) + 3, "what the policies say, and the newest tick"
-    await one.once()
-    assert await count(broker) == 9
-    clock.advance(1)
-    await one.once()
-    assert await count(broker) == 12
-
-
-async def test_a_clock_that_jumps_back_and_forth_fires_each_tick_once(
-    broker: Store, clock: FakeClock
-) -> None:
-    two = [await ticker(broker, every("@every 10s", 1000)) for _ in range(2)]
-    fired: set[float] = set()
-    for jump in (3600.0, -3000.0, 120.0, -700.0, 5000.0, -4020.0):
-        clock.jump(jump)
-        for _ in range(30):
-            clock.advance(1)
-            for one in two:
-                await one.once()
-            last = (await broker.schedule_states("default"))["x"].last
-            assert last is not None
-            fired.add(last)
-    highest = max(fired)
-    assert await count(broker) <= (highest - HOUR) // 10, "no tick twice"
-
-
-async def test_a_schedule_ahead_of_the_clock_is_reported_and_can_be_reset(
-    memory: Store, clock: FakeClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    one = await ticker(memory, every())
-    clock.jump(YEAR)
-    await one.once()
-    before = await count(memory)
-    clock.jump(-YEAR)
-    clock.advance(60)
-    await one.once()
-    assert "in the future" in caplog.text
-    clock.advance(60)
-    await one.once()
-    assert await count(memory) == before, "it could be fired twice"
-    await memory.prune_schedules("default", ["x"], math.inf)
-    for _ in range(3):
-        clock.advance(60)
-        await one.once()
-    assert await count(memory) > before
-
-
-async def test_a_schedule_without_future_ticks_continues_when_the_clock_is_corrected(
-    memory: Store, clock: FakeClock
-) -> None:
-    one = await ticker(memory, every("@every 1h", "skip"))
-    clock.jump(YEAR + 1800)
-    await one.once()
-    assert await count(memory) == 0
-    clock.jump(-YEAR - 1800)
-    clock.advance(10)
-    await one.once()
-    await to(clock, 3600, one)
-    assert await count(memory) == 1
 
 
 # --- entries --------------------------------------------------------------------------------------
