@@ -157,10 +157,13 @@ def fields_of(record: logging.LogRecord) -> tuple[Any, ...]:
 async def test_records_of_coroutine_and_thread_handlers_carry_their_task(kept: Kept) -> None:
     mux = Mux()
     log = logging.getLogger("shop")
+    own_reached = asyncio.Event()
 
     @mux.handle("loop")
     async def on_the_loop(task: Task) -> None:
         log.warning("in a coroutine")
+        logging.getLogger("asynqio.redis").warning("of a background task")
+        own_reached.set()
 
     @mux.handle("thread")
     def in_a_thread(task: Task) -> None:
@@ -173,6 +176,9 @@ async def test_records_of_coroutine_and_thread_handlers_carry_their_task(kept: K
             said = [one for one in kept.records if one.name == "shop"].pop()
             queue = "default" if type == "loop" else "its own"
             assert fields_of(said) == (info.id, type, queue, 1)
+        await within(own_reached.wait())
+        own = next(one for one in kept.records if one.name == "asynqio.redis")
+        assert fields_of(own) == (None, None, None, None), "it is not about the task that started it"
         log.warning("outside")
         assert fields_of(kept.records[-1]) == (None, None, None, None)
 

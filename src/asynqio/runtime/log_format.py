@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, TextIO, TypeAlias
 import msgspec
 
 from asynqio.core.attempts.record import clean
-from asynqio.runtime.attempts.log_context import TaskContextFilter
+from asynqio.runtime.attempts.log_context import OWN, TaskContextFilter
 
 LogFormat: TypeAlias = Literal["text", "json", "pretty"]
 LOG_FORMATS: tuple[LogFormat, ...] = ("text", "json", "pretty")
@@ -54,7 +54,7 @@ class TextFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         line = super().formatMessage(record)
-        if not hasattr(record, "task_id") or record.name.partition(".")[0] == "asynqio":
+        if not hasattr(record, "task_id") or record.name.partition(".")[0] == OWN:
             return line
         fields = " ".join(f"{name}={getattr(record, name, '')}" for name in TASK_FIELDS)
         return f"{line} [{fields}]"

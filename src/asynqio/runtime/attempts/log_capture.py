@@ -7,9 +7,7 @@ import logging
 from asynqio.core.attempts.record import LogLine
 from asynqio.runtime.attempts import context
 from asynqio.runtime.attempts.attempt import Environment, active_attempt
-
-#: Records of our own loggers are about the attempt, not from its handler.
-OWN = "asynqio"
+from asynqio.runtime.attempts.log_context import OWN
 
 
 class Capture(logging.Handler):
@@ -36,7 +34,7 @@ class Capture(logging.Handler):
         logging.getLogger().removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name.partition(".")[0] == OWN:
+        if record.name.partition(".")[0] == OWN:  # about the attempt, not from its handler
             return
         try:
             self._write(record)

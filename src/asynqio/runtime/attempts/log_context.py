@@ -9,6 +9,9 @@ from asynqio.core.task.message import TaskMessage
 from asynqio.runtime.attempts import context
 from asynqio.runtime.attempts.attempt import active_attempt
 
+#: The root of our own loggers.
+OWN = "asynqio"
+
 
 class TaskFields(TypedDict):
     """The fields that name an attempt in log records."""
@@ -39,16 +42,16 @@ def current_message() -> TaskMessage | None:
 
 
 class TaskContextFilter(logging.Filter):
-    """Sets `task_id`, `task_type`, `queue` and `attempt` on every record emitted inside a task handler.
+    """Sets `task_id`, `task_type`, `queue` and `attempt` on every record that is emitted inside a task handler.
 
-    Add it to a handler of the root logger: `handler.addFilter(TaskContextFilter())`. It works in coroutine handlers,
-    in threads of the thread lane and in task processes; threads that a handler starts itself need its context
-    (`contextvars.copy_context().run`). Fields given with `extra` are kept. It drops no record.
-    """
+    Add it to a handler of the root logger: `handler.addFilter(TaskContextFilter())`. It works in coroutine
+    handlers, in threads of the thread lane and in task processes; threads that a handler starts itself need its
+    context (`contextvars.copy_context().run`). Fields given with `extra` are kept. Records of asynqio itself have
+    the fields of the task that they are about, if any, and are left as they are. It drops no record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        message = current_message()
-        if message is not None:
+        # A background task of ours may have been started by a handler, and keeps its context.
+        if record.name.partition(".")[0] != OWN and (message := current_message()) is not None:
             record.__dict__.update({**task_fields(message), **record.__dict__})
         return True
 
