@@ -15,9 +15,9 @@ from typing import TextIO
 
 from asynqio.errors import ConfigError
 from asynqio.runtime.attempts.log_context import TaskContextFilter
-from asynqio.runtime.log_format import LOG_FORMATS, JsonFormatter, LogFormat, LogSettings, apply
+from asynqio.runtime.log_format import LOG_FORMATS, LogFormat, LogSettings, apply
 
-__all__ = ["LOG_FORMATS", "JsonFormatter", "LogFormat", "TaskContextFilter", "configure"]
+__all__ = ["LOG_FORMATS", "LogFormat", "TaskContextFilter", "configure"]
 
 
 def configure(
