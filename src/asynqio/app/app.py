@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from random import Random
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
 from asynqio.app.schedules import AppSchedules
 from asynqio.app.task_function import TaskFunction, module_name
@@ -21,11 +22,12 @@ from asynqio.core.task.options import Seconds, TaskDefaults, TaskOptions, merge
 from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD, Task
 from asynqio.errors import BrokerUnavailable, ConfigError, EnqueueError
 from asynqio.inspector.inspector import Inspector
-from asynqio.mux import Lane, M, Mux
+from asynqio.mux import F, Lane, M, Mux, S, T
+from asynqio.mux import R as Retried
 from asynqio.runtime.duties.aggregation import Aggregate, Aggregation, check_pattern
-from asynqio.runtime.runner import OnError
-from asynqio.runtime.server_config import ServerConfig
-from asynqio.server import Lifespan, Server, ServerOptions
+from asynqio.runtime.hooks import OnError, OnFailure, OnRetry, OnSuccess, TaskHooks, task_hooks
+from asynqio.runtime.server_config import ServerConfig, ServerOptions
+from asynqio.server import Lifespan, Server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +39,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 A = TypeVar("A", bound=Aggregate)
 E = TypeVar("E", bound=OnError)
+I = TypeVar("I", bound=Callable[[], object])  # noqa: E741
 
 
 class App(AppSchedules):
@@ -59,6 +62,7 @@ class App(AppSchedules):
         broker: str | Store | None = None,
         *,
         lifespan: Lifespan | None = None,
+        process_initializer: Callable[[], object] | None = None,
         retry: RetryLike | None = None,
         is_failure: Callable[[BaseException], bool] | None = None,
         max_payload: int = DEFAULT_MAX_PAYLOAD,
@@ -70,6 +74,7 @@ class App(AppSchedules):
         self._store: Store | None = None if broker is None or isinstance(broker, str) else broker
         self._owned = self._store is None
         self.lifespan_hook = lifespan
+        self.process_initializer_hook = process_initializer
         self._retry = retry
         self._is_failure = is_failure
         self._max_payload = max_payload
@@ -106,6 +111,9 @@ class App(AppSchedules):
         *,
         run_in: Lane = ...,
         retry: RetryLike | None = ...,
+        on_success: OnSuccess | None = ...,
+        on_retry: OnRetry | None = ...,
+        on_failure: OnFailure | None = ...,
         **options: Unpack[TaskDefaults],
     ) -> _Decorator: ...
     def task(
@@ -115,16 +123,21 @@ class App(AppSchedules):
         *,
         run_in: Lane = "thread",
         retry: RetryLike | None = None,
+        on_success: OnSuccess | None = None,
+        on_retry: OnRetry | None = None,
+        on_failure: OnFailure | None = None,
         **options: Unpack[TaskDefaults],
     ) -> Any:
         """Declare a task: `@app.task`, or `@app.task("type", **options)`. The type defaults to
         `module.function`. `async def` runs on the event loop, `def` in a thread or with
-        `run_in="process"` in a process. Raises ConfigError, InvalidOption."""
+        `run_in="process"` in a process. The hooks are called as those of `app.on_success`, `app.on_retry` and
+        `app.on_failure`, before them. Raises ConfigError, InvalidOption."""
         if callable(type):
             return self._declare(type, None, {}, "thread", None)
+        hooks = task_hooks(on_success, on_retry, on_failure)
 
         def decorate(function: Callable[..., Any]) -> TaskFunction[Any, Any, Any]:
-            return self._declare(function, type, merge(options), run_in, retry)
+            return self._declare(function, type, merge(options), run_in, retry, hooks)
 
         return decorate
 
@@ -135,12 +148,13 @@ class App(AppSchedules):
         options: TaskOptions,
         run_in: Lane,
         retry: RetryLike | None,
+        hooks: TaskHooks | None = None,
     ) -> TaskFunction[Any, Any, Any]:
         name = type or f"{module_name(function.__module__)}.{function.__qualname__}"
         if isinstance(retry, GoRetry | FixedRetry | ExponentialRetry):
             options = merge(options, {"retry": retry})
         declared: TaskFunction[Any, Any, Any] = TaskFunction(self, function, name, options, run_in=run_in)
-        self.mux.add(name, declared.performer(), as_policy(retry) if retry is not None else None)
+        self.mux.add(name, declared.performer(), as_policy(retry) if retry is not None else None, hooks)
         self._functions[name] = declared
         return declared
 
@@ -149,9 +163,19 @@ class App(AppSchedules):
         """The declared functions by task type."""
         return self._functions
 
-    def middleware(self, function: M) -> M:
-        """Wrap all handlers: `async def timing(task, call_next)`. The first one is outermost."""
-        return self.mux.use(function)
+    @overload
+    def middleware(self, function: M, /) -> M: ...
+    @overload
+    def middleware(self, /, *, in_handler_thread: Literal[True]) -> Callable[[T], T]: ...
+    def middleware(self, function: M | None = None, /, *, in_handler_thread: bool = False) -> Any:
+        """Wrap all handlers: `async def timing(task, call_next)`. The first one is outermost.
+
+        `@app.middleware(in_handler_thread=True)` declares a plain function of (task, call_next) that runs around
+        plain handlers in their own thread or process, for example to close database connections. See `Mux.use`."""
+        use: Callable[..., Any] = self.mux.use
+        if function is not None:
+            return use(function)
+        return functools.partial(use, in_handler_thread=in_handler_thread)
 
     @overload
     def aggregate(self, function: A, /) -> A: ...
@@ -193,8 +217,29 @@ class App(AppSchedules):
         return declare
 
     def on_error(self, function: E) -> E:
-        """Declare a hook that is told of every failed attempt: `(task, error)`, may be async."""
+        """Declare a hook for each failed attempt, `(task, error, final)`. `final`: the task is archived, not retried.
+
+        Not called for directives: `RetryIn`, `RevokeTask`, `SkipRetry` without a cause. A plain function runs in a
+        thread. What it raises is logged and changes nothing."""
         self.error_hook = function
+        return function
+
+    def on_success(self, function: S) -> S:
+        """Declare a hook for each task that succeeded, `(task, result)`. See `Mux.on_success`."""
+        return self.mux.on_success(function)
+
+    def on_retry(self, function: Retried) -> Retried:
+        """Declare a hook for each failed attempt that will be retried, `(task, error)`. See `Mux.on_retry`."""
+        return self.mux.on_retry(function)
+
+    def on_failure(self, function: F) -> F:
+        """Declare a hook for each task that is archived, `(task, error)`. See `Mux.on_failure`."""
+        return self.mux.on_failure(function)
+
+    def process_initializer(self, function: I) -> I:
+        """Declare a function without arguments that runs once in each task process, before its first task. It must be
+        at the top of a module. If it raises, the task fails with InitializerFailed and the process is replaced."""
+        self.process_initializer_hook = function
         return function
 
     def lifespan(self, function: Lifespan) -> Lifespan:
@@ -339,6 +384,7 @@ class App(AppSchedules):
             aggregate=self.aggregations,
             health_check=health_check,
             lifespan=self.lifespan_hook,
+            process_initializer=self.process_initializer_hook,
             random=random,
             **options,
         )

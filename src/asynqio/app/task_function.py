@@ -15,7 +15,8 @@ from asynqio.core.task.options import TaskOptions, check_name, merge
 from asynqio.core.task.payload import Binding, return_type
 from asynqio.core.task.task import Task
 from asynqio.errors import ResultNotKept
-from asynqio.mux import Lane, Next, check_lane, in_lane, in_process, target_of
+from asynqio.mux import Lane, Next, check_lane, in_lane, in_process
+from asynqio.runtime.lanes.target import target_of
 
 if TYPE_CHECKING:
     from asynqio.app.app import App

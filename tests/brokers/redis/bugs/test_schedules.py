@@ -13,8 +13,9 @@ from asynqio.brokers.redis.layout.schedule_messages import decode_scheduler, enc
 from asynqio.core.info import ScheduleInfo, SchedulerInfo
 from asynqio.core.schedules.go_options import read_options
 from asynqio.core.schedules.records import Fire, FireEvent
+from asynqio.runtime.scheduling.hooks import Hooks
 from asynqio.runtime.scheduling.plan import Plan, Terms
-from asynqio.runtime.scheduling.ticker import Hooks, Ticker
+from asynqio.runtime.scheduling.ticker import Ticker
 from asynqio.testing import FakeClock
 from tests.brokers.redis.support.go_client import GoClient, key
 from tests.builders import entry

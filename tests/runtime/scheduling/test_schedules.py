@@ -31,7 +31,7 @@ TASK = Task("tick", b"{}")
 
 
 class Seen:
-    """What a scheduler has put in, to be waited for."""
+    """Waits for what a scheduler enqueues."""
 
     def __init__(self) -> None:
         self.ids: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
@@ -50,13 +50,13 @@ class Seen:
 # --- Scheduler ------------------------------------------------------------------------------------
 
 
-async def test_a_scheduler_puts_tasks_in_by_the_clock(url: str) -> None:
+async def test_a_scheduler_enqueues_tasks_by_the_clock(url: str) -> None:
     seen = Seen()
     entries = [ScheduleEntry("@every 1s", TASK, name="tick", queue="low")]
     async with open_broker(url) as store, Inspector(store) as inspector:
         async with Scheduler(store, entries=entries, post_enqueue=seen):
-            [card] = await inspector.schedules()
-            assert (card.id, card.queue, card.prev_at) == ("tick", "low", None)
+            [info] = await inspector.schedules()
+            assert (info.id, info.queue, info.prev_at) == ("tick", "low", None)
             first, second = await seen.next(), await seen.next()
             assert first.id != second.id
             found = await inspector.task("low", first.id)
@@ -66,7 +66,7 @@ async def test_a_scheduler_puts_tasks_in_by_the_clock(url: str) -> None:
         assert ids[-2:] == [second.id, first.id]
 
 
-async def test_entries_come_and_go_while_it_runs(url: str) -> None:
+async def test_entries_are_added_and_removed_while_it_runs(url: str) -> None:
     seen = Seen()
     scheduler = Scheduler(url, post_enqueue=seen, queue="from-defaults")
     early = await scheduler.register("@every 1s", TASK, name="early")
@@ -77,7 +77,7 @@ async def test_entries_come_and_go_while_it_runs(url: str) -> None:
         late = await scheduler.register("@every 1s", Task("late"), queue="low")
         assert (await seen.next(late)).queue == "low"
         await scheduler.unregister(early)
-        assert [entry.id for entry in scheduler.card().entries] == [late]
+        assert [entry.id for entry in scheduler.info().entries] == [late]
         with pytest.raises(EntryNotFound, match="early"):
             await scheduler.unregister(early)
         with pytest.raises(ConfigError, match="already"):
@@ -86,12 +86,12 @@ async def test_entries_come_and_go_while_it_runs(url: str) -> None:
             await scheduler.register("@every", TASK)
 
 
-async def test_an_entry_that_was_never_there_cannot_go() -> None:
+async def test_an_unknown_entry_cannot_be_removed() -> None:
     with pytest.raises(EntryNotFound):
         await Scheduler("memory://").unregister("x")
 
 
-async def test_all_that_is_wrong_is_said_at_the_start() -> None:
+async def test_the_start_reports_every_problem() -> None:
     entries = [
         ScheduleEntry("61 * * * *", TASK),
         ScheduleEntry("@daily", TASK, name="a"),
@@ -108,7 +108,7 @@ async def test_all_that_is_wrong_is_said_at_the_start() -> None:
 async def test_a_scheduler_starts_once() -> None:
     scheduler = Scheduler("memory://")
     with pytest.raises(ServerStateError):
-        scheduler.card()
+        scheduler.info()
     async with scheduler.running():
         with pytest.raises(ServerStateError):
             await scheduler.start()
@@ -117,7 +117,7 @@ async def test_a_scheduler_starts_once() -> None:
         await scheduler.start()
 
 
-async def test_a_store_that_is_away_at_the_start_is_reported() -> None:
+async def test_an_unavailable_store_is_reported_at_the_start() -> None:
     flaky = Flaky(open_broker("memory://"))
     flaky.fail()
     with pytest.raises(BrokerUnavailable):
@@ -125,7 +125,7 @@ async def test_a_store_that_is_away_at_the_start_is_reported() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"grace": 0}, {"grace": 10_000}, {"sync_every": 0}, {"grace": "x"}])
-def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any]) -> None:
+def test_invalid_settings_are_rejected(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         Scheduler("memory://", **settings)
 
@@ -134,7 +134,7 @@ def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any]) -> No
 
 
 class Entries:
-    """A source that counts how often it is asked."""
+    """A source that counts its reads."""
 
     def __init__(self, *entries: ScheduleEntry) -> None:
         self.entries: Any = list(entries)
@@ -151,7 +151,7 @@ class Entries:
         return self.entries
 
     async def asked_twice_more(self) -> None:
-        """Then whatever was said before has been dealt with."""
+        """Wait until the current entries are served."""
         async with self._news:
             goal = self._asked + 2
             await within(self._news.wait_for(lambda: self._asked >= goal))
@@ -162,17 +162,17 @@ def named(name: str, spec: str = "@daily") -> ScheduleEntry:
 
 
 def ids_of(scheduler: Scheduler) -> list[str]:
-    return sorted(entry.id for entry in scheduler.card().entries)
+    return sorted(entry.id for entry in scheduler.info().entries)
 
 
-async def test_a_source_says_what_there_is(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_source_defines_the_entries(caplog: pytest.LogCaptureFixture) -> None:
     source = Entries(named("a"), named("b"))
     async with Scheduler("memory://", entries=[named("fixed")], source=source, sync_every=0.1) as scheduler:
         assert ids_of(scheduler) == ["a", "b", "fixed"]
         source.entries = [named("b", "@hourly"), named("c"), named("fixed", "@hourly"), named("c")]
         await source.asked_twice_more()
         assert ids_of(scheduler) == ["b", "c", "fixed"]
-        specs = {entry.id: entry.spec for entry in scheduler.card().entries}
+        specs = {entry.id: entry.spec for entry in scheduler.info().entries}
         assert specs == {"b": "@hourly", "c": "@daily", "fixed": "@daily"}
         assert caplog.text.count("another schedule with the id 'fixed'") == 1
         source.entries = []
@@ -180,18 +180,18 @@ async def test_a_source_says_what_there_is(caplog: pytest.LogCaptureFixture) -> 
         assert ids_of(scheduler) == ["fixed"]
 
 
-async def test_a_spec_that_cannot_be_read_is_reported_once_and_costs_no_other(
+async def test_an_invalid_spec_is_reported_once_and_affects_no_other(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     source = Entries(named("a"), named("wrong", "61 * * * *"))
     async with Scheduler("memory://", source=source, sync_every=0.1) as scheduler:
         await source.asked_twice_more()
         assert ids_of(scheduler) == ["a"]
-        assert caplog.text.count("is left out") == 1
+        assert caplog.text.count("is not served") == 1
         source.entries = [named("a"), named("wrong", "62 * * * *"), named("b")]
         await source.asked_twice_more()
         assert ids_of(scheduler) == ["a", "b"]
-        assert caplog.text.count("is left out") == 2
+        assert caplog.text.count("is not served") == 2
 
 
 @pytest.mark.parametrize("wrong", [None, ["@daily"], [None]])
@@ -202,10 +202,10 @@ async def test_a_source_that_fails_later_changes_nothing(
     async with Scheduler("memory://", source=source, sync_every=0.1) as scheduler:
         source.entries = wrong
         await source.asked_twice_more()
-        source.error = ValueError("the database is away")
+        source.error = ValueError("the database is down")
         await source.asked_twice_more()
         assert ids_of(scheduler) == ["a"]
-        assert "the database is away" in caplog.text
+        assert "the database is down" in caplog.text
         source.entries, source.error = [named("b")], None
         await source.asked_twice_more()
         assert ids_of(scheduler) == ["b"]
@@ -213,10 +213,10 @@ async def test_a_source_that_fails_later_changes_nothing(
 
 async def test_a_source_must_answer_at_the_start() -> None:
     source = Entries()
-    source.error = ValueError("the database is away")
-    with pytest.raises(ValueError, match="away"):
+    source.error = ValueError("the database is down")
+    with pytest.raises(ValueError, match="down"):
         await Scheduler("memory://", source=source).start()
-    with pytest.raises(ConfigError, match="no ScheduleEntry"):
+    with pytest.raises(ConfigError, match="not a ScheduleEntry"):
         await Scheduler("memory://", source=lambda: ["@daily"]).start()  # type: ignore[list-item]
 
 
@@ -244,10 +244,10 @@ async def test_a_worker_of_an_app_fires_its_schedules(url: str) -> None:
     async with app, app.running():
         await within(done.wait())
         assert seen[0] == ("x", 3)
-        assert "tick" in [card.id for card in await app.inspector.schedules()]
+        assert "tick" in [info.id for info in await app.inspector.schedules()]
 
 
-async def test_schedules_can_be_left_to_others(url: str) -> None:
+async def test_a_worker_can_leave_schedules_to_other_processes(url: str) -> None:
     app = App(url)
     app.cron("@every 1s")(app.task("tick")(lambda: None))
     async with app, app.running(scheduler=False):
@@ -260,7 +260,7 @@ async def test_an_app_without_schedules_runs_no_scheduler(url: str) -> None:
         assert await app.inspector.schedulers() == []
 
 
-def test_what_is_wrong_with_a_schedule_is_said_where_it_is_declared() -> None:
+def test_an_invalid_schedule_is_rejected_at_declaration() -> None:
     app = App("memory://")
 
     @app.task
@@ -328,7 +328,7 @@ async def test_a_trigger_is_an_enqueue_like_any_other() -> None:
         assert len(await inspector.fires("x")) == 1
 
 
-async def test_each_schedule_is_listed_once_however_many_schedulers_serve_it(url: str) -> None:
+async def test_each_schedule_is_listed_once_with_any_number_of_schedulers(url: str) -> None:
     entries = [named("a"), named("b")]
     async with (
         open_broker(url) as store,
@@ -337,10 +337,10 @@ async def test_each_schedule_is_listed_once_however_many_schedulers_serve_it(url
     ):
         inspector = Inspector(store)
         assert len(await inspector.schedulers()) == 2
-        assert [card.id for card in await inspector.schedules()] == ["a", "b"]
+        assert [info.id for info in await inspector.schedules()] == ["a", "b"]
 
 
-async def test_schedules_of_go_cannot_be_told_to_pause() -> None:
+async def test_schedules_of_go_cannot_be_paused() -> None:
     gos = ScheduleInfo("x", "@every 30s", "", "default", "tick", next_at=1_800_000_000.0)
     async with open_broker("memory://") as store, Inspector(store) as inspector:
         await store.beat(SchedulerInfo("h:1:x", "h", 1, 0.0, [gos]), 60)

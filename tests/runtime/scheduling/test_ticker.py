@@ -1,12 +1,10 @@
-"""The scheduler on a clock that a test moves: `once` after `once`, no waiting."""
+"""The ticker on a fake clock: tests call `once` themselves and never wait."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
@@ -20,64 +18,16 @@ from asynqio.core.schedules.misfire import Missed
 from asynqio.core.schedules.records import Fire, ScheduleState
 from asynqio.core.task.message import TaskRef
 from asynqio.errors import BrokerUnavailable
+from asynqio.runtime.scheduling.hooks import Hooks
 from asynqio.runtime.scheduling.plan import Plan, Terms
-from asynqio.runtime.scheduling.ticker import LOOK, MEET_INTERVAL, Hooks, Ticker
+from asynqio.runtime.scheduling.ticker import MAX_REST, REGISTER_INTERVAL, Ticker
 from asynqio.testing import FakeClock, Flaky
-from asynqio.testing.clock import START
-from tests.conformance.conftest import BROKERS, broker_url
-
-#: A full hour, and where the clock of these tests starts: a bit behind it.
-HOUR = START - START % 3600
-YEAR = 365 * 86_400.0
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock(HOUR + 0.25)
-
-
-@pytest.fixture(params=BROKERS)
-async def broker(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> AsyncIterator[Store]:
-    async with open_broker(broker_url(request.param, tmp_path), clock=clock) as store:
-        yield store
-
-
-@pytest.fixture
-async def memory(clock: FakeClock) -> Store:
-    return open_broker("memory://", clock=clock)
-
-
-async def ticker(broker: Store, *entries: ScheduleEntry, hooks: Hooks | None = None) -> Ticker:
-    made = Ticker(broker, Terms(), hooks or Hooks())
-    plans = []
-    for plan in await made.plan(entries):
-        assert isinstance(plan, Plan), plan
-        plans.append(plan)
-    await made.serve(plans)
-    await made.open()
-    return made
-
-
-def every(spec: str = "@every 1m", missed: Missed = "once", name: str = "x", **options: Any) -> ScheduleEntry:
-    return ScheduleEntry(spec, Task("tick"), name=name, missed=missed, **options)
-
-
-async def count(broker: Store, queue: str = "default") -> int:
-    """How many tasks there are."""
-    return (await broker.stats([queue]))[0].size
-
-
-async def to(clock: FakeClock, seconds: float, *schedulers: Ticker) -> None:
-    """Let the time pass to `seconds` after the full hour, and every scheduler look once."""
-    clock.advance(HOUR + seconds - clock.now())
-    for one in schedulers:
-        await one.once()
-
+from tests.runtime.scheduling.ticking import HOUR, count, every, ticker, to
 
 # --- ticks ----------------------------------------------------------------------------------------
 
 
-async def test_a_task_for_each_tick_and_none_before_its_time(broker: Store, clock: FakeClock) -> None:
+async def test_each_tick_enqueues_one_task_and_none_early(broker: Store, clock: FakeClock) -> None:
     one = await ticker(broker, every())
     await to(clock, 59.999, one)
     assert await count(broker) == 0
@@ -100,12 +50,12 @@ async def test_a_task_for_each_tick_and_none_before_its_time(broker: Store, cloc
 
 async def test_it_sleeps_until_the_next_tick(memory: Store, clock: FakeClock) -> None:
     one = await ticker(memory, every("@every 1m"), every("@every 1h", name="y"))
-    assert await one.once() == LOOK, "never longer: somebody may set the clock"
+    assert await one.once() == MAX_REST, "never longer: the clock may be set"
     clock.advance(59.25)
     assert await one.once() == pytest.approx(0.501)
 
 
-async def test_three_schedulers_put_in_one_task_per_tick(broker: Store, clock: FakeClock) -> None:
+async def test_three_schedulers_enqueue_one_task_per_tick(broker: Store, clock: FakeClock) -> None:
     entries = [every(name=f"s{number}", queue=f"q{number % 2}") for number in range(10)]
     three = [await ticker(broker, *entries) for _ in range(3)]
     for minute in range(1, 4):
@@ -114,15 +64,13 @@ async def test_three_schedulers_put_in_one_task_per_tick(broker: Store, clock: F
     assert await count(broker, "q0") + await count(broker, "q1") == 30
 
 
-async def test_a_scheduler_that_comes_later_goes_on_where_the_others_were(
-    broker: Store, clock: FakeClock
-) -> None:
+async def test_a_later_scheduler_continues_where_the_others_were(broker: Store, clock: FakeClock) -> None:
     first = await ticker(broker, every())
     await to(clock, 60, first)
     second = await ticker(broker, every())
     await to(clock, 65, second, first)
     assert await count(broker) == 1
-    assert second.card().entries[0].prev_at == HOUR + 60
+    assert second.info().entries[0].prev_at == HOUR + 60
     await to(clock, 120, second, first)
     assert await count(broker) == 2
 
@@ -136,14 +84,14 @@ async def test_entries_of_several_queues_are_one_call_each(clock: FakeClock) -> 
     assert flaky.calls.get("meet", 0) <= 3
     flaky.calls.clear()
     await to(clock, 61, one)
-    assert flaky.calls == {}, "where nothing is due nobody is asked"
+    assert flaky.calls == {}, "a queue with nothing due is not called"
 
 
 # --- missed ticks ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("missed", "made_up"), [("skip", 0), ("once", 1), (3, 3), (100, 9)])
-async def test_what_was_missed_while_no_scheduler_was_there(
+async def test_ticks_missed_without_a_scheduler_follow_the_missed_option(
     broker: Store, clock: FakeClock, missed: Missed, made_up: int
 ) -> None:
     first = await ticker(broker, every(missed=missed))
@@ -155,7 +103,7 @@ async def test_what_was_missed_while_no_scheduler_was_there(
     assert await count(broker) == 1 + made_up
     await first.once()
     await second.once()
-    assert await count(broker) == 1 + made_up, "nobody makes them up again"
+    assert await count(broker) == 1 + made_up, "they are fired once"
     await to(clock, 660, second)
     assert await count(broker) == 2 + made_up
 
@@ -175,13 +123,13 @@ async def test_a_new_entry_has_no_past(broker: Store, clock: FakeClock) -> None:
     assert await count(broker) == 0
 
 
-async def test_what_was_due_during_a_pause_is_not_made_up(broker: Store, clock: FakeClock) -> None:
+async def test_ticks_during_a_pause_are_not_fired_later(broker: Store, clock: FakeClock) -> None:
     one = await ticker(broker, every(missed=100))
     await broker.pause_schedule("default", "x", True)
     for minute in range(1, 5):
         await to(clock, minute * 60, one)
     assert await count(broker) == 0
-    assert one.card().entries[0].paused
+    assert one.info().entries[0].paused
     clock.advance(1000)
     await broker.pause_schedule("default", "x", False)
     clock.advance(20)
@@ -190,23 +138,23 @@ async def test_what_was_due_during_a_pause_is_not_made_up(broker: Store, clock: 
         await scheduler.once()
     assert await count(broker) <= 1  # the one tick since it goes on, if there was one
     await to(clock, 3600, second, one)
-    assert not one.card().entries[0].paused
+    assert not one.info().entries[0].paused
 
 
-async def test_a_store_that_is_away_costs_no_tick(clock: FakeClock) -> None:
+async def test_an_unavailable_store_costs_no_tick(clock: FakeClock) -> None:
     flaky = Flaky(open_broker("memory://", clock=clock))
     broker = flaky.broker
     one = await ticker(broker, every(missed="once"))
     flaky.fail()
     for second in (60, 120, 180):
-        with pytest.raises(BrokerUnavailable, match="told to fail"):  # it cannot show itself either
+        with pytest.raises(BrokerUnavailable, match="told to fail"):  # publishing its info fails too
             await to(clock, second, one)
     flaky.recover()
     await to(clock, 182, one)
     assert await count(broker) == 2, "one for those that were missed, and the one that is still on time"
 
 
-async def test_a_reply_that_was_lost_puts_nothing_in_twice(clock: FakeClock) -> None:
+async def test_a_lost_reply_enqueues_nothing_twice(clock: FakeClock) -> None:
     flaky = Flaky(open_broker("memory://", clock=clock))
     one = await ticker(flaky.broker, every())
     flaky.fail(1, "fire", after=True)
@@ -226,12 +174,12 @@ async def test_events_that_cannot_be_recorded_cost_no_task(
     assert "could not be recorded" in caplog.text
 
 
-class HalfAway:
-    """A store one queue of which does not answer."""
+class HalfUnavailable:
+    """A store in which one queue does not answer."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.away = True
+        self.unavailable = True
 
     async def fire(self, fires: Sequence[Fire]) -> list[Fired]:
         self._ask(fires[0].entry.message.queue)
@@ -242,21 +190,21 @@ class HalfAway:
         return await self._store.register_schedules(queue, ids)
 
     def _ask(self, queue: str) -> None:
-        if self.away and queue == "away":
-            raise BrokerUnavailable("its master is away")
+        if self.unavailable and queue == "away":
+            raise BrokerUnavailable("its master is down")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
 
-async def test_a_queue_that_is_away_stays_due_and_costs_the_others_nothing(
+async def test_an_unavailable_queue_stays_due_and_does_not_affect_others(
     memory: Store, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    half = HalfAway(memory)
-    half.away = False
+    half = HalfUnavailable(memory)
+    half.unavailable = False
     one = await ticker(cast("Store", half), every(name="a", queue="away"), every(name="b", queue="there"))
     await one.once()
-    half.away = True
+    half.unavailable = True
     for second in range(1, 601):
         await to(clock, second, one)
     assert await count(memory, "there") == 10
@@ -264,111 +212,30 @@ async def test_a_queue_that_is_away_stays_due_and_costs_the_others_nothing(
     assert [scheduler.id for scheduler in await memory.schedulers()] == [one.id], (
         "it shows itself all the same"
     )
-    assert caplog.text.count("of queue 'away' rest until it answers again: its master is away") == 1
-    half.away = False
+    assert caplog.text.count("of queue 'away' are suspended until it answers: its master is down") == 1
+    half.unavailable = False
     for second in range(601, 662):
         await to(clock, second, one)
     assert await count(memory, "there") == 11
     assert await count(memory, "away") == 1 + 1 + 1, "one for those that were missed, and those on time"
 
 
-# --- clocks that are set --------------------------------------------------------------------------
-
-
-async def test_a_clock_set_back_makes_no_second_task(broker: Store, clock: FakeClock) -> None:
-    one = await ticker(broker, every())
-    await to(clock, 60, one)
-    await to(clock, 120, one)
-    clock.jump(-90)  # it is 30 s past the hour again
-    for _ in range(120):
-        clock.advance(1)
-        await one.once()
-    late = await ticker(broker, every())
-    await late.once()
-    assert await count(broker) == 2, "those ticks have had their tasks"
-    await to(clock, 180, one, late)
-    assert await count(broker) == 3, "and what follows is fired as ever"
-
-
-async def test_a_clock_set_forward_makes_no_storm(broker: Store, clock: FakeClock) -> None:
-    one = await ticker(
-        broker, every("@every 1s", "once"), every("@every 1s", "skip", "y"), every("@every 1s", 5, "z")
-    )
-    clock.jump(YEAR)
-    await one.once()
-    assert await count(broker) == (1 + 0 + 5) + 3, "what the policies say, and the newest tick"
-    await one.once()
-    assert await count(broker) == 9
-    clock.advance(1)
-    await one.once()
-    assert await count(broker) == 12
-
-
-async def test_a_clock_that_jumps_to_and_fro_fires_each_tick_once(broker: Store, clock: FakeClock) -> None:
-    two = [await ticker(broker, every("@every 10s", 1000)) for _ in range(2)]
-    fired: set[float] = set()
-    for jump in (3600.0, -3000.0, 120.0, -700.0, 5000.0, -4020.0):
-        clock.jump(jump)
-        for _ in range(30):
-            clock.advance(1)
-            for one in two:
-                await one.once()
-            last = (await broker.schedule_states("default"))["x"].last
-            assert last is not None
-            fired.add(last)
-    highest = max(fired)
-    assert await count(broker) <= (highest - HOUR) // 10, "no tick twice"
-
-
-async def test_a_schedule_ahead_of_the_clock_is_reported_and_can_start_anew(
-    memory: Store, clock: FakeClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    one = await ticker(memory, every())
-    clock.jump(YEAR)
-    await one.once()
-    before = await count(memory)
-    clock.jump(-YEAR)
-    clock.advance(60)
-    await one.once()
-    assert "in the future" in caplog.text
-    clock.advance(60)
-    await one.once()
-    assert await count(memory) == before, "it could be fired twice"
-    await memory.prune_schedules("default", ["x"], math.inf)
-    for _ in range(3):
-        clock.advance(60)
-        await one.once()
-    assert await count(memory) > before
-
-
-async def test_a_schedule_that_fired_nothing_in_the_future_goes_on_when_the_clock_is_right_again(
-    memory: Store, clock: FakeClock
-) -> None:
-    one = await ticker(memory, every("@every 1h", "skip"))
-    clock.jump(YEAR + 1800)
-    await one.once()
-    assert await count(memory) == 0
-    clock.jump(-YEAR - 1800)
-    clock.advance(10)
-    await one.once()
-    await to(clock, 3600, one)
-    assert await count(memory) == 1
-
-
 # --- entries --------------------------------------------------------------------------------------
 
 
-async def test_entries_are_visible_at_once_and_go_with_the_scheduler(broker: Store, clock: FakeClock) -> None:
+async def test_entries_are_visible_at_once_and_disappear_with_the_scheduler(
+    broker: Store, clock: FakeClock
+) -> None:
     one = await ticker(broker, every("*/5 * * * *", zone="Europe/Berlin", queue="low", max_retry=3))
-    [card] = await broker.schedulers()
-    [entry] = card.entries
+    [info] = await broker.schedulers()
+    [entry] = info.entries
     assert (entry.id, entry.spec, entry.zone, entry.queue) == ("x", "*/5 * * * *", "Europe/Berlin", "low")
     assert entry.options == ['Queue("low")', "MaxRetry(3)"]
     assert (entry.next_at, entry.prev_at) == (HOUR + 300, None)
     await to(clock, 300, one)
     await to(clock, 306, one)
-    [card] = await broker.schedulers()
-    assert (card.entries[0].next_at, card.entries[0].prev_at) == (HOUR + 600, HOUR + 300)
+    [info] = await broker.schedulers()
+    assert (info.entries[0].next_at, info.entries[0].prev_at) == (HOUR + 600, HOUR + 300)
     await one.close()
     assert await broker.schedulers() == []
 
@@ -379,10 +246,10 @@ async def test_a_change_is_visible_at_once(memory: Store) -> None:
     assert isinstance(plan, Plan)
     await one.serve([plan])
     assert [entry.id for entry in (await memory.schedulers())[0].entries] == ["x", "y"]
-    await one.drop(["x"])
+    await one.remove(["x"])
     assert [entry.id for entry in (await memory.schedulers())[0].entries] == ["y"]
     with pytest.raises(EntryNotFound):
-        await one.drop(["x"])
+        await one.remove(["x"])
 
 
 async def test_b22_what_nobody_serves_any_more_is_forgotten_in_the_end(
@@ -396,10 +263,10 @@ async def test_b22_what_nobody_serves_any_more_is_forgotten_in_the_end(
         clock.advance(86_400)
         await one.once()
     assert list(await memory.schedule_states("default")) == ["kept", "paused"]
-    assert MEET_INTERVAL < 86_400
+    assert REGISTER_INTERVAL < 86_400
 
 
-async def test_what_is_wrong_with_one_entry_is_in_its_place(memory: Store) -> None:
+async def test_an_invalid_entry_is_answered_with_its_error(memory: Store) -> None:
     one = Ticker(memory, Terms(), Hooks())
     entries = [
         every("61 * * * *"),
@@ -411,20 +278,25 @@ async def test_what_is_wrong_with_one_entry_is_in_its_place(memory: Store) -> No
     assert [isinstance(plan, Plan) for plan in found] == [False, True, False, False]
 
 
-async def test_a_deadline_that_is_over_ends_the_tasks_and_nothing_else(
+async def test_a_passed_deadline_stops_the_tasks_of_its_entry_only(
     memory: Store, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told: list[Any] = []
+    calls: list[Any] = []
     one = await ticker(
         memory,
         every(name="mortal", deadline=HOUR + 100),
         every(name="y"),
-        hooks=Hooks(post=lambda schedule, outcome: told.append((schedule, type(outcome).__name__))),
+        hooks=Hooks(post=lambda schedule, outcome: calls.append((schedule, type(outcome).__name__))),
     )
     await to(clock, 60, one)
     await to(clock, 120, one)
-    assert told == [("mortal", "TaskInfo"), ("y", "TaskInfo"), ("mortal", "InvalidOption"), ("y", "TaskInfo")]
-    assert "'mortal' cannot put its task in" in caplog.text
+    assert calls == [
+        ("mortal", "TaskInfo"),
+        ("y", "TaskInfo"),
+        ("mortal", "InvalidOption"),
+        ("y", "TaskInfo"),
+    ]
+    assert "'mortal' cannot enqueue its task" in caplog.text
 
 
 async def test_hooks_hear_of_each_task(memory: Store, clock: FakeClock) -> None:
