@@ -45,7 +45,7 @@ async def settling(broker: Store, clock: FakeClock) -> Call:
     return lambda: broker.settle([settlement(one, now=clock.now()), failed(two, clock.now())])
 
 
-async def noting(broker: Store, clock: FakeClock) -> Call:
+async def writing_output(broker: Store, clock: FakeClock) -> Call:
     await put(broker, entry("b"))
     [lease, *_] = await take(broker, 2)
     return lambda: broker.write_output([Output(lease, b"1", b"2")])
@@ -116,7 +116,7 @@ CALLS = [
     dequeueing,
     renewing,
     settling,
-    noting,
+    writing_output,
     forwarding,
     expiring,
     sweeping,
