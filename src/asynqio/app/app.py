@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator
 from random import Random
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
+from asynqio.app.include import import_modules
 from asynqio.app.schedules import AppSchedules
+from asynqio.app.task_checks import task_findings
 from asynqio.app.task_function import TaskFunction, module_name
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store
 from asynqio.client import Client
 from asynqio.config import broker_url
+from asynqio.core.findings import Finding
 from asynqio.core.retry import ExponentialRetry, FixedRetry, GoRetry, RetryLike, as_policy
 from asynqio.core.schedules.entry import ScheduleEntry
 from asynqio.core.task.message import TaskInfo
@@ -148,6 +151,27 @@ class App(AppSchedules):
     def tasks(self) -> Mapping[str, TaskFunction[Any, Any, Any]]:
         """The declared functions by task type."""
         return self._functions
+
+    def include(self, *modules: str) -> list[str]:
+        """Import the modules that declare tasks: `app.include("shop.tasks")`, `app.include("shop.*")`.
+
+        `*` matches any run of characters, dots included: `"shop.*"` imports every module of the package and its
+        sub-packages, `"shop.*.tasks"` the module `tasks` of each. Returns the names of the imported modules.
+        Raises ConfigError with every module that is missing or fails, and why.
+        """
+        return import_modules(modules)
+
+    def check_tasks(self, queues: Collection[str]) -> list[Finding]:
+        """What keeps a server that serves `queues` from running the tasks of this app: no handler at all
+        (`no-handlers`), or task types and schedules of a queue that is not among them (`queue-not-served`).
+        Reads declarations only, not the broker."""
+        return task_findings(
+            handlers=self.mux.patterns(),
+            options={type: function.options for type, function in self._functions.items()},
+            schedules=self._schedules,
+            defaults=self._defaults,
+            queues=queues,
+        )
 
     def middleware(self, function: M) -> M:
         """Wrap all handlers: `async def timing(task, call_next)`. The first one is outermost."""

@@ -12,7 +12,7 @@ from asynqio.brokers.contract.broker import Store
 from asynqio.core.schedules.cron import parse_schedule
 from asynqio.core.schedules.entry import ScheduleEntry
 from asynqio.core.schedules.misfire import Missed
-from asynqio.core.task.options import TaskDefaults, TaskOptions
+from asynqio.core.task.options import TaskOptions
 from asynqio.errors import ConfigError
 from asynqio.runtime.scheduling.source import Source
 from asynqio.scheduler import SYNC_EVERY, Scheduler
@@ -24,7 +24,7 @@ class AppSchedules(ABC):
     """Schedules declared beside the tasks."""
 
     _max_payload: int
-    _defaults: TaskDefaults
+    _defaults: TaskOptions
     _schedules: list[ScheduleEntry]
 
     @property
