@@ -14,7 +14,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from asynqio.app.app import App as App
     from asynqio.app.task_function import TaskFunction as TaskFunction
-    from asynqio.app.task_function import TaskHandle as TaskHandle
+    from asynqio.app.task_handle import SyncTaskHandle as SyncTaskHandle
+    from asynqio.app.task_handle import TaskHandle as TaskHandle
     from asynqio.brokers import open_broker as open_broker
     from asynqio.brokers.contract.broker import Store as Store
     from asynqio.brokers.contract.results import Moved as Moved
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
     from asynqio.runtime.server_config import ServerConfig as ServerConfig
     from asynqio.scheduler import Scheduler as Scheduler
     from asynqio.server import Server as Server
+    from asynqio.task_actions import CancelOutcome as CancelOutcome
 
 _HOMES = {
     "app.app": ["App"],
@@ -154,7 +156,8 @@ _HOMES = {
         "TaskTimeout",
         "WrongState",
     ],
-    "app.task_function": ["TaskFunction", "TaskHandle"],
+    "app.task_function": ["TaskFunction"],
+    "app.task_handle": ["SyncTaskHandle", "TaskHandle"],
     "inspector.inspector": ["Inspector"],
     "mux": ["Mux", "Next"],
     "inspector.bulk": ["Applied"],
@@ -163,6 +166,7 @@ _HOMES = {
     "runtime.server_config": ["ServerConfig"],
     "scheduler": ["Scheduler"],
     "server": ["Server"],
+    "task_actions": ["CancelOutcome"],
 }
 _HOME_OF = {name: f"asynqio.{home}" for home, names in _HOMES.items() for name in names}
 

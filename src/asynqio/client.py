@@ -10,13 +10,14 @@ from typing import Any, Protocol, Self, TypeVar, Unpack, overload
 import msgspec
 
 from asynqio.brokers.contract.broker import Store
-from asynqio.brokers.contract.results import Admission, Moved, Replaced
+from asynqio.brokers.contract.results import Admission, Replaced
 from asynqio.brokers.contract.signals import changed, ended
 from asynqio.config import store_of
 from asynqio.core.attempts.follow import Follower, TaskEvent
 from asynqio.core.lifecycle import Action
 from asynqio.core.task import payload as payloads
 from asynqio.core.task.message import TaskInfo, TaskRef, TaskState
+from asynqio.core.task.naming import AnyTask, ref_of
 from asynqio.core.task.options import TaskOptions, merge
 from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD, Entry, Task, make_entry
 from asynqio.core.task.unique import unique_key
@@ -30,6 +31,7 @@ from asynqio.errors import (
     TaskNotFound,
 )
 from asynqio.runtime.batcher import Batcher
+from asynqio.task_actions import CancelOutcome, act_on_one, cancel_one, find_one
 
 T = TypeVar("T")
 
@@ -192,44 +194,41 @@ class Client:
 
     # --- out --------------------------------------------------------------------------------------
 
-    async def find(self, id: str | TaskInfo, *, queue: str = "default") -> TaskInfo:
-        """What is known of a task now, by its id and queue or by what `enqueue` gave. Raises TaskNotFound."""
-        ref = _ref(id, queue)
-        [info] = await self.broker.find([ref])
-        if info is None:
-            raise TaskNotFound(*ref)
-        return info
+    async def find(self, task: AnyTask, *, queue: str = "default") -> TaskInfo:
+        """The present state of a task. Raises TaskNotFound.
+
+        Here and below, `task` is an id, a TaskHandle or a TaskInfo; `queue` is the queue of an id.
+        """
+        return await find_one(self.broker, ref_of(task, queue))
 
     @overload
     async def result(
-        self, id: str | TaskInfo, as_type: type[T], *, queue: str = ..., timeout: float | None = ...
+        self, task: AnyTask, as_type: type[T], *, queue: str = ..., timeout: float | None = ...
     ) -> T: ...
     @overload
-    async def result(self, id: str | TaskInfo, *, queue: str = ..., timeout: float | None = ...) -> Any: ...
+    async def result(self, task: AnyTask, *, queue: str = ..., timeout: float | None = ...) -> Any: ...
     async def result(
-        self, id: str | TaskInfo, as_type: Any = Any, *, queue: str = "default", timeout: float | None = None
+        self, task: AnyTask, as_type: Any = Any, *, queue: str = "default", timeout: float | None = None
     ) -> Any:
-        """What the handler returned, as soon as it has: woken by a signal.
+        """Wait for the task to complete and return what its handler returned.
 
-        `as_type=bytes` gives the stored bytes, anything else decodes them as JSON and checks the type. The
-        task needs a retention that lasts until you ask. Raises ResultTimeout after `timeout` seconds,
-        TaskFailed when it was archived, ResultNotKept, TaskNotFound.
+        `as_type=bytes` returns the stored bytes; any other type decodes them as JSON and checks them. The task
+        needs a `retention` that lasts until you ask. Raises ResultTimeout after `timeout` seconds, TaskFailed when
+        the task was archived, ResultNotKept, TaskNotFound.
         """
-        info = await self.wait(id, queue=queue, timeout=timeout)
+        info = await self.wait(task, queue=queue, timeout=timeout)
         if as_type is bytes or info.result is None:
             return info.result
         return payloads.decode(info.type, info.result, as_type)
 
-    async def wait(
-        self, id: str | TaskInfo, *, queue: str = "default", timeout: float | None = None
-    ) -> TaskInfo:
-        """Until the task is COMPLETED. Raises as `result` does."""
-        ref = _ref(id, queue)
+    async def wait(self, task: AnyTask, *, queue: str = "default", timeout: float | None = None) -> TaskInfo:
+        """Wait until the task is COMPLETED. A signal ends the wait. Raises as `result` does."""
+        ref = ref_of(task, queue)
         loop = asyncio.get_running_loop()
         until = None if timeout is None else loop.time() + timeout
         with self.broker.watch([ended(ref)]) as watch:
             while True:
-                info = await self.find(ref.id, queue=ref.queue)
+                info = await find_one(self.broker, ref)
                 if info.state is TaskState.COMPLETED:
                     return info
                 if info.state is TaskState.ARCHIVED:
@@ -241,17 +240,17 @@ class Client:
                     raise ResultTimeout(*ref, timeout or 0.0, info.state)
                 await watch.wait(min(left, POLL))
 
-    async def follow(self, id: str | TaskInfo, *, queue: str = "default") -> AsyncIterator[TaskEvent]:
-        """What happens to a task, as it happens: first where it is, then each change of state, progress, and line
-        that its handler writes; woken by signals. Ends when it is COMPLETED, ARCHIVED or gone.
+    async def follow(self, task: AnyTask, *, queue: str = "default") -> AsyncIterator[TaskEvent]:
+        """Yield what happens to a task as it happens: its present state first, then each change of state, each
+        progress report and each log line of its handler. Ends when the task is COMPLETED, ARCHIVED or deleted.
 
-        States that pass in a moment may be left out. Raises TaskNotFound, before anything, when it is not there.
+        A state that lasts only a moment may be left out. Raises TaskNotFound before the first event.
         """
-        ref, follower, seen = _ref(id, queue), Follower(), False
+        ref, follower, seen = ref_of(task, queue), Follower(), False
         with self.broker.watch([changed(ref)]) as watch:
             while True:
                 [info] = await self.broker.find([ref])
-                # Asked after it, so that nothing of what led to this state is missing.
+                # Read after the state, so that nothing that led to it is missing.
                 [attempts] = await self.broker.attempts([ref])
                 if info is None and not seen:
                     raise TaskNotFound(*ref)
@@ -264,14 +263,19 @@ class Client:
 
     # --- control ----------------------------------------------------------------------------------
 
-    async def cancel(self, id: str | TaskInfo, *, queue: str = "default") -> None:
-        """Tell whoever runs the task to stop. As in Go it then counts as failed and is retried, unless the
-        handler decides otherwise. A task that is not running is not touched."""
-        await self.broker.cancel([_ref(id, queue)])
+    async def cancel(self, task: AnyTask, *, queue: str = "default", final: bool = False) -> CancelOutcome:
+        """Delete a task that waits, or stop one that runs; the answer says which.
 
-    async def delete(self, ids: Sequence[str], *, queue: str = "default") -> list[Moved]:
-        """Remove tasks that are not running; one answer per id."""
-        return await self.broker.move(Action.DELETE, [TaskRef(queue, id) for id in ids])
+        A handler that is stopped counts as failed, and the task is retried as after any failure; with `final` it
+        is archived instead, unless the handler completes all the same or raises RevokeTask. (A Go server stops it
+        and knows nothing of `final`.) A completed or archived task is left as it is: FINISHED. Raises
+        TaskNotFound, and WrongState while the task's group is being aggregated.
+        """
+        return await cancel_one(self.broker, ref_of(task, queue), final=final)
+
+    async def delete(self, task: AnyTask, *, queue: str = "default") -> None:
+        """Delete a task that does not run, in any state. Raises TaskNotFound, WrongState (it runs)."""
+        await act_on_one(self.broker, Action.DELETE, ref_of(task, queue))
 
     def __repr__(self) -> str:
         return f"Client({self.broker.url!r})"
@@ -281,7 +285,3 @@ def _task(task: Task) -> Task:
     if not isinstance(task, Task):
         raise TypeError(f"enqueue takes a Task, not {task!r}; make one with Task.json(type, value)")
     return task
-
-
-def _ref(id: str | TaskInfo, queue: str) -> TaskRef:
-    return id.ref if isinstance(id, TaskInfo) else TaskRef(queue, id)

@@ -31,7 +31,7 @@ def test_the_first_call_says_so_too() -> None:
 
     with pytest.raises(RuntimeError, match="use the async interface"):
         in_a_loop(a.enqueue_sync)
-    assert a.enqueue_sync().type == "a", "and the next one, without a loop, works"
+    assert a.enqueue_sync().info.type == "a", "and the next one, without a loop, works"
     app.sync.close()
 
 

@@ -2,47 +2,51 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Coroutine,
+    Mapping,
+    Sequence,
+)
 from random import Random
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
+from asynqio.app.app_client import AppClient
 from asynqio.app.include import import_modules
-from asynqio.app.schedules import AppSchedules
+from asynqio.app.run import Run
+from asynqio.app.schedules import AppSchedules, F
 from asynqio.app.task_checks import task_findings
-from asynqio.app.task_function import TaskFunction, module_name
-from asynqio.brokers import open_broker
+from asynqio.app.task_function import TaskDecorator, TaskFunction, module_name
 from asynqio.brokers.contract.broker import Store
-from asynqio.client import Client
-from asynqio.config import broker_url
 from asynqio.core.findings import Finding
 from asynqio.core.retry import ExponentialRetry, FixedRetry, GoRetry, RetryLike, as_policy
 from asynqio.core.schedules.entry import ScheduleEntry
-from asynqio.core.task.message import TaskInfo
+from asynqio.core.schedules.misfire import Missed
 from asynqio.core.task.options import Seconds, TaskDefaults, TaskOptions, merge
-from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD, Task
-from asynqio.errors import BrokerUnavailable, ConfigError, EnqueueError
-from asynqio.inspector.inspector import Inspector
+from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD
+from asynqio.errors import BrokerUnavailable, ConfigError
 from asynqio.mux import Lane, M, Mux
 from asynqio.runtime.duties.aggregation import Aggregate, Aggregation, check_pattern
 from asynqio.runtime.runner import OnError
+from asynqio.runtime.scheduling.source import Source
 from asynqio.runtime.server_config import ServerConfig
+from asynqio.scheduler import SYNC_EVERY, Scheduler
 from asynqio.server import Lifespan, Server, ServerOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from asynqio.sync.facade import Client as SyncClient
-    from asynqio.testing import AppTesting
+    from asynqio.testing.inline import AppTesting
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 A = TypeVar("A", bound=Aggregate)
 E = TypeVar("E", bound=OnError)
 
 
-class App(AppSchedules):
+class App(AppClient):
     """The tasks of one application.
 
         app = App("sqlite:///tasks.db")
@@ -68,26 +72,15 @@ class App(AppSchedules):
         tracing: bool = False,
         **defaults: Unpack[TaskDefaults],
     ) -> None:
+        super().__init__(broker, max_payload=max_payload, defaults=defaults)
         self.mux = Mux()
-        self._url = broker if isinstance(broker, str) else None
-        self._store: Store | None = None if broker is None or isinstance(broker, str) else broker
-        self._owned = self._store is None
         self.lifespan_hook = lifespan
         self._retry = retry
         self._is_failure = is_failure
-        self._max_payload = max_payload
-        self._defaults = merge(defaults)
         self._functions: dict[str, TaskFunction[Any, Any, Any]] = {}
-        self._schedules: list[ScheduleEntry] = []
+        self._schedules = AppSchedules()
         self.aggregations: dict[str, Aggregation] = {}
         self.error_hook: OnError | None = None
-        self._client: Client | None = None
-        self._client_loop: asyncio.AbstractEventLoop | None = None
-        self._opening: asyncio.Lock | None = None
-        self._open = False
-        self._sync: SyncClient | None = None
-        self._testing: AppTesting | None = None
-        self._tracer: Callable[[Client], None] | None = None
         if tracing:
             from asynqio.otel import instrument
 
@@ -110,7 +103,7 @@ class App(AppSchedules):
         run_in: Lane = ...,
         retry: RetryLike | None = ...,
         **options: Unpack[TaskDefaults],
-    ) -> _Decorator: ...
+    ) -> TaskDecorator: ...
     def task(
         self,
         type: Any = None,
@@ -168,9 +161,34 @@ class App(AppSchedules):
         return task_findings(
             handlers=self.mux.patterns(),
             options={type: function.options for type, function in self._functions.items()},
-            schedules=self._schedules,
+            schedules=self._schedules.entries,
             defaults=self._defaults,
             queues=queues,
+        )
+
+    def cron(
+        self,
+        spec: str,
+        *,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        name: str = "",
+        zone: str = "",
+        missed: Missed = "once",
+        **options: Unpack[TaskOptions],
+    ) -> Callable[[F], F]:
+        """Enqueue a task at each tick of a cron spec. Write it above `@app.task`, any number of times.
+
+            @app.cron("*/5 9-17 * * mon-fri", zone="Europe/Berlin")
+            @app.task
+            async def report() -> None: ...
+
+        `args` and `kwargs` are the arguments of the call, `options` those of its tasks; `name`, `zone` and
+        `missed` are as for `ScheduleEntry`. Workers of the app fire it (unless `scheduler=False`), and so does
+        `asynqio cron serve`. Raises InvalidSchedule, InvalidArguments, InvalidOption, ConfigError.
+        """
+        return self._schedules.declare(
+            spec, args=args, kwargs=kwargs, name=name, zone=zone, missed=missed, options=options
         )
 
     def middleware(self, function: M) -> M:
@@ -227,121 +245,6 @@ class App(AppSchedules):
         self.lifespan_hook = function
         return function
 
-    # --- the broker -------------------------------------------------------------------------------
-
-    @property
-    def broker(self) -> Store:
-        """The store, made at the first use. Raises ConfigError when there is no URL."""
-        if self._store is None:
-            self._store = open_broker(broker_url(self._url))
-        return self._store
-
-    def use_broker(self, broker: str | Store) -> None:
-        """Another broker than the one given at construction; before the first use. Raises ConfigError."""
-        if self._open:
-            raise ConfigError(["the app is in use already: choose the broker before the first task"])
-        self._url = broker if isinstance(broker, str) else None
-        self._store = None if isinstance(broker, str) else broker
-        self._owned = self._store is None
-
-    @contextlib.contextmanager
-    def on_broker(self, store: Store) -> Iterator[Self]:
-        """For tests: the app on another broker, until the end of the block."""
-        names = (
-            "_url",
-            "_store",
-            "_owned",
-            "_client",
-            "_client_loop",
-            "_opening",
-            "_open",
-            "_sync",
-            "_testing",
-        )
-        before = {name: getattr(self, name) for name in names}
-        self._client = self._client_loop = self._opening = self._sync = self._testing = None
-        self._url, self._store, self._owned, self._open = None, store, False, False
-        try:
-            yield self
-        finally:
-            self.__dict__.update(before)
-
-    async def open(self) -> Client:
-        """The client, opened at the first use. Raises BrokerError."""
-        loop = asyncio.get_running_loop()
-        if self._client is not None and self._client_loop is loop:
-            return self._client
-        if self._opening is None or self._client_loop is not loop:
-            self._opening, self._client_loop, self._client = asyncio.Lock(), loop, None
-        async with self._opening:
-            if self._client is None:
-                if self._owned and not self._open:
-                    await self.broker.__aenter__()
-                self._open = True
-                self._client = Client(self.broker, max_payload=self._max_payload, **self._defaults)
-                if self._tracer is not None:
-                    self._tracer(self._client)
-        return self._client
-
-    async def close(self) -> None:
-        """Close what was opened. The app can be used again afterwards."""
-        self._client = self._client_loop = self._opening = None
-        if self._open:
-            self._open = False
-            if self._owned:
-                await self.broker.__aexit__(None, None, None)
-                if self._url is None or self._url != "memory://":
-                    self._store = None
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.close()
-
-    # --- producing --------------------------------------------------------------------------------
-
-    async def enqueue(self, task: Task, **options: Unpack[TaskOptions]) -> TaskInfo:
-        """See `Client.enqueue`."""
-        return await (await self.open()).enqueue(task, **options)
-
-    async def enqueue_many(
-        self, tasks: Iterable[Task], **options: Unpack[TaskOptions]
-    ) -> list[TaskInfo | EnqueueError]:
-        """See `Client.enqueue_many`: `await app.enqueue_many(resize.task(path, 800) for path in paths)`."""
-        return await (await self.open()).enqueue_many(tasks, **options)
-
-    async def result(
-        self, id: str | TaskInfo, as_type: Any = Any, *, queue: str = "default", timeout: float | None = None
-    ) -> Any:
-        """See `Client.result`."""
-        return await (await self.open()).result(id, as_type, queue=queue, timeout=timeout)
-
-    @property
-    def sync(self) -> SyncClient:
-        """The same for code without an event loop; opened at the first use, closed with the process."""
-        if self._sync is None:
-            from asynqio.sync.facade import Client as SyncClient
-
-            client = SyncClient(self.broker, max_payload=self._max_payload, **self._defaults)
-            self._sync = client.open(own_broker=self._owned)
-            if self._tracer is not None:
-                self._tracer(client.awaited)
-        return self._sync
-
-    @property
-    def inspector(self) -> Inspector:
-        """Looks at the queues and tasks of the broker; the app must be open."""
-        return Inspector(self.broker)
-
-    def trace(self, tracer: Callable[[Client], None]) -> None:
-        """Have `tracer` look at every client of this app, once. (`asynqio.otel.instrument` does.)"""
-        self._tracer = tracer
-        for client in (self._client, self._sync.awaited if self._sync is not None else None):
-            if client is not None:
-                tracer(client)
-
     # --- consuming --------------------------------------------------------------------------------
 
     def server(
@@ -376,42 +279,64 @@ class App(AppSchedules):
         async with self._scheduling(server.config.scheduler), server.running(self.mux):
             yield server
 
-    async def run_worker(
-        self, *, config: ServerConfig | None = None, **options: Unpack[ServerOptions]
-    ) -> None:
-        """Work, and fire the schedules, until SIGTERM or SIGINT. What `asynqio worker` runs."""
+    def run_worker(self, *, config: ServerConfig | None = None, **options: Unpack[ServerOptions]) -> Run:
+        """Run a worker server, and fire the schedules, until SIGTERM or SIGINT. What `asynqio worker` runs.
+
+        In plain code, `app.run_worker()` returns when the server has ended; on an event loop, await it.
+        `config` or `options`: the settings of the server. Raises ConfigError, BrokerError.
+        """
+        return Run(lambda: self._work(config, options))
+
+    async def _work(self, config: ServerConfig | None, options: ServerOptions) -> None:
         async with self:
             server = self.server(config=config, **options)
             async with self._scheduling(server.config.scheduler):
                 await server.run(self.mux)
 
-    async def run_scheduler(self) -> None:
-        """Fire the schedules until SIGTERM or SIGINT. What `asynqio cron serve` runs."""
+    def run_scheduler(self) -> Run:
+        """Fire the schedules until SIGTERM or SIGINT. What `asynqio cron serve` runs.
+
+        In plain code, `app.run_scheduler()` returns when the scheduler has ended; on an event loop, await it.
+        """
+        return Run(self._schedule)
+
+    async def _schedule(self) -> None:
         async with self:
             await self.scheduler().run()
 
     @property
-    def testing(self) -> AppTesting:
-        """What tests need; only with a memory broker."""
-        if self._testing is None:
-            from asynqio.testing import AppTesting
+    def schedules(self) -> Sequence[ScheduleEntry]:
+        """The entries declared with `@app.cron`."""
+        return tuple(self._schedules.entries)
 
-            self._testing = AppTesting(self)
-        return self._testing
+    def scheduler(self, *, source: Source | None = None, sync_every: float = SYNC_EVERY) -> Scheduler:
+        """A scheduler for the entries of this app and of a `source`, which it reads every `sync_every` seconds;
+        the app must be open while it runs (`run_scheduler` does both)."""
+        return Scheduler(
+            self.broker,
+            entries=self._schedules.entries,
+            source=source,
+            sync_every=sync_every,
+            max_payload=self._max_payload,
+            **self._defaults,
+        )
+
+    @contextlib.asynccontextmanager
+    async def _scheduling(self, wanted: bool) -> AsyncIterator[None]:
+        """A scheduler beside a worker server, if there is anything to fire."""
+        if not wanted or not self._schedules.entries:
+            yield
+            return
+        async with self.scheduler():
+            yield
+
+    @property
+    def testing(self) -> AppTesting:
+        """Run tasks inline and list what was enqueued: for tests. Raises ConfigError unless the broker is a memory
+        broker."""
+        from asynqio.testing.inline import AppTesting
+
+        return AppTesting(self)
 
     def __repr__(self) -> str:
         return f"App({len(self._functions)} tasks)"
-
-
-if TYPE_CHECKING:
-
-    class _Decorator:
-        """What `@app.task(…)` gives: it keeps the function's signature."""
-
-        @overload
-        def __call__(
-            self, function: Callable[P, Coroutine[Any, Any, R]], /
-        ) -> TaskFunction[P, Coroutine[Any, Any, R], R]: ...
-        @overload
-        def __call__(self, function: Callable[P, R], /) -> TaskFunction[P, R, R]: ...
-        def __call__(self, function: Any, /) -> Any: ...

@@ -17,13 +17,14 @@ from asynqio.core.filters import Filter
 from asynqio.core.findings import Finding
 from asynqio.core.info import DayStats, GroupStats, QueueStats, ServerInfo, StoreNode
 from asynqio.core.lifecycle import Action, MoveTo
-from asynqio.core.task.message import TaskInfo, TaskRef, TaskState
+from asynqio.core.task.message import TaskInfo, TaskState
+from asynqio.core.task.naming import AnyTask, ref_of, refs_of
 from asynqio.core.task.options import check_name
-from asynqio.errors import TaskNotFound, WrongState
 from asynqio.inspector import bulk
 from asynqio.inspector.bulk import Applied
 from asynqio.inspector.schedules import ScheduleInspector
 from asynqio.inspector.task_facts import facts_about, queues_with
+from asynqio.task_actions import CancelOutcome, act_on_one, cancel_all, cancel_one, check_answer, find_one
 
 
 def _silent(progress: Applied) -> None:
@@ -95,33 +96,31 @@ class Inspector(ScheduleInspector):
             async for info in found:
                 yield info
 
-    async def task(self, queue: str, id: str) -> TaskInfo:
-        """Raises TaskNotFound."""
-        [info] = await self.broker.find([TaskRef(queue, id)])
-        if info is None:
-            raise TaskNotFound(queue, id)
-        return info
+    async def find(self, task: AnyTask, *, queue: str = "default") -> TaskInfo:
+        """The present state of a task. Raises TaskNotFound."""
+        return await find_one(self.broker, ref_of(task, queue))
 
-    async def attempts(self, queue: str, id: str) -> list[AttemptRecord]:
-        """The last attempts at a task, oldest first; one that goes on is RUNNING and comes last. Attempts by Go's
-        servers leave no record. Raises TaskNotFound: what is done and not kept has none either."""
-        [found] = await self.broker.attempts([TaskRef(queue, id)])
+    async def find_many(self, tasks: Sequence[AnyTask], *, queue: str = "default") -> list[TaskInfo | None]:
+        """Several tasks, in their order; None for each that does not exist."""
+        return await self.broker.find(refs_of(tasks, queue))
+
+    async def attempts(self, task: AnyTask, *, queue: str = "default") -> list[AttemptRecord]:
+        """The last attempts at a task, oldest first; one that runs comes last, as RUNNING. Attempts by Go servers
+        leave no record. Raises TaskNotFound: a task that is done and not kept has no attempts either."""
+        ref = ref_of(task, queue)
+        [found] = await self.broker.attempts([ref])
         if not found:
-            await self.task(queue, id)
+            await find_one(self.broker, ref)
         return found
 
-    async def explain(self, queue: str, id: str) -> Explanation:
-        """What happened to a task, why it is where it is, what happens next and when, and what would change that;
-        also of a task that is not there (`state` None)."""
-        return explain(await facts_about(self.broker, TaskRef(queue, id)))
+    async def explain(self, task: AnyTask, *, queue: str = "default") -> Explanation:
+        """What happened to a task, why it is in its state, what happens next and when, and what would change that.
+        Also for a task that does not exist (`state` is None)."""
+        return explain(await facts_about(self.broker, ref_of(task, queue)))
 
     async def queues_with(self, id: str) -> list[str]:
         """The queues that have a task of this id, by name."""
         return await queues_with(self.broker, id)
-
-    async def find(self, queue: str, ids: Sequence[str]) -> list[TaskInfo | None]:
-        """Several tasks by their ids, in their order; None for those that are not there."""
-        return await self.broker.find([TaskRef(queue, id) for id in ids])
 
     async def servers(self) -> list[ServerInfo]:
         """The worker servers that showed a sign of life lately."""
@@ -133,21 +132,21 @@ class Inspector(ScheduleInspector):
 
     # --- act --------------------------------------------------------------------------------------
 
-    async def run(self, queue: str, id: str) -> None:
+    async def run(self, task: AnyTask, *, queue: str = "default") -> None:
         """Make a waiting, archived or completed task pending now. Raises TaskNotFound, WrongState."""
-        await self._act(Action.RUN, queue, id)
+        await act_on_one(self.broker, Action.RUN, ref_of(task, queue))
 
-    async def archive(self, queue: str, id: str) -> None:
-        """Raises TaskNotFound, WrongState."""
-        await self._act(Action.ARCHIVE, queue, id)
+    async def archive(self, task: AnyTask, *, queue: str = "default") -> None:
+        """Archive a task that does not run. Raises TaskNotFound, WrongState."""
+        await act_on_one(self.broker, Action.ARCHIVE, ref_of(task, queue))
 
-    async def delete(self, queue: str, id: str) -> None:
-        """Raises TaskNotFound, WrongState (it is running)."""
-        await self._act(Action.DELETE, queue, id)
+    async def delete(self, task: AnyTask, *, queue: str = "default") -> None:
+        """Delete a task that does not run, in any state. Raises TaskNotFound, WrongState."""
+        await act_on_one(self.broker, Action.DELETE, ref_of(task, queue))
 
-    async def move(self, action: Action, queue: str, ids: Sequence[str]) -> list[Moved]:
-        """Run, archive or delete several tasks; one answer for each, in their order."""
-        return await self.broker.move(action, [TaskRef(queue, id) for id in ids])
+    async def act(self, action: Action, tasks: Sequence[AnyTask], *, queue: str = "default") -> list[Moved]:
+        """Run, archive or delete several tasks; one answer per task, in their order."""
+        return await self.broker.move(action, refs_of(tasks, queue))
 
     async def apply(
         self,
@@ -175,22 +174,28 @@ class Inspector(ScheduleInspector):
             self.broker, self.broker.clock, action, where, filter or Filter(), limit, told
         )
 
-    async def rewrite(self, queue: str, id: str, payload: bytes) -> None:
-        """Another payload for a task that waits. Raises TaskNotFound, WrongState."""
-        [answer] = await self.broker.rewrite({TaskRef(queue, id): payload})
-        await self._check(answer, "rewritten", queue, id)
+    async def rewrite(self, task: AnyTask, payload: bytes, *, queue: str = "default") -> None:
+        """Replace the payload of a task that waits. Raises TaskNotFound, WrongState."""
+        ref = ref_of(task, queue)
+        [answer] = await self.broker.rewrite({ref: payload})
+        await check_answer(self.broker, answer, "rewriting is", ref)
 
-    async def move_to(self, queue: str, ids: Sequence[str], target: str) -> list[Moved]:
-        """Put tasks that wait (PENDING, SCHEDULED, RETRY, ARCHIVED) into another queue, as they are; one answer per
-        id. DUPLICATE, ID_CONFLICT: the other queue has such a task already. Raises InvalidName."""
+    async def transfer(self, tasks: Sequence[AnyTask], target: str, *, queue: str = "default") -> list[Moved]:
+        """Transfer tasks that wait (PENDING, SCHEDULED, RETRY, ARCHIVED) to the queue `target`, unchanged; one
+        answer per task. DUPLICATE, ID_CONFLICT: the target has such a task already. Raises InvalidName."""
         check_name("queue", target)
-        return await self.broker.transfer([TaskRef(queue, id) for id in ids], target)
+        return await self.broker.transfer(refs_of(tasks, queue), target)
 
-    async def cancel(self, queue: str, ids: Sequence[str], *, archive: bool = False) -> None:
-        """Tell whoever runs these tasks to stop. They count as failed and are retried; `archive`: they are archived,
-        unless the handler finishes all the same or raises RevokeTask. What is not running is not touched; a server of
-        Go's only stops."""
-        await self.broker.cancel([TaskRef(queue, id) for id in ids], archive=archive)
+    async def cancel(self, task: AnyTask, *, queue: str = "default", final: bool = False) -> CancelOutcome:
+        """Delete a task that waits, or stop one that runs; the answer says which. See `Client.cancel`. Raises
+        TaskNotFound, WrongState."""
+        return await cancel_one(self.broker, ref_of(task, queue), final=final)
+
+    async def cancel_many(
+        self, tasks: Sequence[AnyTask], *, queue: str = "default", final: bool = False
+    ) -> list[CancelOutcome]:
+        """The same for several tasks; one answer per task, in their order, NOT_FOUND and WRONG_STATE included."""
+        return await cancel_all(self.broker, refs_of(tasks, queue), final=final)
 
     async def pause(self, queue: str) -> bool:
         """Hand out no more tasks of this queue. False: it was paused already."""
@@ -229,17 +234,6 @@ class Inspector(ScheduleInspector):
         from asynqio.inspector.doctor import diagnose
 
         return await diagnose(self.broker, fix=fix, progress=progress)
-
-    async def _act(self, action: Action, queue: str, id: str) -> None:
-        [answer] = await self.broker.move(action, [TaskRef(queue, id)])
-        await self._check(answer, f"{action.value} is", queue, id)
-
-    async def _check(self, answer: Moved, verb: str, queue: str, id: str) -> None:
-        if answer is Moved.NOT_FOUND:
-            raise TaskNotFound(queue, id)
-        if answer is Moved.WRONG_STATE:
-            info = await self.task(queue, id)
-            raise WrongState(f"task {id!r} of queue {queue!r} is {info.state}: {verb} not possible now")
 
     def __repr__(self) -> str:
         return f"Inspector({self.broker.url!r})"

@@ -6,27 +6,28 @@ import contextlib
 import inspect
 from collections.abc import Coroutine, Iterator
 from random import Random
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.inspection import Page, Where
 from asynqio.brokers.memory import MemoryBroker
 from asynqio.core.lifecycle import Policy
 from asynqio.core.task.message import TaskInfo, TaskState
 from asynqio.core.task.task import Task
 from asynqio.errors import ConfigError, Directive
+from asynqio.mux import Mux
 from asynqio.runtime.attempts.attempt import Attempt
 from asynqio.runtime.attempts.output_writer import OutputWriter
 from asynqio.runtime.attempts.settler import Settler
+from asynqio.runtime.duties.aggregation import Aggregation
 from asynqio.runtime.duties.aggregator import Aggregator
 from asynqio.runtime.lanes.child import Target
 from asynqio.runtime.lanes.threads import Threads
-from asynqio.runtime.runner import Runner
+from asynqio.runtime.runner import OnError, Runner
 from asynqio.runtime.server_config import ServerConfig
 from asynqio.runtime.slots import Slots
+from asynqio.server import Lifespan
 from asynqio.testing.clock import FakeClock
-
-if TYPE_CHECKING:
-    from asynqio.app.app import App
 
 T = TypeVar("T")
 
@@ -34,10 +35,23 @@ T = TypeVar("T")
 WAITING = (TaskState.PENDING, TaskState.SCHEDULED, TaskState.RETRY, TaskState.AGGREGATING)
 
 
+class AppUnderTest(Protocol):
+    """The parts of an App that a test needs."""
+
+    mux: Mux
+    aggregations: dict[str, Aggregation]
+    error_hook: OnError | None
+    lifespan_hook: Lifespan | None
+
+    @property
+    def broker(self) -> Store: ...
+    def on_broker(self, store: Store) -> contextlib.AbstractContextManager[object]: ...
+
+
 class AppTesting:
     """An app under test. Raises ConfigError unless its broker is a memory broker."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: AppUnderTest) -> None:
         broker = app.broker
         if not isinstance(broker, MemoryBroker):
             advice = "use `with asynqio.testing.isolated(app) as testing:`"
@@ -141,7 +155,7 @@ class _Inline:
 
 
 @contextlib.contextmanager
-def isolated(app: App, clock: FakeClock | None = None) -> Iterator[AppTesting]:
+def isolated(app: AppUnderTest, clock: FakeClock | None = None) -> Iterator[AppTesting]:
     """The app on a fresh memory broker with a clock to move, whatever broker it has outside of this block."""
     with app.on_broker(MemoryBroker(clock=clock or FakeClock())):
         yield AppTesting(app)

@@ -66,6 +66,7 @@ class Binding:
     def __init__(self, type: str, function: Callable[..., Any]) -> None:
         self.type = type
         self.signature = inspect.signature(function)
+        self._function = function
         hints = _hints(function)
         fields: list[tuple[str, Any, Any]] = []
         # The struct's own field names are numbered: an argument may be called `__x` or `__init__`.
@@ -95,6 +96,11 @@ class Binding:
         self._positional = tuple(positional)
         self._keyword_only = tuple(keyword_only.items())
         self._empty = not fields
+
+    @functools.cached_property
+    def returns(self) -> Any:
+        """What the function is declared to return. Read late: its names may be declared below it."""
+        return return_type(self._function)
 
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """The payload of a call. Raises InvalidArguments or NotSerializable."""
