@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
@@ -28,7 +29,6 @@ try:
 except ModuleNotFoundError:
     raise ConfigError(["tracing needs opentelemetry-api: pip install 'asynqio[otel]'"]) from None
 
-from asynqio import __version__
 from asynqio.client import Client
 from asynqio.core.lifecycle import Failed
 from asynqio.core.task.message import TaskInfo
@@ -63,7 +63,7 @@ def instrument(
 
     Without a `tracer_provider` it is the global one, whenever the application sets that.
     """
-    tracer = trace.get_tracer("asynqio", __version__, tracer_provider)
+    tracer = trace.get_tracer("asynqio", version("asynqio"), tracer_provider)
     match target:
         case Client():
             _client(target, tracer)
