@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 #: W3C only: baggage is the application's own affair, and would be stored with every task.
 _CONTEXT = TraceContextTextMapPropagator()
 _HEADER = "traceparent"
+#: Read once: it takes a look at the disk.
+_VERSION = version("asynqio")
 
 
 @runtime_checkable
@@ -63,7 +65,7 @@ def instrument(
 
     Without a `tracer_provider` it is the global one, whenever the application sets that.
     """
-    tracer = trace.get_tracer("asynqio", version("asynqio"), tracer_provider)
+    tracer = trace.get_tracer("asynqio", _VERSION, tracer_provider)
     match target:
         case Client():
             _client(target, tracer)
