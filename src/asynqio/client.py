@@ -18,7 +18,7 @@ from asynqio.core.lifecycle import Action
 from asynqio.core.task import payload as payloads
 from asynqio.core.task.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.task.naming import AnyTask, ref_of
-from asynqio.core.task.options import TaskOptions, merge
+from asynqio.core.task.options import TaskOptions, check_declared, merge
 from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD, Entry, Task, make_entry
 from asynqio.core.task.unique import unique_key
 from asynqio.errors import (
@@ -69,6 +69,7 @@ class Client:
         max_payload: int = DEFAULT_MAX_PAYLOAD,
         **defaults: Unpack[TaskOptions],
     ) -> None:
+        check_declared(defaults, "Client")
         self.broker, self._owned = store_of(broker)
         self._defaults = merge(defaults)
         self.tracing: Tracing | None = None
@@ -114,6 +115,7 @@ class Client:
         What cannot be taken is answered by its error, and nothing else is disturbed by it. Raises
         BrokerUnavailable.
         """
+        check_declared(options, "enqueue_many")
         if self.tracing is not None:
             return await self.tracing.enqueue_many(tasks, options)
         tasks = [_task(task) for task in tasks]

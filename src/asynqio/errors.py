@@ -49,7 +49,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 
 
 def _rebuild(kind: type[BaseException], args: tuple[Any, ...], facts: dict[str, Any]) -> BaseException:
@@ -78,7 +78,17 @@ class EnqueueError(AsynqioError):
 
 
 class InvalidTask(EnqueueError, ValueError):
-    """The task can never be taken as it is."""
+    """The task can never be enqueued as it is."""
+
+    #: Where the mistake is written, such as "task 'email:send'"; empty when it is not known.
+    place: str = ""
+
+    def within(self, place: str) -> Self:
+        """The same error with the place in front of its message."""
+        if not self.place:
+            self.place = place
+            self.args = (f"{place}: {self}",)
+        return self
 
 
 class InvalidName(InvalidTask):

@@ -18,7 +18,7 @@ from asynqio.config import store_of
 from asynqio.core.info import SchedulerInfo
 from asynqio.core.schedules.entry import ScheduleEntry
 from asynqio.core.schedules.misfire import GRACE, MAX_GRACE, Missed
-from asynqio.core.task.options import TaskOptions, merge
+from asynqio.core.task.options import TaskOptions, check_declared, merge
 from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD, Task
 from asynqio.errors import AsynqioError, ConfigError, EntryNotFound, ServerStateError
 from asynqio.runtime.scheduling.plan import Plan, Terms
@@ -59,6 +59,7 @@ class Scheduler:
         random: Random | None = None,
         **defaults: Unpack[TaskOptions],
     ) -> None:
+        check_declared(defaults, "Scheduler")
         self.broker, self._owned = store_of(broker)
         self._entries = list(entries)
         self._source = source

@@ -64,7 +64,7 @@ async def test_a_mixture_is_answered_item_by_item_and_a_bad_one_disturbs_nothing
         Task("named", None, task_id="one"),
         Task("named", None, task_id="one"),
         Task("grouped", None, group="g"),
-        Task("wrong", None, timeout=-1),
+        Task("wrong", None, deadline=1.0),
         Task("other queue", None, queue="q2"),
         Task("huge", b"x" * 2_000_000),
     ]

@@ -25,7 +25,7 @@ from asynqio.core.findings import Finding
 from asynqio.core.retry import ExponentialRetry, FixedRetry, GoRetry, RetryLike, as_policy
 from asynqio.core.schedules.entry import ScheduleEntry
 from asynqio.core.schedules.misfire import Missed
-from asynqio.core.task.options import Seconds, TaskDefaults, TaskOptions, merge
+from asynqio.core.task.options import Seconds, TaskDefaults, TaskOptions, check_declared, merge
 from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD
 from asynqio.errors import BrokerUnavailable, ConfigError
 from asynqio.mux import Lane, M, Mux
@@ -44,6 +44,12 @@ R = TypeVar("R")
 T = TypeVar("T")
 A = TypeVar("A", bound=Aggregate)
 E = TypeVar("E", bound=OnError)
+
+
+#: Settings of a server that are easily written at the App.
+_SERVER_SETTINGS = dict.fromkeys(
+    ServerOptions.__optional_keys__, "give it to app.run_worker(…), app.server(…) or asynqio worker"
+)
 
 
 class App(AppClient):
@@ -72,6 +78,7 @@ class App(AppClient):
         tracing: bool = False,
         **defaults: Unpack[TaskDefaults],
     ) -> None:
+        check_declared(defaults, "App", one_task=False, also=_SERVER_SETTINGS)
         super().__init__(broker, max_payload=max_payload, defaults=defaults)
         self.mux = Mux()
         self.lifespan_hook = lifespan
@@ -120,7 +127,7 @@ class App(AppClient):
             return self._declare(type, None, {}, "thread", None)
 
         def decorate(function: Callable[..., Any]) -> TaskFunction[Any, Any, Any]:
-            return self._declare(function, type, merge(options), run_in, retry)
+            return self._declare(function, type, options, run_in, retry)
 
         return decorate
 
@@ -128,11 +135,13 @@ class App(AppClient):
         self,
         function: Callable[..., Any],
         type: str | None,
-        options: TaskOptions,
+        given: TaskDefaults,
         run_in: Lane,
         retry: RetryLike | None,
     ) -> TaskFunction[Any, Any, Any]:
         name = type or f"{module_name(function.__module__)}.{function.__qualname__}"
+        check_declared(given, "task", name, one_task=False)
+        options = merge(given)
         if isinstance(retry, GoRetry | FixedRetry | ExponentialRetry):
             options = merge(options, {"retry": retry})
         declared: TaskFunction[Any, Any, Any] = TaskFunction(self, function, name, options, run_in=run_in)

@@ -9,8 +9,22 @@ from asynqio.app.task_function import TaskFunction
 from asynqio.core.schedules.cron import parse_schedule
 from asynqio.core.schedules.entry import ScheduleEntry
 from asynqio.core.schedules.misfire import Missed
-from asynqio.core.task.options import TaskOptions
+from asynqio.core.task.options import TaskOptions, check_declared
 from asynqio.errors import ConfigError
+
+_ZONE = "write zone, the name of a time zone such as 'Europe/Berlin'"
+#: Words of other schedulers.
+_CRON_WORDS = {
+    "timezone": _ZONE,
+    "tz": _ZONE,
+    "coalesce": "write missed='once', the default",
+    "misfire_grace_time": "write missed: what to do with ticks that no scheduler saw",
+    "run_on_startup": "enqueue the task at the start instead",
+    **dict.fromkeys(
+        ("minute", "hour", "day", "day_of_week", "day_of_month", "month_of_year", "weekday", "second"),
+        "write it into the spec: 'minute hour day month weekday'",
+    ),
+}
 
 F = TypeVar("F", bound=TaskFunction[..., Any, Any])
 
@@ -40,6 +54,7 @@ class AppSchedules:
                 raise ConfigError(
                     [f"@app.cron({spec!r}) on {function!r}: write it above @app.task, which makes the task"]
                 )
+            check_declared(options, f"@app.cron({spec!r}) of task", function.type, also=_CRON_WORDS)
             task = function.task(*args, **(kwargs or {}))
             entry = ScheduleEntry(spec, task, name=name, zone=zone, missed=missed, **options)
             if any(other.id == entry.id for other in self.entries):

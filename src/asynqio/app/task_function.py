@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from asynqio.app.task_handle import Clients, SyncTaskHandle, TaskHandle
-from asynqio.core.task.options import TaskOptions, check_name, merge
+from asynqio.core.task.options import TaskOptions, check_declared, check_name, merge
 from asynqio.core.task.payload import Binding
 from asynqio.core.task.task import Task
 from asynqio.mux import Lane, Next, check_lane, in_lane, in_process, target_of
@@ -51,7 +51,7 @@ class TaskFunction(Generic[P, C, R]):
 
     def task(self, *args: P.args, **kwargs: P.kwargs) -> Task:
         """The task of this call, for `enqueue_many`. Raises InvalidArguments, NotSerializable."""
-        return Task(self.type, self._binding.encode(args, kwargs), **self.options)
+        return Task.declared(self.type, self._binding.encode(args, kwargs), self.options.copy())
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]:
         """Have this call made by a worker. Raises as `Client.enqueue` does."""
@@ -65,7 +65,9 @@ class TaskFunction(Generic[P, C, R]):
         return SyncTaskHandle(self._clients, info, self._binding.returns)
 
     def with_options(self, **options: Unpack[TaskOptions]) -> TaskFunction[P, C, R]:
-        """The same function with other options: `send.with_options(process_in=60).enqueue(…)`."""
+        """The same function with other options: `send.with_options(process_in=60).enqueue(…)`. Raises InvalidOption,
+        InvalidName, ConflictingOptions."""
+        check_declared(options, "task", self.type)
         return TaskFunction(
             self._clients,
             self.function,

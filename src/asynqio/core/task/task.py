@@ -10,9 +10,16 @@ import msgspec
 
 from asynqio.core.task import payload as payloads
 from asynqio.core.task.message import TaskMessage, TaskState
-from asynqio.core.task.options import DEFAULT_TIMEOUT, TaskOptions, article, check_name, check_options
+from asynqio.core.task.options import (
+    DEFAULT_TIMEOUT,
+    TaskOptions,
+    article,
+    check_declared,
+    check_name,
+    check_options,
+)
 from asynqio.core.task.unique import OnDuplicate, UniqueUntil, unique_key
-from asynqio.errors import NotSerializable, PayloadTooLarge
+from asynqio.errors import InvalidTask, NotSerializable, PayloadTooLarge
 
 T = TypeVar("T")
 
@@ -57,6 +64,8 @@ class Task:
             raise NotSerializable(
                 type, f"the payload is {article(payload)}, not bytes (Task.json encodes values)"
             )
+        if options:
+            check_declared(options, "task", type)
         self.type = type
         self.payload = payload
         self.options = options
@@ -65,6 +74,15 @@ class Task:
     def json(cls, type: str, value: Any, **options: Unpack[TaskOptions]) -> Task:
         """A task whose payload is `value` as JSON. Raises NotSerializable."""
         return cls(type, payloads.encode(type, value), **options)
+
+    @classmethod
+    def declared(cls, type: str, payload: bytes | None, options: TaskOptions) -> Task:
+        """A task whose type and options were checked when they were declared."""
+        task = cls.__new__(cls)
+        task.type = type
+        task.payload = payload
+        task.options = options
+        return task
 
     @classmethod
     def received(cls, message: TaskMessage) -> Task:
@@ -114,7 +132,10 @@ def make_entry(
         raise PayloadTooLarge(task.type, len(payload), max_payload)
     if not options:
         return Entry(TaskMessage(new_id(now), task.type, payload=payload, timeout=DEFAULT_TIMEOUT))
-    plan = check_options(options, now)
+    try:
+        plan = check_options(options, now)
+    except InvalidTask as error:
+        raise error.within(f"task {task.type!r}") from None
     unique = plan.unique
     key, throttle = "", ""
     if unique.ttl:

@@ -22,15 +22,8 @@ from asynqio.core.retry import (
     from_header,
 )
 from asynqio.core.task.message import TaskState
-from asynqio.core.task.options import (
-    DEFAULT_TIMEOUT,
-    MAX_NAME,
-    MAX_RETRY_LIMIT,
-    UNTIL_TTL,
-    TaskOptions,
-    check_name,
-    merge,
-)
+from asynqio.core.task.option_values import MAX_NAME, MAX_RETRY_LIMIT, check_name
+from asynqio.core.task.options import DEFAULT_TIMEOUT, UNTIL_TTL, TaskOptions, merge
 from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD, Entry, Task, make_entry, new_id
 from asynqio.core.task.unique import OnDuplicate, UniqueUntil, unique_key
 from asynqio.errors import (
@@ -177,7 +170,7 @@ def test_the_lock_of_a_throttle_is_not_the_tasks_own() -> None:
 
 @pytest.mark.parametrize("on_duplicate", ["replace", "reschedule"])
 def test_a_throttle_has_no_duplicates_that_change_anything(on_duplicate: str) -> None:
-    with pytest.raises(ConflictingOptions, match="a throttle refuses whatever comes before its time"):
+    with pytest.raises(ConflictingOptions, match="a throttle refuses every task until its time is over"):
         made(unique=60, unique_until="expired", on_duplicate=on_duplicate)
 
 
@@ -235,7 +228,7 @@ WRONG: list[tuple[dict[str, Any], type[InvalidTask], str]] = [
     ({"unique_until": "done"}, InvalidOption, "must be one of started, finished, ended, expired"),
     ({"unique_until": None}, InvalidOption, "unique_until=None must be one of"),
     ({"unique_until": []}, InvalidOption, "unique_until=.* must be one of"),
-    ({"unique_until": "expired"}, InvalidOption, "needs to know when: add unique=seconds"),
+    ({"unique_until": "expired"}, InvalidOption, "needs a duration: add unique=seconds"),
     ({"unique_key": ""}, InvalidOption, "must be a text that is not empty"),
     ({"unique_key": b"x"}, InvalidOption, "must be a text that is not empty"),
     ({"unique_key": "half \ud83d"}, InvalidOption, "must be valid Unicode"),
@@ -274,9 +267,9 @@ WRONG: list[tuple[dict[str, Any], type[InvalidTask], str]] = [
     ({"retry": RetryFunction(lambda *_: 1.0)}, InvalidOption, "give functions .* to the handler"),
     ({"retry": RetryByException({})}, InvalidOption, "cannot travel with a task"),
     # options that are none
-    ({"max_retries": 3}, InvalidOption, "is not an option of a task, did you mean 'max_retry'"),
+    ({"max_retries": 3}, InvalidOption, "is not an option of a task: write max_retry"),
     ({"quue": "x"}, InvalidOption, "did you mean 'queue'"),
-    ({"colour": "x"}, InvalidOption, "is not an option of a task; options are queue, max_retry"),
+    ({"colour": "x"}, InvalidOption, "is not an option of a task: options are queue, max_retry"),
 ]
 
 
@@ -428,7 +421,7 @@ def test_when_and_how_long_from_now_replace_each_other_across_layers() -> None:
 
 
 def test_when_and_how_long_from_now_exclude_each_other_in_one_layer() -> None:
-    with pytest.raises(ConflictingOptions, match="exclude each other: say when") as caught:
+    with pytest.raises(ConflictingOptions, match="exclude each other: give a moment or a delay") as caught:
         merge({"process_at": NOW, "process_in": 5})
     assert caught.value.options == ("process_at", "process_in")
 
