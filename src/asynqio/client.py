@@ -118,7 +118,7 @@ class Client:
         check_declared(options, "enqueue_many")
         if self.tracing is not None:
             return await self.tracing.enqueue_many(tasks, options)
-        tasks = [_task(task) for task in tasks]
+        tasks = _tasks(tasks)
         # Behind a network small pieces: the store works on one while the next one is made.
         size = PIECE if self.broker.round_trip else CHUNK
         answers: list[TaskInfo | EnqueueError] = []
@@ -287,3 +287,9 @@ def _task(task: Task) -> Task:
     if not isinstance(task, Task):
         raise TypeError(f"enqueue takes a Task, not {task!r}; make one with Task.json(type, value)")
     return task
+
+
+def _tasks(tasks: Iterable[Task]) -> list[Task]:
+    if isinstance(tasks, Task | str) or not isinstance(tasks, Iterable):
+        raise TypeError(f"enqueue_many takes a list of tasks: write [{tasks!r}]")
+    return [_task(task) for task in tasks]

@@ -64,10 +64,13 @@ class Mux:
         self.add(pattern, in_lane(handler, run_in), as_policy(retry) if retry is not None else None)
         return handler
 
-    def add(self, pattern: str, perform: Next, retry: RetryPolicy | None = None) -> None:
-        """Register what was made ready already."""
+    def add(
+        self, pattern: str, perform: Next, retry: RetryPolicy | None = None, *, replace: bool = False
+    ) -> None:
+        """Register a handler that is ready to await; with `replace`, instead of the one that is registered. Raises
+        ConfigError, InvalidName."""
         check_name("type", pattern)
-        if pattern in self._routes:
+        if pattern in self._routes and not replace:
             raise ConfigError([f"there is a handler for {pattern!r} already"])
         self._routes[pattern] = (perform, retry)
         self._resolved.clear()

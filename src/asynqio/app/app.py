@@ -19,12 +19,13 @@ from asynqio.app.include import import_modules
 from asynqio.app.run import Run
 from asynqio.app.schedules import AppSchedules, F
 from asynqio.app.task_checks import task_findings
-from asynqio.app.task_function import TaskDecorator, TaskFunction, module_name
+from asynqio.app.task_function import TaskDecorator, TaskFunction, dotted_name, is_redeclared, module_name
 from asynqio.brokers.contract.broker import Store
 from asynqio.core.findings import Finding
 from asynqio.core.retry import ExponentialRetry, FixedRetry, GoRetry, RetryLike, as_policy
 from asynqio.core.schedules.entry import ScheduleEntry
 from asynqio.core.schedules.misfire import Missed
+from asynqio.core.task.naming import names_of
 from asynqio.core.task.options import Seconds, TaskDefaults, TaskOptions, check_declared, merge
 from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD
 from asynqio.errors import BrokerUnavailable, ConfigError
@@ -120,9 +121,12 @@ class App(AppClient):
         retry: RetryLike | None = None,
         **options: Unpack[TaskDefaults],
     ) -> Any:
-        """Declare a task: `@app.task`, or `@app.task("type", **options)`. The type defaults to
-        `module.function`. `async def` runs on the event loop, `def` in a thread or with
-        `run_in="process"` in a process. Raises ConfigError, InvalidOption."""
+        """Declare a task: `@app.task`, or `@app.task("type", **options)`.
+
+        The type defaults to `module.function`. `async def` runs on the event loop, `def` in a thread, or in a process
+        with `run_in="process"`. `retry` is the retry policy. To declare the same function again (a notebook, a
+        reload) replaces it. Raises ConfigError (another function has this type), InvalidOption, InvalidName.
+        """
         if callable(type):
             return self._declare(type, None, {}, "thread", None)
 
@@ -145,7 +149,16 @@ class App(AppClient):
         if isinstance(retry, GoRetry | FixedRetry | ExponentialRetry):
             options = merge(options, {"retry": retry})
         declared: TaskFunction[Any, Any, Any] = TaskFunction(self, function, name, options, run_in=run_in)
-        self.mux.add(name, declared.performer(), as_policy(retry) if retry is not None else None)
+        before = self._functions.get(name)
+        if before is not None:
+            if not is_redeclared(before.function, function):
+                names = f"{dotted_name(before.function)} and {dotted_name(function)}"
+                raise ConfigError(
+                    [f"task type {name!r} is declared twice, by {names}: give one of them another type"]
+                )
+            self._schedules.remove(name)
+        policy = as_policy(retry) if retry is not None else None
+        self.mux.add(name, declared.performer(), policy, replace=before is not None)
         self._functions[name] = declared
         return declared
 
@@ -172,7 +185,7 @@ class App(AppClient):
             options={type: function.options for type, function in self._functions.items()},
             schedules=self._schedules.entries,
             defaults=self._defaults,
-            queues=queues,
+            queues=names_of("queues", queues),
         )
 
     def cron(
@@ -233,7 +246,8 @@ class App(AppClient):
         check_pattern(pattern)
 
         def declare(function: A) -> A:
-            if pattern in self.aggregations:
+            before = self.aggregations.get(pattern)
+            if before is not None and not is_redeclared(before.function, function):
                 which = f"for groups {pattern!r}" if pattern else "for all groups"
                 raise ConfigError([f"there is an aggregate function {which} already"])
             self.aggregations[pattern] = Aggregation(

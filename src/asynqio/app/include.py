@@ -20,10 +20,8 @@ _WILDCARDS = frozenset("*?[")
 def import_modules(patterns: Iterable[str]) -> list[str]:
     """Import every module that a pattern names; the names, in order of import.
 
-    Raises TypeError for a bare string, and ConfigError with every module that cannot be imported.
+    Raises ConfigError with every module that cannot be imported, TypeError.
     """
-    if isinstance(patterns, str):
-        raise TypeError(f"include takes names one by one or as a list: write [{patterns!r}]")
     imported: dict[str, None] = {}
     problems: list[str] = []
     cause: Exception | None = None
@@ -40,8 +38,10 @@ def import_modules(patterns: Iterable[str]) -> list[str]:
     return list(imported)
 
 
-def _names(pattern: str) -> list[str]:
+def _names(pattern: object) -> list[str]:
     """The modules that a pattern names. Imports the package that holds them. Raises ConfigError."""
+    if not isinstance(pattern, str):
+        raise TypeError(f"include takes module names, include('shop.tasks', 'shop.mail'), not {pattern!r}")
     if not all(pattern.split(".")) or "/" in pattern:
         raise ConfigError(
             [f"include: {pattern!r} is not a module name: write it as 'shop.tasks' or 'shop.*'"]

@@ -9,6 +9,7 @@ from asynqio.app.task_function import TaskFunction
 from asynqio.core.schedules.cron import parse_schedule
 from asynqio.core.schedules.entry import ScheduleEntry
 from asynqio.core.schedules.misfire import Missed
+from asynqio.core.task.naming import refuse_string
 from asynqio.core.task.options import TaskOptions, check_declared
 from asynqio.errors import ConfigError
 
@@ -46,7 +47,8 @@ class AppSchedules:
         missed: Missed,
         options: TaskOptions,
     ) -> Callable[[F], F]:
-        """The decorator for one entry. Raises InvalidSchedule."""
+        """The decorator for one entry. Raises InvalidSchedule, and TypeError for `args` that are a bare string."""
+        refuse_string("args", args)
         parse_schedule(spec, zone or "UTC")
 
         def declare(function: F) -> F:

@@ -119,3 +119,13 @@ def module_name(module: str) -> str:
         return main.__spec__.name.removesuffix(".__main__")
     file = getattr(main, "__file__", None)
     return Path(file).stem if file else module
+
+
+def dotted_name(function: Callable[..., Any]) -> str:
+    """Module and name of a function, for messages."""
+    return f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', function)}"
+
+
+def is_redeclared(before: Callable[..., Any], after: Callable[..., Any]) -> bool:
+    """Whether both are the same function, declared again after a reload or in a notebook."""
+    return dotted_name(before) == dotted_name(after) and "<lambda>" not in dotted_name(after)

@@ -200,3 +200,15 @@ async def test_a_call_that_enqueues_checks_its_own_options_at_once() -> None:
 
 def test_every_refusal_is_an_invalid_task() -> None:
     assert issubclass(InvalidOption, InvalidTask)
+
+
+async def test_where_several_are_due_a_single_one_is_refused_with_what_to_write() -> None:
+    with pytest.raises(TypeError, match=r"args takes a list.*: write \['monthly'\]"):
+        app.cron("@monthly", args="monthly")
+    with pytest.raises(TypeError, match=r"queues takes a list.*: write \['default'\]"):
+        app.check_tasks("default")
+    with pytest.raises(TypeError, match=r"include takes module names.*not \['shop'\]"):
+        app.include(["shop"])  # type: ignore[arg-type]
+    async with Client("memory://") as client:
+        with pytest.raises(TypeError, match=r"enqueue_many takes a list of tasks: write \[Task\('a'"):
+            await client.enqueue_many(Task("a"))  # type: ignore[arg-type]

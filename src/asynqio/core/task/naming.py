@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Protocol, TypeAlias
 
 from asynqio.core.task.message import TaskRef
@@ -43,7 +43,7 @@ def refuse_string(what: str, values: object) -> None:
         raise TypeError(f"{what} takes a list, not a single value: write [{values!r}]")
 
 
-def names_of(what: str, values: Sequence[str]) -> list[str]:
+def names_of(what: str, values: Iterable[str]) -> list[str]:
     """A list of names, such as queues. Raises TypeError for a bare string."""
     refuse_string(what, values)
     return list(values)
