@@ -53,7 +53,7 @@ def test_another_function_of_the_same_type_is_an_error() -> None:
     @app.task("work")
     def one() -> None: ...
 
-    with pytest.raises(ConfigError, match=r"'work' is declared twice, by .*\.one and by .*\.two: give one"):
+    with pytest.raises(ConfigError, match=r"'work' is declared twice, by .*\.one and .*\.two: give one"):
 
         @app.task("work")
         def two() -> None: ...
