@@ -1,40 +1,40 @@
 """Every error of asynqio, in one tree.
 
     AsynqioError
-    ├─ EnqueueError              the task was not taken
-    │  ├─ InvalidTask            (also ValueError) it can never be taken like this
-    │  │  ├─ InvalidName         a queue, type, id or group that cannot be a name
-    │  │  ├─ InvalidOption       a value that an option does not take
+    ├─ EnqueueError              the task was not enqueued
+    │  ├─ InvalidTask            (also ValueError) it can never be enqueued as it is
+    │  │  ├─ InvalidName         not a valid name of a queue, type, id or group
+    │  │  ├─ InvalidOption       not an option, or not a value that the option takes
     │  │  ├─ ConflictingOptions  two options that exclude each other
-    │  │  ├─ InvalidArguments    (also TypeError) arguments that the task function does not take
-    │  │  ├─ NotSerializable     (also TypeError) a payload that is not JSON
+    │  │  ├─ InvalidArguments    (also TypeError) the arguments do not fit the task function
+    │  │  ├─ NotSerializable     (also TypeError) the payload has no JSON form
     │  │  └─ PayloadTooLarge
-    │  ├─ DuplicateTask          the uniqueness lock is held
-    │  └─ TaskIdConflict         the id is taken
+    │  ├─ DuplicateTask          another task holds the uniqueness lock
+    │  └─ TaskIdConflict         the queue has a task with this id
     ├─ NotFound                  (also LookupError)
     │  ├─ QueueNotFound
     │  ├─ TaskNotFound
-    │  └─ EntryNotFound          a scheduler has no such entry
-    ├─ WrongState                not allowed now: the task is active or already there, the queue not empty
-    ├─ ResultError               there is no result to give
+    │  └─ EntryNotFound          no scheduler has this entry
+    ├─ WrongState                not possible in the present state of the task or queue
+    ├─ ResultError               there is no result
     │  ├─ ResultNotKept          the task has no retention
     │  ├─ ResultTimeout          (also TimeoutError) not finished yet
-    │  └─ TaskFailed             it ended in the archive
-    ├─ ExecutionError            why an attempt failed; seen by retry_delay, is_failure and on_error
+    │  └─ TaskFailed             the task was archived
+    ├─ ExecutionError            why an attempt failed; given to is_failure, on_error and retry policies
     │  ├─ HandlerNotFound
     │  ├─ BadPayload             the payload does not fit the handler
     │  ├─ TaskTimeout            (also TimeoutError)
     │  ├─ TaskCancelled
-    │  ├─ WorkerDied             a process of the process lane went away
-    │  └─ LeaseExpired           the server that ran it went away
+    │  ├─ WorkerDied             the process that ran the handler died
+    │  └─ LeaseExpired           the server that ran the task is gone
     ├─ BrokerError
-    │  ├─ BrokerUnavailable      try again
-    │  │  └─ StorageFull         make room, then try again
-    │  ├─ CorruptMessage         do not
-    │  └─ VersionMismatch        the store was written by another version
+    │  ├─ BrokerUnavailable      the store is unreachable or busy: try again
+    │  │  └─ StorageFull         free space, then try again
+    │  ├─ CorruptMessage         stored bytes that are not a task
+    │  └─ VersionMismatch        another version wrote the store
     ├─ ServerStateError          start, stop or shutdown at the wrong moment
-    ├─ InvalidFilter             (also ValueError) a filter that means nothing
-    ├─ InvalidSchedule           (also ValueError) a cron spec, or its time zone, that means nothing
+    ├─ InvalidFilter             (also ValueError) the filter cannot be read
+    ├─ InvalidSchedule           (also ValueError) the cron spec or its time zone cannot be read
     └─ ConfigError               (also ValueError) lists every problem at once
 
     Directive                    raised by a handler to steer; not an error and not a failure
@@ -42,7 +42,7 @@
     ├─ RevokeTask                forget this task now
     └─ RetryIn(seconds)          run it again later, without counting it
 
-`str(error)` is one sentence with the names in it; the facts are attributes, so nobody has to parse it.
+`str(error)` is one sentence that names what is wrong; the facts in it are attributes as well.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ def _rebuild(kind: type[BaseException], args: tuple[Any, ...], facts: dict[str, 
 
 
 def _reduce(error: BaseException) -> tuple[Any, ...]:
-    """Errors travel between processes whatever their constructors look like."""
+    """Pickle an error without its constructor: errors travel between processes."""
     return _rebuild, (type(error), error.args, error.__dict__)
 
 
 class AsynqioError(Exception):
-    """The root of everything that asynqio raises on purpose."""
+    """The base class of every error that asynqio raises."""
 
     __reduce__ = _reduce
 
@@ -74,7 +74,7 @@ class AsynqioError(Exception):
 
 
 class EnqueueError(AsynqioError):
-    """The task was not taken. Nothing of it is stored."""
+    """The task was not enqueued, and nothing of it is stored."""
 
 
 class InvalidTask(EnqueueError, ValueError):
@@ -92,7 +92,7 @@ class InvalidTask(EnqueueError, ValueError):
 
 
 class InvalidName(InvalidTask):
-    """A queue, type, id or group that cannot be a name."""
+    """`value` is not a valid name of a queue, type, id or group (`what`)."""
 
     def __init__(self, what: str, value: object, reason: str) -> None:
         super().__init__(f"{what} {value!r} {reason}")
@@ -100,7 +100,7 @@ class InvalidName(InvalidTask):
 
 
 class InvalidOption(InvalidTask):
-    """A value that an option does not take."""
+    """`option` is not an option of a task, or does not take this `value`."""
 
     def __init__(self, option: str, value: object, reason: str) -> None:
         super().__init__(f"{option}={value!r} {reason}")
@@ -108,7 +108,7 @@ class InvalidOption(InvalidTask):
 
 
 class ConflictingOptions(InvalidTask):
-    """Two options that exclude each other were given together."""
+    """Two options (`options`) exclude each other."""
 
     def __init__(self, first: str, second: str, advice: str) -> None:
         super().__init__(f"{first} and {second} exclude each other: {advice}")
@@ -116,15 +116,15 @@ class ConflictingOptions(InvalidTask):
 
 
 class InvalidArguments(InvalidTask, TypeError):
-    """The arguments do not fit the task function."""
+    """The arguments of a call do not fit the task function."""
 
     def __init__(self, type: str, reason: str) -> None:
-        super().__init__(f"task {type!r} cannot be called like this: {reason}")
+        super().__init__(f"task {type!r} cannot be called with these arguments: {reason}")
         self.type, self.reason = type, reason
 
 
 class NotSerializable(InvalidTask, TypeError):
-    """A payload or a result that has no JSON form."""
+    """A payload or a result has no JSON form."""
 
     def __init__(self, type: str, reason: str) -> None:
         super().__init__(
@@ -134,7 +134,7 @@ class NotSerializable(InvalidTask, TypeError):
 
 
 class PayloadTooLarge(InvalidTask):
-    """The payload is larger than the client allows."""
+    """The payload has more bytes (`size`) than the client allows (`limit`)."""
 
     def __init__(self, type: str, size: int, limit: int) -> None:
         super().__init__(
@@ -145,7 +145,7 @@ class PayloadTooLarge(InvalidTask):
 
 
 class DuplicateTask(EnqueueError):
-    """The uniqueness lock of this queue, type and payload (or `unique_key`) is held."""
+    """Another task holds the uniqueness lock of this queue, type and payload (or `unique_key`)."""
 
     def __init__(self, queue: str, type: str, by: str = "payload") -> None:
         super().__init__(f"a unique task {type!r} with this {by} already exists in queue {queue!r}")
@@ -153,7 +153,7 @@ class DuplicateTask(EnqueueError):
 
 
 class TaskIdConflict(EnqueueError):
-    """A task with this id is in the queue, in whatever state (also completed or archived)."""
+    """The queue has a task with this id, in any state (completed and archived included)."""
 
     def __init__(self, queue: str, id: str) -> None:
         super().__init__(f"queue {queue!r} already has a task with the id {id!r}")
@@ -164,26 +164,30 @@ class TaskIdConflict(EnqueueError):
 
 
 class NotFound(AsynqioError, LookupError):
-    """What was asked for is not there."""
+    """The queue, task or schedule does not exist."""
 
 
 class QueueNotFound(NotFound):
+    """The queue does not exist: it has never had a task, or was removed."""
+
     def __init__(self, queue: str) -> None:
         super().__init__(f"there is no queue {queue!r}")
         self.queue = queue
 
 
 class TaskNotFound(NotFound):
+    """The queue has no task with this id."""
+
     def __init__(self, queue: str, id: str) -> None:
         super().__init__(
             f"queue {queue!r} has no task {id!r}: it never existed, was deleted, "
-            "or ended without a retention that would keep it"
+            "or ended without a retention to keep it"
         )
         self.queue, self.id = queue, id
 
 
 class EntryNotFound(NotFound):
-    """No scheduler that is there has this entry."""
+    """No running scheduler has this entry."""
 
     def __init__(self, id: str) -> None:
         super().__init__(f"there is no schedule entry {id!r}: it was removed, or no scheduler serves it now")
@@ -191,17 +195,19 @@ class EntryNotFound(NotFound):
 
 
 class WrongState(AsynqioError):
-    """The action is not allowed in the present state of the task or the queue."""
+    """The action is not possible in the present state of the task or queue."""
 
 
 # --- results --------------------------------------------------------------------------------------
 
 
 class ResultError(AsynqioError):
-    """There is no result to give."""
+    """There is no result."""
 
 
 class ResultNotKept(ResultError):
+    """The task has no `retention`, so its result is not stored."""
+
     def __init__(self, queue: str, id: str) -> None:
         super().__init__(
             f"task {id!r} of queue {queue!r} keeps no result: give it retention=<seconds> when you enqueue it"
@@ -210,12 +216,16 @@ class ResultNotKept(ResultError):
 
 
 class ResultTimeout(ResultError, TimeoutError):
+    """The task did not complete within `timeout` seconds; `state` is its state then."""
+
     def __init__(self, queue: str, id: str, timeout: float, state: str) -> None:
         super().__init__(f"task {id!r} of queue {queue!r} is still {state} after {timeout:g} s")
         self.queue, self.id, self.timeout, self.state = queue, id, timeout, state
 
 
 class TaskFailed(ResultError):
+    """The task was archived; `error` is the text of its last error."""
+
     def __init__(self, queue: str, id: str, error: str) -> None:
         super().__init__(f"task {id!r} of queue {queue!r} failed for good: {error}")
         self.queue, self.id, self.error = queue, id, error
@@ -225,17 +235,19 @@ class TaskFailed(ResultError):
 
 
 class ExecutionError(AsynqioError):
-    """Why an attempt failed, when it was not the handler's own exception."""
+    """Why an attempt failed, when the handler itself did not raise."""
 
 
 class HandlerNotFound(ExecutionError):
+    """The server has no handler for this task type."""
+
     def __init__(self, type: str) -> None:
         super().__init__(f'handler not found for task "{type}"')
         self.type = type
 
 
 class BadPayload(ExecutionError):
-    """The payload does not fit the handler; trying again cannot help, so the task is archived."""
+    """The payload does not fit the handler. Retrying does not help, so the task is archived."""
 
     def __init__(self, type: str, reason: str) -> None:
         super().__init__(f"the payload does not fit the handler of {type!r}: {reason}")
@@ -243,13 +255,15 @@ class BadPayload(ExecutionError):
 
 
 class TaskTimeout(ExecutionError, TimeoutError):
+    """The attempt ran longer than its timeout or past its deadline; it ran for `seconds`."""
+
     def __init__(self, seconds: float) -> None:
         super().__init__(f"stopped after {seconds:.3g} s: its timeout or deadline has passed")
         self.seconds = seconds
 
 
 class TaskCancelled(ExecutionError):
-    """Somebody cancelled the running task. `archive`: and wants it archived, not retried."""
+    """The running task was cancelled. `archive`: it is archived, not retried."""
 
     def __init__(self, *, archive: bool = False) -> None:
         super().__init__("cancelled while it was running" + (", to be archived" if archive else ""))
@@ -257,7 +271,7 @@ class TaskCancelled(ExecutionError):
 
 
 class WorkerDied(ExecutionError):
-    """The process that ran the handler went away (a crash, the out-of-memory killer, os._exit)."""
+    """The process that ran the handler died (a crash, the out-of-memory killer, os._exit)."""
 
     def __init__(self, how: str) -> None:
         super().__init__(f"the process that ran it died: {how}")
@@ -265,7 +279,7 @@ class WorkerDied(ExecutionError):
 
 
 class LeaseExpired(ExecutionError):
-    """Nobody renewed the lease: the server that ran the task is gone."""
+    """The lease ran out without renewal: the server that ran the task is gone."""
 
     def __init__(self) -> None:
         super().__init__("task lease expired: the server that ran it is gone")
@@ -275,34 +289,34 @@ class LeaseExpired(ExecutionError):
 
 
 class BrokerError(AsynqioError):
-    """The store said no."""
+    """The store refused the operation or did not answer."""
 
 
 class BrokerUnavailable(BrokerError):
-    """The store cannot be reached or is busy; the same call may succeed later."""
+    """The store is unreachable or busy; the same call can succeed later."""
 
 
 class StorageFull(BrokerUnavailable):
-    """There is no room left; nothing was changed."""
+    """The store is full; nothing was changed."""
 
 
 class CorruptMessage(BrokerError):
-    """Stored bytes that are not a task."""
+    """The stored bytes are not a task."""
 
 
 class VersionMismatch(BrokerError):
-    """The store was written by another version, or is not ours at all."""
+    """Another version of asynqio, or another program, wrote the store."""
 
 
 # --- configuration and state ----------------------------------------------------------------------
 
 
 class ServerStateError(AsynqioError):
-    """start, stop or shutdown at a moment where they make no sense."""
+    """The server or scheduler is not in a state for this call (start, stop, shutdown)."""
 
 
 class InvalidFilter(AsynqioError, ValueError):
-    """A filter that means nothing, or asks for too much at once."""
+    """The filter cannot be read, or is too long."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"filter: {reason}")
@@ -310,7 +324,7 @@ class InvalidFilter(AsynqioError, ValueError):
 
 
 class InvalidSchedule(AsynqioError, ValueError):
-    """A cron spec that says no time to fire, or a time zone that there is not."""
+    """The cron spec never fires or cannot be read, or its time zone is unknown."""
 
     def __init__(self, spec: str, reason: str) -> None:
         super().__init__(f"schedule {spec!r}: {reason}")
@@ -318,7 +332,7 @@ class InvalidSchedule(AsynqioError, ValueError):
 
 
 class ConfigError(AsynqioError, ValueError):
-    """Everything that is wrong with a configuration, at once."""
+    """A configuration is wrong; `problems` lists everything that is wrong with it."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
