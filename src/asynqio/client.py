@@ -24,6 +24,7 @@ from asynqio.core.task.unique import unique_key
 from asynqio.errors import (
     DuplicateTask,
     EnqueueError,
+    InvalidTask,
     ResultNotKept,
     ResultTimeout,
     TaskFailed,
@@ -172,7 +173,10 @@ class Client:
     def _entry(self, task: Task, options: TaskOptions) -> Entry:
         _task(task)
         if self._defaults or task.options or options:
-            options = merge(self._defaults, task.options, options)
+            try:
+                options = merge(self._defaults, task.options, options)
+            except InvalidTask as error:
+                raise error.within(f"task {task.type!r}") from None
         entry = make_entry(task, options, self.broker.clock.now(), max_payload=self._max_payload)
         self.broker.check(entry)
         return entry

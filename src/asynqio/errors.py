@@ -1,46 +1,46 @@
 """Every error of asynqio, in one tree.
 
     AsynqioError
-    ├─ EnqueueError              the task was not enqueued
-    │  ├─ InvalidTask            (also ValueError) it can never be enqueued as it is
-    │  │  ├─ InvalidName         not a valid name of a queue, type, id or group
-    │  │  ├─ InvalidOption       not an option, or not a value that the option takes
-    │  │  ├─ ConflictingOptions  two options that exclude each other
-    │  │  ├─ InvalidArguments    (also TypeError) the arguments do not fit the task function
-    │  │  ├─ NotSerializable     (also TypeError) the payload has no JSON form
+    ├─ EnqueueError              the task was not accepted
+    │  ├─ InvalidTask            (also ValueError) the task or an option is invalid
+    │  │  ├─ InvalidName         an invalid name of a queue, type, id or group
+    │  │  ├─ InvalidOption       an unknown option or an invalid value
+    │  │  ├─ ConflictingOptions  two mutually exclusive options
+    │  │  ├─ InvalidArguments    (also TypeError) arguments that do not fit the task function
+    │  │  ├─ NotSerializable     (also TypeError) a payload that is not JSON
     │  │  └─ PayloadTooLarge
-    │  ├─ DuplicateTask          another task holds the uniqueness lock
-    │  └─ TaskIdConflict         the queue has a task with this id
+    │  ├─ DuplicateTask          the uniqueness lock is held
+    │  └─ TaskIdConflict         the id is in use
     ├─ NotFound                  (also LookupError)
     │  ├─ QueueNotFound
     │  ├─ TaskNotFound
     │  └─ EntryNotFound          no scheduler has this entry
-    ├─ WrongState                not possible in the present state of the task or queue
-    ├─ ResultError               there is no result
+    ├─ WrongState                not allowed in the current state of the task or queue
+    ├─ ResultError               no result is available
     │  ├─ ResultNotKept          the task has no retention
     │  ├─ ResultTimeout          (also TimeoutError) not finished yet
     │  └─ TaskFailed             the task was archived
-    ├─ ExecutionError            why an attempt failed; given to is_failure, on_error and retry policies
+    ├─ ExecutionError            why an attempt failed; seen by retry_delay, is_failure and on_error
     │  ├─ HandlerNotFound
     │  ├─ BadPayload             the payload does not fit the handler
     │  ├─ TaskTimeout            (also TimeoutError)
     │  ├─ TaskCancelled
-    │  ├─ WorkerDied             the process that ran the handler died
-    │  └─ LeaseExpired           the server that ran the task is gone
+    │  ├─ WorkerDied             a process of the process pool died
+    │  └─ LeaseExpired           the server that ran the task died
     ├─ BrokerError
-    │  ├─ BrokerUnavailable      the store is unreachable or busy: try again
-    │  │  └─ StorageFull         free space, then try again
-    │  ├─ CorruptMessage         stored bytes that are not a task
-    │  └─ VersionMismatch        another version wrote the store
-    ├─ ServerStateError          start, stop or shutdown at the wrong moment
-    ├─ InvalidFilter             (also ValueError) the filter cannot be read
-    ├─ InvalidSchedule           (also ValueError) the cron spec or its time zone cannot be read
-    └─ ConfigError               (also ValueError) lists every problem at once
+    │  ├─ BrokerUnavailable      unreachable or busy: retry
+    │  │  └─ StorageFull         free some space, then retry
+    │  ├─ CorruptMessage         unreadable data: do not retry
+    │  └─ VersionMismatch        the store was written by an incompatible version
+    ├─ ServerStateError          start, stop or shutdown in the wrong state
+    ├─ InvalidFilter             (also ValueError) an invalid filter
+    ├─ InvalidSchedule           (also ValueError) an invalid cron spec or time zone
+    └─ ConfigError               (also ValueError) lists every problem
 
-    Directive                    raised by a handler to steer; not an error and not a failure
+    Directive                    raised by a handler to control its task; not an error
     ├─ SkipRetry                 archive this task now
-    ├─ RevokeTask                forget this task now
-    └─ RetryIn(seconds)          run it again later, without counting it
+    ├─ RevokeTask                delete this task now
+    └─ RetryIn(seconds)          run it again later
 
 `str(error)` is one sentence that names what is wrong; the facts in it are attributes as well.
 """
