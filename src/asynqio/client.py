@@ -1,4 +1,4 @@
-"""Client: puts tasks in, waits for results, cancels."""
+"""Client: enqueues tasks, waits for results, cancels."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ T = TypeVar("T")
 
 #: Entries per call to the broker, and per call to one behind a network.
 CHUNK, PIECE = 1_000, 200
-#: Calls that may be under way at once.
+#: Concurrent calls to the broker in `enqueue_many`.
 IN_FLIGHT = 4
-#: Look again after so many seconds even if no signal came.
+#: Seconds after which a wait reads the task again, in case a signal was lost.
 POLL = 5.0
 
 
 class Tracing(Protocol):
-    """Enqueues in the client's place. (`asynqio.otel` does.)"""
+    """Wraps the enqueue calls of a client. Set by `asynqio.otel`."""
 
     async def enqueue(self, task: Task, options: TaskOptions) -> TaskInfo: ...
     async def enqueue_many(
@@ -59,8 +59,8 @@ class Client:
         async with Client("sqlite:///tasks.db") as client:
             info = await client.enqueue(Task.json("email:send", {"to": "ann@example.org"}), queue="critical")
 
-    Options given here are defaults for all tasks of this client. `broker` is a URL (or `ASYNQIO_BROKER`),
-    or a broker that you opened and close yourself.
+    `broker` is a URL (default: `ASYNQIO_BROKER`), or a broker that you open and close. `max_payload` is the largest
+    payload in bytes. All other options are defaults for the tasks of this client. Raises ConfigError, InvalidOption.
     """
 
     def __init__(
@@ -91,10 +91,10 @@ class Client:
     # --- in ---------------------------------------------------------------------------------------
 
     async def enqueue(self, task: Task, **options: Unpack[TaskOptions]) -> TaskInfo:
-        """Put one task in. From its return on, the task survives any crash (as far as the broker does).
+        """Enqueue one task. Once this returns, the task is durable (as far as the broker is).
 
-        Concurrent calls share a call to the broker. Raises an InvalidTask, DuplicateTask, TaskIdConflict,
-        BrokerUnavailable. A task that changed a waiting one (`on_duplicate`) is answered by that one.
+        Concurrent calls share one call to the broker. If the task replaced or rescheduled a waiting one
+        (`on_duplicate`), returns that one. Raises InvalidTask, DuplicateTask, TaskIdConflict, BrokerUnavailable.
         """
         if self.tracing is not None:
             return await self.tracing.enqueue(task, options)
@@ -111,33 +111,33 @@ class Client:
     async def enqueue_many(
         self, tasks: Iterable[Task], **options: Unpack[TaskOptions]
     ) -> list[TaskInfo | EnqueueError]:
-        """Put many tasks in, of whatever mixture; one answer per task, in their order.
+        """Enqueue any number of tasks, of any types; one answer per task, in their order.
 
-        What cannot be taken is answered by its error, and nothing else is disturbed by it. Raises
-        BrokerUnavailable.
+        A task that cannot be enqueued is answered by its error and does not affect the others. Raises
+        BrokerUnavailable, and InvalidOption for `options` that no task takes.
         """
         check_declared(options, "enqueue_many")
         if self.tracing is not None:
             return await self.tracing.enqueue_many(tasks, options)
         tasks = _tasks(tasks)
-        # Behind a network small pieces: the store works on one while the next one is made.
+        # Behind a network, small pieces: the store works on one while the next one is encoded.
         size = PIECE if self.broker.round_trip else CHUNK
         answers: list[TaskInfo | EnqueueError] = []
-        under_way: deque[asyncio.Task[list[TaskInfo | EnqueueError]]] = deque()
+        calls: deque[asyncio.Task[list[TaskInfo | EnqueueError]]] = deque()
         try:
             for start in range(0, len(tasks), size):
                 items = [self._checked(task, options) for task in tasks[start : start + size]]
-                under_way.append(asyncio.create_task(self._put(items)))
-                await asyncio.sleep(0)  # it goes out
-                if len(under_way) > IN_FLIGHT:
-                    answers += await under_way[0]
-                    under_way.popleft()
-            while under_way:
-                answers += await under_way[0]
-                under_way.popleft()
+                calls.append(asyncio.create_task(self._put(items)))
+                await asyncio.sleep(0)  # start the call
+                if len(calls) > IN_FLIGHT:
+                    answers += await calls[0]
+                    calls.popleft()
+            while calls:
+                answers += await calls[0]
+                calls.popleft()
         finally:
-            # One that failed must not leave the others unheard.
-            await asyncio.gather(*under_way, return_exceptions=True)
+            # When one call fails, still await the others.
+            await asyncio.gather(*calls, return_exceptions=True)
         return answers
 
     def _checked(self, task: Task, options: TaskOptions) -> Entry | EnqueueError:
@@ -163,7 +163,7 @@ class Client:
         return answers
 
     async def _changed(self, replaced: Sequence[tuple[Entry, Replaced]]) -> list[TaskInfo]:
-        """The tasks that were changed, as they are now; as they were meant to be if they are gone already."""
+        """The changed tasks as they are now, or as requested if they no longer exist."""
         refs = [TaskRef(entry.message.queue, answer.id) for entry, answer in replaced]
         return [
             info or self._info(entry, ref.id)

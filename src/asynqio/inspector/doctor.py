@@ -1,6 +1,6 @@
-"""The doctor: what is wrong with a system of queues and servers, in words, and what of it can be put right.
+"""The doctor: diagnoses queues and servers, and repairs what it can.
 
-What only one kind of store can have is found by its broker (`Inspection.examine`); here is what is the same for all.
+Problems of one kind of store are found by its broker (`Inspection.examine`); those of every store are found here.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from asynqio.core.info import QueueStats, ServerInfo
 from asynqio.core.lifecycle import Failed, Policy, decide
 from asynqio.errors import LeaseExpired
 
-#: Seconds for which something that servers do by themselves may be overdue before it is a finding.
+#: Seconds that the work of servers may be overdue before it is a finding.
 TIMEOUT = 60.0
-#: Lapsed leases looked at.
+#: Expired leases read.
 LEASES = 1_000
-#: The share of an archive's limit at which old tasks are about to go.
+#: The share of an archive's limit at which old tasks will soon be removed.
 NEARLY_FULL = 0.9
 
 _E, _W, _I = Severity.ERROR, Severity.WARNING, Severity.INFO
 
 
 async def diagnose(broker: Store, *, fix: bool, progress: Progress | None = None) -> list[Finding]:
-    """Everything that is found, the worst first. With `fix` what is fixable is put right and marked so."""
+    """All findings, the worst first. With `fix`, fixable ones are repaired and marked so."""
     found = await broker.examine(fix=fix, progress=progress)
     queues, servers = await broker.queues(), await broker.servers()
     paused = await broker.paused_types(queues)
@@ -37,14 +37,14 @@ async def diagnose(broker: Store, *, fix: bool, progress: Progress | None = None
                 Finding(
                     _I,
                     "type-paused",
-                    f"tasks of type {type!r} of queue {stats.queue!r} are not run: the type is paused",
+                    f"tasks of type {type!r} of queue {stats.queue!r} do not run: the type is paused",
                     "resume it when its tasks may run again",
                     stats.queue,
                 )
             )
-        found += await _lapsed(broker, stats.queue, fix)
-    for card in servers:
-        found += _stuck(card)
+        found += await _expired(broker, stats.queue, fix)
+    for server in servers:
+        found += _stuck(server)
     if fix and any(one.code == "batches-left" for one in found):
         await broker.sweep(queues, 1)
         found = [_fixed(one) if one.code == "batches-left" else one for one in found]
@@ -64,7 +64,7 @@ def _waiting(stats: QueueStats, servers: list[ServerInfo], now: float) -> list[F
             )
         )
     waiting = stats.pending + stats.scheduled + stats.retry + stats.aggregating
-    if waiting and not any(queue in card.queues for card in servers):
+    if waiting and not any(queue in server.queues for server in servers):
         found.append(
             Finding(
                 _W,
@@ -80,7 +80,7 @@ def _waiting(stats: QueueStats, servers: list[ServerInfo], now: float) -> list[F
                 _E,
                 "overdue",
                 f"delayed tasks of queue {queue!r} are {now - stats.overdue_since:.0f} s overdue",
-                "look into the logs of its servers: they do not forward",
+                "read the logs of its servers: they do not forward tasks",
                 queue,
             )
         )
@@ -95,7 +95,7 @@ def _kept(stats: QueueStats, limit: int) -> list[Finding]:
                 _W,
                 "archive-full",
                 f"the archive of queue {queue!r} holds {stats.archived:,} of at most {limit:,} tasks; "
-                f"{stats.evicted_total:,} were dropped so far",
+                f"{stats.evicted_total:,} were removed so far",
                 "run or delete archived tasks, or raise archive_limit= in the broker's URL",
                 queue,
             )
@@ -105,19 +105,19 @@ def _kept(stats: QueueStats, limit: int) -> list[Finding]:
             Finding(
                 _I,
                 "quarantined",
-                f"{stats.quarantined_total:,} ids or messages of queue {queue!r} were no tasks and were put aside",
-                "look at the archived tasks of type asynqio:corrupt; then find out who writes such",
+                f"{stats.quarantined_total:,} ids or messages of queue {queue!r} were not tasks and were quarantined",
+                "inspect the archived tasks of type asynqio:corrupt, and find the program that writes them",
                 queue,
             )
         )
     return found
 
 
-async def _lapsed(broker: Store, queue: str, fix: bool) -> list[Finding]:
-    """Active tasks that no server recovers. Recovering is what any server would do: they are pending again."""
+async def _expired(broker: Store, queue: str, fix: bool) -> list[Finding]:
+    """Active tasks that no server recovers. To fix it, do what any server would do: make them pending again."""
     now = broker.clock.now()
-    lapsed = (await broker.expired([queue], LEASES)).leases
-    old = [lease for lease in lapsed if lease.expires_at < now - TIMEOUT]
+    leases = (await broker.expired([queue], LEASES)).leases
+    old = [lease for lease in leases if lease.expires_at < now - TIMEOUT]
     if not old:
         return []
     if fix:
@@ -126,7 +126,7 @@ async def _lapsed(broker: Store, queue: str, fix: bool) -> list[Finding]:
         Finding(
             _E,
             "not-recovered",
-            f"{len(old)} tasks of queue {queue!r} were left by a server that is gone, and nobody recovers them",
+            f"{len(old)} tasks of queue {queue!r} belong to a server that is gone, and no server recovers them",
             "start a server for the queue, or: --fix",
             queue,
             fixable=True,
@@ -135,15 +135,15 @@ async def _lapsed(broker: Store, queue: str, fix: bool) -> list[Finding]:
     ]
 
 
-def _stuck(card: ServerInfo) -> list[Finding]:
-    stuck = [worker for worker in card.workers if worker.stuck]
+def _stuck(server: ServerInfo) -> list[Finding]:
+    stuck = [worker for worker in server.workers if worker.stuck]
     if not stuck:
         return []
     return [
         Finding(
             _W,
             "handlers-stuck",
-            f"{len(stuck)} handlers of server {card.id} were told to stop and go on: {stuck[0].type!r} …",
-            'give them a timeout that they heed, or run_in="process", which can be killed',
+            f"{len(stuck)} handlers of server {server.id} were asked to stop and still run: {stuck[0].type!r} …",
+            'make them check current().cancelled, or run them with run_in="process", which can be killed',
         )
     ]

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class Client(Facade):
-    """asynqio.Client, blocking."""
+    """asynqio.Client, blocking: the same methods and signatures."""
 
     def __init__(
         self,
@@ -46,11 +46,13 @@ class Client(Facade):
         return self._client
 
     def enqueue(self, task: Task, **options: Unpack[TaskOptions]) -> TaskInfo:
+        """See `asynqio.Client.enqueue`."""
         return self._through.call(self._client.enqueue, task, **options)
 
     def enqueue_many(
         self, tasks: Iterable[Task], **options: Unpack[TaskOptions]
     ) -> list[TaskInfo | EnqueueError]:
+        """See `asynqio.Client.enqueue_many`."""
         return self._through.call(self._client.enqueue_many, tasks, **options)
 
     def find(self, task: AnyTask, *, queue: str = "default") -> TaskInfo:

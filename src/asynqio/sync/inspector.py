@@ -29,7 +29,7 @@ async def _next(found: AsyncGenerator[T]) -> T | None:
 
 
 class Inspector(Facade, ScheduleInspector):
-    """asynqio.Inspector, blocking."""
+    """asynqio.Inspector, blocking: the same methods and signatures."""
 
     def __init__(self, broker: str | Store | None = None) -> None:
         super().__init__(broker)
@@ -40,23 +40,29 @@ class Inspector(Facade, ScheduleInspector):
         return self._inspector
 
     def queues(self) -> list[QueueStats]:
+        """See `asynqio.Inspector.queues`."""
         return self._through.call(self._inspector.queues)
 
     def queue(self, name: str) -> QueueStats:
+        """See `asynqio.Inspector.queue`."""
         return self._through.call(self._inspector.queue, name)
 
     def history(self, queue: str, days: int = 7) -> list[DayStats]:
+        """See `asynqio.Inspector.history`."""
         return self._through.call(self._inspector.history, queue, days)
 
     def groups(self, queue: str) -> list[GroupStats]:
+        """See `asynqio.Inspector.groups`."""
         return self._through.call(self._inspector.groups, queue)
 
     def flush_group(self, queue: str, group: str) -> int:
+        """See `asynqio.Inspector.flush_group`."""
         return self._through.call(self._inspector.flush_group, queue, group)
 
     def tasks(
         self, queue: str, state: TaskState, *, group: str = "", size: int = 30, offset: int = 0
     ) -> list[TaskInfo]:
+        """See `asynqio.Inspector.tasks`."""
         return self._through.call(self._inspector.tasks, queue, state, group=group, size=size, offset=offset)
 
     def search(
@@ -69,6 +75,7 @@ class Inspector(Facade, ScheduleInspector):
         limit: int | None = None,
         on_progress: Callable[[Applied], object] | None = None,
     ) -> Generator[TaskInfo]:
+        """See `asynqio.Inspector.search`."""
         through = self._through
         found = self._inspector.search(
             queue, state, filter, group=group, limit=limit, on_progress=on_progress
@@ -80,36 +87,47 @@ class Inspector(Facade, ScheduleInspector):
             through.call(found.aclose)
 
     def find(self, task: AnyTask, *, queue: str = "default") -> TaskInfo:
+        """See `asynqio.Inspector.find`."""
         return self._through.call(self._inspector.find, task, queue=queue)
 
     def find_many(self, tasks: Sequence[AnyTask], *, queue: str = "default") -> list[TaskInfo | None]:
+        """See `asynqio.Inspector.find_many`."""
         return self._through.call(self._inspector.find_many, tasks, queue=queue)
 
     def attempts(self, task: AnyTask, *, queue: str = "default") -> list[AttemptRecord]:
+        """See `asynqio.Inspector.attempts`."""
         return self._through.call(self._inspector.attempts, task, queue=queue)
 
     def explain(self, task: AnyTask, *, queue: str = "default") -> Explanation:
+        """See `asynqio.Inspector.explain`."""
         return self._through.call(self._inspector.explain, task, queue=queue)
 
     def queues_with(self, id: str) -> list[str]:
+        """See `asynqio.Inspector.queues_with`."""
         return self._through.call(self._inspector.queues_with, id)
 
     def nodes(self) -> list[StoreNode]:
+        """See `asynqio.Inspector.nodes`."""
         return self._through.call(self._inspector.nodes)
 
     def servers(self) -> list[ServerInfo]:
+        """See `asynqio.Inspector.servers`."""
         return self._through.call(self._inspector.servers)
 
     def run(self, task: AnyTask, *, queue: str = "default") -> None:
+        """See `asynqio.Inspector.run`."""
         self._through.call(self._inspector.run, task, queue=queue)
 
     def archive(self, task: AnyTask, *, queue: str = "default") -> None:
+        """See `asynqio.Inspector.archive`."""
         self._through.call(self._inspector.archive, task, queue=queue)
 
     def delete(self, task: AnyTask, *, queue: str = "default") -> None:
+        """See `asynqio.Inspector.delete`."""
         self._through.call(self._inspector.delete, task, queue=queue)
 
     def act(self, action: Action, tasks: Sequence[AnyTask], *, queue: str = "default") -> list[Moved]:
+        """See `asynqio.Inspector.act`."""
         return self._through.call(self._inspector.act, action, tasks, queue=queue)
 
     def apply(
@@ -123,6 +141,7 @@ class Inspector(Facade, ScheduleInspector):
         limit: int | None = None,
         on_progress: Callable[[Applied], object] | None = None,
     ) -> Applied:
+        """See `asynqio.Inspector.apply`."""
         return self._through.call(
             self._inspector.apply,
             action,
@@ -135,36 +154,47 @@ class Inspector(Facade, ScheduleInspector):
         )
 
     def rewrite(self, task: AnyTask, payload: bytes, *, queue: str = "default") -> None:
+        """See `asynqio.Inspector.rewrite`."""
         self._through.call(self._inspector.rewrite, task, payload, queue=queue)
 
     def transfer(self, tasks: Sequence[AnyTask], target: str, *, queue: str = "default") -> list[Moved]:
+        """See `asynqio.Inspector.transfer`."""
         return self._through.call(self._inspector.transfer, tasks, target, queue=queue)
 
     def cancel(self, task: AnyTask, *, queue: str = "default", final: bool = False) -> CancelOutcome:
+        """See `asynqio.Inspector.cancel`."""
         return self._through.call(self._inspector.cancel, task, queue=queue, final=final)
 
     def cancel_many(
         self, tasks: Sequence[AnyTask], *, queue: str = "default", final: bool = False
     ) -> list[CancelOutcome]:
+        """See `asynqio.Inspector.cancel_many`."""
         return self._through.call(self._inspector.cancel_many, tasks, queue=queue, final=final)
 
     def pause(self, queue: str) -> bool:
+        """See `asynqio.Inspector.pause`."""
         return self._through.call(self._inspector.pause, queue)
 
     def resume(self, queue: str) -> bool:
+        """See `asynqio.Inspector.resume`."""
         return self._through.call(self._inspector.resume, queue)
 
     def pause_type(self, queue: str, type: str) -> bool:
+        """See `asynqio.Inspector.pause_type`."""
         return self._through.call(self._inspector.pause_type, queue, type)
 
     def resume_type(self, queue: str, type: str) -> bool:
+        """See `asynqio.Inspector.resume_type`."""
         return self._through.call(self._inspector.resume_type, queue, type)
 
     def paused_types(self, queue: str) -> dict[str, float]:
+        """See `asynqio.Inspector.paused_types`."""
         return self._through.call(self._inspector.paused_types, queue)
 
-    def remove_queue(self, queue: str, *, force: bool = False, progress: Progress | None = None) -> None:
-        self._through.call(self._inspector.remove_queue, queue, force=force, progress=progress)
+    def remove_queue(self, queue: str, *, force: bool = False, on_progress: Progress | None = None) -> None:
+        """See `asynqio.Inspector.remove_queue`."""
+        self._through.call(self._inspector.remove_queue, queue, force=force, on_progress=on_progress)
 
-    def doctor(self, *, fix: bool = False, progress: Progress | None = None) -> list[Finding]:
-        return self._through.call(self._inspector.doctor, fix=fix, progress=progress)
+    def doctor(self, *, fix: bool = False, on_progress: Progress | None = None) -> list[Finding]:
+        """See `asynqio.Inspector.doctor`."""
+        return self._through.call(self._inspector.doctor, fix=fix, on_progress=on_progress)
