@@ -1,7 +1,6 @@
-"""asynqio: a distributed task queue for Python. Nothing lost, nothing run twice by surprise, everything
-explainable.
+"""asynqio: a distributed task queue for Python.
 
-The public names, loaded when they are first used: `import asynqio` loads no driver and takes no time.
+Each public name is loaded at its first use: `import asynqio` loads no driver and no event loop.
 """
 
 from __future__ import annotations
@@ -173,7 +172,7 @@ _HOME_OF = {name: f"asynqio.{home}" for home, names in _HOMES.items() for name i
 __all__ = ["__version__", "load_config", *_HOME_OF]
 
 
-if not TYPE_CHECKING:  # a checker that sees it would accept every misspelt name
+if not TYPE_CHECKING:  # a type checker that saw it would accept every misspelt name
 
     def __getattr__(name: str) -> Any:
         if name == "load_config":

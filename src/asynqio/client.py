@@ -18,6 +18,7 @@ from asynqio.core.lifecycle import Action
 from asynqio.core.task import payload as payloads
 from asynqio.core.task.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.task.naming import AnyTask, ref_of
+from asynqio.core.task.option_values import payload_limit
 from asynqio.core.task.options import TaskOptions, check_declared, merge
 from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD, Entry, Task, make_entry
 from asynqio.core.task.unique import unique_key
@@ -74,7 +75,7 @@ class Client:
         self.broker, self._owned = store_of(broker)
         self._defaults = merge(defaults)
         self.tracing: Tracing | None = None
-        self._max_payload = max_payload
+        self._max_payload = payload_limit("max_payload", max_payload)
         self._batcher: Batcher[Entry, Admission | Replaced] = Batcher(
             self.broker.enqueue, CHUNK, overlap=lambda: self.broker.round_trip > 0
         )

@@ -52,6 +52,6 @@ def test_searching_without_a_loop() -> None:
         some = inspector.search("default", TaskState.PENDING)
         next(some)
         some.close()
-        told: list[Applied] = []
-        applied = inspector.apply(Action.DELETE, "default", TaskState.PENDING, on_progress=told.append)
-        assert applied == told[-1] == Applied(450, 450, 450)
+        reported: list[Applied] = []
+        applied = inspector.apply(Action.DELETE, "default", TaskState.PENDING, on_progress=reported.append)
+        assert applied == reported[-1] == Applied(450, 450, 450)

@@ -1,4 +1,4 @@
-"""App: tasks as decorated functions, one client and one server around them."""
+"""App: tasks as decorated functions, with one client and one server."""
 
 from __future__ import annotations
 
@@ -63,9 +63,8 @@ class App(AppClient):
 
         await send_email.enqueue("ann@example.org")
 
-    Run its tasks with `asynqio worker module:app`. The broker is opened at the first use and closed at the
-    end of an `async with app:` block or by `close()`. Without a URL, `ASYNQIO_BROKER` names it. `tracing`:
-    see asynqio.otel.
+    Run its tasks with `asynqio worker module:app`, or `app.run_worker()`. The broker is opened at the first use and
+    closed at the end of an `async with app:` block or by `close()`.
     """
 
     def __init__(
@@ -79,6 +78,11 @@ class App(AppClient):
         tracing: bool = False,
         **defaults: Unpack[TaskDefaults],
     ) -> None:
+        """`broker` is a URL (default: `ASYNQIO_BROKER`), or a broker that you open and close. `lifespan`,
+        `retry` and `is_failure` are as for `Server`. `max_payload`: the largest payload, in bytes. `tracing`:
+        see `asynqio.otel`. All other options are defaults for the tasks of this app. Raises ConfigError,
+        InvalidOption.
+        """
         check_declared(defaults, "App", one_task=False, also=_SERVER_SETTINGS)
         super().__init__(broker, max_payload=max_payload, defaults=defaults)
         self.mux = Mux()
@@ -123,9 +127,10 @@ class App(AppClient):
     ) -> Any:
         """Declare a task: `@app.task`, or `@app.task("type", **options)`.
 
-        The type defaults to `module.function`. `async def` runs on the event loop, `def` in a thread, or in a process
-        with `run_in="process"`. `retry` is the retry policy. To declare the same function again (a notebook, a
-        reload) replaces it. Raises ConfigError (another function has this type), InvalidOption, InvalidName.
+        The type defaults to `module.function`. `async def` runs on the event loop, `def` in a thread, or in a
+        process with `run_in="process"`. `retry` is the retry policy. To declare the same function again (a
+        notebook, a reload) replaces it. Raises ConfigError (another function has this type), InvalidOption,
+        InvalidName.
         """
         if callable(type):
             return self._declare(type, None, {}, "thread", None)
@@ -238,9 +243,12 @@ class App(AppClient):
         max_delay: Seconds | None = None,
         max_size: int | None = None,
     ) -> Any:
-        """Declare a function that makes one task out of the members of a ripe group: `@app.aggregate` for all groups,
-        `@app.aggregate("user:", grace=5)` for those whose name begins so, with a rule of their own (what is left out
-        is as the server's settings say). A group's whole name wins, then the longest pattern. Raises ConfigError."""
+        """Declare a function that merges the tasks of a ripe group into one: `@app.aggregate` for all groups,
+        `@app.aggregate("user:", grace=5)` for the groups whose names begin with the pattern.
+
+        `grace` and `max_delay` (seconds) and `max_size` (tasks) are the rule for these groups; the default of
+        each is the setting of the server. An exact name wins, then the longest pattern. Raises ConfigError.
+        """
         if callable(pattern):
             return self.aggregate()(pattern)
         check_pattern(pattern)
@@ -278,8 +286,8 @@ class App(AppClient):
         random: Random | None = None,
         **options: Unpack[ServerOptions],
     ) -> Server:
-        """A worker server for the tasks of this app; run it with `await server.run(app.mux)`, and the app
-        must be open while it runs (`run_worker` does both)."""
+        """A worker server for the tasks of this app. Run it with `await server.run(app.mux)` while the app is open
+        (`run_worker` does both). The arguments are those of `Server`. Raises ConfigError."""
         return Server(
             self.broker,
             config=config,
@@ -295,8 +303,8 @@ class App(AppClient):
 
     @contextlib.asynccontextmanager
     async def running(self, **options: Unpack[ServerOptions]) -> AsyncIterator[Server]:
-        """A server in this process, until the end of the `async with` block: for tests, scripts and web
-        applications that do their own background work. Signals are left alone."""
+        """Run a server in this process until the end of the `async with` block: for tests, scripts and web
+        applications with their own background work. Handles no signals. Raises ConfigError, BrokerError."""
         await self.open()
         server = self.server(**options)
         async with self._scheduling(server.config.scheduler), server.running(self.mux):

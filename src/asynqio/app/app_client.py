@@ -12,6 +12,7 @@ from asynqio.client import Client
 from asynqio.core.attempts.follow import TaskEvent
 from asynqio.core.task.message import TaskInfo
 from asynqio.core.task.naming import AnyTask
+from asynqio.core.task.option_values import payload_limit
 from asynqio.core.task.options import TaskDefaults, TaskOptions, merge
 from asynqio.core.task.task import Task
 from asynqio.errors import ConfigError, EnqueueError
@@ -25,11 +26,11 @@ T = TypeVar("T")
 
 
 class AppClient:
-    """The methods of `Client` on a broker that opens itself. A base class of App, not a part of it: as a part,
-    each typed signature would have to be repeated there."""
+    """The methods of `Client`, on a broker that is opened at the first use. A base class of App, not an
+    attribute of it: else App would repeat each typed signature."""
 
     def __init__(self, broker: str | Store | None, *, max_payload: int, defaults: TaskDefaults) -> None:
-        self._max_payload = max_payload
+        self._max_payload = payload_limit("max_payload", max_payload)
         self._defaults = merge(defaults)
         self._tracer: Callable[[Client], None] | None = None
         self._connection = self._connect(broker)
@@ -86,7 +87,7 @@ class AppClient:
     async def enqueue_many(
         self, tasks: Iterable[Task], **options: Unpack[TaskOptions]
     ) -> list[TaskInfo | EnqueueError]:
-        """See `Client.enqueue_many`: `await app.enqueue_many(resize.task(path, 800) for path in paths)`."""
+        """See `Client.enqueue_many`. Example: `await app.enqueue_many(resize.task(path, 800) for path in paths)`."""
         return await (await self.open()).enqueue_many(tasks, **options)
 
     async def find(self, task: AnyTask, *, queue: str = "default") -> TaskInfo:

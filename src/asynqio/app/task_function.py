@@ -17,12 +17,12 @@ from asynqio.mux import Lane, Next, check_lane, in_lane, in_process, target_of
 
 P = ParamSpec("P")
 
-C = TypeVar("C")  # what calling the function gives: the result, or a coroutine of it
+C = TypeVar("C")  # what a call of the function returns: the result, or a coroutine
 R = TypeVar("R")  # the result
 
 
 class TaskFunction(Generic[P, C, R]):
-    """What `@app.task` makes of a function. Calling it still just calls the function."""
+    """A function decorated with `@app.task`. Calling it calls the function."""
 
     def __init__(
         self,
@@ -50,11 +50,12 @@ class TaskFunction(Generic[P, C, R]):
     # --- producing --------------------------------------------------------------------------------
 
     def task(self, *args: P.args, **kwargs: P.kwargs) -> Task:
-        """The task of this call, for `enqueue_many`. Raises InvalidArguments, NotSerializable."""
+        """The task of a call, for `enqueue_many`. Raises InvalidArguments, NotSerializable."""
         return Task.declared(self.type, self._binding.encode(args, kwargs), self.options.copy())
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]:
-        """Have this call made by a worker. Raises as `Client.enqueue` does."""
+        """Enqueue a call, for a worker to make. Raises InvalidArguments, NotSerializable, and as
+        `Client.enqueue` does."""
         client = await self._clients.open()
         info = await client.enqueue(self.task(*args, **kwargs))
         return TaskHandle(self._clients, info, self._binding.returns)
@@ -80,7 +81,7 @@ class TaskFunction(Generic[P, C, R]):
     # --- consuming --------------------------------------------------------------------------------
 
     def performer(self) -> Next:
-        """How a server runs it."""
+        """The handler that a server runs."""
         if self.run_in == "process":
             return in_process(target_of(self.function, binds=True))
         if not inspect.iscoroutinefunction(self.function):
@@ -111,7 +112,7 @@ class TaskDecorator(Protocol):
 
 
 def module_name(module: str) -> str:
-    """The name under which workers import a module that is being run as a script."""
+    """The name under which workers import a module that runs as a script."""
     main = sys.modules.get("__main__")
     if module != "__main__" or main is None:
         return module

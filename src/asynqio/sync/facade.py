@@ -11,7 +11,7 @@ from asynqio.sync.portal import Portal, refuse_loop
 
 
 class Facade:
-    """A broker and an event loop in a thread of its own, from `open` to `close`."""
+    """A broker, and an event loop in its own thread, from `open` to `close`."""
 
     def __init__(self, broker: str | Store | None) -> None:
         self.broker, self._owned = store_of(broker)

@@ -202,6 +202,13 @@ def test_every_refusal_is_an_invalid_task() -> None:
     assert issubclass(InvalidOption, InvalidTask)
 
 
+@pytest.mark.parametrize("size", [0, -1, 1.5, True, "1MB"])
+def test_the_largest_payload_is_a_number_of_bytes(size: Any) -> None:
+    for face in (App, Client, sync.Client):
+        with pytest.raises(InvalidOption, match="max_payload=.* must be a whole number of bytes"):
+            face("memory://", max_payload=size)
+
+
 async def test_where_several_are_due_a_single_one_is_refused_with_what_to_write() -> None:
     with pytest.raises(TypeError, match=r"args takes a list.*: write \['monthly'\]"):
         app.cron("@monthly", args="monthly")

@@ -73,6 +73,13 @@ def yes_or_no(option: str, value: object) -> bool:
     return value
 
 
+def payload_limit(option: str, value: object) -> int:
+    """A size in bytes."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidOption(option, value, "must be a whole number of bytes from 1 up")
+    return value
+
+
 def retries(option: str, value: object) -> int:
     """A number of retries."""
     if isinstance(value, bool) or not isinstance(value, int):
