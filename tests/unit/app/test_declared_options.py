@@ -205,7 +205,7 @@ def test_every_refusal_is_an_invalid_task() -> None:
 @pytest.mark.parametrize("size", [0, -1, 1.5, True, "1MB"])
 def test_the_largest_payload_is_a_number_of_bytes(size: Any) -> None:
     for face in (App, Client, sync.Client):
-        with pytest.raises(InvalidOption, match="max_payload=.* must be a whole number of bytes"):
+        with pytest.raises(InvalidOption, match=r"max_payload=.* must be a whole number of bytes"):
             face("memory://", max_payload=size)
 
 
