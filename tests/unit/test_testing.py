@@ -134,11 +134,11 @@ async def test_groups_and_lifespan_work_in_tests_too(app: App) -> None:
 
 
 async def test_the_error_hook_is_called_in_tests_too(app: App) -> None:
-    errors = []
+    heard = []
 
     @app.on_error
     def on_error(task: Task, error: BaseException) -> None:
-        errors.append(str(error))
+        heard.append(str(error))
 
     @app.task("fails")
     def fails() -> None:
@@ -146,7 +146,7 @@ async def test_the_error_hook_is_called_in_tests_too(app: App) -> None:
 
     await fails.enqueue()
     await app.testing.run_all(raise_failures=False)
-    assert errors == ["no"]
+    assert heard == ["no"]
 
 
 def test_testing_needs_a_memory_broker_and_a_clock_to_move(app: App, tmp_path: Path) -> None:

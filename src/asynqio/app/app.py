@@ -26,7 +26,7 @@ from asynqio.core.retry import ExponentialRetry, FixedRetry, GoRetry, RetryLike,
 from asynqio.core.schedules.entry import ScheduleEntry
 from asynqio.core.schedules.misfire import Missed
 from asynqio.core.task.naming import names_of
-from asynqio.core.task.options import Seconds, TaskDefaults, TaskOptions, check_declared, merge
+from asynqio.core.task.options import Seconds, TaskDefaults, TaskOptions, check_declared, check_retry, merge
 from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD
 from asynqio.errors import BrokerUnavailable, ConfigError
 from asynqio.mux import Lane, M, Mux
@@ -84,6 +84,8 @@ class App(AppClient):
         InvalidOption.
         """
         check_declared(defaults, "App", one_task=False, also=_SERVER_SETTINGS)
+        if retry is not None:
+            check_retry(retry, "App")
         super().__init__(broker, max_payload=max_payload, defaults=defaults)
         self.mux = Mux()
         self.lifespan_hook = lifespan
@@ -150,6 +152,8 @@ class App(AppClient):
     ) -> TaskFunction[Any, Any, Any]:
         name = type or f"{module_name(function.__module__)}.{function.__qualname__}"
         check_declared(given, "task", name, one_task=False)
+        if retry is not None:
+            check_retry(retry, "task", name)
         options = merge(given)
         if isinstance(retry, GoRetry | FixedRetry | ExponentialRetry):
             options = merge(options, {"retry": retry})

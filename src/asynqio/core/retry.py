@@ -100,13 +100,9 @@ _decoder: msgspec.json.Decoder[PortableRetry] = msgspec.json.Decoder(PortableRet
 
 
 def as_policy(retry: RetryLike) -> RetryPolicy:
-    """A policy from a policy or a function. Raises ConfigError."""
+    """A policy from a policy or a function."""
     if hasattr(retry, "delay"):
         return retry
-    if not callable(retry):
-        raise ConfigError(
-            [f"retry={retry!r} must be a policy such as FixedRetry(10), or a function; how many is max_retry"]
-        )
     return RetryFunction(retry)
 
 

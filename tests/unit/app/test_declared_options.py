@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from asynqio import App, Client, InvalidTask, Scheduler, Task, sync
-from asynqio.errors import ConfigError, ConflictingOptions, InvalidName, InvalidOption
+from asynqio.errors import ConflictingOptions, InvalidName, InvalidOption
 
 app = App("memory://")
 
@@ -186,8 +186,14 @@ def test_options_of_another_layer_may_be_needed_and_are_not_missed_yet() -> None
 
 @pytest.mark.parametrize("give", [5, "3", 1.5])
 def test_a_retry_policy_is_not_a_number_of_retries(give: Any) -> None:
-    with pytest.raises(ConfigError, match=r"must be a policy such as FixedRetry\(10\).*max_retry"):
-        declare(retry=give)
+    for declare_it, start in (
+        (declare, "task 'email:send'"),
+        (lambda **retry: App("memory://", **retry), "App"),
+    ):
+        with pytest.raises(
+            InvalidOption, match=rf"{start}: .*must be a policy such as FixedRetry\(10\).*max_retry"
+        ):
+            declare_it(retry=give)
 
 
 async def test_a_call_that_enqueues_checks_its_own_options_at_once() -> None:

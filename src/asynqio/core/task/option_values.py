@@ -122,6 +122,16 @@ def portable_retry(option: str, value: object) -> PortableRetry:
     )
 
 
+def retry_policy(option: str, value: object) -> None:
+    """A retry policy of any kind, or a function."""
+    if not hasattr(value, "delay") and not callable(value):
+        raise InvalidOption(
+            option,
+            value,
+            "must be a policy such as FixedRetry(10), or a function; the number of retries is max_retry",
+        )
+
+
 def duration(option: str, value: Any, *, zero: bool = False) -> float:
     """A duration, in seconds. `zero`: it may be 0."""
     if isinstance(value, timedelta):

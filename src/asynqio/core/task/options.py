@@ -147,6 +147,14 @@ def check_declared(
         raise error.within(f"{place} {name!r}" if name else place) from None
 
 
+def check_retry(retry: object, place: str, name: str = "") -> None:
+    """Check the retry policy of an app or a task function, which need not be portable. Raises InvalidOption."""
+    try:
+        values.retry_policy("retry", retry)
+    except InvalidTask as error:
+        raise error.within(f"{place} {name!r}" if name else place) from None
+
+
 def check_options(options: TaskOptions, now: float) -> Plan:
     """What the options (already merged) ask for. Raises InvalidOption, InvalidName, ConflictingOptions."""
     if not options.keys() <= TaskOptions.__optional_keys__:
