@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from asynqio import App, Client, InvalidTask, Scheduler, Task, sync
+from asynqio import App, Client, FixedRetry, InvalidTask, Scheduler, Task, sync
 from asynqio.errors import ConflictingOptions, InvalidName, InvalidOption
 
 app = App("memory://")
@@ -194,6 +194,11 @@ def test_a_retry_policy_is_not_a_number_of_retries(give: Any) -> None:
             InvalidOption, match=rf"{start}: .*must be a policy such as FixedRetry\(10\).*max_retry"
         ):
             declare_it(retry=give)
+
+
+def test_a_retry_policy_is_not_a_class() -> None:
+    with pytest.raises(InvalidOption, match=r"task 'email:send': retry=.* is a class: write FixedRetry\(…\)"):
+        declare(retry=FixedRetry)
 
 
 async def test_a_call_that_enqueues_checks_its_own_options_at_once() -> None:

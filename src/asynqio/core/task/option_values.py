@@ -124,6 +124,8 @@ def portable_retry(option: str, value: object) -> PortableRetry:
 
 def retry_policy(option: str, value: object) -> None:
     """A retry policy of any kind, or a function."""
+    if isinstance(value, type):
+        raise InvalidOption(option, value, f"is a class: write {value.__name__}(…)")
     if not hasattr(value, "delay") and not callable(value):
         raise InvalidOption(
             option,
