@@ -13,11 +13,12 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store
 from asynqio.core.lifecycle import UnknownTask
+from asynqio.core.task.options import OPTION_NAMES
 from asynqio.errors import ConfigError
 from asynqio.runtime.server_config import ServerConfig
 
@@ -83,7 +84,16 @@ def store_of(broker: str | Store | None) -> tuple[Store, bool]:
     by the caller. Raises ConfigError."""
     if broker is None or isinstance(broker, str):
         return open_broker(broker_url(broker)), True
-    return broker, False
+    return check_store(broker), False
+
+
+def check_store(broker: object) -> Store:
+    """Raises ConfigError for what is neither a URL nor a broker."""
+    if not hasattr(broker, "enqueue") or not hasattr(broker, "private_url"):
+        raise ConfigError(
+            [f"the broker must be a URL such as sqlite:///tasks.db, or a broker, not {broker!r}"]
+        )
+    return cast("Store", broker)
 
 
 def parse_queues(text: str) -> dict[str, int]:
@@ -118,7 +128,30 @@ def _from_environment(environ: Mapping[str, str], fields: Mapping[str, Any]) -> 
     return {names[key]: value for key, value in environ.items() if key in names}
 
 
+#: Words of other workers, and the setting to write instead.
+_INSTEAD = {
+    "workers": "write concurrency (coroutines and threads) or processes",
+    "threads": "write concurrency",
+    "worker_concurrency": "write concurrency",
+    "max_jobs": "write concurrency",
+    "pool_size": "write concurrency",
+    "pool": "leave it out: each task says run_in='thread' or 'process'; coroutines run on the event loop",
+    "prefetch": "leave it out: a server fetches as many tasks as it has free slots",
+    "prefetch_multiplier": "leave it out: a server fetches as many tasks as it has free slots",
+    "max_tasks_per_child": "write process_max_tasks",
+    "max_memory_per_child": "write process_max_memory, in bytes",
+    "visibility_timeout": "write lease, in seconds",
+    "queue": "write queues, such as {'critical': 6, 'default': 3}",
+    "beat": "write scheduler",
+    "log_level": "configure logging: asynqio.logs.configure(level=…)",
+}
+
+
 def _unknown(name: str, known: Mapping[str, Any]) -> str:
+    if name in _INSTEAD:
+        return f"unknown option {name!r}: {_INSTEAD[name]}"
+    if name in OPTION_NAMES:
+        return f"unknown option {name!r}: it is an option of tasks, for @app.task(…), App(…) or Client(…)"
     near = difflib.get_close_matches(name, known, n=1)
     return f"unknown option {name!r}" + (f", did you mean {near[0]!r}?" if near else "")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store
 from asynqio.client import Client
-from asynqio.config import broker_url
+from asynqio.config import broker_url, check_store
 from asynqio.core.task.options import TaskOptions
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ class BrokerConnection:
     ) -> None:
         """`on_client` is called with each client that is made."""
         self._url = broker if isinstance(broker, str) else None
-        self._store: Store | None = None if broker is None or isinstance(broker, str) else broker
+        self._store: Store | None = None
+        if broker is not None and not isinstance(broker, str):
+            self._store = check_store(broker)
         self._owned = self._store is None
         self._max_payload = max_payload
         self._defaults = defaults

@@ -13,6 +13,7 @@ from asynqio.app.task_handle import Clients, SyncTaskHandle, TaskHandle
 from asynqio.core.task.options import TaskOptions, check_declared, check_name, merge
 from asynqio.core.task.payload import Binding
 from asynqio.core.task.task import Task
+from asynqio.errors import ConfigError
 from asynqio.mux import Lane, Next, check_lane, in_lane, in_process, target_of
 
 P = ParamSpec("P")
@@ -35,7 +36,10 @@ class TaskFunction(Generic[P, C, R]):
         binding: Binding | None = None,
     ) -> None:
         check_name("type", type)
-        check_lane(run_in)
+        try:
+            check_lane(run_in)
+        except ConfigError as error:
+            raise ConfigError([f"task {type!r}: {problem}" for problem in error.problems]) from None
         functools.update_wrapper(self, function)
         self.type = type
         self.function = function
