@@ -288,10 +288,12 @@ class Client:
         return f"Client({self.broker.url!r})"
 
 
-def _task(task: Task) -> Task:
-    if not isinstance(task, Task):
-        raise TypeError(f"enqueue takes a Task, not {task!r}; make one with Task.json(type, value)")
-    return task
+def _task(task: object) -> Task:
+    if isinstance(task, Task):
+        return task
+    # A task function makes the tasks of its calls.
+    advice = "write function.task(…)" if hasattr(task, "task") else "make one with Task.json(type, value)"
+    raise TypeError(f"enqueue takes a Task, not {task!r}: {advice}")
 
 
 def _tasks(tasks: Iterable[Task]) -> list[Task]:

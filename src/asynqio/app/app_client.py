@@ -50,8 +50,8 @@ class AppClient:
     def use_broker(self, broker: str | Store) -> None:
         """Use another broker (a URL or an open one) than the one given to `App`, before the first task. Raises
         ConfigError once the app is open."""
-        if self._connection.is_open:
-            raise ConfigError(["the app is open already: choose the broker before the first task"])
+        if self._connection.is_open or self._connection.clients():
+            raise ConfigError(["the app is in use already: choose the broker before the first task"])
         self._connection = self._connect(broker)
 
     @contextlib.contextmanager

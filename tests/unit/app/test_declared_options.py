@@ -230,3 +230,5 @@ async def test_where_several_are_due_a_single_one_is_refused_with_what_to_write(
     async with Client("memory://") as client:
         with pytest.raises(TypeError, match=r"enqueue_many takes a list of tasks: write \[Task\('a'"):
             await client.enqueue_many(Task("a"))  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"enqueue takes a Task, not .*: write function.task\(…\)"):
+            await client.enqueue(send)  # type: ignore[arg-type]

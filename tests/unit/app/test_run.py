@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
 
 from asynqio import App, Scheduler, Server
+from asynqio.app.run import Run
 
 
 @pytest.fixture
@@ -73,16 +73,14 @@ async def test_on_an_event_loop_it_is_awaited(app: App, monkeypatch: pytest.Monk
     assert ended == ["worker", "scheduler"]
 
 
-async def test_it_can_be_cancelled(app: App) -> None:
+async def test_it_can_be_cancelled() -> None:
     started = asyncio.Event()
 
-    @app.lifespan
-    @contextlib.asynccontextmanager
-    async def life() -> AsyncIterator[None]:
+    async def work() -> None:
         started.set()
-        yield
+        await asyncio.Event().wait()
 
-    task = asyncio.create_task(app.run_worker())
+    task = asyncio.create_task(Run(work))
     await started.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
