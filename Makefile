@@ -8,7 +8,7 @@ DEMO_SECONDS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-redis docs fmt clean
+.PHONY: help demo test coverage check bench bench-redis docs docs-site package hooks fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,9 +23,18 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## see it work: queues, retries, results, live (DEMO_SECONDS=20 stops by itself)
 	@$(BIN)/asynqio demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
 
-test: $(READY) ## all tests; installs the servers they need, where it may
+test: $(READY) ## all tests; installs the servers they need, if it can
 	@tests/services/install
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+# `test_importing…` look at which modules a fresh process loads, and coverage loads some of its own.
+coverage: $(READY) ## all tests under coverage; fails below the floor in pyproject.toml
+	@tests/services/install
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist worksteal -k "not test_importing" $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage xml --quiet --fail-under=0
+	$(BIN)/coverage report
 
 check: $(READY) ## format, lint, types, layers
 	$(BIN)/ruff format --check .
@@ -42,9 +51,20 @@ bench-redis: $(READY) ## the Redis broker beside Go's asynq and seven Python que
 docs: $(READY) ## check the documentation: links, drawings, snippets
 	$(BIN)/python -m pytest -q tests/test_docs.py tests/test_examples.py
 
-fmt: $(READY) ## format the code and mend what can be mended
+docs-site: $(READY) ## build the documentation site into site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+package: $(READY) ## build the sdist, and from it the wheel, into dist/
+	rm -rf dist
+	$(BIN)/uv build --quiet
+	@ls -1 dist
+
+hooks: $(READY) ## run the gates before each commit (git hooks, by pre-commit)
+	$(BIN)/pre-commit install
+
+fmt: $(READY) ## format the code, and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-clean: ## remove the virtual environment and all caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## remove the virtual environment, all caches and what was built
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* coverage.xml htmlcov site dist

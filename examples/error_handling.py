@@ -10,7 +10,7 @@ mistakes: list[TaskOptions] = [{"queue": " "}, {"timeout": -1}, {"process_in": 5
 
 
 @app.on_error
-def tell(task: Task, error: BaseException) -> None:
+def report(task: Task, error: BaseException, final: bool) -> None:
     heard.append(f"{task.type}: {type(error).__name__}")
 
 

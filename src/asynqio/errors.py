@@ -26,6 +26,7 @@
     │  ├─ TaskTimeout            (also TimeoutError)
     │  ├─ TaskCancelled
     │  ├─ WorkerDied             a process of the process pool died
+    │  ├─ InitializerFailed      the initializer of a task process raised
     │  └─ LeaseExpired           the server that ran the task died
     ├─ BrokerError
     │  ├─ BrokerUnavailable      unreachable or busy: retry
@@ -40,7 +41,7 @@
     Directive                    raised by a handler to control its task; not an error
     ├─ SkipRetry                 archive this task now
     ├─ RevokeTask                delete this task now
-    └─ RetryIn(seconds)          run it again later
+    └─ RetryIn(seconds)          run it again later, counted only if counted=True
 
 `str(error)` is one sentence that names what is wrong; the facts in it are attributes as well.
 """
@@ -278,6 +279,14 @@ class WorkerDied(ExecutionError):
         self.how = how
 
 
+class InitializerFailed(ExecutionError):
+    """The initializer of a task process raised; `error` is the text of its exception (the `__cause__`)."""
+
+    def __init__(self, initializer: str, error: str) -> None:
+        super().__init__(f"the process initializer {initializer} failed: {error}")
+        self.initializer, self.error = initializer, error
+
+
 class LeaseExpired(ExecutionError):
     """The lease ran out without renewal: the server that ran the task is gone."""
 
@@ -357,11 +366,16 @@ class RevokeTask(Directive):
 
 
 class RetryIn(Directive):
-    """Run the task again in `delay` seconds (or a timedelta). Neither a failure nor a counted retry."""
+    """Run the task again in `seconds` (a number or a timedelta).
 
-    def __init__(self, delay: float | timedelta, reason: str = "") -> None:
-        seconds = delay.total_seconds() if isinstance(delay, timedelta) else float(delay)
-        if not 0 <= seconds < float("inf"):
-            raise ValueError(f"RetryIn({delay!r}): give a number of seconds from 0 up")
-        super().__init__(reason or f"asked to run again in {seconds:g} s")
-        self.seconds = seconds
+    By default this is neither a failure nor a counted retry, and has no limit. `counted=True`: it is a failed attempt
+    that counts against `max_retry`, and the task is archived when no retry is left. Raises ValueError.
+    """
+
+    def __init__(self, seconds: float | timedelta, reason: str = "", *, counted: bool = False) -> None:
+        number = seconds.total_seconds() if isinstance(seconds, timedelta) else float(seconds)
+        if not 0 <= number < float("inf"):
+            raise ValueError(f"RetryIn({seconds!r}): give a number of seconds, 0 or more")
+        super().__init__(reason or f"asked to run again in {number:g} s")
+        self.seconds = number
+        self.counted = counted

@@ -199,7 +199,10 @@ class _Consumer:
             except RevokeTask:
                 span.set_attribute("asynqio.task.outcome", "revoked")
                 raise
-            except RetryIn:
+            except RetryIn as directive:
+                if directive.counted:
+                    _fail(span, directive)
+                    raise
                 span.set_attribute("asynqio.task.outcome", "deferred")
                 raise
             except BaseException as error:

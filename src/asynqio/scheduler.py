@@ -21,9 +21,10 @@ from asynqio.core.schedules.misfire import GRACE, MAX_GRACE, Missed
 from asynqio.core.task.options import TaskOptions, check_declared, merge
 from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD, Task
 from asynqio.errors import AsynqioError, ConfigError, EntryNotFound, ServerStateError
+from asynqio.runtime.scheduling.hooks import Hooks, PostEnqueue, PreEnqueue
 from asynqio.runtime.scheduling.plan import Plan, Terms
 from asynqio.runtime.scheduling.source import Source, SourceReader
-from asynqio.runtime.scheduling.ticker import Hooks, PostEnqueue, PreEnqueue, Ticker
+from asynqio.runtime.scheduling.ticker import Ticker
 from asynqio.runtime.service import Loop
 
 log = logging.getLogger("asynqio.scheduler")
@@ -104,18 +105,18 @@ class Scheduler:
     async def unregister(self, id: str) -> None:
         """Remove an entry. Raises EntryNotFound."""
         if self._ticker is not None:
-            await self._ticker.drop([id])
+            await self._ticker.remove([id])
             return
         left = [entry for entry in self._entries if entry.id != id]
         if len(left) == len(self._entries):
             raise EntryNotFound(id)
         self._entries = left
 
-    def card(self) -> SchedulerInfo:
+    def info(self) -> SchedulerInfo:
         """What the scheduler serves now. Raises ServerStateError unless it runs."""
         if self._ticker is None:
             raise ServerStateError("the scheduler does not run")
-        return self._ticker.card()
+        return self._ticker.info()
 
     # --- life -------------------------------------------------------------------------------------
 
@@ -135,19 +136,31 @@ class Scheduler:
         except BaseException:
             await self.stop()
             raise
-        log.info("scheduler started: broker %s, %d entries", self.broker.url, len(ticker.card().entries))
+        entries = len(ticker.info().entries)
+        log.info(
+            "scheduler started: broker %s, %d entries",
+            self.broker.url,
+            entries,
+            extra={
+                "event": "scheduler_started",
+                "scheduler_id": ticker.id,
+                "broker": self.broker.url,
+                "count": entries,
+            },
+        )
 
     async def stop(self) -> None:
         """Fire no more. No effect unless it runs."""
         if self._ticker is None:
             return
+        id = self._ticker.id
         self._ticker, self._closed = None, True
         try:
             while self._loops:
                 await self._loops.pop(0).stop()
         finally:
             await self._stack.aclose()
-        log.info("scheduler stopped")
+        log.info("scheduler stopped", extra={"event": "scheduler_stopped", "scheduler_id": id})
 
     async def run(self) -> None:
         """Start, fire until SIGTERM or SIGINT, stop."""

@@ -1,4 +1,4 @@
-"""Server: a worker server, from the outside. What goes on inside is runtime/worker.py."""
+"""Server: the public interface of a worker server. The inside is runtime/worker.py."""
 
 from __future__ import annotations
 
@@ -11,56 +11,30 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from random import Random
-from typing import Any, Literal, TypeAlias, TypedDict, Unpack
+from typing import Any, TypeAlias, Unpack
 
 from asynqio.brokers.contract.broker import Store
 from asynqio.config import load, store_of
 from asynqio.core.info import ServerInfo
-from asynqio.core.lifecycle import Policy, UnknownTask, every_error
+from asynqio.core.lifecycle import Policy, every_error
 from asynqio.core.retry import GoRetry, RetryLike, as_policy
 from asynqio.errors import BrokerUnavailable, ConfigError, ServerStateError
 from asynqio.mux import Mux
 from asynqio.runtime.duties.aggregation import Aggregates, aggregations
 from asynqio.runtime.events import Events, ServerStats
-from asynqio.runtime.runner import OnError
-from asynqio.runtime.server_config import ServerConfig
+from asynqio.runtime.hooks import OnError
+from asynqio.runtime.lanes.target import target_of
+from asynqio.runtime.server_config import ServerConfig, ServerOptions
 from asynqio.runtime.worker import Hooks, Worker
 
 log = logging.getLogger("asynqio.server")
 
-#: An async context manager around the life of a server; what it yields is `current().state`.
+#: An async context manager around the life of a server. What it yields is `current().state`.
 Lifespan: TypeAlias = Callable[[], AbstractAsyncContextManager[Mapping[str, Any] | None]]
 
 
-class ServerOptions(TypedDict, total=False):
-    """The fields of ServerConfig, as keyword arguments."""
-
-    concurrency: int
-    queues: Mapping[str, int]
-    strict_priority: bool
-    shutdown_timeout: float
-    lease: float
-    lease_keeper: bool
-    processes: int
-    process_max_tasks: int
-    process_max_memory: int
-    unknown_tasks: UnknownTask | Literal["defer", "fail", "archive"]
-    unknown_delay: float
-    max_crashes: int
-    stuck_after: float
-    blocked_after: float
-    group_grace: float
-    group_max_delay: float
-    group_max_size: int
-    capture_logs: bool
-    scheduler: bool
-    health_interval: float
-    metrics_port: int
-    metrics_host: str
-
-
 class ServerState(enum.Enum):
-    """new → active → stopped → closed (spec: redis wire format, section 4.2)."""
+    """new → active → stopped → closed."""
 
     NEW = "new"
     ACTIVE = "active"
@@ -69,14 +43,15 @@ class ServerState(enum.Enum):
 
 
 class Server:
-    """Takes tasks and runs their handlers.
+    """Fetches tasks and runs their handlers.
 
         server = Server("sqlite:///tasks.db", concurrency=100, queues={"critical": 6, "default": 3})
         await server.run(mux)
 
-    Options are the fields of `ServerConfig`; environment variables fill in what is not given. `aggregate` makes one
-    task out of the members of a group: a function for all groups, or, in a mapping, one for each pattern. Raises
-    ConfigError with everything that is wrong.
+    Options are the fields of `ServerConfig`; environment variables supply those that are not given. `on_error` is
+    called with `(task, error, final)` after each failed attempt. `aggregate` makes one task out of the members of a
+    group: a function for all groups, or a mapping with one for each pattern. `process_initializer`, a function at the
+    top of a module, runs once in each task process before its first task. Raises ConfigError with every problem.
     """
 
     def __init__(
@@ -90,6 +65,7 @@ class Server:
         aggregate: Aggregates | None = None,
         health_check: Callable[[BrokerUnavailable | None], None] | None = None,
         lifespan: Lifespan | None = None,
+        process_initializer: Callable[[], object] | None = None,
         random: Random | None = None,
         **options: Unpack[ServerOptions],
     ) -> None:
@@ -99,9 +75,12 @@ class Server:
         self.broker, self._owned = store_of(broker)
         self._retry = as_policy(retry) if retry is not None else GoRetry()
         self._is_failure = is_failure or every_error
-        #: Tells what happens: `server.events.listen(function)`.
+        #: Listen to what happens: `server.events.listen(function)`.
         self.events = Events()
-        self._hooks = Hooks(on_error, aggregations(aggregate), health_check, self.events)
+        initializer = None
+        if process_initializer is not None:
+            initializer = target_of(process_initializer, what="process_initializer")
+        self._hooks = Hooks(on_error, aggregations(aggregate), health_check, initializer, self.events)
         self._lifespan = lifespan
         self._random = random or Random()
         self._state = ServerState.NEW
@@ -111,24 +90,24 @@ class Server:
 
     @property
     def state(self) -> ServerState:
+        """Where the server is in its life."""
         return self._state
 
-    def card(self) -> ServerInfo:
-        """What the server is doing now. Raises ServerStateError unless it runs."""
+    def info(self) -> ServerInfo:
+        """The server and its running tasks now. Raises ServerStateError unless it was started."""
         if self._worker is None:
             raise ServerStateError(f"the server is {self._state.value}")
-        return self._worker.card()
+        return self._worker.info()
 
     def stats_now(self) -> ServerStats | None:
-        """How it is now; None unless it runs. From any thread."""
+        """The state of the server now; None before the start. Safe to call from any thread."""
         return None if self._worker is None else self._worker.stats_now()
 
     async def run(self, mux: Mux) -> None:
-        """Start, work until SIGTERM or SIGINT, shut down. SIGTSTP: take nothing new, finish what runs.
+        """Start, work until SIGTERM or SIGINT, shut down. SIGTSTP: fetch nothing new, finish running handlers.
 
-        A SIGINT after that does not wait for the handlers. Another SIGTERM changes nothing: a service
-        manager may well send it to the supervisor and to us, and the supervisor hands it on.
-        """
+        A second SIGINT does not wait for the handlers. A second SIGTERM changes nothing: a service manager may send
+        it to the supervisor and to this process, and the supervisor forwards its own."""
         done = asyncio.Event()
         with self._signals(done):
             await self.start(mux)
@@ -139,7 +118,7 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def running(self, mux: Mux) -> AsyncIterator[Server]:
-        """Start, and shut down at the end of the `async with` block. Signals are left alone."""
+        """Start, and shut down at the end of the `async with` block. Signals are not handled."""
         await self.start(mux)
         try:
             yield self
@@ -147,9 +126,10 @@ class Server:
             await self.shutdown()
 
     async def start(self, mux: Mux) -> None:
-        """Raises ServerStateError unless new, BrokerError when the store does not answer."""
+        """Start the server. Raises ServerStateError unless it is new, ConfigError, BrokerError if the store does not
+        answer."""
         if self._state is not ServerState.NEW:
-            raise ServerStateError(f"the server is {self._state.value}, it cannot be started (again)")
+            raise ServerStateError(f"the server is {self._state.value}, it can be started only once")
         if not isinstance(mux, Mux):
             raise ConfigError([f"the server needs a Mux, not {mux!r}"])
         try:
@@ -173,26 +153,46 @@ class Server:
             self.config.concurrency,
             ", ".join(f"{name}={weight}" for name, weight in self.config.queues.items()),
             ", ".join(mux.patterns()) or "nothing",
+            extra={
+                "event": "server_started",
+                "server_id": self._worker.id,
+                "broker": self.broker.url,
+                "concurrency": self.config.concurrency,
+                "queues": dict(self.config.queues),
+                "task_types": mux.patterns(),
+            },
         )
 
     async def stop(self) -> None:
-        """Take nothing new; what runs goes on. No effect unless active."""
+        """Fetch nothing new; running handlers continue. No effect unless active."""
         if self._state is ServerState.ACTIVE and self._worker is not None:
             self._state = ServerState.STOPPED
             await self._worker.stop_fetching()
-            log.info("server stopped: no new tasks are taken")
+            log.info(
+                "server stopped: it fetches no new tasks",
+                extra={"event": "server_stopped", "server_id": self._worker.id},
+            )
 
     async def shutdown(self) -> None:
-        """Finish within `shutdown_timeout`, hand back the rest, close. No effect unless active or stopped."""
+        """Wait for handlers until `shutdown_timeout`, return the other tasks, close. No effect unless active or
+        stopped."""
         if self._state not in (ServerState.ACTIVE, ServerState.STOPPED) or self._worker is None:
             return
         self._state = ServerState.CLOSED
-        log.info("server ends: what runs has %g s to finish", self.config.shutdown_timeout)
+        log.info(
+            "server is shutting down: handlers have %g s to finish",
+            self.config.shutdown_timeout,
+            extra={
+                "event": "shutdown_started",
+                "server_id": self._worker.id,
+                "timeout": self.config.shutdown_timeout,
+            },
+        )
         try:
             await self._worker.stop(self._hurry)
         finally:
             await self._stack.aclose()
-        log.info("server closed")
+        log.info("server closed", extra={"event": "server_closed", "server_id": self._worker.id})
 
     def _policy(self) -> Policy:
         config = self.config
@@ -206,7 +206,7 @@ class Server:
 
     @contextlib.contextmanager
     def _signals(self, done: asyncio.Event) -> Iterator[None]:
-        """TERM and INT end the server, TSTP stops it. Only possible in the main thread of a Unix."""
+        """TERM and INT shut the server down, TSTP stops it. Works in the main thread on Unix only."""
         loop = asyncio.get_running_loop()
         if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGTSTP"):
             yield
@@ -237,7 +237,7 @@ class Server:
 
 
 def _metrics_of(server: Server) -> AbstractAsyncContextManager[object]:
-    """An endpoint with the metrics of a server, for as long as the context lasts. Raises ConfigError."""
+    """An endpoint with the metrics of a server, open during the context. Raises ConfigError."""
     from asynqio.metrics import Endpoint, ServerMetrics
 
     metrics = ServerMetrics(server)

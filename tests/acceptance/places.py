@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from asynqio.brokers.redis.scripts.batches import BATCH_SIZE
-from asynqio.brokers.sqlite.broker import ENTRIES_TOGETHER
+from asynqio.brokers.redis.chunking import BATCH_SIZE
+from asynqio.brokers.sqlite.broker import ENQUEUE_BATCH_SIZE
 from tests.brokers.redis.support.fixtures import fresh_cluster, fresh_server
 from tests.brokers.redis.support.servers import RedisServer
 
@@ -43,7 +43,7 @@ class SqlitePlace:
     """A file."""
 
     grain = 0.0
-    together = ENTRIES_TOGETHER
+    together = ENQUEUE_BATCH_SIZE
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -91,7 +91,7 @@ def test_a_worker_that_is_stopped_with_its_keeper_loses_its_task_and_is_refused(
     stopped.signal(signal.SIGCONT, group=True)
 
     stopped.wait_to_say("lost its lease")
-    stopped.wait_to_say("somebody else has the task")
+    stopped.wait_to_say("another server has the task")
     [info] = stage.inspector.tasks("default", TaskState.ACTIVE)
     assert info.id == line.id, "the late end changed nothing"
     stopped.terminate()

@@ -298,8 +298,8 @@ def test_who_waits_for_a_server_knocks_once_a_second(stage: Stage, server: Redis
     door.close()
     server.start()
     print(f"\n{door.knocks} knocks and {used:.2f} s of CPU in {OUTAGE:.0f} s")
-    # Five connections: the server's, its ear's, its heartbeat's, and two of this test. Each begins with short pauses,
-    # some six in the first second, and ends with pauses of half a second to a second.
+    # Five connections: the server's, its push connection, its heartbeat's, and two of this test. Each starts with
+    # short delays, some six in the first second, and ends with delays of half a second to a second.
     assert 5 <= door.knocks <= 5 * (6 + 2 * OUTAGE)
     assert used < 0.1 * OUTAGE
     stage.client.enqueue(tasks.brief.task())

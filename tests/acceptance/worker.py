@@ -19,7 +19,7 @@ async def main(config: ServerConfig) -> None:
     async with app:
         server = app.server(config=config)
         await server.run(app.mux)
-        last = msgspec.json.encode(server.card())
+        last = msgspec.json.encode(server.info())
     Path(os.environ[journal.DIRECTORY], f"{os.getpid()}.card").write_bytes(last)  # noqa: ASYNC240
 
 

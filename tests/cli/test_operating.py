@@ -18,7 +18,7 @@ from tests.brokers.redis.support.fixtures import redis_url
 from tests.builders import entry
 from tests.cli.support.command import asynqio
 from tests.cli.support.shell import NOW, Shell, furnish, same_as_picture
-from tests.conformance.looks import put
+from tests.conformance.helpers import put
 
 
 @pytest.fixture(autouse=True)

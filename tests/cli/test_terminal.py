@@ -17,7 +17,7 @@ from asynqio.cli.output.terminal import Refused, clean, confirm, facts, progress
 from tests.builders import entry
 from tests.cli.support.command import asynqio
 from tests.cli.support.pseudo import screen
-from tests.conformance.looks import put
+from tests.conformance.helpers import put
 
 
 def test_control_characters_are_shown_escaped() -> None:

@@ -1,4 +1,4 @@
-"""The brokers that keep the contract. Every test in this folder runs on each of them."""
+"""The brokers under test. Every test in this folder runs on each of them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from asynqio.testing import FakeClock, Flaky
 from tests.brokers.redis.support.fixtures import fresh_cluster, fresh_server
 
 BROKERS = ["memory", "sqlite", "redis", "redis-cluster"]
-#: Wrappers around a broker keep the contract too.
+#: Wrappers that must keep the contract too.
 WRAPPERS = ["flaky"]
 
 
 def broker_url(kind: str, folder: Path) -> str:
-    """Where a fresh store of this kind is."""
+    """The URL of an empty store of this kind."""
     match kind:
         case "sqlite":
             return f"sqlite:///{folder}/tasks.db"
@@ -31,7 +31,7 @@ def broker_url(kind: str, folder: Path) -> str:
 
 
 def make_store(kind: str, url: str, clock: FakeClock) -> Store:
-    """The store of this kind, or wrapped in this way, to be opened."""
+    """A broker of this kind, not yet open."""
     store = open_broker(url, clock=clock)
     return Flaky(store).broker if kind == "flaky" else store
 
@@ -44,12 +44,12 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def url(kind: str, tmp_path: Path) -> str:
-    """Where a fresh store is."""
+    """The URL of an empty store."""
     return broker_url(kind, tmp_path)
 
 
 @pytest.fixture
 async def broker(kind: str, url: str, clock: FakeClock) -> AsyncIterator[Store]:
-    """A fresh, open store whose time is `clock`."""
+    """An empty, open store whose time is `clock`."""
     async with make_store(kind, url, clock) as store:
         yield store

@@ -1,4 +1,4 @@
-"""Rules 1 and 12: a caller may be cancelled at any point of any call; the store is whole all the same."""
+"""Rules 1 and 12: a call cancelled at any point leaves the store consistent."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.testing import FakeClock
 from tests.builders import card, entry, failed, settlement
-from tests.conformance.looks import bring, picture, put, take
+from tests.conformance.helpers import put, put_in_state, snapshot, take
 
-#: Each step of the loop that a call may be cancelled at.
+#: The steps of the event loop at which a call is cancelled.
 STEPS = range(8)
 Call = Callable[[], Awaitable[Any]]
 
@@ -103,7 +103,7 @@ async def pausing(broker: Store, clock: FakeClock) -> Call:
 
 
 async def dropping(broker: Store, clock: FakeClock) -> Call:
-    await bring(broker, clock, TaskState.RETRY, entry("b", queue="other", unique=60))
+    await put_in_state(broker, clock, TaskState.RETRY, entry("b", queue="other", unique=60))
     return lambda: broker.remove_queue("other", force=True)
 
 
@@ -133,7 +133,7 @@ CALLS = [
 
 @pytest.mark.parametrize("prepare", CALLS, ids=lambda prepare: prepare.__name__)
 @pytest.mark.parametrize("steps", STEPS)
-async def test_rules_1_and_12_a_call_canceled_in_the_middle_leaves_no_half_state(
+async def test_rules_1_and_12_a_call_cancelled_at_any_point_leaves_no_partial_change(
     broker: Store, clock: FakeClock, steps: int, prepare: Callable[[Store, FakeClock], Awaitable[Call]]
 ) -> None:
     # Given a store with some content
@@ -147,38 +147,38 @@ async def test_rules_1_and_12_a_call_canceled_in_the_middle_leaves_no_half_state
     was_over = caller.done()
     caller.cancel()
     how: object = (await asyncio.gather(caller, return_exceptions=True))[0]
-    # Then the cancellation came through, unless the call was over
+    # Then the cancellation propagates, unless the call had finished
     assert was_over or isinstance(how, asyncio.CancelledError)
-    # and every task is whole, in one state, and nothing that was not touched is lost (`picture` looks)
-    await picture(broker)
+    # and every task is in exactly one state (`snapshot` checks), and no other task is lost
+    await snapshot(broker)
     assert TaskRef("default", "a") in known
     assert await state_and_lease_agree(broker, clock)
-    # and the same store goes on working
+    # and the store works as before
     await put(broker, entry("afterwards", queue="afterwards"))
     [lease] = await take(broker, queues=["afterwards"])
     assert await broker.settle([settlement(lease, now=clock.now())]) == [True]
 
 
 @pytest.mark.parametrize("steps", STEPS)
-async def test_rules_1_and_12_a_canceled_dequeue_loses_no_task(
+async def test_rules_1_and_12_a_cancelled_dequeue_loses_no_task(
     broker: Store, clock: FakeClock, steps: int
 ) -> None:
-    # Given two tasks, and a server that is stopped while it takes them
+    # Given two tasks, and a server that is cancelled during dequeue
     await put(broker, *map(entry, "ab"))
     caller = asyncio.ensure_future(take(broker, 2, lease=10))
     for _ in range(steps):
         await asyncio.sleep(0)
     caller.cancel()
     await asyncio.gather(caller, return_exceptions=True)
-    # Then each is pending, or active with a lease that lapses
+    # Then each is pending, or active with a lease that expires
     clock.advance(10)
-    lapsed = [lease.message.id for lease in (await broker.expired(["default"], 9)).leases]
+    expired = [lease.message.id for lease in (await broker.expired(["default"], 9)).leases]
     pending = [info.id for info in await everything(broker) if info.state is TaskState.PENDING]
-    assert sorted(lapsed + pending) == ["a", "b"]
+    assert sorted(expired + pending) == ["a", "b"]
 
 
 @pytest.mark.parametrize("steps", STEPS)
-async def test_rule_11_a_canceled_merge_has_happened_or_not(
+async def test_rule_11_a_cancelled_merge_is_done_wholly_or_not_at_all(
     broker: Store, clock: FakeClock, steps: int
 ) -> None:
     await put(broker, *(entry(id, group="g") for id in "abc"))
@@ -193,7 +193,7 @@ async def test_rule_11_a_canceled_merge_has_happened_or_not(
 
 
 async def everything(broker: Store) -> list[Any]:
-    seen = await picture(broker)
+    seen = await snapshot(broker)
     return [
         info
         for queue, facts in seen.items()
@@ -204,8 +204,8 @@ async def everything(broker: Store) -> list[Any]:
 
 
 async def state_and_lease_agree(broker: Store, clock: FakeClock) -> bool:
-    """Whether exactly the ACTIVE tasks have a lease: each of them lapses once time has passed."""
+    """Whether exactly the ACTIVE tasks have a lease: each one expires after its time."""
     active = sorted(info.ref for info in await everything(broker) if info.state is TaskState.ACTIVE)
     clock.advance(1e6)
-    lapsed = (await broker.expired(await broker.queues(), 100)).leases
-    return active == sorted(lease.message.ref for lease in lapsed)
+    expired = (await broker.expired(await broker.queues(), 100)).leases
+    return active == sorted(lease.message.ref for lease in expired)

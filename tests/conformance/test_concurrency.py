@@ -1,4 +1,4 @@
-"""Rules 1, 4 and 7 under fire: many coroutines, and clones in other threads, at once."""
+"""Rules 1, 4 and 7 under concurrency: many coroutines, and clones in other threads."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from asynqio.core.lifecycle import Action, Lease
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.testing import FakeClock
 from tests.builders import entry, settlement
-from tests.conformance.looks import elsewhere, ids, picture, put, take
+from tests.conformance.helpers import ids, in_other_thread, put, snapshot, take
 
 TASKS = 240
 
 
 async def drain(broker: Store) -> list[Lease]:
-    """Take until nothing is left."""
+    """Dequeue until the queue is empty."""
     taken: list[Lease] = []
     while leases := await take(broker, 3):
         taken += leases
@@ -27,23 +27,27 @@ async def drain(broker: Store) -> list[Lease]:
 
 
 async def crowd(broker: Store) -> list[Lease]:
-    """Several coroutines of one loop, all at it."""
+    """Dequeue with several coroutines of one event loop."""
     return [lease for taken in await asyncio.gather(*(drain(broker) for _ in range(4))) for lease in taken]
 
 
-async def test_rule_4_no_task_is_handed_out_twice_however_many_ask(broker: Store) -> None:
+async def test_rule_4_concurrent_dequeues_lease_each_task_once(broker: Store) -> None:
     # Given many tasks
     await put(broker, *(entry(f"task-{number}") for number in range(TASKS)))
-    # When three event loops with four coroutines each take them
-    groups = await asyncio.gather(crowd(broker), elsewhere(broker, crowd), elsewhere(broker, crowd))
-    # Then each was handed out once
+    # When three event loops with four coroutines each dequeue them
+    groups = await asyncio.gather(
+        crowd(broker), in_other_thread(broker, crowd), in_other_thread(broker, crowd)
+    )
+    # Then each was leased once
     taken = [lease.message.id for group in groups for lease in group]
     assert len(taken) == TASKS
     assert len(set(taken)) == TASKS
     assert len(await ids(broker, TaskState.ACTIVE)) == TASKS
 
 
-async def test_rule_7_of_many_settlements_of_one_lease_one_counts(broker: Store, clock: FakeClock) -> None:
+async def test_rule_7_of_concurrent_settlements_of_a_lease_one_succeeds(
+    broker: Store, clock: FakeClock
+) -> None:
     await put(broker, *(entry(f"task-{number}") for number in range(30)))
     leases = await take(broker, 30)
 
@@ -54,32 +58,32 @@ async def test_rule_7_of_many_settlements_of_one_lease_one_counts(broker: Store,
         return answers
 
     rounds = await asyncio.gather(
-        settle(broker), settle(broker), elsewhere(broker, settle), elsewhere(broker, settle)
+        settle(broker), settle(broker), in_other_thread(broker, settle), in_other_thread(broker, settle)
     )
     assert [sum(answers) for answers in zip(*rounds, strict=True)] == [1] * 30
     [stats] = await broker.stats(["default"])
     assert (stats.processed_total, stats.size) == (30, 0)
 
 
-async def test_rule_3_of_many_tasks_with_one_id_one_is_taken(broker: Store) -> None:
+async def test_rule_3_of_concurrent_entries_with_one_id_one_is_accepted(broker: Store) -> None:
     async def enqueue(store: Store) -> list[Admission | Replaced]:
         return [(await store.enqueue([entry("same")]))[0] for _ in range(10)]
 
-    rounds = await asyncio.gather(enqueue(broker), enqueue(broker), elsewhere(broker, enqueue))
+    rounds = await asyncio.gather(enqueue(broker), enqueue(broker), in_other_thread(broker, enqueue))
     counts = Counter(answer for answers in rounds for answer in answers)
     assert counts == {Admission.ACCEPTED: 1, Admission.ID_CONFLICT: 29}
 
 
-async def test_rule_3_of_many_unique_tasks_one_is_taken(broker: Store) -> None:
+async def test_rule_3_of_concurrent_duplicates_one_is_accepted(broker: Store) -> None:
     async def enqueue(store: Store) -> list[Admission | Replaced]:
         return [(await store.enqueue([entry(unique=60)]))[0] for _ in range(10)]
 
-    rounds = await asyncio.gather(enqueue(broker), enqueue(broker), elsewhere(broker, enqueue))
+    rounds = await asyncio.gather(enqueue(broker), enqueue(broker), in_other_thread(broker, enqueue))
     counts = Counter(answer for answers in rounds for answer in answers)
     assert counts == {Admission.ACCEPTED: 1, Admission.DUPLICATE: 29}
 
 
-async def test_rule_8_many_forwarders_move_each_task_once(broker: Store, clock: FakeClock) -> None:
+async def test_rule_8_concurrent_forwards_move_each_task_once(broker: Store, clock: FakeClock) -> None:
     await put(broker, *(entry(f"task-{number}", at=clock.now()) for number in range(100)))
 
     async def forward(store: Store) -> int:
@@ -89,12 +93,12 @@ async def test_rule_8_many_forwarders_move_each_task_once(broker: Store, clock: 
             await asyncio.sleep(0)
         return moved
 
-    moved = await asyncio.gather(forward(broker), forward(broker), elsewhere(broker, forward))
+    moved = await asyncio.gather(forward(broker), forward(broker), in_other_thread(broker, forward))
     assert sum(moved) == 100
     assert len(await ids(broker, TaskState.PENDING)) == 100
 
 
-async def test_rule_11_many_aggregators_claim_each_member_once(broker: Store) -> None:
+async def test_rule_11_concurrent_claims_take_each_member_once(broker: Store) -> None:
     await put(broker, *(entry(f"task-{number}", group=f"g{number % 5}") for number in range(100)))
 
     async def claim(store: Store) -> list[str]:
@@ -104,12 +108,12 @@ async def test_rule_11_many_aggregators_claim_each_member_once(broker: Store) ->
             await asyncio.sleep(0)
         return claimed
 
-    rounds = await asyncio.gather(claim(broker), claim(broker), elsewhere(broker, claim))
+    rounds = await asyncio.gather(claim(broker), claim(broker), in_other_thread(broker, claim))
     claimed = [id for ids in rounds for id in ids]
     assert (len(claimed), len(set(claimed))) == (100, 100)
 
 
-async def test_rule_10_many_sweepers_delete_each_task_once(broker: Store, clock: FakeClock) -> None:
+async def test_rule_10_concurrent_sweeps_delete_each_task_once(broker: Store, clock: FakeClock) -> None:
     await put(broker, *(entry(f"task-{number}", retention=5.0) for number in range(60)))
     await broker.settle([settlement(lease, now=clock.now()) for lease in await take(broker, 60)])
     clock.advance(5)
@@ -121,10 +125,10 @@ async def test_rule_10_many_sweepers_delete_each_task_once(broker: Store, clock:
             await asyncio.sleep(0)
         return deleted
 
-    assert sum(await asyncio.gather(sweep(broker), sweep(broker), elsewhere(broker, sweep))) == 60
+    assert sum(await asyncio.gather(sweep(broker), sweep(broker), in_other_thread(broker, sweep))) == 60
 
 
-async def test_rule_1_operators_producers_and_workers_at_once_leave_every_task_whole(
+async def test_rule_1_concurrent_producers_workers_and_operators_keep_every_task_in_one_state(
     broker: Store, clock: FakeClock
 ) -> None:
     async def produce(store: Store) -> None:
@@ -147,11 +151,11 @@ async def test_rule_1_operators_producers_and_workers_at_once_leave_every_task_w
 
     await asyncio.gather(
         produce(broker),
-        elsewhere(broker, produce),
+        in_other_thread(broker, produce),
         work(broker),
-        elsewhere(broker, work),
+        in_other_thread(broker, work),
         operate(broker),
-        elsewhere(broker, operate),
+        in_other_thread(broker, operate),
     )
-    # `picture` finds tasks in two states, in none, or counted wrongly
-    assert (await picture(broker))["default"][0].size <= 60
+    # `snapshot` finds tasks in two states, in none, or counted wrongly
+    assert (await snapshot(broker))["default"][0].size <= 60

@@ -1,4 +1,4 @@
-"""The numbered sentences of the contract, and the tests that bear their numbers."""
+"""Every numbered rule of the contract has a test that bears its number."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from asynqio.brokers.contract import broker as base
 TESTS = Path(__file__).parents[1]
 
 
-def test_every_sentence_of_the_contract_has_a_test_that_says_so() -> None:
+def test_every_rule_of_the_contract_has_a_test_with_its_number() -> None:
     sentences = set(map(int, re.findall(r"^(\d+)\. ", base.__doc__ or "", re.MULTILINE)))
     assert sentences == set(range(1, len(sentences) + 1))
     tests = "".join(path.read_text() for path in TESTS.rglob("test_*.py"))

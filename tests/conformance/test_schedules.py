@@ -1,4 +1,4 @@
-"""Schedules: `fire`, `meet`, `hold`, `forget`, `record`, and what there is to see of them."""
+"""Rules 17 and 18: schedules, their ticks, states and events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from asynqio.core.task.message import TaskState
 from asynqio.core.task.task import Entry
 from asynqio.testing import FakeClock
 from tests.builders import card, entry
-from tests.conformance.looks import elsewhere, ids, picture, put, queue_exists, see, woken
+from tests.conformance.helpers import get_task, ids, in_other_thread, is_notified, put, queue_exists, snapshot
 
 ACCEPTED, TAKEN, HELD = Fired(Admission.ACCEPTED), Fired(None), Fired(None, paused=True)
 
@@ -27,32 +27,32 @@ def fire(tick: float, one: Entry | None = None, schedule: str = "report") -> Fir
     return Fire(schedule, tick, one or entry())
 
 
-async def standing(broker: Store, schedule: str = "report", queue: str = "default") -> ScheduleState:
+async def state_of_schedule(broker: Store, schedule: str = "report", queue: str = "default") -> ScheduleState:
     return (await broker.schedule_states(queue))[schedule]
 
 
 # --- ticks ----------------------------------------------------------------------------------------
 
 
-async def test_rule_17_a_tick_is_taken_once_and_puts_its_task_in(broker: Store, clock: FakeClock) -> None:
+async def test_rule_17_a_tick_is_taken_once_and_enqueues_its_entry(broker: Store, clock: FakeClock) -> None:
     tick = math.floor(clock.now())
     assert await broker.fire([fire(tick, entry("a"))]) == [ACCEPTED]
-    assert (await see(broker, "a")).state is TaskState.PENDING
-    before = await picture(broker)
+    assert (await get_task(broker, "a")).state is TaskState.PENDING
+    before = await snapshot(broker)
     assert await broker.fire([fire(tick, entry("b"))]) == [TAKEN]
     assert await broker.fire([fire(tick - 60, entry("c"))]) == [TAKEN]
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
     assert await broker.fire([fire(tick + 60, entry("d"))]) == [ACCEPTED]
-    assert (await standing(broker)).last == tick + 60
+    assert (await state_of_schedule(broker)).last == tick + 60
 
 
-async def test_rule_17_ticks_of_one_batch_are_taken_in_their_order(broker: Store) -> None:
+async def test_rule_17_ticks_of_one_batch_are_taken_in_order(broker: Store) -> None:
     fires = [fire(60, entry("a")), fire(120, entry("b")), fire(120, entry("c")), fire(90, entry("d"))]
     assert await broker.fire(fires) == [ACCEPTED, ACCEPTED, TAKEN, TAKEN]
     assert await ids(broker, TaskState.PENDING) == ["a", "b"]
 
 
-async def test_rule_17_schedules_do_not_know_of_each_other(broker: Store) -> None:
+async def test_rule_17_schedules_are_independent(broker: Store) -> None:
     fires = [
         fire(60, entry("a"), "one"),
         fire(60, entry("b"), "two"),
@@ -62,14 +62,14 @@ async def test_rule_17_schedules_do_not_know_of_each_other(broker: Store) -> Non
     assert await broker.fire([fire(60, entry("c"), "two")]) == [TAKEN]
 
 
-async def test_rule_17_an_entry_goes_in_as_it_would_by_itself(broker: Store, clock: FakeClock) -> None:
+async def test_rule_17_an_entry_is_enqueued_as_by_enqueue(broker: Store, clock: FakeClock) -> None:
     later, group = entry("later", at=clock.now() + 60), entry("group", group="g")
     assert await broker.fire([fire(60, later, "one"), fire(60, group, "two")]) == [ACCEPTED] * 2
-    assert (await see(broker, "later")).state is TaskState.SCHEDULED
-    assert (await see(broker, "group")).state is TaskState.AGGREGATING
+    assert (await get_task(broker, "later")).state is TaskState.SCHEDULED
+    assert (await get_task(broker, "group")).state is TaskState.AGGREGATING
 
 
-async def test_rule_17_a_refused_entry_takes_its_tick_all_the_same(broker: Store) -> None:
+async def test_rule_17_a_refused_entry_takes_its_tick(broker: Store) -> None:
     await put(broker, entry("a", unique=300))
     duplicate, taken = entry("b", unique=300), entry("a")
     assert await broker.fire([fire(60, duplicate, "one"), fire(60, taken, "two")]) == [
@@ -80,13 +80,13 @@ async def test_rule_17_a_refused_entry_takes_its_tick_all_the_same(broker: Store
     assert await ids(broker, TaskState.PENDING) == ["a"]
 
 
-async def test_a_schedule_that_fires_wakes_who_waits_for_its_queue(broker: Store) -> None:
+async def test_fire_notifies_watches_of_the_queue(broker: Store) -> None:
     with broker.watch([pending("default")]) as watch:
         await broker.fire([fire(60)])
-        assert await woken(watch)
+        assert await is_notified(watch)
 
 
-async def test_rule_17_many_who_ask_for_the_same_ticks_get_each_once(broker: Store) -> None:
+async def test_rule_17_concurrent_schedulers_take_each_tick_once(broker: Store) -> None:
     async def ask(number: int) -> list[Fired]:
         return await broker.fire(
             [
@@ -101,33 +101,33 @@ async def test_rule_17_many_who_ask_for_the_same_ticks_get_each_once(broker: Sto
     assert (await broker.stats(["default"]))[0].pending == 60
 
 
-async def test_more_ticks_than_fit_in_one_call(broker: Store) -> None:
+async def test_one_call_may_fire_hundreds_of_ticks(broker: Store) -> None:
     fires = [fire(60 + at, entry(f"t{at:04}")) for at in range(450)]
     assert await broker.fire(fires) == [ACCEPTED] * 450
     assert await broker.fire(fires) == [TAKEN] * 450
-    assert (await standing(broker)).last == 60 + 449
+    assert (await state_of_schedule(broker)).last == 60 + 449
 
 
-async def test_a_twin_takes_no_tick_again(broker: Store) -> None:
+async def test_a_clone_takes_no_tick_again(broker: Store) -> None:
     await broker.fire([fire(60)])
 
     async def there(clone: Store) -> list[Fired]:
         return await clone.fire([fire(60), fire(61)])
 
-    assert await elsewhere(broker, there) == [TAKEN, ACCEPTED]
+    assert await in_other_thread(broker, there) == [TAKEN, ACCEPTED]
 
 
-async def test_no_ticks_are_no_trouble(broker: Store) -> None:
+async def test_firing_nothing_answers_nothing(broker: Store) -> None:
     assert await broker.fire([]) == []
     await broker.record([])
     assert await broker.register_schedules("default", []) == []
     assert await broker.prune_schedules("default", [], math.inf) == 0
 
 
-# --- what is known --------------------------------------------------------------------------------
+# --- states ---------------------------------------------------------------------------------------
 
 
-async def test_a_new_schedule_is_known_from_when_it_was_met(broker: Store, clock: FakeClock) -> None:
+async def test_a_new_schedule_starts_when_it_is_registered(broker: Store, clock: FakeClock) -> None:
     first = clock.now()
     assert await broker.schedule_states("default") == {}
     assert await broker.register_schedules("default", ["report"]) == [
@@ -142,7 +142,7 @@ async def test_a_new_schedule_is_known_from_when_it_was_met(broker: Store, clock
     assert list(await broker.schedule_states("default")) == ["more", "report"]
 
 
-async def test_the_last_tick_is_known_to_who_comes_later(broker: Store, clock: FakeClock) -> None:
+async def test_a_later_scheduler_reads_the_last_tick(broker: Store, clock: FakeClock) -> None:
     [new] = await broker.register_schedules("default", ["report"])
     clock.advance(60)
     await broker.fire([fire(new.since + 50)])
@@ -151,12 +151,12 @@ async def test_the_last_tick_is_known_to_who_comes_later(broker: Store, clock: F
     assert known.after == new.since + 50
 
 
-async def test_a_schedule_that_fires_unmet_is_known_from_then_on(broker: Store, clock: FakeClock) -> None:
+async def test_a_schedule_that_fires_unregistered_starts_then(broker: Store, clock: FakeClock) -> None:
     await broker.fire([fire(60)])
-    assert await standing(broker) == ScheduleState(60, False, clock.now(), clock.now())
+    assert await state_of_schedule(broker) == ScheduleState(60, False, clock.now(), clock.now())
 
 
-async def test_who_was_not_met_for_long_is_forgotten(broker: Store, clock: FakeClock) -> None:
+async def test_a_schedule_not_registered_for_long_is_pruned(broker: Store, clock: FakeClock) -> None:
     await broker.register_schedules("default", ["old", "young"])
     clock.advance(100)
     await broker.register_schedules("default", ["young"])
@@ -168,21 +168,21 @@ async def test_who_was_not_met_for_long_is_forgotten(broker: Store, clock: FakeC
     assert await broker.schedule_states("default") == {}
 
 
-async def test_what_is_forgotten_starts_anew(broker: Store) -> None:
+async def test_a_pruned_schedule_starts_again(broker: Store) -> None:
     await broker.fire([fire(1000)])
     await broker.pause_schedule("default", "report", True)
     await broker.prune_schedules("default", ["report"], math.inf)
     assert await broker.fire([fire(60)]) == [ACCEPTED]
 
 
-async def test_rule_17_a_dropped_queue_takes_its_schedules_along(broker: Store) -> None:
+async def test_rule_17_removing_a_queue_deletes_its_schedules(broker: Store) -> None:
     await broker.fire([fire(60)])
     await broker.remove_queue("default", force=True)
     assert await broker.schedule_states("default") == {}
     assert not await queue_exists(broker, "default")
 
 
-async def test_a_queue_with_nothing_but_schedules_can_be_dropped(broker: Store) -> None:
+async def test_a_queue_with_only_schedules_can_be_removed(broker: Store) -> None:
     await broker.register_schedules("default", ["report"])
     await broker.pause_schedule("default", "report", True)
     await broker.remove_queue("default")
@@ -196,25 +196,25 @@ async def test_rule_17_a_paused_schedule_takes_no_tick(broker: Store) -> None:
     assert await broker.fire([fire(60)]) == [ACCEPTED]
     assert await broker.pause_schedule("default", "report", True) is True
     assert await broker.pause_schedule("default", "report", True) is False
-    before = await picture(broker)
+    before = await snapshot(broker)
     assert await broker.fire([fire(120), fire(60), fire(120, schedule="other")]) == [HELD, HELD, ACCEPTED]
-    assert before != await picture(broker)
-    assert (await standing(broker)).paused
-    assert (await standing(broker)).last == 60
+    assert before != await snapshot(broker)
+    assert (await state_of_schedule(broker)).paused
+    assert (await state_of_schedule(broker)).last == 60
 
 
-async def test_what_was_due_during_a_pause_is_not_made_up(broker: Store, clock: FakeClock) -> None:
+async def test_ticks_missed_during_a_pause_are_skipped(broker: Store, clock: FakeClock) -> None:
     [new] = await broker.register_schedules("default", ["report"])
     await broker.pause_schedule("default", "report", True)
-    assert (await standing(broker)).since == new.since
+    assert (await state_of_schedule(broker)).since == new.since
     clock.advance(600)
     assert await broker.pause_schedule("default", "report", False) is True
     assert await broker.pause_schedule("default", "report", False) is False
-    assert await standing(broker) == ScheduleState(None, False, clock.now(), new.met_at)
+    assert await state_of_schedule(broker) == ScheduleState(None, False, clock.now(), new.met_at)
     assert await broker.fire([fire(clock.now() + 60)]) == [ACCEPTED]
 
 
-async def test_a_schedule_may_be_paused_before_it_is_met(broker: Store) -> None:
+async def test_a_schedule_can_be_paused_before_it_is_registered(broker: Store) -> None:
     assert await broker.pause_schedule("default", "report", False) is False
     assert not await queue_exists(broker, "default")
     assert await broker.pause_schedule("default", "report", True) is True
@@ -239,7 +239,7 @@ async def test_rule_18_events_are_kept_newest_first(broker: Store, clock: FakeCl
     assert [event.task_id for event in await broker.fires("other", Page())] == ["x"]
 
 
-async def test_rule_18_only_the_last_events_are_kept(broker: Store, clock: FakeClock) -> None:
+async def test_rule_18_only_the_newest_events_are_kept(broker: Store, clock: FakeClock) -> None:
     events = [FireEvent("report", f"task-{at:04}", clock.now() + at) for at in range(FIRES_KEPT + 5)]
     clock.advance(FIRES_KEPT + 5)
     await broker.record(events[: FIRES_KEPT // 2])
@@ -248,7 +248,7 @@ async def test_rule_18_only_the_last_events_are_kept(broker: Store, clock: FakeC
     assert kept == events[::-1][:FIRES_KEPT]
 
 
-async def test_rule_18_events_go_with_the_last_of_them(broker: Store, clock: FakeClock) -> None:
+async def test_rule_18_all_events_expire_with_the_newest(broker: Store, clock: FakeClock) -> None:
     await broker.record([FireEvent("report", "a", clock.now())])
     clock.advance(FIRES_AGE - 1)
     assert await broker.fires("report", Page())
@@ -258,7 +258,7 @@ async def test_rule_18_events_go_with_the_last_of_them(broker: Store, clock: Fak
     assert await broker.fires("report", Page()) == []
 
 
-# --- who serves them ------------------------------------------------------------------------------
+# --- schedulers -----------------------------------------------------------------------------------
 
 
 def scheduler(id: str = "host:1:x", *entries: ScheduleInfo) -> SchedulerInfo:
@@ -280,7 +280,7 @@ FULL = ScheduleInfo(
 )
 
 
-async def test_a_scheduler_is_there_from_its_first_beat(broker: Store) -> None:
+async def test_a_scheduler_is_listed_from_its_first_beat(broker: Store) -> None:
     shown = scheduler("host:1:x", FULL, ScheduleInfo("bare", "@daily", "UTC", "default", "t"))
     assert await broker.schedulers() == []
     await broker.beat(shown, 10)
@@ -288,7 +288,7 @@ async def test_a_scheduler_is_there_from_its_first_beat(broker: Store) -> None:
     assert await broker.servers() == []
 
 
-async def test_a_scheduler_that_falls_silent_is_forgotten(broker: Store, clock: FakeClock) -> None:
+async def test_a_scheduler_without_heartbeats_expires(broker: Store, clock: FakeClock) -> None:
     await broker.beat(scheduler("host:1:x"), 10)
     await broker.beat(scheduler("host:1:y"), 20)
     clock.advance(9)
@@ -299,7 +299,7 @@ async def test_a_scheduler_that_falls_silent_is_forgotten(broker: Store, clock: 
     assert [one.id for one in await broker.schedulers()] == ["host:1:x"]
 
 
-async def test_a_scheduler_that_leaves_is_gone_at_once(broker: Store) -> None:
+async def test_a_scheduler_that_leaves_is_removed_at_once(broker: Store) -> None:
     await broker.beat(scheduler("host:1:x"), 10)
     await broker.beat(scheduler("host:1:y"), 10)
     await broker.beat(card("host:1:y"), 10)
@@ -311,11 +311,11 @@ async def test_a_scheduler_that_leaves_is_gone_at_once(broker: Store) -> None:
 
 
 @pytest.mark.parametrize("name", ["é {x}", "a:b", "last:", "a b", "%"])
-async def test_any_name_will_do_for_a_schedule(broker: Store, name: str) -> None:
+async def test_a_schedule_may_have_any_id(broker: Store, name: str) -> None:
     await broker.register_schedules("default", [name])
     assert await broker.fire([fire(60, schedule=name), fire(60, schedule=name)]) == [ACCEPTED, TAKEN]
     await broker.pause_schedule("default", name, True)
-    assert await standing(broker, name) == (60, True, broker.clock.now(), broker.clock.now())
+    assert await state_of_schedule(broker, name) == (60, True, broker.clock.now(), broker.clock.now())
     await broker.record([FireEvent(name, "a", broker.clock.now())])
     assert len(await broker.fires(name, Page())) == 1
     assert await broker.prune_schedules("default", [name], math.inf) == 1

@@ -9,7 +9,7 @@ import pytest
 
 from asynqio import Inspector, ScheduleEntry, Scheduler, Task, TaskInfo
 from tests.interop.conftest import Go, Ours
-from tests.runtime.test_schedules import Seen
+from tests.runtime.scheduling.test_schedules import Seen
 from tests.runtime.waiting import within
 
 

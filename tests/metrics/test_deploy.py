@@ -215,13 +215,13 @@ def test_a_real_prometheus_scrapes_us_and_evaluates_our_alerts_and_those_for_go(
                 ],
             }
             (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
-            judge(tmp_path)
+            judge_info(tmp_path)
         finally:
             endpoint.close()
             collector.close()
 
 
-def judge(folder: Path) -> None:
+def judge_info(folder: Path) -> None:
     """Let Prometheus look at the endpoint in its configuration."""
     port = free_port()
     log = (folder / "prometheus.log").open("w")

@@ -20,7 +20,7 @@ from asynqio.testing import FakeClock, Flaky
 from tests.brokers.redis.support.servers import RedisServer
 from tests.builders import entry
 from tests.conformance.conftest import BROKERS, broker_url, make_store
-from tests.conformance.looks import bring, entry_for, put
+from tests.conformance.helpers import entry_for, put, put_in_state
 from tests.metrics.scraping import Figures, figures_of, scrape_open_metrics, scraped
 from tests.until import until
 
@@ -66,7 +66,7 @@ async def test_what_a_store_holds_is_what_is_said(store: Store, clock: FakeClock
     # Given tasks in every state, one of them failed, a paused queue, and an old pending task
     for number, state in enumerate(sorted(TaskState, key=lambda state: state is TaskState.PENDING)):
         for at in range(1 if state is TaskState.PENDING else number + 2):
-            await bring(store, clock, state, entry_for(state, f"{state}-{at}"))
+            await put_in_state(store, clock, state, entry_for(state, f"{state}-{at}"))
     await store.pause("idle", True)
     await put(store, entry(queue="mail"))
     clock.advance(90)

@@ -213,7 +213,12 @@ async def test_what_is_no_task_is_refused_as_ever(app: App) -> None:
 
 @pytest.mark.parametrize(
     ("raised", "outcome"),
-    [(RevokeTask("no"), "revoked"), (RetryIn(600), "deferred"), (SkipRetry("no"), None)],
+    [
+        (RevokeTask("no"), "revoked"),
+        (RetryIn(600), "deferred"),
+        (RetryIn(600, counted=True), None),
+        (SkipRetry("no"), None),
+    ],
 )
 async def test_what_a_handler_wants_is_no_error_unless_it_gives_up(
     app: App, spans: Spans, raised: Exception, outcome: str | None
@@ -228,6 +233,8 @@ async def test_what_a_handler_wants_is_no_error_unless_it_gives_up(
             case "revoked":
                 await gone(app, info)
             case "deferred":
+                await state_of(app, info, TaskState.RETRY)
+            case _ if isinstance(raised, RetryIn):
                 await state_of(app, info, TaskState.RETRY)
             case _:
                 await state_of(app, info, TaskState.ARCHIVED)

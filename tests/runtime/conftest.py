@@ -1,4 +1,4 @@
-"""Apps and servers to try the runtime with, on every embedded broker."""
+"""Apps for tests of the runtime, on every broker."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.conformance.conftest import BROKERS, broker_url
 
 @pytest.fixture(params=BROKERS)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a fresh store is."""
+    """The URL of a new store."""
     return broker_url(request.param, tmp_path)
 
 
 @pytest.fixture
 async def app(url: str) -> AsyncIterator[App]:
-    """An open app on a fresh store, on real time."""
+    """An open app on a new store, with the system clock."""
     async with App(url) as app:
         yield app

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from asynqio import App, FixedRetry, RetryIn, SkipRetry, Task, current
@@ -93,3 +96,49 @@ def talk(task: Task) -> None:
     logging.getLogger("shop.orders").warning("logged %d", 7)
     current().report_progress(50)
     raise ValueError("enough")
+
+
+trail: list[str] = []
+
+
+def leave_trail(task: Task, call_next: Callable[[Task], Any]) -> Any:
+    """Middleware in the handler's thread or process."""
+    trail.append(f"before {threading.get_ident()}")
+    try:
+        result = call_next(task)
+        trail.append(f"result {result}")
+        return result
+    finally:
+        trail.append(f"after {threading.get_ident()}")
+
+
+def show_trail() -> list[str]:
+    return list(trail)
+
+
+def count_initializations() -> None:
+    trail.append(f"initialized {os.getpid()}")
+
+
+def cannot_initialize() -> None:
+    raise OSError("the model file is missing")
+
+
+def cannot_initialize_once() -> None:
+    """Fails in the first process only."""
+    marker = Path(os.environ["ASYNQIO_TEST_MARKER"])
+    if not marker.exists():
+        marker.touch()
+        raise OSError("not yet")
+
+
+def dies_initializing() -> None:
+    os._exit(7)
+
+
+async def initialize_async() -> None:
+    trail.append("initialized by a coroutine")
+
+
+def trail_of_task(task: Task) -> list[str]:
+    return list(trail)

@@ -1,4 +1,4 @@
-"""One attempt: how it ends, and what becomes of the task."""
+"""Attempts: how they end, and the state of the task afterwards."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def test_a_task_without_retention_is_gone_when_it_is_done(app: App) -> Non
         assert (stats.size, stats.processed, stats.failed) == (0, 1, 0)
 
 
-async def test_asking_for_a_result_that_is_not_kept_says_so(app: App) -> None:
+async def test_a_result_that_is_not_kept_raises(app: App) -> None:
     @app.task("work")
     async def work() -> int:
         return 1
@@ -76,7 +76,7 @@ async def test_a_failure_is_retried_with_its_error_kept(app: App) -> None:
     assert (stats.processed, stats.failed) == (3, 2)
 
 
-async def test_when_retries_are_used_up_the_task_is_archived_and_waiting_for_it_fails(app: App) -> None:
+async def test_after_the_last_retry_the_task_is_archived_and_its_result_raises(app: App) -> None:
     @app.task("hopeless", max_retry=1, retry=FixedRetry(0.01), retention=60)
     async def hopeless() -> None:
         raise ValueError("never")
@@ -95,7 +95,9 @@ async def test_when_retries_are_used_up_the_task_is_archived_and_waiting_for_it_
         (RetryIn(3600), TaskState.RETRY, 0),
     ],
 )
-async def test_a_directive_steers(app: App, directive: Exception, state: TaskState, failed: int) -> None:
+async def test_a_directive_decides_what_happens_to_the_task(
+    app: App, directive: Exception, state: TaskState, failed: int
+) -> None:
     @app.task("steer", retention=60)
     async def steer() -> None:
         raise directive
@@ -135,7 +137,7 @@ async def test_a_payload_that_does_not_fit_is_archived_without_calling_the_handl
     assert called == [7]
 
 
-async def test_an_unknown_type_is_put_off_without_counting(app: App) -> None:
+async def test_an_unknown_type_is_deferred_without_counting(app: App) -> None:
     async with app.server(unknown_delay=3600).running(app.mux):
         info = await app.enqueue(Task("nobody:knows"))
         found = await state_of(app, info, TaskState.RETRY)
@@ -170,7 +172,7 @@ async def test_a_result_that_is_not_json_archives_the_task_and_does_not_run_it_a
     assert runs == [1]
 
 
-async def test_progress_and_results_written_while_running_are_seen(app: App) -> None:
+async def test_progress_and_results_of_a_running_task_are_visible(app: App) -> None:
     go_on = asyncio.Event()
 
     @app.task("slow", retention=60)
@@ -192,7 +194,7 @@ async def test_progress_and_results_written_while_running_are_seen(app: App) -> 
         assert (info.progress, info.result) == (b"100", b"half")
 
 
-async def test_the_context_tells_about_the_task(app: App) -> None:
+async def test_the_context_describes_the_task(app: App) -> None:
     seen: dict[str, object] = {}
 
     @app.task("look", queue="special", max_retry=3, timeout=50, retention=9, headers={"trace": "abc"})
@@ -231,12 +233,12 @@ def test_there_is_no_current_task_outside_of_a_handler() -> None:
         current()
 
 
-async def test_the_error_hook_hears_of_every_failure_and_may_fail_itself(app: App) -> None:
-    heard: list[tuple[str, str]] = []
+async def test_the_error_hook_is_called_for_every_failure_and_may_fail_itself(app: App) -> None:
+    called: list[tuple[str, str, bool]] = []
 
     @app.on_error
-    async def on_error(task: Task, error: BaseException) -> None:
-        heard.append((task.type, str(error)))
+    async def on_error(task: Task, error: BaseException, final: bool) -> None:
+        called.append((task.type, str(error), final))
         raise RuntimeError("the hook is broken")
 
     @app.task("fails", max_retry=0)
@@ -246,7 +248,7 @@ async def test_the_error_hook_hears_of_every_failure_and_may_fail_itself(app: Ap
     async with app.server().running(app.mux):
         handle = await fails.enqueue()
         await state_of(app, handle.info, TaskState.ARCHIVED)
-    assert heard == [("fails", "no")]
+    assert called == [("fails", "no", True)]
 
 
 async def test_a_broken_retry_policy_falls_back_to_the_default(app: App) -> None:
@@ -295,7 +297,7 @@ async def test_system_exit_in_a_handler_is_a_failure_of_the_task_only(app: App) 
             handle = await function.enqueue()
             info = await state_of(app, handle.info, TaskState.ARCHIVED)
             assert info.last_error == "SystemExit: 3"
-        assert server.card().status == "active"
+        assert server.info().status == "active"
 
 
 async def test_the_state_of_the_lifespan_is_shared_with_handlers(app: App) -> None:

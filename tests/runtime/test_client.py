@@ -1,4 +1,4 @@
-"""The client: what it takes, what it refuses, and waiting for results."""
+"""The client: what it accepts and rejects, and waiting for results."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_options_come_in_layers_and_the_last_one_wins(app: App) -> None:
     assert info.next_process_at == datetime(2100, 1, 1, tzinfo=UTC).timestamp()
 
 
-async def test_a_mixture_is_answered_item_by_item_and_a_bad_one_disturbs_nothing(app: App) -> None:
+async def test_a_batch_is_answered_item_by_item_and_a_bad_item_affects_no_other(app: App) -> None:
     client = await app.open()
     tasks: list[Any] = [
         Task("plain"),
@@ -119,7 +119,7 @@ async def test_refusals_are_typed(app: App) -> None:
 @pytest.mark.parametrize(
     "name", ["a b", "größe", "a:b{c}d", "}", "任务", "🎉", "x" * 255, "'; DROP TABLE tasks; --"]
 )
-async def test_odd_but_readable_names_work_everywhere(app: App, name: str) -> None:
+async def test_unusual_names_work_everywhere(app: App, name: str) -> None:
     app.mux.handle(name, _echo)
     if name == "}" and app.broker.url.startswith("redis+cluster:"):
         with pytest.raises(InvalidName, match="cluster"):  # its keys would be all over the place
@@ -144,7 +144,7 @@ async def test_concurrent_callers_each_get_their_own_answer(app: App) -> None:
     assert [isinstance(answer, TaskIdConflict) for answer in again] == [True] * 100 + [False] * 100
 
 
-async def test_waiting_for_a_result_ends_at_its_timeout(app: App) -> None:
+async def test_waiting_for_a_result_stops_at_the_timeout(app: App) -> None:
     client = await app.open()
     info = await client.enqueue(Task("work"), retention=60)
     with pytest.raises(ResultTimeout, match=r"still pending after 0\.05 s"):
@@ -185,7 +185,7 @@ async def test_results_are_checked_against_the_declared_type(app: App) -> None:
             await app.result(handle.id, list[int])
 
 
-async def test_what_enqueue_gave_names_the_task_in_whatever_queue(app: App) -> None:
+async def test_the_answer_of_enqueue_names_the_task_in_any_queue(app: App) -> None:
     @app.task("work", queue="special", retention=60)
     async def work() -> int:
         return 7
@@ -196,7 +196,7 @@ async def test_what_enqueue_gave_names_the_task_in_whatever_queue(app: App) -> N
         assert (await app.inspector.find(info.id, queue="special")).state is TaskState.COMPLETED
 
 
-async def test_a_handle_of_a_task_without_retention_says_at_once_that_no_result_is_kept(app: App) -> None:
+async def test_a_handle_of_a_task_without_retention_raises_at_once(app: App) -> None:
     @app.task("work")
     async def work() -> int:
         return 7

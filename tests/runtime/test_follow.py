@@ -1,4 +1,4 @@
-"""`follow`: what happens to a task is told as it happens, on every broker."""
+"""`follow` reports what happens to a task while it happens, on every broker."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def short(event: TaskEvent) -> object:
             return text
 
 
-async def test_states_progress_and_lines_are_told_until_the_end(app: App) -> None:
+async def test_states_progress_and_log_lines_are_followed_until_the_end(app: App) -> None:
     step = asyncio.Semaphore(0)
 
     @app.task("work", retention=60, retry=FixedRetry(0.01))
@@ -37,44 +37,44 @@ async def test_states_progress_and_lines_are_told_until_the_end(app: App) -> Non
             raise ValueError("no")
 
     handle = await work.enqueue()
-    told: list[object] = []
+    seen: list[object] = []
     async with asyncio.timeout(30):
         events = handle.follow()
-        told.append(short(await anext(events)))
+        seen.append(short(await anext(events)))
         async with app.server().running(app.mux):
             async for event in events:
-                told.append(short(event))
-                if told[-1] == "begins":
+                seen.append(short(event))
+                if seen[-1] == "begins":
                     step.release()  # only what runs for a moment is sure to be seen running
-    assert told[:5] == [TaskState.PENDING, TaskState.ACTIVE, b"50", "begins", "ends"]
-    assert told[-1] is TaskState.COMPLETED
-    assert told.count("begins") == told.count("ends") == 2
-    assert told.index("ends") < told.index(TaskState.RETRY) if TaskState.RETRY in told else True
+    assert seen[:5] == [TaskState.PENDING, TaskState.ACTIVE, b"50", "begins", "ends"]
+    assert seen[-1] is TaskState.COMPLETED
+    assert seen.count("begins") == seen.count("ends") == 2
+    assert seen.index("ends") < seen.index(TaskState.RETRY) if TaskState.RETRY in seen else True
 
 
-async def test_a_task_that_is_not_kept_ends_as_gone(app: App) -> None:
+async def test_following_a_task_without_retention_ends_with_its_deletion(app: App) -> None:
     @app.task("work")
     async def work() -> None: ...
 
     handle = await work.enqueue()
     client = await app.open()
-    told = []
+    seen = []
     async with asyncio.timeout(30):
         events = client.follow(handle.info)
-        told.append(short(await anext(events)))
+        seen.append(short(await anext(events)))
         async with app.server().running(app.mux):
-            told += [short(event) async for event in events]
-    assert told[0] is TaskState.PENDING
-    assert told[-1] is None
+            seen += [short(event) async for event in events]
+    assert seen[0] is TaskState.PENDING
+    assert seen[-1] is None
 
 
-async def test_a_task_that_is_not_there_cannot_be_followed(app: App) -> None:
+async def test_a_missing_task_cannot_be_followed(app: App) -> None:
     client = await app.open()
     with pytest.raises(TaskNotFound, match="ghost"):
         await anext(client.follow("ghost"))
 
 
-async def test_who_stops_following_leaves_no_watch(app: App) -> None:
+async def test_a_follower_that_stops_leaves_no_watch(app: App) -> None:
     @app.task("work")
     async def work() -> None: ...
 
@@ -92,7 +92,7 @@ async def test_who_stops_following_leaves_no_watch(app: App) -> None:
     await again.aclose()  # type: ignore[attr-defined]
 
 
-def test_without_an_event_loop_it_is_a_plain_generator(tmp_path: Path) -> None:
+def test_sync_follow_is_a_plain_generator(tmp_path: Path) -> None:
     app = App(f"sqlite:///{tmp_path}/tasks.db")
 
     @app.task("work", retention=60)
@@ -109,10 +109,10 @@ def test_without_an_event_loop_it_is_a_plain_generator(tmp_path: Path) -> None:
 
     with SyncClient(f"sqlite:///{tmp_path}/tasks.db") as client:
         events = client.follow(info.id)
-        told = [short(next(events))]
+        seen = [short(next(events))]
         asyncio.run(serve())
-        told += [short(event) for event in events]
-        assert (told[0], told[-2:]) == (TaskState.PENDING, ["here", TaskState.COMPLETED])
+        seen += [short(event) for event in events]
+        assert (seen[0], seen[-2:]) == (TaskState.PENDING, ["here", TaskState.COMPLETED])
         with pytest.raises(TaskNotFound):
             next(client.follow("ghost"))
         # Given up half-way, it closes what it opened.

@@ -1,4 +1,4 @@
-"""Groups from the outside: which function aggregates which group, and when."""
+"""Groups: which function aggregates which group, and when."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def test_groups_are_aggregated_by_the_function_of_their_longest_pattern(ap
     assert [group.group for group in await app.broker.groups("default")] == ["user:2"]
 
 
-async def test_a_server_takes_functions_for_groups_in_a_mapping_and_leaves_the_others_alone(
+async def test_a_server_takes_a_mapping_of_functions_and_ignores_other_groups(
     app: App,
 ) -> None:
     done = asyncio.Event()
@@ -73,21 +73,21 @@ async def test_a_server_takes_functions_for_groups_in_a_mapping_and_leaves_the_o
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"grace": 0}, "grace=0 must be a number from 1 up"),
+        ({"grace": 0}, "grace=0 must be a number, at least 1"),
         ({"grace": "5"}, "grace='5' must be a number"),
-        ({"max_delay": -1}, "max_delay=-1 must be a number from 0 up"),
-        ({"max_size": 1.5}, "max_size=1.5 must be a whole number from 0 up"),
+        ({"max_delay": -1}, "max_delay=-1 must be a number, at least 0"),
+        ({"max_size": 1.5}, "max_size=1.5 must be a whole number, at least 0"),
         ({"max_size": True}, "max_size=True must be a number"),
     ],
 )
-async def test_a_bad_rule_is_refused_when_it_is_declared(
+async def test_an_invalid_rule_is_rejected_at_declaration(
     app: App, options: dict[str, Any], problem: str
 ) -> None:
     with pytest.raises(ConfigError, match=problem):
         app.aggregate("g", **options)(lambda group, tasks: Task("x"))
 
 
-async def test_two_functions_for_one_pattern_and_bad_patterns_are_refused(app: App) -> None:
+async def test_two_functions_for_one_pattern_and_invalid_patterns_are_rejected(app: App) -> None:
     def merge(group: str, tasks: Sequence[Task]) -> Task:
         return Task("x")
 
@@ -134,5 +134,5 @@ async def test_b31_an_aggregation_that_raises_is_logged_and_counted(
         async with app.server(group_max_size=1).running(app.mux) as server:
             await app.enqueue(Task("event"), group="daily")
             await within(tried.wait())
-            assert server.card().unmerged == 1
+            assert server.info().unmerged == 1
     assert "could not be aggregated" in caplog.text

@@ -1,4 +1,4 @@
-"""Where handlers run: on the loop, in threads, in processes; and how each is stopped."""
+"""Lanes: handlers on the event loop, in threads and in processes, and how each is stopped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.runtime import lane_tasks
 from tests.runtime.waiting import state_of, within
 
 
-async def test_plain_functions_run_in_threads_side_by_side(app: App) -> None:
+async def test_plain_functions_run_in_threads_concurrently(app: App) -> None:
     barrier = threading.Barrier(3)
 
     @app.task("meet", retention=60)
@@ -33,7 +33,7 @@ async def test_plain_functions_run_in_threads_side_by_side(app: App) -> None:
     assert threading.get_ident() not in idents
 
 
-async def test_a_coroutine_is_canceled_at_its_timeout(app: App) -> None:
+async def test_a_coroutine_is_cancelled_at_its_timeout(app: App) -> None:
     ended = asyncio.Event()
 
     @app.task("long", timeout=0.05)
@@ -50,7 +50,7 @@ async def test_a_coroutine_is_canceled_at_its_timeout(app: App) -> None:
     assert "its timeout or deadline has passed" in info.last_error
 
 
-async def test_an_absolute_deadline_ends_the_attempt_too(app: App) -> None:
+async def test_an_absolute_deadline_stops_the_attempt(app: App) -> None:
     @app.task("long", timeout=3600)
     async def long() -> None:
         await asyncio.Event().wait()
@@ -62,7 +62,7 @@ async def test_an_absolute_deadline_ends_the_attempt_too(app: App) -> None:
     assert app.broker.clock.now() >= deadline
 
 
-async def test_many_deadlines_are_each_kept(app: App) -> None:
+async def test_each_of_many_deadlines_is_kept(app: App) -> None:
     @app.task("long")
     async def long() -> None:
         await asyncio.Event().wait()
@@ -72,12 +72,12 @@ async def test_many_deadlines_are_each_kept(app: App) -> None:
         stays = await long.enqueue()
         for handle in handles:
             await state_of(app, handle.info, TaskState.RETRY)
-        assert [card.id for card in server.card().workers] == [stays.id]
+        assert [worker.id for worker in server.info().workers] == [stays.id]
         await stays.cancel()
         await state_of(app, stays.info, TaskState.RETRY)
 
 
-async def test_a_coroutine_that_ends_well_although_it_was_told_to_stop_has_ended_well(app: App) -> None:
+async def test_a_coroutine_that_returns_after_its_cancellation_has_succeeded(app: App) -> None:
     @app.task("stubborn", timeout=0.05, retention=60)
     async def stubborn() -> str:
         try:
@@ -91,13 +91,13 @@ async def test_a_coroutine_that_ends_well_although_it_was_told_to_stop_has_ended
         assert await within(handle.result()) == "tidied up"
 
 
-async def test_a_thread_sees_that_it_is_told_to_stop(app: App) -> None:
-    told = threading.Event()
+async def test_a_thread_can_poll_its_cancellation(app: App) -> None:
+    never = threading.Event()
 
     @app.task("thread", timeout=0.05, max_retry=0)
     def thread() -> None:
         while not current().cancelled:
-            told.wait(0.005)
+            never.wait(0.005)
         current().check_cancelled()
 
     async with app.server().running(app.mux):
@@ -112,8 +112,8 @@ async def test_a_thread_that_ignores_its_deadline_keeps_slot_and_lease_and_is_re
     release = threading.Event()
     runs = []
 
-    @app.task("deaf", timeout=0.05, retention=60)
-    def deaf() -> str:
+    @app.task("stubborn_thread", timeout=0.05, retention=60)
+    def stubborn_thread() -> str:
         runs.append(1)
         release.wait(30)
         return "finished late"
@@ -123,11 +123,11 @@ async def test_a_thread_that_ignores_its_deadline_keeps_slot_and_lease_and_is_re
 
     with caplog.at_level(logging.WARNING):
         async with app.server(concurrency=1, lease=1, stuck_after=0.2).running(app.mux) as server:
-            handle = await deaf.enqueue()
+            handle = await stubborn_thread.enqueue()
             behind = await next_one.enqueue()
-            # Well beyond its lease: nobody may take it, and its slot is not free.
+            # Well beyond its lease: no other server may take it, and its slot is not free.
             await asyncio.sleep(2.5)
-            assert [card.stuck for card in server.card().workers] == [True]
+            assert [worker.stuck for worker in server.info().workers] == [True]
             assert (await behind.refresh()).state is TaskState.PENDING
             assert (await handle.refresh()).state is TaskState.ACTIVE
             release.set()
@@ -177,7 +177,7 @@ async def test_a_blocked_event_loop_is_reported_with_its_stack(
 # --- processes ------------------------------------------------------------------------------------
 
 
-async def test_a_process_handler_runs_elsewhere_and_gives_its_result(app: App) -> None:
+async def test_a_process_handler_runs_in_another_process_and_returns_its_result(app: App) -> None:
     tasks = lane_tasks.declare(app)
     async with app.server(processes=1).running(app.mux):
         assert await within((await tasks["double"].enqueue(21)).result()) == 42
@@ -193,7 +193,7 @@ async def test_a_mux_handler_can_run_in_a_process(app: App) -> None:
         assert await within(app.result(info.id)) == "plain:x [1]"
 
 
-async def test_errors_and_directives_come_back_from_processes(app: App) -> None:
+async def test_errors_and_directives_return_from_processes(app: App) -> None:
     tasks = lane_tasks.declare(app)
     async with app.server(processes=1).running(app.mux):
         odd = await state_of(app, (await tasks["odd"].enqueue()).info, TaskState.ARCHIVED)
@@ -207,7 +207,7 @@ async def test_errors_and_directives_come_back_from_processes(app: App) -> None:
         assert "does not fit" in (await state_of(app, wrong, TaskState.ARCHIVED)).last_error
 
 
-async def test_progress_and_results_come_out_of_processes(app: App) -> None:
+async def test_progress_and_results_return_from_processes(app: App) -> None:
     tasks = lane_tasks.declare(app)
     async with app.server(processes=1).running(app.mux):
         handle = await tasks["report"].enqueue()
@@ -269,10 +269,10 @@ async def test_a_running_process_is_killed_when_its_task_is_cancelled(app: App) 
         await handle.cancel()
         info = await state_of(app, handle.info, TaskState.RETRY)
         assert info.last_error == "cancelled while it was running"
-        assert server.card().workers == []
+        assert server.info().workers == []
 
 
-def test_a_function_that_no_other_process_can_find_is_refused_when_it_is_declared() -> None:
+def test_a_function_that_cannot_be_imported_is_rejected_at_declaration() -> None:
     app = App("memory://")
 
     def local() -> None: ...
@@ -297,7 +297,7 @@ async def test_a_task_whose_deadline_has_passed_fails_without_calling_its_handle
 
     deadline = math.floor(time.time() + 0.05) + 1.0  # a whole second: Redis keeps no others
     handle = await work.with_options(deadline=deadline).enqueue()
-    await asyncio.sleep(deadline - time.time() + 0.01)  # until then nobody works
+    await asyncio.sleep(deadline - time.time() + 0.01)  # until then no server runs
     async with app.server().running(app.mux):
         info = await state_of(app, handle.info, TaskState.RETRY)
     assert "its timeout or deadline has passed" in info.last_error

@@ -13,7 +13,7 @@ from tests.runtime.waiting import state_of, within
 
 
 @pytest.mark.parametrize(("lasted", "seconds"), [(0, 5), (20, 5), (60, 15), (1_200, 300), (86_400, 300)])
-def test_a_task_is_put_off_for_a_quarter_of_the_pause(lasted: float, seconds: float) -> None:
+def test_a_task_is_deferred_for_a_quarter_of_the_pause(lasted: float, seconds: float) -> None:
     assert held_for(1_000.0, 1_000.0 + lasted) == seconds
 
 
@@ -36,11 +36,11 @@ async def test_tasks_of_a_paused_type_wait_uncounted_and_others_run(
         assert await inspector.pause_type("default", "stopped")
         first = await stopped.enqueue()
         async with app.server().running(app.mux):
-            # Then its task is put off, as if it had never been taken, while others run
+            # Then its task is deferred, as if it had never been fetched, while others run
             await goes.enqueue()
             assert await within(ran.get()) == "goes"
-            put_off = await state_of(app, first.info, TaskState.RETRY)
-            assert (put_off.retried, put_off.last_error, put_off.deferrals) == (0, "", 0)
+            deferred = await state_of(app, first.info, TaskState.RETRY)
+            assert (deferred.retried, deferred.last_error, deferred.deferrals) == (0, "", 0)
             # When it is resumed
             assert await inspector.resume_type("default", "stopped")
             assert await inspector.paused_types("default") == {}
@@ -49,7 +49,7 @@ async def test_tasks_of_a_paused_type_wait_uncounted_and_others_run(
             await state_of(app, first.info, TaskState.COMPLETED)
 
 
-async def test_a_server_that_runs_hears_of_a_pause(app: App) -> None:
+async def test_a_running_server_is_notified_of_a_pause(app: App) -> None:
     ran: asyncio.Queue[str] = asyncio.Queue()
 
     @app.task("work", retention=60)
@@ -60,7 +60,7 @@ async def test_a_server_that_runs_hears_of_a_pause(app: App) -> None:
         await work.enqueue()
         await within(ran.get())
         await inspector.pause_type("default", "work")
-        while True:  # until it has heard: nothing says when
+        while True:  # until the server is notified: no signal says when
             info = (await work.enqueue()).info
             info = await state_of(app, info, TaskState.RETRY, TaskState.COMPLETED)
             if info.state is TaskState.RETRY:

@@ -1,4 +1,4 @@
-"""What is put down of attempts, as servers run them: on every broker, in every lane."""
+"""Records of attempts, as servers write them: on every broker, in every lane."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def runs(app: App, info: TaskInfo) -> list[AttemptRecord]:
     return await app.inspector.attempts(info)
 
 
-async def test_a_failed_attempt_is_put_down_with_all_there_is_to_know(app: App) -> None:
+async def test_a_failed_attempt_is_recorded_completely(app: App) -> None:
     @app.task("work", retry=LATER)
     async def work() -> None:
         current().log("reads the file")
@@ -35,7 +35,7 @@ async def test_a_failed_attempt_is_put_down_with_all_there_is_to_know(app: App) 
 
     async with app.server().running(app.mux) as server:
         info = await state_of(app, (await work.enqueue()).info, TaskState.RETRY)
-        worker = server.card().id
+        worker = server.info().id
     [run] = await runs(app, info)
     assert (run.number, run.worker, run.outcome, run.then) == (
         1,
@@ -56,10 +56,10 @@ async def test_a_failed_attempt_is_put_down_with_all_there_is_to_know(app: App) 
     assert run.duration == run.ended_at - run.started_at
 
 
-async def test_a_task_that_is_done_and_gone_leaves_no_record(app: App) -> None:
+async def test_a_task_without_retention_leaves_no_record(app: App) -> None:
     @app.task("work")
     async def work() -> None:
-        current().log("for nobody")
+        current().log("dropped with the task")
 
     async with app.server().running(app.mux):
         info = (await work.enqueue()).info
@@ -69,7 +69,7 @@ async def test_a_task_that_is_done_and_gone_leaves_no_record(app: App) -> None:
             await runs(app, info)
 
 
-async def test_a_task_that_stays_shows_how_it_was_done(app: App) -> None:
+async def test_a_kept_task_has_records_of_its_attempts(app: App) -> None:
     tries: list[int] = []
 
     @app.task("work", retention=60, retry=FixedRetry(0))
@@ -92,20 +92,20 @@ async def test_a_task_that_stays_shows_how_it_was_done(app: App) -> None:
     assert [line.text for line in second.log] == ["done"]
 
 
-async def test_what_is_not_counted_is_told_apart(app: App) -> None:
+async def test_uncounted_attempts_are_recorded_as_deferred(app: App) -> None:
     @app.task("later")
     async def later() -> None:
         raise RetryIn(3600)
 
     async with app.server(unknown_delay=3600).running(app.mux):
-        put_off = await state_of(app, (await later.enqueue()).info, TaskState.RETRY)
+        deferred = await state_of(app, (await later.enqueue()).info, TaskState.RETRY)
         unknown = await state_of(app, await app.enqueue(Task("nobody:knows")), TaskState.RETRY)
-    [run] = await runs(app, put_off)
+    [run] = await runs(app, deferred)
     assert (run.outcome, run.traceback) == (AttemptOutcome.DEFERRED, "")
     assert await runs(app, unknown) == [], "no handler ran, so this was no attempt"
 
 
-async def test_a_server_that_stops_puts_down_that_it_handed_the_task_back(app: App) -> None:
+async def test_a_stopping_server_records_that_it_returned_the_task(app: App) -> None:
     begun = asyncio.Event()
 
     @app.task("endless")
@@ -120,16 +120,16 @@ async def test_a_server_that_stops_puts_down_that_it_handed_the_task_back(app: A
     assert (run.outcome, run.then, run.error) == (AttemptOutcome.ABORTED, TaskState.PENDING, "")
 
 
-async def test_a_server_that_died_is_put_down_by_who_recovers(app: App) -> None:
+async def test_the_recovering_server_records_the_lost_attempt(app: App) -> None:
     @app.task("work", retry=LATER)
     async def work() -> None:
         raise ValueError("again")
 
-    # Given a server that took the task, said something, and was never heard of again
+    # Given a server that fetched the task, logged a line, and died
     info = (await work.enqueue()).info
-    [held] = await app.broker.dequeue(["default"], 1, 1.0, "host:1:gone")
-    said = AttemptRecord(worker="host:1:gone", started_at=1.5e9 * 2, log=[LogLine(2.0, "last words")])
-    await app.broker.write_output([Output(held, live=said)])
+    [lease] = await app.broker.dequeue(["default"], 1, 1.0, "host:1:gone")
+    left = AttemptRecord(worker="host:1:gone", started_at=1.5e9 * 2, log=[LogLine(2.0, "last words")])
+    await app.broker.write_output([Output(lease, live=left)])
     # When its lease lapses (a second: leases are real time)
     async with app.server(lease=1).running(app.mux):
         await state_of(app, info, TaskState.RETRY)
@@ -137,11 +137,11 @@ async def test_a_server_that_died_is_put_down_by_who_recovers(app: App) -> None:
     assert (lost.number, lost.outcome, lost.worker) == (1, AttemptOutcome.LOST, "host:1:gone")
     assert lost.then is TaskState.PENDING
     assert lost.error.startswith("task lease expired")
-    assert (lost.started_at, lost.log) == (said.started_at, said.log)
+    assert (lost.started_at, lost.log) == (left.started_at, left.log)
     assert (failed.number, failed.error) == (2, "ValueError: again")
 
 
-async def test_a_running_attempt_is_seen_within_a_second_or_so(app: App) -> None:
+async def test_a_running_attempt_is_visible_within_about_a_second(app: App) -> None:
     go_on = asyncio.Event()
 
     @app.task("work", retry=LATER)
@@ -161,7 +161,7 @@ async def test_a_running_attempt_is_seen_within_a_second_or_so(app: App) -> None
                     await watch.wait()
 
         run = await within(seen())
-        assert (run.number, run.worker, run.outcome) == (1, server.card().id, AttemptOutcome.RUNNING)
+        assert (run.number, run.worker, run.outcome) == (1, server.info().id, AttemptOutcome.RUNNING)
         assert [line.text for line in run.log] == ["begins"]
         assert (run.ended_at, run.then) == (0, None)
         go_on.set()
@@ -179,7 +179,7 @@ async def test_threads_and_processes_write_and_log_too(app: App, lane: Lane) -> 
     assert "in talk" in run.traceback
 
 
-async def test_what_is_logged_is_kept_only_if_the_app_asks_for_it(app: App) -> None:
+async def test_log_records_are_kept_only_with_capture_logs(app: App) -> None:
     app.mux.handle("talk", talk, retry=LATER)
     async with app.server().running(app.mux):
         info = await state_of(app, await app.enqueue(Task("talk")), TaskState.RETRY)
@@ -187,7 +187,7 @@ async def test_what_is_logged_is_kept_only_if_the_app_asks_for_it(app: App) -> N
     assert [line.text for line in run.log] == ["said"]
 
 
-async def test_captured_lines_go_to_the_attempt_in_whose_context_they_are_logged() -> None:
+async def test_captured_lines_belong_to_the_attempt_of_their_context() -> None:
     log = logging.getLogger("shop")
     both = asyncio.Barrier(2)
     async with App("memory://") as app, App("memory://") as other:
@@ -219,7 +219,7 @@ async def test_captured_lines_go_to_the_attempt_in_whose_context_they_are_logged
     assert not [handler for handler in logging.getLogger().handlers if type(handler).__name__ == "Capture"]
 
 
-async def test_logs_and_tracebacks_are_bounded_and_say_so() -> None:
+async def test_logs_and_tracebacks_are_bounded_and_count_what_was_dropped() -> None:
     async with App("memory://") as app:
 
         @app.task("chatty", retry=LATER)
@@ -238,16 +238,16 @@ async def test_logs_and_tracebacks_are_bounded_and_say_so() -> None:
     assert "characters left out" in run.traceback.splitlines()[0]
 
 
-def test_a_server_says_which_types_it_has_handlers_for() -> None:
+def test_a_server_publishes_its_task_types() -> None:
     async def main() -> None:
         async with App("memory://") as app:
             app.mux.handle("email:", lambda task: None)
             app.mux.handle("report", lambda task: None)
             async with app.running() as server:
                 assert isinstance(server, Server)
-                card = server.card()
-                assert card.types == ["email:", "report"]
-                assert card.knows("email:send")
-                assert not card.knows("sms:send")
+                info = server.info()
+                assert info.types == ["email:", "report"]
+                assert info.knows("email:send")
+                assert not info.knows("sms:send")
 
     asyncio.run(main())

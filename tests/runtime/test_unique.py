@@ -1,4 +1,4 @@
-"""Uniqueness from the outside: options in, the task that is stored now out."""
+"""Uniqueness: what `enqueue` answers for each option."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from asynqio import App, DuplicateTask, Task, TaskInfo, TaskState
 from tests.runtime.waiting import within
 
 
-async def test_a_debounced_call_is_answered_by_the_task_that_waits(app: App) -> None:
+async def test_a_debounced_call_is_answered_with_the_waiting_task(app: App) -> None:
     @app.task("index", unique_key="page", process_in=60, on_duplicate="replace")
     async def index(page: int) -> None: ...
 
@@ -22,7 +22,7 @@ async def test_a_debounced_call_is_answered_by_the_task_that_waits(app: App) -> 
     assert info.next_process_at == pytest.approx(first.info.next_process_at + 30, abs=5)
 
 
-async def test_many_tasks_are_answered_by_what_is_stored_now(app: App) -> None:
+async def test_enqueue_many_is_answered_with_the_stored_tasks(app: App) -> None:
     def task(number: int) -> Task:
         return Task.json("a", number, unique=60, unique_key="x", on_duplicate="replace")
 
@@ -45,7 +45,7 @@ async def test_rescheduling_answers_with_the_payload_that_is_kept(app: App) -> N
     assert second.next_process_at > first.next_process_at + 500
 
 
-async def test_a_refusal_says_by_what(app: App) -> None:
+async def test_a_rejection_names_the_key(app: App) -> None:
     await app.enqueue(Task("a"), unique=60)
     with pytest.raises(DuplicateTask, match="'a' with this payload already"):
         await app.enqueue(Task("a"), unique=60)
@@ -54,7 +54,7 @@ async def test_a_refusal_says_by_what(app: App) -> None:
         await app.enqueue(Task("a", b"other"), unique=60, unique_key="x")
 
 
-async def test_until_started_one_runs_and_one_waits(app: App) -> None:
+async def test_unique_until_started_allows_one_running_and_one_waiting_task(app: App) -> None:
     started, go = asyncio.Event(), asyncio.Event()
     runs = []
 
@@ -78,7 +78,7 @@ async def test_until_started_one_runs_and_one_waits(app: App) -> None:
     assert last.info.unique_until == "started"
 
 
-async def test_a_finished_task_makes_room_for_the_next_of_its_id(app: App) -> None:
+async def test_a_finished_task_frees_its_id(app: App) -> None:
     @app.task("report", retention=3600)
     async def report(day: int) -> int:
         return day

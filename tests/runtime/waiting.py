@@ -1,4 +1,4 @@
-"""Waiting for what a server does: by signals, with a limit that only a broken build reaches."""
+"""Waits for what a server does, by signals, with a limit that only a broken build reaches."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from asynqio.core.task.message import TaskRef
 
 T = TypeVar("T")
 
-#: Seconds until a test that waits in vain fails.
+#: Seconds after which a waiting test fails.
 LIMIT = 20.0
 
 
 async def within(awaitable: Awaitable[T]) -> T:
-    """What it gives, or a failure."""
+    """Await with a limit."""
     async with asyncio.timeout(LIMIT):
         return await awaitable
 
 
 async def state_of(app: App, info: TaskInfo, *states: TaskState) -> TaskInfo:
-    """The task, as soon as it is in one of the states."""
+    """Wait until the task is in one of the states."""
     ref = TaskRef(info.queue, info.id)
 
     def reached(found: TaskInfo | None) -> bool:
@@ -35,7 +35,7 @@ async def state_of(app: App, info: TaskInfo, *states: TaskState) -> TaskInfo:
 
 
 async def gone(app: App, info: TaskInfo) -> None:
-    """Until the task is not stored any more."""
+    """Wait until the task is deleted."""
     await _until(app, TaskRef(info.queue, info.id), lambda found: found is None)
 
 

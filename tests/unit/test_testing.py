@@ -137,7 +137,7 @@ async def test_the_error_hook_is_called_in_tests_too(app: App) -> None:
     heard = []
 
     @app.on_error
-    def on_error(task: Task, error: BaseException) -> None:
+    def on_error(task: Task, error: BaseException, final: bool) -> None:
         heard.append(str(error))
 
     @app.task("fails")
@@ -196,3 +196,18 @@ async def test_a_flaky_broker_fails_as_told() -> None:
     flaky.recover()
     await app.broker.ping()
     await asyncio.sleep(0)
+
+
+async def test_process_tasks_get_their_initializer_and_middleware_in_tests_too() -> None:
+    app = App("memory://")
+    lane_tasks.trail.clear()
+    app.process_initializer(lane_tasks.initialize_async)
+    app.middleware(in_handler_thread=True)(lane_tasks.leave_trail)
+    double = app.task("double", run_in="process", retention=60)(lane_tasks.double_async)
+    with isolated(app) as testing:
+        for number in (1, 2):
+            await double.enqueue(number)
+        assert await testing.run_all() == 2
+    steps = [step for step in lane_tasks.trail if not step.startswith(("before", "after"))]
+    lane_tasks.trail.clear()
+    assert steps == ["initialized by a coroutine", "result 2", "result 4"]

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import (
-    AsyncIterator,
-    Callable,
-    Collection,
-    Coroutine,
-    Mapping,
-    Sequence,
-)
+import functools
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from random import Random
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from asynqio.app.app_client import AppClient
 from asynqio.app.include import import_modules
 from asynqio.app.run import Run
-from asynqio.app.schedules import AppSchedules, F
+from asynqio.app.schedules import AppSchedules, Scheduled
 from asynqio.app.task_checks import task_findings
 from asynqio.app.task_function import TaskDecorator, TaskFunction, dotted_name, is_redeclared, module_name
 from asynqio.brokers.contract.broker import Store
@@ -29,22 +23,23 @@ from asynqio.core.task.naming import names_of
 from asynqio.core.task.options import Seconds, TaskDefaults, TaskOptions, check_declared, check_retry, merge
 from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD
 from asynqio.errors import BrokerUnavailable, ConfigError
-from asynqio.mux import Lane, M, Mux
+from asynqio.mux import F, Lane, M, Mux, S, T
+from asynqio.mux import R as Retried
 from asynqio.runtime.duties.aggregation import Aggregate, Aggregation, check_pattern
-from asynqio.runtime.runner import OnError
+from asynqio.runtime.hooks import OnError, OnFailure, OnRetry, OnSuccess, TaskHooks, task_hooks
 from asynqio.runtime.scheduling.source import Source
-from asynqio.runtime.server_config import ServerConfig
+from asynqio.runtime.server_config import ServerConfig, ServerOptions
 from asynqio.scheduler import SYNC_EVERY, Scheduler
-from asynqio.server import Lifespan, Server, ServerOptions
+from asynqio.server import Lifespan, Server
 
 if TYPE_CHECKING:
     from asynqio.testing.inline import AppTesting
 
 P = ParamSpec("P")
 R = TypeVar("R")
-T = TypeVar("T")
 A = TypeVar("A", bound=Aggregate)
 E = TypeVar("E", bound=OnError)
+I = TypeVar("I", bound=Callable[[], object])  # noqa: E741
 
 
 #: Settings of a server that are easily written at the App.
@@ -72,6 +67,7 @@ class App(AppClient):
         broker: str | Store | None = None,
         *,
         lifespan: Lifespan | None = None,
+        process_initializer: Callable[[], object] | None = None,
         retry: RetryLike | None = None,
         is_failure: Callable[[BaseException], bool] | None = None,
         max_payload: int = DEFAULT_MAX_PAYLOAD,
@@ -89,12 +85,14 @@ class App(AppClient):
         super().__init__(broker, max_payload=max_payload, defaults=defaults)
         self.mux = Mux()
         self.lifespan_hook = lifespan
+        self.process_initializer_hook = process_initializer
         self._retry = retry
         self._is_failure = is_failure
         self._functions: dict[str, TaskFunction[Any, Any, Any]] = {}
         self._schedules = AppSchedules()
         self.aggregations: dict[str, Aggregation] = {}
         self.error_hook: OnError | None = None
+        self._testing: AppTesting | None = None
         if tracing:
             from asynqio.otel import instrument
 
@@ -116,6 +114,9 @@ class App(AppClient):
         *,
         run_in: Lane = ...,
         retry: RetryLike | None = ...,
+        on_success: OnSuccess | None = ...,
+        on_retry: OnRetry | None = ...,
+        on_failure: OnFailure | None = ...,
         **options: Unpack[TaskDefaults],
     ) -> TaskDecorator: ...
     def task(
@@ -125,20 +126,25 @@ class App(AppClient):
         *,
         run_in: Lane = "thread",
         retry: RetryLike | None = None,
+        on_success: OnSuccess | None = None,
+        on_retry: OnRetry | None = None,
+        on_failure: OnFailure | None = None,
         **options: Unpack[TaskDefaults],
     ) -> Any:
         """Declare a task: `@app.task`, or `@app.task("type", **options)`.
 
         The type defaults to `module.function`. `async def` runs on the event loop, `def` in a thread, or in a
-        process with `run_in="process"`. `retry` is the retry policy. To declare the same function again (a
+        process with `run_in="process"`. `retry` is the retry policy. The hooks are called as those of
+        `app.on_success`, `app.on_retry` and `app.on_failure`, before them. To declare the same function again (a
         notebook, a reload) replaces it. Raises ConfigError (another function has this type), InvalidOption,
         InvalidName.
         """
         if callable(type):
             return self._declare(type, None, {}, "thread", None)
+        hooks = task_hooks(on_success, on_retry, on_failure)
 
         def decorate(function: Callable[..., Any]) -> TaskFunction[Any, Any, Any]:
-            return self._declare(function, type, options, run_in, retry)
+            return self._declare(function, type, options, run_in, retry, hooks)
 
         return decorate
 
@@ -149,6 +155,7 @@ class App(AppClient):
         given: TaskDefaults,
         run_in: Lane,
         retry: RetryLike | None,
+        hooks: TaskHooks | None = None,
     ) -> TaskFunction[Any, Any, Any]:
         name = type or f"{module_name(function.__module__)}.{function.__qualname__}"
         check_declared(given, "task", name, one_task=False)
@@ -167,7 +174,7 @@ class App(AppClient):
                 )
             self._schedules.remove(name)
         policy = as_policy(retry) if retry is not None else None
-        self.mux.add(name, declared.performer(), policy, replace=before is not None)
+        self.mux.add(name, declared.performer(), policy, hooks, replace=before is not None)
         self._functions[name] = declared
         return declared
 
@@ -207,7 +214,7 @@ class App(AppClient):
         zone: str = "",
         missed: Missed = "once",
         **options: Unpack[TaskOptions],
-    ) -> Callable[[F], F]:
+    ) -> Callable[[Scheduled], Scheduled]:
         """Enqueue a task at each tick of a cron spec. Write it above `@app.task`, any number of times.
 
             @app.cron("*/5 9-17 * * mon-fri", zone="Europe/Berlin")
@@ -222,9 +229,19 @@ class App(AppClient):
             spec, args=args, kwargs=kwargs, name=name, zone=zone, missed=missed, options=options
         )
 
-    def middleware(self, function: M) -> M:
-        """Wrap all handlers: `async def timing(task, call_next)`. The first one is outermost."""
-        return self.mux.use(function)
+    @overload
+    def middleware(self, function: M, /) -> M: ...
+    @overload
+    def middleware(self, /, *, in_handler_thread: Literal[True]) -> Callable[[T], T]: ...
+    def middleware(self, function: M | None = None, /, *, in_handler_thread: bool = False) -> Any:
+        """Wrap all handlers: `async def timing(task, call_next)`. The first one is outermost.
+
+        `@app.middleware(in_handler_thread=True)` declares a plain function of (task, call_next) that runs around
+        plain handlers in their own thread or process, for example to close database connections. See `Mux.use`."""
+        use: Callable[..., Any] = self.mux.use
+        if function is not None:
+            return use(function)
+        return functools.partial(use, in_handler_thread=in_handler_thread)
 
     @overload
     def aggregate(self, function: A, /) -> A: ...
@@ -270,8 +287,29 @@ class App(AppClient):
         return declare
 
     def on_error(self, function: E) -> E:
-        """Declare a hook that is told of every failed attempt: `(task, error)`, may be async."""
+        """Declare a hook for each failed attempt, `(task, error, final)`. `final`: the task is archived, not retried.
+
+        Not called for directives: `RetryIn`, `RevokeTask`, `SkipRetry` without a cause. A plain function runs in a
+        thread. What it raises is logged and changes nothing."""
         self.error_hook = function
+        return function
+
+    def on_success(self, function: S) -> S:
+        """Declare a hook for each task that succeeded, `(task, result)`. See `Mux.on_success`."""
+        return self.mux.on_success(function)
+
+    def on_retry(self, function: Retried) -> Retried:
+        """Declare a hook for each failed attempt that will be retried, `(task, error)`. See `Mux.on_retry`."""
+        return self.mux.on_retry(function)
+
+    def on_failure(self, function: F) -> F:
+        """Declare a hook for each task that is archived, `(task, error)`. See `Mux.on_failure`."""
+        return self.mux.on_failure(function)
+
+    def process_initializer(self, function: I) -> I:
+        """Declare a function without arguments that runs once in each task process, before its first task. It must be
+        at the top of a module. If it raises, the task fails with InitializerFailed and the process is replaced."""
+        self.process_initializer_hook = function
         return function
 
     def lifespan(self, function: Lifespan) -> Lifespan:
@@ -301,6 +339,7 @@ class App(AppClient):
             aggregate=self.aggregations,
             health_check=health_check,
             lifespan=self.lifespan_hook,
+            process_initializer=self.process_initializer_hook,
             random=random,
             **options,
         )
@@ -369,9 +408,11 @@ class App(AppClient):
     def testing(self) -> AppTesting:
         """Run tasks inline and list what was enqueued: for tests. Raises ConfigError unless the broker is a memory
         broker."""
-        from asynqio.testing.inline import AppTesting
+        if self._testing is None or self._testing.broker is not self.broker:
+            from asynqio.testing.inline import AppTesting
 
-        return AppTesting(self)
+            self._testing = AppTesting(self)
+        return self._testing
 
     def __repr__(self) -> str:
         return f"App({len(self._functions)} tasks)"

@@ -27,7 +27,7 @@ _CRON_WORDS = {
     ),
 }
 
-F = TypeVar("F", bound=TaskFunction[..., Any, Any])
+Scheduled = TypeVar("Scheduled", bound=TaskFunction[..., Any, Any])
 
 
 class AppSchedules:
@@ -46,12 +46,12 @@ class AppSchedules:
         zone: str,
         missed: Missed,
         options: TaskOptions,
-    ) -> Callable[[F], F]:
+    ) -> Callable[[Scheduled], Scheduled]:
         """The decorator for one entry. Raises InvalidSchedule, and TypeError for `args` that are a bare string."""
         refuse_string("args", args)
         parse_schedule(spec, zone or "UTC")
 
-        def declare(function: F) -> F:
+        def declare(function: Scheduled) -> Scheduled:
             if not isinstance(function, TaskFunction):
                 raise ConfigError(
                     [f"@app.cron({spec!r}) on {function!r}: write it above @app.task, which makes the task"]

@@ -14,7 +14,8 @@ from asynqio.core.task.options import TaskOptions, check_declared, check_name, m
 from asynqio.core.task.payload import Binding
 from asynqio.core.task.task import Task
 from asynqio.errors import ConfigError
-from asynqio.mux import Lane, Next, check_lane, in_lane, in_process, target_of
+from asynqio.mux import Lane, Next, check_lane, in_lane, in_process
+from asynqio.runtime.lanes.target import target_of
 
 P = ParamSpec("P")
 

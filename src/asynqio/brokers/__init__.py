@@ -1,4 +1,4 @@
-"""Stores of tasks. The one place that turns a URL into a broker; drivers are loaded when they are needed."""
+"""Brokers by URL. Drivers are imported when a URL needs them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from asynqio.errors import ConfigError
 
 
 def open_broker(url: str, *, clock: Clock | None = None) -> Store:
-    """The broker that a URL names; enter it with `async with` before use. Raises ConfigError.
+    """The broker of a URL, not yet open: use it in `async with`. Raises ConfigError.
 
     `memory://` (this process only), `memory://name` (shared by name within this process),
-    `sqlite:///relative.db`, `sqlite:////absolute.db`, `redis://host:6379/0` and its relatives.
+    `sqlite:///relative.db`, `sqlite:////absolute.db`, `redis://host:6379/0` and the other Redis schemes.
     """
     parts = urlsplit(url)
     opener = _OPENERS.get(parts.scheme)
@@ -26,9 +26,9 @@ def open_broker(url: str, *, clock: Clock | None = None) -> Store:
 
 def _memory(parts: SplitResult, clock: Clock | None) -> Store:
     from asynqio.brokers.memory import MemoryBroker
-    from asynqio.brokers.memory.settings import read
+    from asynqio.brokers.memory.settings import parse_options
 
-    return MemoryBroker.named(parts.netloc + parts.path, clock=clock, **read(parts.query))
+    return MemoryBroker.named(parts.netloc + parts.path, clock=clock, **parse_options(parts.query))
 
 
 def _sqlite(parts: SplitResult, clock: Clock | None) -> Store:
@@ -47,7 +47,7 @@ def _redis(parts: SplitResult, clock: Clock | None) -> Store:
     return open_redis(parts.geturl(), clock)
 
 
-#: Every form of a Redis URL, Go's included.
+#: All schemes of Redis URLs, including those of Go asynq.
 _REDIS = (
     "redis",
     "rediss",

@@ -253,7 +253,11 @@ def _decide_failure(
     if isinstance(error, TaskCancelled) and error.archive:
         return settle(_S.ARCHIVED, now, counted=True)
     if isinstance(directive, RetryIn):
-        return defer(directive.seconds)
+        if not directive.counted:
+            return defer(directive.seconds)
+        if message.retried >= message.max_retry:
+            return settle(_S.ARCHIVED, now, counted=True)
+        return settle(_S.RETRY, now + directive.seconds, counted=True, retried=1)
     if isinstance(error, HandlerNotFound):
         if policy.unknown is UnknownTask.DEFER:
             return defer(policy.unknown_delay)

@@ -1,7 +1,7 @@
-"""What happened in a worker server, as values, and who wants to know.
+"""What happens in a worker server, as values for listeners.
 
-Nobody listening is the ordinary case: the runtime then makes no event at all, and the only cost is to look
-whether `listeners` is empty. Every task, lease and attempt is named by its message.
+Without listeners the runtime creates no event; the only cost is a look at `listeners`. Events name tasks, leases and
+attempts by the message of the task.
 """
 
 from __future__ import annotations
@@ -19,52 +19,52 @@ log = logging.getLogger("asynqio.server")
 
 
 class AttemptEnded(msgspec.Struct, frozen=True, gc=False):
-    """An attempt is over and the broker has answered: what it says is so. Times are seconds since the epoch."""
+    """An attempt ended and the broker has answered, so `ending` is final. Times are seconds since the epoch."""
 
     #: The task as the attempt found it.
     message: TaskMessage
     ending: Ending
     started_at: float
     ended_at: float
-    #: Since when it had been waiting; 0: not known.
+    #: When it became pending; 0: unknown.
     pending_since: float = 0.0
 
 
 class LeaseReturned(msgspec.Struct, frozen=True, gc=False):
-    """A task that was taken is not started here: handed back (ABORTED) or put off (DEFERRED)."""
+    """A fetched task was not started: returned (ABORTED) or deferred (DEFERRED)."""
 
     message: TaskMessage
     ending: Ending
 
 
 class LeaseLost(msgspec.Struct, frozen=True, gc=False):
-    """A lease could not be renewed: somebody else has the task, and its handler is told to stop."""
+    """A lease could not be renewed: another server has the task, and the handler here is told to stop."""
 
     message: TaskMessage
 
 
 class TaskRecovered(msgspec.Struct, frozen=True, gc=False):
-    """A dead server's task goes on; `to` is what became of it (PENDING, or ARCHIVED as poison)."""
+    """The task of a dead server was recovered; `to` is its new state (PENDING, or ARCHIVED as poison)."""
 
     message: TaskMessage
     to: TaskState | None
 
 
 class HandlerStuck(msgspec.Struct, frozen=True, gc=False):
-    """A handler was told to stop `seconds` ago and is still there. Reported again as that doubles."""
+    """A handler was told to stop `seconds` ago and still runs. Repeated each time that doubles."""
 
     message: TaskMessage
     seconds: float
 
 
 class LoopBlocked(msgspec.Struct, frozen=True, gc=False):
-    """The event loop has not run for so many seconds, and still does not."""
+    """The event loop has been blocked for `seconds`."""
 
     seconds: float
 
 
 class LoopFreed(msgspec.Struct, frozen=True, gc=False):
-    """It runs again, after so many seconds."""
+    """The event loop runs again, after `seconds`."""
 
     seconds: float
 
@@ -72,29 +72,29 @@ class LoopFreed(msgspec.Struct, frozen=True, gc=False):
 Event: TypeAlias = (
     AttemptEnded | LeaseReturned | LeaseLost | TaskRecovered | HandlerStuck | LoopBlocked | LoopFreed
 )
-#: Called where it happens: on the server's event loop, but for HandlerStuck, LoopBlocked and LoopFreed, which
-#: come from the thread that watches the loop. Must return at once.
+#: Called on the server's event loop, except for HandlerStuck, LoopBlocked and LoopFreed, which come from the thread
+#: that watches the loop. Must return at once.
 Listener: TypeAlias = Callable[[Event], None]
 
 
 class ServerStats(msgspec.Struct, frozen=True):
-    """How a server is now, as it says itself."""
+    """The state of a server now."""
 
-    #: Its id, as on its card.
+    #: Its id, as in ServerInfo.
     server: str
-    #: Attempts that may run at the same time, and that do.
+    #: Attempts that may run at the same time, and attempts that run.
     slots: int
     busy: int
-    #: Those of them that were told to stop, and did not.
+    #: Of those, attempts that were told to stop and did not.
     stuck: int
-    #: Attempts that ended and are not settled yet.
+    #: Ended attempts that are not settled yet.
     unsettled: int
-    #: Seconds since its card was last shown to the others.
+    #: Seconds since the server last published its ServerInfo.
     heartbeat_age: float
 
 
 class Events:
-    """Tells every listener of every event. `publish` only if there are `listeners`."""
+    """Passes every event to every listener. Call `publish` only if there are `listeners`."""
 
     __slots__ = ("listeners",)
 
@@ -102,7 +102,7 @@ class Events:
         self.listeners: tuple[Listener, ...] = ()
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Have it told of everything from now on; calling what this returns ends that."""
+        """Add a listener. Call the returned function to remove it."""
         self.listeners = (*self.listeners, listener)
 
         def stop() -> None:
@@ -111,9 +111,14 @@ class Events:
         return stop
 
     def publish(self, event: Event) -> None:
-        """A listener that fails is logged, and costs neither the task nor other listeners anything."""
+        """Call each listener. What a listener raises is logged and affects neither the task nor other listeners."""
         for listener in self.listeners:
             try:
                 listener(event)
-            except Exception:
-                log.exception("a listener failed on %s", type(event).__name__)
+            except Exception as error:
+                name = type(event).__name__
+                log.exception(
+                    "a listener failed on %s",
+                    name,
+                    extra={"event": "listener_failed", "listened_to": name, "error": str(error)},
+                )

@@ -1,4 +1,4 @@
-"""What can be set on a worker server, and what is a sensible value."""
+"""The options of a worker server: fields, defaults and limits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 from asynqio.core.groups import GroupRule
 from asynqio.core.lifecycle import UnknownTask
@@ -19,48 +19,49 @@ def _cpus() -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class ServerConfig:
-    """How a worker server works. Durations are seconds; defaults are Go's where Go has one."""
+    """The options of a worker server. Durations are seconds; defaults are Go's where Go has one. Raises ConfigError
+    with every problem."""
 
     #: Attempts that run at the same time.
     concurrency: int = field(default_factory=lambda: max(10, _cpus()))
-    #: Queues to work on, and how often each is looked at first in comparison.
+    #: Queues to work on, and the relative frequency with which each is polled first.
     queues: Mapping[str, int] = field(default_factory=lambda: {"default": 1})
-    #: Always empty the queue of the highest weight first.
+    #: Always empty the queue with the highest weight first.
     strict_priority: bool = False
-    #: How long a stopping server waits for its handlers before it hands their tasks back.
+    #: Seconds that a stopping server waits for its handlers before it returns their tasks.
     shutdown_timeout: float = 8.0
-    #: How long a task stays with this server without a sign of life from it.
+    #: Seconds that a task stays leased to a server that does not renew the lease.
     lease: float = 30.0
-    #: A process that keeps the leases while the server's own cannot run Python.
+    #: Run a process that renews the leases while the server itself cannot run Python.
     lease_keeper: bool = True
-    #: Processes for handlers with run_in="process"; 0: one per CPU.
+    #: Task processes, for handlers with run_in="process"; 0: one per CPU.
     processes: int = 0
-    #: Replace such a process after so many tasks, or when it holds more than so many bytes; 0: never.
+    #: Replace a task process after this number of tasks, or once it holds more than this number of bytes; 0: never.
     process_max_tasks: int = 0
     process_max_memory: int = 0
-    #: What becomes of tasks whose type has no handler here: "defer", "fail" or "archive".
+    #: What to do with tasks whose type has no handler here: "defer", "fail" or "archive".
     unknown_tasks: UnknownTask = UnknownTask.DEFER
-    #: How long such a task is put off.
+    #: Seconds that such a task is deferred.
     unknown_delay: float = 30.0
-    #: So many workers may die in a row while running a task; then it is archived as poison.
+    #: Consecutive worker deaths during a task after which it is archived as poison.
     max_crashes: int = 3
-    #: Report a handler that was told to stop and is still there after so long.
+    #: Report a handler that still runs this many seconds after it was told to stop.
     stuck_after: float = 5.0
-    #: Report an event loop that does not run for so long.
+    #: Report an event loop that is blocked for this many seconds.
     blocked_after: float = 2.0
-    #: Groups: aggregate after so long without a new member …
+    #: Groups: aggregate after this many seconds without a new member …
     group_grace: float = 60.0
-    #: … or so long after the oldest member (0: off) …
+    #: … or this many seconds after the oldest member (0: off) …
     group_max_delay: float = 0.0
-    #: … or when there are so many (0: off).
+    #: … or at this number of members (0: off).
     group_max_size: int = 0
-    #: Keep what handlers write with `logging` in the records of their attempts.
+    #: Keep log records of handlers in the records of their attempts.
     capture_logs: bool = False
-    #: Whether a worker of an App fires the schedules of the App as well.
+    #: Whether a worker of an App also fires the schedules of the App.
     scheduler: bool = True
-    #: How often the health check function is called, if there is one.
+    #: Seconds between calls of the health check function, if any.
     health_interval: float = 15.0
-    #: Where Prometheus finds the metrics of the server; port 0: nowhere. They are open to whoever reaches them.
+    #: Address of the Prometheus endpoint; port 0: none. It has no access control.
     metrics_port: int = 0
     metrics_host: str = "127.0.0.1"
 
@@ -71,7 +72,35 @@ class ServerConfig:
 
     @property
     def group_rule(self) -> GroupRule:
+        """When groups are aggregated, unless an aggregation has its own rule."""
         return GroupRule(self.group_grace, self.group_max_delay, self.group_max_size)
+
+
+class ServerOptions(TypedDict, total=False):
+    """The fields of ServerConfig, as keyword arguments."""
+
+    concurrency: int
+    queues: Mapping[str, int]
+    strict_priority: bool
+    shutdown_timeout: float
+    lease: float
+    lease_keeper: bool
+    processes: int
+    process_max_tasks: int
+    process_max_memory: int
+    unknown_tasks: UnknownTask | Literal["defer", "fail", "archive"]
+    unknown_delay: float
+    max_crashes: int
+    stuck_after: float
+    blocked_after: float
+    group_grace: float
+    group_max_delay: float
+    group_max_size: int
+    capture_logs: bool
+    scheduler: bool
+    health_interval: float
+    metrics_port: int
+    metrics_host: str
 
 
 #: Numbers: the smallest allowed value, and whether it must be whole.
@@ -101,7 +130,9 @@ def _problems(config: ServerConfig) -> list[str]:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             problems.append(f"{name}={value!r} must be a number")
         elif value < least or (whole and value != int(value)):
-            problems.append(f"{name}={value!r} must be a {'whole ' if whole else ''}number from {least:g} up")
+            problems.append(
+                f"{name}={value!r} must be a {'whole ' if whole else ''}number, at least {least:g}"
+            )
     if not config.queues:
         problems.append("queues is empty: name at least one, such as {'default': 1}")
     queues: Mapping[Any, Any] = config.queues
@@ -110,7 +141,7 @@ def _problems(config: ServerConfig) -> list[str]:
             problems.append(f"queues: {queue!r} is not a queue name")
         if isinstance(weight, bool) or not isinstance(weight, int) or weight < 1:
             problems.append(
-                f"queues: the weight of {queue!r} is {weight!r}, it must be a whole number from 1 up"
+                f"queues: the weight of {queue!r} is {weight!r}, it must be a whole number, at least 1"
             )
     port: object = config.metrics_port
     if isinstance(port, int) and port > 65_535:

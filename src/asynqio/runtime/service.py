@@ -1,4 +1,4 @@
-"""The one loop that every background duty runs in: again and again, with rests, back-off and a clean stop."""
+"""The loop of every background duty: run, rest, back off after errors, stop cleanly."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from asynqio.errors import BrokerUnavailable
 
 log = logging.getLogger("asynqio.server")
 
-#: Seconds after the first error of a service, doubled with each further one up to the cap: work goes on within
-#: 5 s of the return of a store.
+#: Seconds after the first error of a service, doubled with each further one up to the cap: work continues within 5 s
+#: of the return of a store.
 FIRST_BACKOFF, BACKOFF_CAP = 0.1, 2.0
-#: Seconds a stopping service may still take for what it has begun.
+#: Seconds a stopping service gets to finish its current `once`.
 TIMEOUT = 10.0
 
 
 class Service(ABC):
-    """One duty. `once` does it and says in how many seconds it wants to run again (`math.inf`: when woken)."""
+    """One duty. `once` performs it and returns the seconds until its next run (`math.inf`: when woken)."""
 
     name = "service"
 
@@ -32,23 +32,22 @@ class Service(ABC):
     async def once(self) -> float: ...
 
     async def rest(self, seconds: float) -> None:
-        """Wait; may be cut short by whatever wakes this service. Cancelled at the stop, unlike `once`."""
+        """Wait, unless something wakes the service earlier. Cancelled when the service stops, unlike `once`."""
         if math.isinf(seconds):
             await asyncio.get_running_loop().create_future()
         await asyncio.sleep(seconds)
 
     async def open(self) -> None:  # noqa: B027 - most need nothing
-        """Before the first `once`."""
+        """Called before the first `once`."""
 
     async def close(self) -> None:  # noqa: B027
-        """After the last."""
+        """Called after the last `once`."""
 
 
 class WatchingService(Service):
-    """A duty that signals wake. `once` begins with `self.watch.clear()`: what comes after it is not missed."""
+    """A duty that signals wake. `once` begins with `self.watch.clear()`, so that no later signal is missed."""
 
-    #: Look again after so many seconds even if no signal came: a lost one, or a clock that was set, costs no
-    #: more than this.
+    #: Seconds after which it runs even without a signal: the longest delay if a signal is lost or the clock is set.
     poll = 5.0
 
     def __init__(self, broker: Broker, topics: Iterable[Topic]) -> None:
@@ -71,15 +70,16 @@ class WatchingService(Service):
         await self.watch.wait(seconds)
 
     def until(self, moment: float | None) -> float:
-        """The seconds to rest until then (None: nothing is known to come)."""
+        """Seconds to rest until `moment` (None: no next moment is known)."""
         if moment is None:
             return self.poll
-        # A timer may fire a hair early by this clock: a millisecond on top saves a useless look.
+        # A timer may fire slightly early by this clock: one more millisecond saves a useless run.
         return min(max(moment - self._broker.clock.now(), 0.0) + 0.001, self.poll)
 
 
 class Loop:
-    """Runs one service until `stop`. An error never ends it: it is logged, then tried again after a while."""
+    """Runs one service until `stop`. An error never ends it: it is logged, and the service runs again after a back-
+    off."""
 
     def __init__(self, service: Service, random: Random) -> None:
         self.service = service
@@ -90,12 +90,12 @@ class Loop:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
+        """Open the service and start the loop. Raises what `open` raises."""
         await self.service.open()
         self._task = asyncio.create_task(self._run(), name=f"asynqio {self.service.name}")
 
     async def stop(self) -> None:
-        """Let a running `once` finish, then end: nothing is cancelled in the middle of a broker call, unless
-        it takes longer than `TIMEOUT`."""
+        """Wait for a running `once`, then stop: a broker call is cancelled only if it takes longer than `TIMEOUT`."""
         self._stopping = True
         if self._task is None:
             return
@@ -103,7 +103,13 @@ class Loop:
             self._task.cancel()
         _, hanging = await asyncio.wait([self._task], timeout=TIMEOUT)
         if hanging:
-            log.warning("%s does not end by itself: it is cancelled", self.service.name)
+            name = self.service.name
+            log.warning(
+                "%s did not stop within %g s; cancelling it",
+                name,
+                TIMEOUT,
+                extra={"event": "service_cancelled", "service": name},
+            )
             self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self._task = None
@@ -114,7 +120,16 @@ class Loop:
             try:
                 delay = await self.service.once()
                 if self._failures:
-                    log.info("%s works again after %d errors", self.service.name, self._failures)
+                    log.info(
+                        "%s recovered after %d errors",
+                        self.service.name,
+                        self._failures,
+                        extra={
+                            "event": "service_recovered",
+                            "service": self.service.name,
+                            "count": self._failures,
+                        },
+                    )
                     self._failures = 0
                 if delay > 0 and not self._stopping:
                     await self._pause(self.service.rest(delay))
@@ -138,10 +153,16 @@ class Loop:
         expected = isinstance(error, BrokerUnavailable)
         log.log(
             logging.WARNING if expected else logging.ERROR,
-            "%s: %s; trying again in %.1f s",
+            "%s: %s; retrying in %.1f s",
             self.service.name,
             error,
             delay,
             exc_info=None if expected else error,
+            extra={
+                "event": "service_failed",
+                "service": self.service.name,
+                "error": str(error),
+                "retry_in": round(delay, 3),
+            },
         )
         return delay

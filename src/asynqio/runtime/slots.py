@@ -1,4 +1,4 @@
-"""How many more attempts may start."""
+"""The number of attempts that may still start."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Slots:
-    """A counter of free slots that one coroutine, the fetcher, waits on."""
+    """A counter of free slots. One coroutine, the fetcher, waits on it."""
 
     def __init__(self, total: int) -> None:
         self.total = total
@@ -16,21 +16,22 @@ class Slots:
         self._wanted = 1.0
 
     def take(self, count: int) -> None:
+        """Reserve slots that are free."""
         self.free -= count
 
     def release(self, count: int = 1) -> None:
-        """Slots that are not needed any more."""
+        """Free slots."""
         self.free += count
         if self._waiter is not None and self.free >= self._wanted:
             self.wake()
 
     def wake(self, _: object = None) -> None:
-        """Let the fetcher look again."""
+        """Wake the fetcher."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     async def wait(self, wanted: float = 1, call: asyncio.Future[Any] | None = None) -> None:
-        """Until so many slots are free, or the call is over, or `wake`."""
+        """Wait until `wanted` slots are free, `call` is done, or `wake` is called."""
         if self.free >= wanted or (call is not None and call.done()):
             return
         self._wanted = wanted

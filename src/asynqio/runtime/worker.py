@@ -1,4 +1,4 @@
-"""All services of one worker server: what there is, in which order it starts and stops."""
+"""All services of one worker server, and the order in which they start and stop."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from asynqio.core.info import ServerInfo
 from asynqio.core.lifecycle import Aborted, Policy
 from asynqio.core.queues import QueueOrder
 from asynqio.errors import BrokerUnavailable
+from asynqio.runtime import log_format
 from asynqio.runtime.attempts.attempt import Attempt
 from asynqio.runtime.attempts.log_capture import Capture
 from asynqio.runtime.attempts.output_writer import OutputWriter
@@ -28,22 +29,25 @@ from asynqio.runtime.duties.sweeper import Sweeper
 from asynqio.runtime.duties.watchdog import Watchdog
 from asynqio.runtime.events import Events, ServerStats
 from asynqio.runtime.fetching.fetcher import Fetcher
-from asynqio.runtime.fetching.paused_types import Pauses
+from asynqio.runtime.fetching.paused_types import PausedTypes
+from asynqio.runtime.hooks import OnError
+from asynqio.runtime.lanes.child import Setup
 from asynqio.runtime.lanes.processes import ProcessPool
+from asynqio.runtime.lanes.target import Target
 from asynqio.runtime.lanes.threads import Threads
 from asynqio.runtime.leases.heartbeat import Heartbeat, host_name
 from asynqio.runtime.leases.recoverer import Recoverer
-from asynqio.runtime.runner import OnError, Router, Runner
+from asynqio.runtime.runner import Router, Runner
 from asynqio.runtime.server_config import ServerConfig
 from asynqio.runtime.service import Loop, Service
 from asynqio.runtime.slots import Slots
 
 log = logging.getLogger("asynqio.server")
 
-#: Seconds that cancelled handlers get to end before their tasks are handed back without them.
+#: Seconds that cancelled handlers get to end before their tasks are returned to the queue anyway.
 ABORT_GRACE = 1.0
-#: Seconds the last settlements may take.
-LAST_FLUSH = 5.0
+#: Seconds that the last settlements may take.
+LAST_FLUSH_TIMEOUT = 5.0
 
 
 class Hooks(NamedTuple):
@@ -52,24 +56,26 @@ class Hooks(NamedTuple):
     on_error: OnError | None = None
     aggregations: Mapping[str, Aggregation] = {}
     health_check: Callable[[BrokerUnavailable | None], None] | None = None
-    #: Who wants to know what happens.
+    #: Called in each task process, before its first task.
+    process_initializer: Target | None = None
+    #: Receives what happens.
     events: Events | None = None
 
 
 class Worker:
-    """Starts with `start`, takes nothing new after `stop_fetching`, ends with `stop`. Used once."""
+    """Starts with `start`, fetches nothing after `stop_fetching`, ends with `stop`. Used once."""
 
     def __init__(
         self,
         broker: Broker,
         router: Router,
-        settings: ServerConfig,
+        config: ServerConfig,
         policy: Policy,
         hooks: Hooks,
         state: Mapping[str, Any],
         random: Random,
     ) -> None:
-        self._settings = settings
+        self._config = config
         self._broker = broker
         self._random = random
         self._status = "active"
@@ -78,42 +84,46 @@ class Worker:
         host = host_name()
         self.id = f"{host}:{os.getpid()}:{uuid.uuid4()}"
         self._host = host
-        concurrency = settings.concurrency
+        concurrency = config.concurrency
         self._slots = Slots(concurrency)
         self._settler = Settler(broker, high_water=max(1_000, 4 * concurrency), events=hooks.events)
         self._threads = Threads(concurrency + 1)  # one for the aggregate function
         self._processes = ProcessPool(
-            settings.processes or os.cpu_count() or 1,
-            max_tasks=settings.process_max_tasks,
-            max_memory=settings.process_max_memory,
+            config.processes or os.cpu_count() or 1,
+            max_tasks=config.process_max_tasks,
+            max_memory=config.process_max_memory,
+            setup=Setup(
+                logging=log_format.in_use,
+                capture_level=logging.getLogger().level if config.capture_logs else None,
+                initializer=hooks.process_initializer,
+            ),
         )
         self.runner = Runner(
             router,
             clock=broker.clock,
             settler=self._settler,
             slots=self._slots,
-            notes=OutputWriter(broker),
+            outputs=OutputWriter(broker),
             threads=self._threads,
             processes=self._processes,
             policy=policy,
             random=random,
             worker=self.id,
-            capture_level=logging.getLogger().level if settings.capture_logs else None,
             on_error=hooks.on_error,
             state=state,
             events=hooks.events,
         )
         self._router = router
-        self._capture = Capture(self.runner) if settings.capture_logs else None
+        self._capture = Capture(self.runner.environment) if config.capture_logs else None
         self._heartbeat = Heartbeat(
             broker,
             self.runner,
             self._settler,
-            self.card,
-            lease=settings.lease,
-            use_keeper=settings.lease_keeper,
+            self.info,
+            lease=config.lease,
+            use_keeper=config.lease_keeper,
             watchdog=Watchdog(
-                self.runner, stuck_after=settings.stuck_after, blocked_after=settings.blocked_after
+                self.runner, stuck_after=config.stuck_after, blocked_after=config.blocked_after
             ),
         )
         fetcher = self._fetcher()
@@ -121,48 +131,48 @@ class Worker:
         self._fetching = Loop(fetcher, random)
 
     def _services(self, hooks: Hooks, fetcher: Fetcher) -> list[Service]:
-        broker, settings = self._broker, self._settings
-        queues = tuple(settings.queues)
+        broker, config = self._broker, self._config
+        queues = tuple(config.queues)
         services: list[Service] = [
             Canceller(broker, self.runner, fetcher),
-            Pauses(broker, queues, self.runner),
-            Recoverer(broker, queues, self.runner, lease=settings.lease, random=self._random),
+            PausedTypes(broker, queues, self.runner),
+            Recoverer(broker, queues, self.runner, lease=config.lease, random=self._random),
             Forwarder(broker, queues),
             Sweeper(broker, queues),
         ]
         if hooks.aggregations:
             self._aggregator = Aggregator(
-                broker, queues, settings.group_rule, hooks.aggregations, self._threads
+                broker, queues, config.group_rule, hooks.aggregations, self._threads
             )
             services.append(self._aggregator)
         if hooks.health_check is not None:
-            services.append(Health(broker, hooks.health_check, settings.health_interval))
+            services.append(Health(broker, hooks.health_check, config.health_interval))
         return services
 
     def _fetcher(self) -> Fetcher:
         return Fetcher(
             self._broker,
-            QueueOrder(self._settings.queues, strict=self._settings.strict_priority),
+            QueueOrder(self._config.queues, strict=self._config.strict_priority),
             self._slots,
             self.runner,
             self._settler,
-            lease=self._settings.lease,
+            lease=self._config.lease,
             owner=self.id,
             random=self._random,
         )
 
-    def card(self) -> ServerInfo:
-        """What the server says of itself now. From any thread."""
+    def info(self) -> ServerInfo:
+        """What the server publishes of itself now. Safe to call from any thread."""
         return ServerInfo(
             id=self.id,
             host=self._host,
             pid=os.getpid(),
             started_at=self._started_at,
-            queues=dict(self._settings.queues),
-            strict_priority=self._settings.strict_priority,
-            concurrency=self._settings.concurrency,
+            queues=dict(self._config.queues),
+            strict_priority=self._config.strict_priority,
+            concurrency=self._config.concurrency,
             status=self._status,
-            workers=[attempt.card() for attempt in list(self.runner.running.values())],
+            workers=[attempt.info() for attempt in list(self.runner.running.values())],
             processed=self.runner.processed,
             failed=self.runner.failed,
             refused=self._settler.refused,
@@ -173,7 +183,7 @@ class Worker:
         )
 
     def stats_now(self) -> ServerStats:
-        """How it is now. From any thread."""
+        """The state of the server now. Safe to call from any thread."""
         running = list(self.runner.running.values())
         return ServerStats(
             server=self.id,
@@ -185,7 +195,7 @@ class Worker:
         )
 
     async def start(self) -> None:
-        """Raises BrokerError when the store does not answer; then everything is stopped again."""
+        """Start all services. Raises BrokerError if the store does not answer; then everything is stopped again."""
         if self._capture is not None:
             self._capture.install()
         try:
@@ -199,19 +209,24 @@ class Worker:
             raise
 
     async def stop_fetching(self) -> None:
+        """Fetch no more tasks; running handlers continue."""
         self._status = "stopped"
         self._slots.wake()
         await self._fetching.stop()
 
     async def stop(self, hurry: asyncio.Event) -> None:
-        """Let handlers finish within the shutdown timeout (or until `hurry`), hand back what is left, and
-        end everything. Unfinished tasks are pending again at once; that is no failure."""
+        """Wait for handlers until the shutdown timeout (or `hurry`), return unfinished tasks to their queues, and
+        stop everything. Unfinished tasks are pending again at once; that is no failure."""
         await self.stop_fetching()
-        await self._wait_for_handlers(self._settings.shutdown_timeout, hurry)
+        await self._wait_for_handlers(self._config.shutdown_timeout, hurry)
         left = list(self.runner.running.values())
         if left:
-            log.info("%d handlers did not finish in time: their tasks are handed back", len(left))
-            # The last one first: each goes to the front of its queue, so they end up in their old order.
+            log.info(
+                "%d handlers did not finish in time: their tasks are returned to their queues",
+                len(left),
+                extra={"event": "handlers_aborted", "count": len(left), "server_id": self.id},
+            )
+            # The last one first: each goes to the front of its queue, which restores their order.
             for attempt in reversed(left):
                 attempt.stop(Aborted())
             await self._wait_for_handlers(ABORT_GRACE, asyncio.Event())
@@ -219,7 +234,7 @@ class Worker:
                 self.runner.abandon(attempt)
         for loop in self._loops:
             await loop.stop()
-        await self._settler.stop(LAST_FLUSH)
+        await self._settler.stop(LAST_FLUSH_TIMEOUT)
         await self._heartbeat.stop()
         self.runner.close()
         await self._processes.close()

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from random import Random
 from typing import Any, Protocol, TypeVar
 
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.inspection import Page, Where
 from asynqio.brokers.memory import MemoryBroker
-from asynqio.core.lifecycle import Policy
+from asynqio.core.lifecycle import Policy, error_text
 from asynqio.core.task.message import TaskInfo, TaskState
 from asynqio.core.task.task import Task
-from asynqio.errors import ConfigError, Directive
+from asynqio.errors import ConfigError, InitializerFailed
 from asynqio.mux import Mux
 from asynqio.runtime.attempts.attempt import Attempt
 from asynqio.runtime.attempts.output_writer import OutputWriter
 from asynqio.runtime.attempts.settler import Settler
 from asynqio.runtime.duties.aggregation import Aggregation
 from asynqio.runtime.duties.aggregator import Aggregator
-from asynqio.runtime.lanes.child import Target
+from asynqio.runtime.hooks import OnError
+from asynqio.runtime.lanes.target import Target, target_of
 from asynqio.runtime.lanes.threads import Threads
-from asynqio.runtime.runner import OnError, Runner
+from asynqio.runtime.runner import Runner
 from asynqio.runtime.server_config import ServerConfig
 from asynqio.runtime.slots import Slots
 from asynqio.server import Lifespan
@@ -42,6 +43,7 @@ class AppUnderTest(Protocol):
     aggregations: dict[str, Aggregation]
     error_hook: OnError | None
     lifespan_hook: Lifespan | None
+    process_initializer_hook: Callable[[], object] | None
 
     @property
     def broker(self) -> Store: ...
@@ -58,6 +60,7 @@ class AppTesting:
             raise ConfigError([f"app.testing needs a memory broker, this app has {broker.url}: {advice}"])
         self.app = app
         self.broker = broker
+        self._processes = _Inline(app)
 
     @property
     def clock(self) -> FakeClock:
@@ -87,11 +90,10 @@ class AppTesting:
         failures: list[BaseException] = []
         app, broker = self.app, self.broker
 
-        async def on_error(task: Task, error: BaseException) -> None:
-            if not isinstance(error, Directive):
-                failures.append(error)
+        async def on_error(task: Task, error: BaseException, final: bool) -> None:
+            failures.append(error)
             if app.error_hook is not None:
-                answer = app.error_hook(task, error)
+                answer = app.error_hook(task, error, final)
                 if inspect.isawaitable(answer):
                     await answer
 
@@ -103,9 +105,9 @@ class AppTesting:
                 clock=broker.clock,
                 settler=settler,
                 slots=slots,
-                notes=OutputWriter(broker),
+                outputs=OutputWriter(broker),
                 threads=threads,
-                processes=_Inline(),
+                processes=self._processes,
                 policy=Policy(),
                 random=Random(0),
                 worker="testing",
@@ -149,9 +151,30 @@ class AppTesting:
 class _Inline:
     """Stands in for the process pool: the handler runs right here."""
 
+    def __init__(self, app: AppUnderTest) -> None:
+        self._app = app
+        self._initialized = False
+
     async def run(self, target: Target, task: Task, attempt: Attempt) -> Any:
-        value = target.load()(task)
+        if not self._initialized:
+            await self._initialize()
+        call = target.load()
+        if target.middleware:  # it is plain code, which cannot await a coroutine handler on this loop
+            return await attempt.environment.threads.run(call, task, attempt=attempt)
+        value = call(task)
         return await value if inspect.isawaitable(value) else value
+
+    async def _initialize(self) -> None:
+        """Call the app's process initializer, once for all tests of the app."""
+        if (initializer := self._app.process_initializer_hook) is not None:
+            name = str(target_of(initializer, what="process_initializer"))
+            try:
+                value = initializer()
+                if inspect.isawaitable(value):
+                    await value
+            except Exception as error:
+                raise InitializerFailed(name, error_text(error)) from error
+        self._initialized = True
 
 
 @contextlib.contextmanager

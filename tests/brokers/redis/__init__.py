@@ -1,0 +1,1 @@
+"""Tests of the Redis broker against real servers: single, TLS, ACL, Sentinel, Cluster."""

@@ -1,4 +1,4 @@
-"""What the guide says of URLs and rights is so."""
+"""The URLs and permissions in the guide to Redis are valid."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from asynqio import App, Task
-from asynqio.brokers.redis.settings import OPTIONS, parse
+from asynqio.brokers.redis.settings import OPTIONS
+from asynqio.brokers.redis.url import parse
 from tests.brokers.redis.support.servers import RedisServer
 from tests.pages import ROOT
 from tests.runtime.waiting import gone, within
@@ -24,7 +25,7 @@ URLS = [
 
 
 @pytest.mark.parametrize("url", URLS)
-def test_a_url_of_the_guide_is_one(url: str) -> None:
+def test_urls_of_the_guide_are_valid(url: str) -> None:
     settings = parse(url)
     assert settings.nodes or settings.path
 
@@ -37,13 +38,13 @@ def test_the_guide_lists_every_option() -> None:
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server whose user has the rights of the guide."""
+    """A server whose user has the permissions of the guide."""
     rights = re.findall(r"^ACL SETUSER worker on >password (.*)$", GUIDE, re.MULTILINE)
     with RedisServer(tmp_path / "redis", users={"worker": rights[0]}) as server:
         yield server
 
 
-async def test_the_rights_of_the_guide_are_enough_for_work(
+async def test_the_permissions_in_the_guide_suffice(
     guarded: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     started = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Whole servers on Redis, where other brokers have no like: what Go's tools do to them, and a restart."""
+"""Worker servers on Redis: cancellation by Go's tools, restarts, idle traffic."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ async def test_go_cancels_a_running_task_by_its_id_alone(server: RedisServer) ->
             handle = await long.with_options(queue="low", max_retry=3).enqueue()
             await within(running.wait())
             cancelled = asyncio.ensure_future(state_of(app, handle.info, TaskState.RETRY))
-            while not cancelled.done():  # nothing says when the server hears
+            while not cancelled.done():  # there is no signal for a completed subscription
                 await asyncio.to_thread(server.cli, "PUBLISH", "asynq:cancel", handle.id)
                 await asyncio.wait([cancelled], timeout=0.1)
             info = await cancelled
         assert "cancelled" in info.last_error
 
 
-async def test_an_idle_server_asks_for_next_to_nothing(server: RedisServer) -> None:
-    """P4: fewer than one command a second beside heartbeats."""
+async def test_an_idle_server_sends_few_commands(server: RedisServer) -> None:
+    """Fewer than one command per second besides heartbeats."""
     async with App(server.url) as app:
 
         @app.task("work")
@@ -59,9 +59,9 @@ async def test_an_idle_server_asks_for_next_to_nothing(server: RedisServer) -> N
             handle = await work.with_options(retention=60).enqueue()
             await within(handle.result())
             before = await asyncio.to_thread(scripts_run, server)
-            await asyncio.sleep(6)  # idleness has no end to wait for
+            await asyncio.sleep(6)  # an idle period has no event to wait for
             asked = await asyncio.to_thread(scripts_run, server) - before
-    # two looks of the fetcher, two of the forwarder, one of the sweeper, two heartbeats; polling would show
+    # two checks of the fetcher, two of the forwarder, one of the sweeper, two heartbeats; polling would exceed this
     assert asked <= 9
 
 
@@ -77,7 +77,7 @@ def lasting(tmp_path: Path) -> Iterator[RedisServer]:
         yield server
 
 
-async def test_a_server_works_on_when_redis_is_back(lasting: RedisServer) -> None:
+async def test_a_server_continues_after_a_restart_of_redis(lasting: RedisServer) -> None:
     async with App(lasting.url) as app:
         done: list[int] = []
         first, last = asyncio.Event(), asyncio.Event()
@@ -96,11 +96,11 @@ async def test_a_server_works_on_when_redis_is_back(lasting: RedisServer) -> Non
             await within(last.wait())
             while (stats := (await app.broker.stats(["default"]))[0]).size:
                 assert stats.size < 10
-                await asyncio.sleep(0.02)  # the last settlements tell nobody
+                await asyncio.sleep(0.02)  # there is no signal for the last settlements
         assert sorted(set(done)) == list(range(11))
 
 
-async def test_a_broker_that_is_open_in_another_loop_says_so(server: RedisServer) -> None:
+async def test_a_broker_open_in_another_event_loop_raises(server: RedisServer) -> None:
     async with open_broker(server.url) as broker:
 
         async def elsewhere() -> None:
@@ -113,7 +113,7 @@ async def test_a_broker_that_is_open_in_another_loop_says_so(server: RedisServer
 
 @pytest.mark.parametrize("kind", ["redis", "redis-cluster"])
 async def test_a_large_enqueue_many_keeps_its_order(kind: str, tmp_path: Path) -> None:
-    """It goes out in pieces, several at once, while the queue is not even listed yet."""
+    """It is sent in chunks, several at once, before the queue is registered."""
     url = await asyncio.to_thread(broker_url, kind, tmp_path)
     async with Client(url) as client:
         ids = [f"{number:05}" for number in range(2_500)]
@@ -129,7 +129,7 @@ def cluster_url(tmp_path: Path) -> str:
     return broker_url("redis-cluster", tmp_path)
 
 
-async def test_a_queue_that_cannot_be_on_a_cluster_costs_its_neighbours_nothing(cluster_url: str) -> None:
+async def test_an_invalid_queue_name_on_a_cluster_does_not_affect_others(cluster_url: str) -> None:
     async with Client(cluster_url) as client:
         queues = ["a", "}b", "c"]
         # callers that share a call
@@ -156,7 +156,7 @@ async def test_closing_right_after_watching_leaves_nothing_open(server: RedisSer
         assert asyncio.all_tasks() == before
 
 
-async def test_the_next_tasks_are_asked_for_before_handlers_take_the_event_loop(
+async def test_the_next_dequeue_is_sent_before_handlers_block_the_event_loop(
     server: RedisServer, no_blocking: BlockBuster
 ) -> None:
     no_blocking.deactivate()
@@ -172,7 +172,7 @@ async def test_the_next_tasks_are_asked_for_before_handlers_take_the_event_loop(
             @app.task("greedy")
             async def greedy() -> None:
                 if not active:
-                    # The loop does not turn meanwhile: whatever Redis does now was sent before.
+                    # The event loop is blocked: what Redis executes now was sent before.
                     until("the next task is taken", two_active)
                 active.append(1)
                 if len(active) == 4:

@@ -1,4 +1,4 @@
-"""Who calls a SQLite broker: cancelled tasks, blocked loops, many at once, and processes that are killed."""
+"""Callers of a SQLite broker: cancelled tasks, blocked event loops, concurrent calls, killed processes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def entries(count: int, prefix: str = "t") -> list[Entry]:
     return [Entry(TaskMessage(f"{prefix}{number}", "kind")) for number in range(count)]
 
 
-def keep(path: Path) -> sqlite3.Connection:
+def lock(path: Path) -> sqlite3.Connection:
     """Take the write lock, as another process would."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute("BEGIN IMMEDIATE")
@@ -51,12 +51,12 @@ def keep(path: Path) -> sqlite3.Connection:
 # --- cancellation -------------------------------------------------------------------------------------
 
 
-async def test_a_call_cancelled_before_its_turn_never_happens(broker: Store, path: Path) -> None:
-    other = await to_thread(keep, path)
+async def test_a_call_cancelled_before_its_transaction_has_no_effect(broker: Store, path: Path) -> None:
+    other = await to_thread(lock, path)
     call = asyncio.ensure_future(broker.enqueue(entries(3)))
     await asyncio.sleep(0)
     call.cancel()
-    # It comes back at once, though the file is still in other hands.
+    # It returns at once, although another connection still holds the lock.
     assert isinstance((await asyncio.gather(call, return_exceptions=True))[0], asyncio.CancelledError)
     await to_thread(other.close)
     await broker.enqueue(entries(1, "later"))
@@ -64,7 +64,7 @@ async def test_a_call_cancelled_before_its_turn_never_happens(broker: Store, pat
 
 
 @pytest.mark.parametrize("steps", range(6))
-async def test_leases_that_nobody_got_to_know_of_are_pending_again(broker: Store, steps: int) -> None:
+async def test_leases_of_a_cancelled_dequeue_are_pending_again(broker: Store, steps: int) -> None:
     await broker.enqueue(entries(5))
     for _ in range(20):
         call = asyncio.ensure_future(broker.dequeue(["default"], 3, 30, "me"))
@@ -74,12 +74,12 @@ async def test_leases_that_nobody_got_to_know_of_are_pending_again(broker: Store
         await asyncio.gather(call, return_exceptions=True)
         if not call.cancelled():
             break
-        # At once, and in their old order.
+        # Pending again at once, in their old order.
         pending = await broker.tasks(Where("default", TaskState.PENDING), Page())
         assert [info.id for info in pending] == ["t0", "t1", "t2", "t3", "t4"]
 
 
-async def test_batches_that_nobody_got_to_know_of_go_back(broker: Store) -> None:
+async def test_batches_of_a_cancelled_claim_return_to_their_group(broker: Store) -> None:
     await broker.enqueue([Entry(TaskMessage("a", "kind", group="g"), TaskState.AGGREGATING)])
     for steps in range(6):
         call = asyncio.ensure_future(broker.claim_groups(["default"], GroupRule(grace=0), 9))
@@ -91,12 +91,14 @@ async def test_batches_that_nobody_got_to_know_of_go_back(broker: Store) -> None
             assert [group.size for group in await broker.groups("default")] == [1]
 
 
-# --- many at once -------------------------------------------------------------------------------------
+# --- concurrent calls ---------------------------------------------------------------------------------
 
 
-async def test_one_that_fails_costs_its_neighbours_nothing(broker: Store, path: Path) -> None:
-    # Given jobs that wait together, so that they share a transaction
-    other = await to_thread(keep, path)
+async def test_a_failing_job_does_not_affect_the_jobs_of_the_same_transaction(
+    broker: Store, path: Path
+) -> None:
+    # Given jobs that wait at the same time, so that they share a transaction
+    other = await to_thread(lock, path)
     calls = [
         asyncio.ensure_future(broker.enqueue(entries(2))),
         asyncio.ensure_future(broker.remove_queue("nowhere")),
@@ -110,8 +112,8 @@ async def test_one_that_fails_costs_its_neighbours_nothing(broker: Store, path: 
     assert third == [Admission.ID_CONFLICT] * 2 + [Admission.ACCEPTED]
 
 
-async def test_a_twin_works_while_the_first_loop_is_blocked(broker: Store) -> None:
-    async def elsewhere() -> list[Admission | Replaced]:
+async def test_a_clone_works_while_the_first_event_loop_is_blocked(broker: Store) -> None:
+    async def enqueue_with_clone() -> list[Admission | Replaced]:
         async with broker.clone() as clone:
             return await clone.enqueue(entries(1))
 
@@ -120,11 +122,11 @@ async def test_a_twin_works_while_the_first_loop_is_blocked(broker: Store) -> No
 
     def other_loop() -> None:
         go.wait(SOON)
-        answers.extend(asyncio.run(elsewhere()))
+        answers.extend(asyncio.run(enqueue_with_clone()))
 
     thread = threading.Thread(target=other_loop)
     await to_thread(thread.start)
-    # This loop does nothing else meanwhile, as when a handler computes that should have been in a thread.
+    # Block this event loop, as a CPU-bound handler on the loop would.
     go.set()
     end = time.monotonic() + SOON
     while thread.is_alive() and time.monotonic() < end:
@@ -133,16 +135,16 @@ async def test_a_twin_works_while_the_first_loop_is_blocked(broker: Store) -> No
     assert (await broker.stats(["default"]))[0].pending == 1
 
 
-async def test_closing_finishes_what_was_begun(path: Path) -> None:
+async def test_closing_finishes_submitted_calls(path: Path) -> None:
     async with open_broker(f"sqlite:///{path}") as broker:
         call = asyncio.ensure_future(broker.enqueue(entries(500)))
         await asyncio.sleep(0)
     assert await call == [Admission.ACCEPTED] * 500
 
 
-# --- death --------------------------------------------------------------------------------------------
+# --- killed processes ---------------------------------------------------------------------------------
 
-#: Enqueues, takes, keeps and settles without end, and says how many tasks were surely taken in.
+#: Enqueues, dequeues and settles in a loop, and prints how many tasks were accepted.
 BUSY = """
 import asyncio, sys
 from asynqio.brokers import open_broker
@@ -172,7 +174,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 @pytest.mark.parametrize("round", range(3))
-async def test_p1_killed_processes_leave_a_whole_file_and_every_accepted_task(path: Path, round: int) -> None:
+async def test_killed_processes_leave_an_intact_file_with_every_accepted_task(path: Path, round: int) -> None:
     url = f"sqlite:///{path}"
     processes = [
         await asyncio.create_subprocess_exec(
@@ -183,7 +185,7 @@ async def test_p1_killed_processes_leave_a_whole_file_and_every_accepted_task(pa
     accepted = []
     for process in processes:
         assert process.stdout is not None
-        # Wherever it is after so many lines, and then at once.
+        # Kill it at whatever point it is after N lines.
         for _ in range(5 + 7 * round):
             line = await asyncio.wait_for(process.stdout.readline(), SOON)
         process.kill()
@@ -192,7 +194,7 @@ async def test_p1_killed_processes_leave_a_whole_file_and_every_accepted_task(pa
     async with open_broker(url) as broker:
         [kept, busy] = await broker.stats(["kept", "busy"])
         assert kept.pending >= sum(accepted)
-        assert kept.pending % 20 == 0  # a call of so few is one transaction
+        assert kept.pending % 20 == 0  # each call is one transaction
         assert busy.size > 0
         assert await broker.enqueue(entries(1)) == [Admission.ACCEPTED]
     assert await to_thread(_problems, path) == [("ok",)]

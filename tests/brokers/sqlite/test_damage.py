@@ -1,4 +1,4 @@
-"""Bytes that cannot be read, and no room left: neighbours go on, and nothing is lost without a word."""
+"""Corrupt rows and a full store: other tasks are processed, and no task is lost silently."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from asynqio.core.task.message import TaskInfo, TaskMessage, TaskRef, TaskState
 from asynqio.core.task.task import Entry
 from asynqio.errors import StorageFull
 
-#: Nothing at all, an array, a map without an id, a string that is not UTF-8, and a text instead of bytes.
-WRECKS = [b"", b"\x93\x01\x02\x03", b"\x81\xa4type\xa1x", b"\x81\xa2id\xa2\xff\xff", "text"]
+#: Empty, an array, a map without an id, a string that is not UTF-8, and a text instead of bytes.
+CORRUPT = [b"", b"\x93\x01\x02\x03", b"\x81\xa4type\xa1x", b"\x81\xa2id\xa2\xff\xff", "text"]
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ async def broker(path: Path) -> AsyncIterator[Store]:
         yield broker
 
 
-async def wreck(path: Path, id: str, found: bytes | str = b"\xc1junk") -> None:
+async def corrupt(path: Path, id: str, found: bytes | str = b"\xc1junk") -> None:
     await to_thread(_do, path, "UPDATE tasks SET message = ? WHERE id = ?", found, id)
 
 
@@ -61,10 +61,10 @@ async def archived(broker: Store) -> list[TaskInfo]:
     return await broker.tasks(Where("default", TaskState.ARCHIVED), Page())
 
 
-@pytest.mark.parametrize("found", WRECKS)
-async def test_rule_14_dequeue_gives_the_neighbours(broker: Store, path: Path, found: bytes | str) -> None:
+@pytest.mark.parametrize("found", CORRUPT)
+async def test_rule_14_dequeue_returns_the_other_tasks(broker: Store, path: Path, found: bytes | str) -> None:
     await put(broker, "abc")
-    await wreck(path, "b", found)
+    await corrupt(path, "b", found)
     leases = await broker.dequeue(["default"], 2, 30, "me")
     assert [lease.message.id for lease in leases] == ["a", "c"]
     [info] = await archived(broker)
@@ -73,41 +73,41 @@ async def test_rule_14_dequeue_gives_the_neighbours(broker: Store, path: Path, f
     assert await quarantined(path) == 1
 
 
-async def test_rule_14_a_queue_of_nothing_else_ends(broker: Store, path: Path) -> None:
+async def test_rule_14_dequeue_ends_when_every_task_is_corrupt(broker: Store, path: Path) -> None:
     await put(broker, "abc")
     for id in "abc":
-        await wreck(path, id)
+        await corrupt(path, id)
     assert await broker.dequeue(["default"], 2, 30, "me") == []
     assert await quarantined(path) == 3
 
 
-async def test_rule_14_forward_moves_the_neighbours(broker: Store, path: Path) -> None:
+async def test_rule_14_forward_moves_the_other_tasks(broker: Store, path: Path) -> None:
     await put(broker, "abc", TaskState.SCHEDULED)
-    await wreck(path, "a")
+    await corrupt(path, "a")
     assert (await broker.forward(["default"], 9)).moved == 2
     assert [info.id for info in await archived(broker)] == ["a"]
 
 
-async def test_rule_14_expired_lists_the_neighbours(broker: Store, path: Path) -> None:
+async def test_rule_14_expired_returns_the_other_tasks(broker: Store, path: Path) -> None:
     await put(broker, "abc")
     await broker.dequeue(["default"], 3, 0, "me")
-    await wreck(path, "c")
+    await corrupt(path, "c")
     expired = await broker.expired(["default"], 9)
     assert [lease.message.id for lease in expired.leases] == ["a", "b"]
     assert [info.id for info in await archived(broker)] == ["c"]
 
 
-async def test_rule_14_a_group_is_claimed_without_it(broker: Store, path: Path) -> None:
+async def test_rule_14_a_group_is_claimed_without_its_corrupt_member(broker: Store, path: Path) -> None:
     await put(broker, "abcd", TaskState.AGGREGATING, "g")
-    await wreck(path, "b")
+    await corrupt(path, "b")
     claimed = await broker.claim_groups(["default"], GroupRule(max_size=3), 9)
     assert [[member.id for member in batch.messages] for batch in claimed.batches] == [["a", "c", "d"]]
     assert [info.id for info in await archived(broker)] == ["b"]
 
 
-async def test_rule_14_looking_shows_it_where_it_is(broker: Store, path: Path) -> None:
+async def test_rule_14_inspection_shows_a_corrupt_task_in_its_state(broker: Store, path: Path) -> None:
     await put(broker, "ab")
-    await wreck(path, "a")
+    await corrupt(path, "a")
     [found] = await broker.find([TaskRef("default", "a")])
     assert found is not None
     assert (found.type, found.state) == (CORRUPT_TYPE, TaskState.PENDING)
@@ -118,7 +118,7 @@ async def test_rule_14_looking_shows_it_where_it_is(broker: Store, path: Path) -
 async def test_a_quarantined_task_can_be_deleted_and_frees_its_lock(broker: Store, path: Path) -> None:
     entry = Entry(TaskMessage("a", "kind", unique_key="key"), unique_ttl=60)
     await broker.enqueue([entry])
-    await wreck(path, "a")
+    await corrupt(path, "a")
     await broker.dequeue(["default"], 1, 30, "me")
     assert await broker.move(Action.DELETE, [TaskRef("default", "a")]) == [Moved.DONE]
     await broker.enqueue([entry])
@@ -126,7 +126,7 @@ async def test_a_quarantined_task_can_be_deleted_and_frees_its_lock(broker: Stor
     assert (stats.pending, stats.archived) == (1, 0)
 
 
-async def test_a_full_store_refuses_whole_batches_and_can_be_worked_off(path: Path) -> None:
+async def test_a_full_store_refuses_whole_batches_and_can_be_drained(path: Path) -> None:
     policy = Policy()
     async with open_broker(f"sqlite:///{path}?max_bytes=1048576") as broker:
         taken = 0
@@ -140,10 +140,10 @@ async def test_a_full_store_refuses_whole_batches_and_can_be_worked_off(path: Pa
 
         with pytest.raises(StorageFull, match="max_bytes"):
             await fill()
-        # The batch that did not fit left nothing.
+        # The batch that did not fit changed nothing.
         [stats] = await broker.stats(["default"])
         assert stats.pending == taken > 100
-        # Full is full for whoever adds, not for whoever works.
+        # A full store refuses new tasks; processing continues.
         while leases := await broker.dequeue(["default"], 256, 30, "a server with quite a long name"):
             now = broker.clock.now()
             assert all(await broker.settle([decide(lease, DONE, now, policy) for lease in leases]))

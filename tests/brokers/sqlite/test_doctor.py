@@ -1,4 +1,4 @@
-"""What the doctor finds in a file."""
+"""Problems that `examine` finds in a SQLite file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from asynqio.brokers import open_broker
-from asynqio.brokers.sqlite.doctor import examine as checkup
+from asynqio.brokers.sqlite.doctor import file
 from asynqio.brokers.sqlite.settings import Settings
 from asynqio.core.findings import Severity
 from asynqio.testing import FakeClock
@@ -23,7 +23,7 @@ def damage(path: Path, statement: str) -> None:
     connection.close()
 
 
-async def test_figures_that_do_not_add_up_are_counted_again(tmp_path: Path, clock: FakeClock) -> None:
+async def test_fix_counts_again_when_counters_differ_from_the_tasks(tmp_path: Path, clock: FakeClock) -> None:
     path = tmp_path / "tasks.db"
     async with open_broker(f"sqlite:///{path}", clock=clock) as broker:
         await broker.enqueue([entry(), entry(at=5e9), entry(group="g"), entry(queue="other")])
@@ -32,13 +32,13 @@ async def test_figures_that_do_not_add_up_are_counted_again(tmp_path: Path, cloc
         [wrong] = await broker.stats(["default"])
         assert wrong.pending == 77
         for fix in (False, True):
-            [finding] = [one for one in await broker.examine(fix=fix) if one.code == "figures-wrong"]
+            [finding] = [one for one in await broker.examine(fix=fix) if one.code == "counters-wrong"]
             assert (finding.queue, finding.fixable, finding.fixed) == ("default", True, fix)
         assert await broker.stats(["default"]) == [right]
-        assert [one for one in await broker.examine() if one.code == "figures-wrong"] == []
+        assert [one for one in await broker.examine() if one.code == "counters-wrong"] == []
 
 
-async def test_a_damaged_file_is_told(tmp_path: Path, clock: FakeClock) -> None:
+async def test_a_damaged_file_is_found(tmp_path: Path, clock: FakeClock) -> None:
     path = tmp_path / "tasks.db"
     async with open_broker(f"sqlite:///{path}", clock=clock) as broker:
         await broker.enqueue([entry(payload=b"x" * 500) for _ in range(200)])
@@ -57,32 +57,32 @@ def _lose_from_an_index(path: Path) -> None:
     [page] = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'tasks'").fetchone()
     [size] = connection.execute("PRAGMA page_size").fetchone()
     connection.close()
-    with path.open("r+b") as file:
-        file.seek((page - 1) * size + 3)
-        file.write(b"\x7f\xff")
+    with path.open("r+b") as database:
+        database.seek((page - 1) * size + 3)
+        database.write(b"\x7f\xff")
 
 
-def test_a_disk_that_is_nearly_full_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_nearly_full_disk_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "tasks.db"
     path.write_bytes(b"x" * 2_000_000)
     settings = Settings(str(path), max_bytes=2_100_000)
     for free, severity in ((10**8, Severity.WARNING), (10**7, Severity.ERROR)):
-        monkeypatch.setattr(checkup, "_free", lambda path, free=free: free)
-        found = {one.code: one for one in checkup.place(settings)}
+        monkeypatch.setattr(file, "_free", lambda path, free=free: free)
+        found = {one.code: one for one in file.examine_file(settings)}
         assert found["disk-full"].severity is severity
         assert "file-full" in found
 
 
-def test_a_network_file_system_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_file_system_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "tasks.db"
     path.touch()
-    monkeypatch.setattr(checkup, "_file_system", lambda _: "nfs4")
-    assert "network-file-system" in {one.code for one in checkup.place(Settings(str(path)))}
+    monkeypatch.setattr(file, "_file_system", lambda _: "nfs4")
+    assert "network-file-system" in {one.code for one in file.examine_file(Settings(str(path)))}
 
 
-def test_the_file_system_of_a_path_is_the_one_mounted_nearest() -> None:
+def test_the_file_system_of_a_path_is_the_longest_mount_point() -> None:
     mounts = "/dev/sda / ext4 rw\nhost:/srv /mnt/share nfs4 rw\nhost:/x /mnt/sharedtoo cifs rw\n"
-    assert checkup.file_system_of("/mnt/share/a/tasks.db", mounts) == "nfs4"
-    assert checkup.file_system_of("/mnt/sharedtoo/tasks.db", mounts) == "cifs"
-    assert checkup.file_system_of("/srv/tasks.db", mounts) == "ext4"
-    assert checkup.file_system_of("/srv/tasks.db", "") == ""
+    assert file.file_system_of("/mnt/share/a/tasks.db", mounts) == "nfs4"
+    assert file.file_system_of("/mnt/sharedtoo/tasks.db", mounts) == "cifs"
+    assert file.file_system_of("/srv/tasks.db", mounts) == "ext4"
+    assert file.file_system_of("/srv/tasks.db", "") == ""

@@ -1,4 +1,4 @@
-"""Several processes open a file that is new, at the same moment."""
+"""Several processes open a new file at the same time."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ def settings_in(directory: Path) -> Settings:
     return parse(urlsplit(f"sqlite:///{directory}/tasks.db"))
 
 
-def test_a_file_that_is_made_while_one_looks_at_it_is_not_a_strangers(
+def test_a_file_created_during_the_version_check_is_recognized_as_asynqio_s(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings_in(tmp_path)
-    ask = connection._number
+    number = connection._number
     others: list[sqlite3.Connection] = []
     started: list[threading.Thread] = []
 
-    def interrupted(looking: sqlite3.Connection, question: str) -> int:
-        """Between the first question and the next somebody else makes the tables."""
-        answer = ask(looking, question)
+    def interrupted(reading: sqlite3.Connection, query: str) -> int:
+        """Another connection creates the tables between the first query and the second."""
+        answer = number(reading, query)
         if not started:
-            monkeypatch.setattr(connection, "_number", ask)
+            monkeypatch.setattr(connection, "_number", number)
             other = threading.Thread(target=lambda: others.append(connection.connect(settings)))
             other.start()
             started.append(other)
-            other.join(0.5)  # it may have to wait for us
+            other.join(0.5)  # it may have to wait for our lock
         return answer
 
     monkeypatch.setattr(connection, "_number", interrupted)
     opened = connection.connect(settings)
 
-    assert ask(opened, "PRAGMA application_id") == connection.APPLICATION_ID
+    assert number(opened, "PRAGMA application_id") == connection.APPLICATION_ID
     for other in started:
         other.join()
     for each in (opened, *others):
@@ -54,10 +54,10 @@ def open_together(settings: Settings, together: threading.Barrier, problems: lis
         problems.append(problem)
 
 
-def test_four_open_a_new_file_at_once(tmp_path: Path) -> None:
+def test_four_connections_open_a_new_file_at_once(tmp_path: Path) -> None:
     problems: list[Exception] = []
-    for number in range(20):
-        directory = tmp_path / str(number)
+    for attempt in range(20):
+        directory = tmp_path / str(attempt)
         directory.mkdir()
         settings, together = settings_in(directory), threading.Barrier(4)
 

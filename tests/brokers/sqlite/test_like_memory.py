@@ -1,4 +1,4 @@
-"""The SQLite broker answers as the memory broker does, whatever is asked of both in whatever order."""
+"""Random sequences of calls: the SQLite broker answers as the memory broker does."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from asynqio.core.task.unique import unique_key
 
 QUEUES = ("a", "b", "c")
 STEPS = 400
-#: Waiting tasks, tasks by state, and everything else that can be seen.
+#: A page that holds every task.
 EVERYTHING = Page(1_000)
 
 
-class Hand:
-    """A clock that is set by hand."""
+class ManualClock:
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.time = 1_700_000_000.0
@@ -41,7 +41,7 @@ class Hand:
 
 
 class Pair:
-    """Two brokers, each with the leases and batches it gave out, in step."""
+    """Two brokers, each with its own leases and batches, that run the same steps."""
 
     def __init__(self, stores: tuple[Store, Store], random: Random) -> None:
         self.stores = stores
@@ -51,7 +51,7 @@ class Pair:
         self.ids = 0
 
     async def both(self, ask: Callable[[Store, int], Awaitable[Any]]) -> Any:
-        """Ask both (the number says which it is) and compare; the memory broker's answer."""
+        """Call both (the number is the index of the store) and compare; returns the memory broker's answer."""
         answers = [await ask(store, which) for which, store in enumerate(self.stores)]
         assert answers[1] == answers[0]
         return answers[0]
@@ -135,7 +135,7 @@ class Pair:
     async def write_output(self) -> None:
         chosen = self.some_leases()
         await self.both(
-            lambda store, which: store.write_output([Output(pair[which], b"note", b"1") for pair in chosen])
+            lambda store, which: store.write_output([Output(pair[which], b"result", b"1") for pair in chosen])
         )
 
     async def forward(self) -> None:
@@ -163,7 +163,7 @@ class Pair:
         def known(batch: GroupBatch) -> Any:
             return batch.queue, batch.group, list(batch.messages), batch.expires_at
 
-        # In which order the groups come is nobody's business.
+        # The order of groups is not specified.
         first, second = [
             sorted(claimed.batches, key=lambda b: (b.queue, b.group)) for claimed in (mine, other)
         ]
@@ -196,7 +196,7 @@ class Pair:
         queue, paused = self.random.choice(QUEUES), self.random.random() < 0.4
         await self.both(lambda store, _: store.pause(queue, paused))
 
-    async def drop(self) -> None:
+    async def remove_queue(self) -> None:
         if self.random.random() < 0.9:
             return
         queue, force = self.random.choice(QUEUES), self.random.random() < 0.7
@@ -211,12 +211,12 @@ class Pair:
         await self.both(ask)
 
     async def beat(self) -> None:
-        card = ServerInfo(self.random.choice("xyz"), "host", 1, self.stores[0].clock.now(), {"a": 1})
+        server = ServerInfo(self.random.choice("xyz"), "host", 1, self.stores[0].clock.now(), {"a": 1})
         ttl = self.random.choice([5.0, 30.0])
         if self.random.random() < 0.3:
-            await self.both(lambda store, _: store.leave(card))
+            await self.both(lambda store, _: store.leave(server))
         else:
-            await self.both(lambda store, _: store.beat(card, ttl))
+            await self.both(lambda store, _: store.beat(server, ttl))
         await self.both(lambda store, _: store.servers())
 
     async def compare(self) -> None:
@@ -232,25 +232,25 @@ class Pair:
 
 
 def plain(leases: list[Lease]) -> list[Any]:
-    """Leases without their tokens, which are the broker's own."""
+    """Leases without their tokens, which are private to each broker."""
     return [(lease.message, lease.expires_at) for lease in leases]
 
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_the_same_steps_give_the_same_answers(tmp_path: Path, seed: int) -> None:
-    clock, random = Hand(), Random(seed)
+    clock, random = ManualClock(), Random(seed)
     stores = (
         open_broker("memory://", clock=clock),
         open_broker(f"sqlite:///{tmp_path}/tasks.db", clock=clock),
     )
     async with stores[0], stores[1]:
         pair = Pair(stores, random)
-        often = [pair.enqueue] * 6 + [pair.dequeue] * 5 + [pair.settle] * 5
-        seldom = [pair.renew, pair.renew_owner, pair.write_output, pair.forward, pair.forward, pair.expired]
-        seldom += [pair.sweep, pair.claim, pair.merge, pair.move, pair.move_all, pair.rewrite]
-        seldom += [pair.pause, pair.drop, pair.beat]
+        frequent = [pair.enqueue] * 6 + [pair.dequeue] * 5 + [pair.settle] * 5
+        rare = [pair.renew, pair.renew_owner, pair.write_output, pair.forward, pair.forward, pair.expired]
+        rare += [pair.sweep, pair.claim, pair.merge, pair.move, pair.move_all, pair.rewrite]
+        rare += [pair.pause, pair.remove_queue, pair.beat]
         for number in range(STEPS):
-            await random.choice(often + seldom)()
+            await random.choice(frequent + rare)()
             clock.time += random.choice([0, 0, 0.5, 2, 7])
             if number % 5 == 0:
                 await pair.compare()

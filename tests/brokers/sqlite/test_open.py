@@ -1,4 +1,4 @@
-"""Opening a SQLite broker: URLs, other people's files, versions, and everything that cannot be opened."""
+"""Opening a SQLite broker: URLs, files of other programs, schema versions, and files that cannot be opened."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ import pytest
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.results import Admission
-from asynqio.brokers.sqlite import settings
 from asynqio.brokers.sqlite.storage import connection
 from asynqio.brokers.sqlite.storage.rows import encode
-from asynqio.brokers.sqlite.storage.statements import QUERIES, migrations
+from asynqio.brokers.sqlite.storage.statements import migrations
 from asynqio.core.attempts.final_record import recorded
 from asynqio.core.attempts.record import AttemptRecord
 from asynqio.core.lifecycle import Failed, Policy, decide
@@ -34,9 +33,9 @@ from asynqio.errors import BrokerUnavailable, ConfigError, VersionMismatch
 TASK = Entry(TaskMessage("a", "kind"))
 
 
-async def ask(path: Path, question: str) -> Any:
-    """Look at the file as any other program would."""
-    return await to_thread(_do, path, question)
+async def ask(path: Path, query: str) -> Any:
+    """Query the file as any other program would."""
+    return await to_thread(_do, path, query)
 
 
 async def change(path: Path, statement: str) -> None:
@@ -50,7 +49,7 @@ def _do(path: Path, statement: str) -> Any:
         return row
 
 
-def keep(path: Path) -> sqlite3.Connection:
+def lock(path: Path) -> sqlite3.Connection:
     """Take the write lock."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute("BEGIN IMMEDIATE")
@@ -82,7 +81,7 @@ def test_a_relative_path_is_relative_to_the_working_directory(
             return broker.url
 
     monkeypatch.chdir(tmp_path)
-    # Once it is open the URL holds from anywhere.
+    # Once it is open, the URL is valid from any working directory.
     assert asyncio.run(address()) == f"sqlite:///{tmp_path}/tasks.db"
     assert os.listdir(tmp_path) == ["tasks.db"]
 
@@ -109,34 +108,34 @@ async def test_a_url_opens_the_same_file_again_with_the_same_options(tmp_path: P
         ("sqlite:///x.db?max_bytes=9", "at least 1,048,576"),
     ],
 )
-def test_a_wrong_url_is_refused_with_the_remedy(wrong: str, said: str) -> None:
+def test_a_wrong_url_is_refused_with_a_fix(wrong: str, said: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(said)):
         open_broker(wrong)
 
 
-def test_everything_wrong_with_a_url_is_said_at_once() -> None:
+def test_all_problems_of_a_url_are_reported_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         open_broker("sqlite:///x.db?foo=1&busy_timeout=soon&max_bytes=none")
     assert len(caught.value.problems) == 3
 
 
-def test_a_sqlite_that_is_too_old_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_too_old_sqlite_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
     with pytest.raises(ConfigError, match=r"needs 3\.35"):
         open_broker("sqlite:///x.db")
 
 
-# --- whose file it is ---------------------------------------------------------------------------------
+# --- owner and version --------------------------------------------------------------------------------
 
 
-async def test_a_new_file_gets_our_marks(path: Path) -> None:
+async def test_a_new_file_gets_application_id_version_and_journal_mode(path: Path) -> None:
     await opened(url(path))
     assert await ask(path, "PRAGMA application_id") == (connection.APPLICATION_ID,)
     assert await ask(path, "PRAGMA user_version") == (max(migrations()),)
     assert await ask(path, "PRAGMA journal_mode") == ("wal",)
 
 
-async def test_another_programs_database_is_left_alone(path: Path) -> None:
+async def test_the_database_of_another_program_stays_unchanged(path: Path) -> None:
     await change(path, "CREATE TABLE theirs (x)")
     before = await to_thread(path.read_bytes)
     with pytest.raises(VersionMismatch, match="another program: name another file"):
@@ -144,15 +143,15 @@ async def test_another_programs_database_is_left_alone(path: Path) -> None:
     assert await to_thread(path.read_bytes) == before
 
 
-async def test_a_newer_version_is_left_alone_and_says_what_to_do(path: Path) -> None:
+async def test_a_newer_schema_version_is_refused_with_a_fix(path: Path) -> None:
     await opened(url(path))
     await change(path, "PRAGMA user_version = 99")
-    with pytest.raises(VersionMismatch, match=r"newer asynqio \(its layout is 99.*upgrade"):
+    with pytest.raises(VersionMismatch, match=r"newer asynqio \(schema version 99.*upgrade"):
         await opened(url(path))
     assert await ask(path, "PRAGMA user_version") == (99,)
 
 
-async def test_an_older_version_is_brought_forward(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_older_schema_version_is_migrated(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_broker(url(path)) as broker:
         await broker.enqueue([TASK])
     newest = max(migrations())
@@ -164,7 +163,7 @@ async def test_an_older_version_is_brought_forward(path: Path, monkeypatch: pyte
     assert await ask(path, "SELECT motto FROM queues") == ("go",)
 
 
-async def test_tasks_of_the_first_layout_are_kept_and_get_attempts(
+async def test_tasks_of_schema_version_1_are_kept_and_get_attempts(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as then:
@@ -195,7 +194,7 @@ def _insert(path: Path, message: bytes) -> None:
         database.commit()
 
 
-async def test_a_migration_that_fails_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_migration_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     await opened(url(path))
     newest = max(migrations())
     more = {**migrations(), newest + 1: ["CREATE TABLE half (x)", "CREATE TABLE half (x)"]}
@@ -206,7 +205,7 @@ async def test_a_migration_that_fails_leaves_nothing(path: Path, monkeypatch: py
     assert await ask(path, "SELECT count(*) FROM sqlite_master WHERE name = 'half'") == (0,)
 
 
-async def test_processes_that_open_a_new_file_at_once_make_it_once(path: Path) -> None:
+async def test_processes_that_open_a_new_file_at_once_create_it_once(path: Path) -> None:
     script = (
         "import asyncio, sys\n"
         "from asynqio.brokers import open_broker\n"
@@ -224,10 +223,10 @@ async def test_processes_that_open_a_new_file_at_once_make_it_once(path: Path) -
         assert await broker.queues() == [f"q{number}" for number in range(6)]
 
 
-# --- what cannot be opened ----------------------------------------------------------------------------
+# --- files that cannot be opened ----------------------------------------------------------------------
 
 
-async def test_what_is_not_a_database_is_left_alone(path: Path) -> None:
+async def test_a_file_that_is_no_database_stays_unchanged(path: Path) -> None:
     await to_thread(path.write_bytes, b"not a database at all, " * 100)
     with pytest.raises(VersionMismatch, match="not a SQLite database"):
         await opened(url(path))
@@ -244,15 +243,15 @@ async def test_a_directory_is_not_a_file(tmp_path: Path) -> None:
         await opened(url(tmp_path))
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system that takes no files")
-async def test_a_directory_that_takes_no_files_is_refused() -> None:
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system that refuses new files")
+async def test_a_directory_that_refuses_new_files_is_an_error() -> None:
     with pytest.raises(ConfigError, match="cannot be opened"):
         await opened("sqlite:////proc/tasks.db")
 
 
 @contextlib.contextmanager
-def as_somebody_else() -> Iterator[None]:
-    """Root may write anywhere, so it has to be somebody else for a moment."""
+def as_unprivileged_user() -> Iterator[None]:
+    """Root may write anywhere, so switch to another user for a moment."""
     root = os.geteuid() == 0
     if root:
         os.seteuid(65534)
@@ -265,30 +264,30 @@ def as_somebody_else() -> Iterator[None]:
 
 @pytest.fixture
 def public() -> Iterator[Path]:
-    """A directory that everybody may enter, which those of pytest are not."""
+    """A directory that every user may enter, unlike those of pytest."""
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         yield Path(folder)
 
 
-async def test_rule_13_a_file_that_may_not_be_written_is_refused(public: Path) -> None:
+async def test_rule_13_a_read_only_file_is_refused(public: Path) -> None:
     path = public / "tasks.db"
     await opened(url(path))
     await to_thread(path.chmod, 0o444)
-    with as_somebody_else(), pytest.raises(ConfigError, match="permissions"):
+    with as_unprivileged_user(), pytest.raises(ConfigError, match="permissions"):
         await opened(url(path))
 
 
-async def test_rule_13_a_file_that_somebody_keeps_is_unavailable(path: Path) -> None:
+async def test_rule_13_a_locked_file_is_unavailable(path: Path) -> None:
     async with open_broker(url(path, "?busy_timeout=0.05")) as broker:
-        other = await to_thread(keep, path)
+        other = await to_thread(lock, path)
         with pytest.raises(BrokerUnavailable, match="busy"):
             await broker.enqueue([TASK])
         await to_thread(other.close)
         assert await broker.enqueue([TASK]) == [Admission.ACCEPTED]
 
 
-async def test_a_broker_that_is_not_open_says_so(path: Path) -> None:
+async def test_a_broker_that_is_not_open_raises(path: Path) -> None:
     broker = open_broker(url(path))
     for call in (broker.enqueue([TASK]), broker.queues()):
         with pytest.raises(BrokerUnavailable, match="async with"):
@@ -305,13 +304,3 @@ async def test_a_broker_may_be_opened_again(path: Path) -> None:
     async with broker:
         [stats] = await broker.stats(["default"])
     assert stats.pending == 2
-
-
-def test_every_statement_is_used_and_every_used_one_exists() -> None:
-    package = Path(str(settings.__file__)).parent
-    used = {
-        name
-        for file in package.rglob("*.py")
-        for name in re.findall(r"\b(?:SQL|QUERIES)\.(\w+)", file.read_text("utf-8"))
-    }
-    assert used == set(QUERIES)

@@ -1,4 +1,4 @@
-"""Figures of a SQLite broker: tallied, so they cost the same however much there is."""
+"""Stats of a SQLite broker: read from counters, so their cost does not grow with the number of tasks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 from asynqio.brokers import open_broker
-from asynqio.brokers.sqlite.admin import stats as look
+from asynqio.brokers.sqlite.admin.stats import queue_stats
 from asynqio.brokers.sqlite.storage.statements import migrations
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.core.info import QueueStats
@@ -16,7 +16,7 @@ from tests.builders import entry
 
 
 def steps_of_stats(path: Path) -> tuple[QueueStats, int]:
-    """The figures, and how many steps SQLite's machine takes for them."""
+    """The stats, and the number of virtual machine instructions that SQLite runs to read them."""
     steps = 0
 
     def count() -> int:
@@ -27,13 +27,13 @@ def steps_of_stats(path: Path) -> tuple[QueueStats, int]:
     connection = sqlite3.connect(path)
     connection.set_progress_handler(count, 1)
     try:
-        [stats] = look.stats(Transaction(connection, FakeClock().now()), ["default"])
+        [stats] = queue_stats(Transaction(connection, FakeClock().now()), ["default"])
     finally:
         connection.close()
     return stats, steps
 
 
-async def test_forty_thousand_tasks_cost_as_much_as_four_thousand(tmp_path: Path, clock: FakeClock) -> None:
+async def test_stats_of_40_000_tasks_cost_as_much_as_of_4_000(tmp_path: Path, clock: FakeClock) -> None:
     path = tmp_path / "tasks.db"
     async with open_broker(f"sqlite:///{path}", clock=clock) as broker:
         few = [entry(group=f"g{number}" if number % 2 else "") for number in range(4_000)]
@@ -45,21 +45,21 @@ async def test_forty_thousand_tasks_cost_as_much_as_four_thousand(tmp_path: Path
     assert large <= small + 20
 
 
-async def test_a_file_of_the_first_layout_is_tallied_when_it_is_opened(
+async def test_a_file_of_schema_version_1_gets_its_counters_when_opened(
     tmp_path: Path, clock: FakeClock
 ) -> None:
-    # Given tasks in every kind of state, written without tallies
+    # Given tasks in several states, written without counters
     path = tmp_path / "tasks.db"
-    await asyncio.to_thread(_write_the_first_layout, path)
+    await asyncio.to_thread(_write_version_1, path)
     # When the file is opened
     async with open_broker(f"sqlite:///{path}", clock=clock) as broker:
         [stats] = await broker.stats(["default"])
-    # Then its figures are right
+    # Then its stats are right
     assert (stats.pending, stats.active, stats.scheduled, stats.aggregating) == (3, 1, 2, 4)
     assert stats.groups == 2
 
 
-def _write_the_first_layout(path: Path) -> None:
+def _write_version_1(path: Path) -> None:
     connection = sqlite3.connect(path)
     for statement in migrations()[1]:
         connection.execute(statement)

@@ -24,7 +24,7 @@ from asynqio.core.task.message import TaskState
 from asynqio.testing import FakeClock
 from asynqio.testing.clock import START
 from tests.builders import card, entry, settlement
-from tests.conformance.looks import bring, put, take
+from tests.conformance.helpers import put, put_in_state, take
 
 #: With `ASYNQIO_SNAPSHOTS=write` the pictures are taken anew: look at the difference before you commit it.
 WRITE = os.environ.get("ASYNQIO_SNAPSHOTS") == "write"
@@ -93,11 +93,13 @@ def same_as_picture(name: str, done: Done) -> None:
 async def furnish(store: Store, clock: FakeClock) -> None:
     """A queue with a task or two in every state, another one that is paused, and a server."""
     S = TaskState
-    await bring(
+    await put_in_state(
         store, clock, S.ARCHIVED, entry("arch-1", type="email:send", payload=b'{"customer":{"id":7}}')
     )
-    await bring(store, clock, S.ARCHIVED, entry("arch-2", type="sms:send", payload=b'{"customer":{"id":8}}'))
-    await bring(store, clock, S.RETRY, entry("retry-1", type="email:send", headers={"trace": "abc"}))
+    await put_in_state(
+        store, clock, S.ARCHIVED, entry("arch-2", type="sms:send", payload=b'{"customer":{"id":8}}')
+    )
+    await put_in_state(store, clock, S.RETRY, entry("retry-1", type="email:send", headers={"trace": "abc"}))
     await put(store, entry("done-1", type="report", payload=None, retention=86_400.0))
     [held] = await take(store)
     await store.settle([settlement(held, now=clock.now())])

@@ -35,7 +35,7 @@ def test_a_signal_ends_all_when_their_tasks_have_ended(here: Path, number: signa
         supervisor.signal(number)
         assert supervisor.end() == 0
         assert supervisor.text.count("begins first") == supervisor.text.count("ended first") == 2
-        assert "handed back" not in supervisor.text
+        assert "returned to their queues" not in supervisor.text
         assert supervisor.text.count("lifespan over") == 2
         assert supervisor.outlived() == []
 
@@ -57,7 +57,7 @@ def test_stop_reaches_every_worker(here: Path) -> None:
     with command("worker", "talker:app", "-p", "2", cwd=here) as supervisor:
         started(supervisor, 2)
         supervisor.signal(signal.SIGTSTP)
-        supervisor.lines("server stopped: no new tasks are taken", 2)
+        supervisor.lines("server stopped: it fetches no new tasks", 2)
         supervisor.signal(signal.SIGCONT)
         supervisor.signal(signal.SIGTERM)
         assert supervisor.end() == 0
@@ -69,9 +69,9 @@ def test_a_second_interrupt_hurries(here: Path) -> None:
         supervisor.lines("begins first", 2)
         supervisor.signal(signal.SIGINT)
         supervisor.line("press Ctrl-C again to hurry")
-        supervisor.lines("server ends", 2)
+        supervisor.lines("server is shutting down", 2)
         supervisor.signal(signal.SIGINT)
-        supervisor.lines("their tasks are handed back", 2)
+        supervisor.lines("their tasks are returned to their queues", 2)
         assert supervisor.end() == 0
 
 
@@ -93,7 +93,7 @@ def test_a_wrong_configuration_stops_it(here: Path) -> None:
         assert "Traceback" not in supervisor.text
     with command("worker", "talker:app", "-p", "2", "--concurrency", "0", cwd=here) as supervisor:
         assert supervisor.end() == 2
-        assert supervisor.text == "asynqio: concurrency=0 must be a whole number from 1 up"
+        assert supervisor.text == "asynqio: concurrency=0 must be a whole number, at least 1"
 
 
 def test_a_changed_file_starts_the_workers_again(here: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_ctrl_c_of_the_terminal_is_heard_once(here: Path, processes: int) -> N
         process.wait()
         os.close(primary)
     assert seen.count(b"ended first") == processes
-    assert not re.search(b"handed back|KeyboardInterrupt|Aborted", seen)
+    assert not re.search(b"returned to their queues|KeyboardInterrupt|Aborted", seen)
 
 
 #: Makes standard input the controlling terminal, as a shell would.

@@ -55,7 +55,7 @@ def test_a_module_that_cannot_be_imported(here: Path, code: str, sentence: str) 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--concurrency", "0"], "concurrency=0 must be a whole number from 1 up"),
+        (["--concurrency", "0"], "concurrency=0 must be a whole number, at least 1"),
         (["--queues", "a=b"], "argument: queues='a=b' must look like critical=6,default=3"),
         (["--unknown-tasks", "burn"], "must be one of defer, fail, archive"),
         (["--broker", "mysql://x"], "the scheme must be one of"),

@@ -24,7 +24,7 @@ def test_it_runs_tasks_and_ends_when_they_have(here: Path, number: signal.Signal
         worker.signal(number)
         worker.line("ended one")
         assert worker.end() == 0
-        assert "handed back" not in worker.text
+        assert "returned to their queues" not in worker.text
 
 
 def test_a_second_interrupt_does_not_wait_but_a_second_term_does(here: Path) -> None:
@@ -33,7 +33,7 @@ def test_a_second_interrupt_does_not_wait_but_a_second_term_does(here: Path) -> 
         worker.say("1 short")
         worker.line("begins short")
         worker.signal(signal.SIGTERM)
-        worker.line("server ends: what runs has 60 s to finish")
+        worker.line("server is shutting down: handlers have 60 s to finish")
         worker.signal(signal.SIGTERM)
         worker.line("ended short")
         assert worker.end() == 0
@@ -42,9 +42,9 @@ def test_a_second_interrupt_does_not_wait_but_a_second_term_does(here: Path) -> 
         worker.say("50 long")
         worker.line("begins long")
         worker.signal(signal.SIGTERM)
-        worker.line("server ends: what runs has 60 s to finish")
+        worker.line("server is shutting down: handlers have 60 s to finish")
         worker.signal(signal.SIGINT)
-        worker.line("1 handlers did not finish in time: their tasks are handed back")
+        worker.line("1 handlers did not finish in time: their tasks are returned to their queues")
         assert worker.end() == 0
 
 
@@ -54,7 +54,7 @@ def test_stop_takes_nothing_new(here: Path) -> None:
         worker.say("0.5 before")
         worker.line("begins before")
         worker.signal(signal.SIGTSTP)
-        worker.line("server stopped: no new tasks are taken")
+        worker.line("server stopped: it fetches no new tasks")
         worker.say("0 after")
         worker.line("took after")
         worker.line("ended before")

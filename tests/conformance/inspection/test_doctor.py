@@ -1,4 +1,4 @@
-"""The doctor: what is the same for all stores, and that a store in order is found to be so."""
+"""`Inspector.examine`: the findings common to all stores, and none on a sound store."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from asynqio.core.task.message import TaskState
 from asynqio.inspector.doctor import diagnose
 from asynqio.testing import FakeClock
 from tests.builders import card, entry
-from tests.conformance.looks import bring, entry_for, ids, picture, put, state_of, take
+from tests.conformance.helpers import entry_for, ids, put, put_in_state, snapshot, state_of, take
 
-#: What depends on the machine and the server that the tests run on: a test server keeps nothing on disk, and its
-#: clock is not the one of the test.
+#: Findings that depend on the machine and the server of the tests: a test server stores nothing on disk, and its
+#: clock is not that of the test.
 ELSEWHERE = {"no-persistence", "clock-skew", "no-replica", "old-version", "disk-full"}
 
 
@@ -25,30 +25,30 @@ def codes(found: list[Finding]) -> list[str]:
     return [one.code for one in found]
 
 
-async def test_a_store_with_tasks_in_every_state_is_in_order(broker: Store, clock: FakeClock) -> None:
+async def test_a_store_with_tasks_in_every_state_has_no_findings(broker: Store, clock: FakeClock) -> None:
     for state in TaskState:
         if state is not TaskState.PENDING:
-            await bring(
+            await put_in_state(
                 broker, clock, state, entry_for(state, state.value, unique=600, payload=state.value.encode())
             )
     await put(broker, entry("waits"), entry("x", queue="other {x}"))
     await put(broker, *(entry(f"m{number}", group="h") for number in range(3)))
     await broker.claim_groups(["default"], GroupRule(grace=0.0, max_size=3), 1)
     await broker.beat(card(queues={"default": 1, "other {x}": 1}), 15)
-    before = await picture(broker)
+    before = await snapshot(broker)
     seen: list[int] = []
     assert await examined(broker) == []
     assert await examined(broker, fix=True) == []
     await diagnose(broker, fix=False, progress=seen.append)
     assert seen == sorted(seen)
-    assert await picture(broker) == before, "looking changes nothing"
+    assert await snapshot(broker) == before, "looking changes nothing"
 
 
-async def test_an_empty_store_is_in_order(broker: Store) -> None:
+async def test_an_empty_store_has_no_findings(broker: Store) -> None:
     assert await examined(broker) == []
 
 
-async def test_tasks_without_a_server_and_what_is_paused_are_told(broker: Store) -> None:
+async def test_tasks_without_a_server_and_pauses_are_found(broker: Store) -> None:
     await put(broker, entry("a"))
     await broker.pause("default", True)
     await broker.pause_type("default", "email:send", True)
@@ -59,26 +59,26 @@ async def test_tasks_without_a_server_and_what_is_paused_are_told(broker: Store)
     assert {one.queue for one in found} == {"default"}
 
 
-async def test_what_nobody_recovers_is_told_and_recovered(broker: Store, clock: FakeClock) -> None:
-    # Given a task whose server is gone, long after its lease lapsed
+async def test_unrecovered_tasks_are_found_and_fixed(broker: Store, clock: FakeClock) -> None:
+    # Given a task whose server has died, long after its lease expired
     await broker.beat(card(), 1e6)
     await put(broker, entry("a"))
     await take(broker)
     clock.advance(300)
-    # When one looks
+    # When the stats are read
     found = await examined(broker)
     assert codes(found) == ["not-recovered"]
     assert found[0].fixable
     assert not found[0].fixed
     assert await state_of(broker, "a") is TaskState.ACTIVE
-    # Then it is repaired on demand only
+    # Then it is fixed on demand only
     [repaired] = await examined(broker, fix=True)
     assert repaired.fixed
     assert await state_of(broker, "a") is TaskState.PENDING
     assert await examined(broker) == []
 
 
-async def test_delayed_tasks_that_nobody_forwards_are_told(broker: Store, clock: FakeClock) -> None:
+async def test_delayed_tasks_without_a_forwarder_are_found(broker: Store, clock: FakeClock) -> None:
     await broker.beat(card(), 1e6)
     await put(broker, entry("a", at=clock.now() + 10))
     clock.advance(65)
@@ -89,7 +89,7 @@ async def test_delayed_tasks_that_nobody_forwards_are_told(broker: Store, clock:
     assert "115 s overdue" in finding.sentence
 
 
-async def test_handlers_that_do_not_stop_are_told(broker: Store, clock: FakeClock) -> None:
+async def test_handlers_that_do_not_stop_are_found(broker: Store, clock: FakeClock) -> None:
     worker = WorkerInfo("default", "a", "slow", clock.now(), stuck=True)
     await broker.beat(card(workers=[worker]), 15)
     [finding] = await examined(broker)
@@ -97,11 +97,9 @@ async def test_handlers_that_do_not_stop_are_told(broker: Store, clock: FakeCloc
     assert "'slow'" in finding.sentence
 
 
-async def test_batches_that_nobody_gives_back_are_told_and_given_back(
-    broker: Store, kind: str, clock: FakeClock
-) -> None:
+async def test_abandoned_batches_are_found_and_released(broker: Store, kind: str, clock: FakeClock) -> None:
     if kind in ("memory", "flaky"):
-        return  # who claimed it is in this process
+        return  # the batch belongs to this process
     await broker.beat(card(), 1e6)
     await put(broker, entry("a", group="g"))
     await broker.claim_groups(["default"], GroupRule(grace=0.0), 1)
@@ -114,9 +112,11 @@ async def test_batches_that_nobody_gives_back_are_told_and_given_back(
     assert await examined(broker) == []
 
 
-async def test_a_server_that_missed_its_heartbeat_is_told(broker: Store, kind: str, clock: FakeClock) -> None:
+async def test_a_server_that_missed_its_heartbeat_is_found(
+    broker: Store, kind: str, clock: FakeClock
+) -> None:
     if kind in ("memory", "flaky"):
-        return  # it is this process
+        return  # the server is in this process
     await broker.beat(card("host:1:one"), 15)
     assert await examined(broker) == []
     clock.advance(12)
@@ -125,7 +125,7 @@ async def test_a_server_that_missed_its_heartbeat_is_told(broker: Store, kind: s
     assert "host:1:one" in finding.sentence
 
 
-async def test_the_worst_comes_first(broker: Store, clock: FakeClock) -> None:
+async def test_the_most_severe_finding_comes_first(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"), entry("b", queue="other"))
     await take(broker, queues=["other"])
     await broker.pause("default", True)

@@ -1,6 +1,6 @@
 """`explain` on prepared situations: the same words on every broker, compared with what is kept in tests/data.
 
-`ASYNQIO_WRITE_GOLDEN=1` writes the words of the memory broker anew; then read what changed.
+`ASYNQIO_WRITE_GOLDEN=1` writes the texts of the memory broker again; review the diff.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from asynqio.core.task.message import TaskRef
 from asynqio.errors import BadPayload, HandlerNotFound, LeaseExpired, RetryIn, SkipRetry
 from asynqio.testing import FakeClock
 from tests.builders import card, entry
-from tests.conformance.looks import put, take
+from tests.conformance.helpers import put, take
 
 GOLDEN = Path(__file__).parents[2] / "data" / "explain"
 POLICY = Policy(retry=FixedRetry(250.0))
@@ -38,13 +38,13 @@ SITUATIONS: dict[str, Situation] = {}
 
 
 def situation(prepare: Situation) -> Situation:
-    """Enter a situation of task `a` in queue `default`. What it is comes with the name."""
+    """Register a situation of task `a` in queue `default`, described by its name."""
     SITUATIONS[prepare.__name__] = prepare
     return prepare
 
 
 async def serve(broker: Store, id: str = ONE, **fields: object) -> ServerInfo:
-    """A server that works on the queue, and knows tasks of the type."""
+    """A server that processes the queue and has a handler for the type."""
     facts = {"host": "host-a", "pid": 11, "concurrency": 10, "types": ["email:", "report"], **fields}
     mine = card(id, **facts)
     await broker.beat(mine, 20.0)
@@ -54,7 +54,7 @@ async def serve(broker: Store, id: str = ONE, **fields: object) -> ServerInfo:
 async def settle(
     broker: Store, clock: FakeClock, held: Lease, outcome: Outcome, policy: Policy = POLICY
 ) -> None:
-    """Two seconds after it began the attempt ends."""
+    """End the attempt two seconds after its start."""
     began = clock.now()
     clock.advance(2)
     end = decide(held, outcome, clock.now(), policy)
@@ -320,7 +320,7 @@ async def explained(broker: Store) -> Explanation:
 
 
 @pytest.mark.parametrize("name", SITUATIONS)
-async def test_a_situation_is_put_in_the_right_words(
+async def test_explain_prints_the_expected_text(
     kind: str, broker: Store, clock: FakeClock, name: str
 ) -> None:
     await SITUATIONS[name](broker, clock)
@@ -334,5 +334,5 @@ async def test_a_situation_is_put_in_the_right_words(
     assert (said.state is None) == (name in ("not_there", "in_another_queue"))
 
 
-def test_no_golden_text_is_left_over() -> None:
+def test_every_golden_text_is_used() -> None:
     assert {path.stem for path in GOLDEN.glob("*.txt")} == set(SITUATIONS)

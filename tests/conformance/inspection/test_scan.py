@@ -1,4 +1,4 @@
-"""Scan: a walk shows whoever stays, whatever the others do (sentence 19)."""
+"""Rule 19: a scan returns every task that stays in its state, whatever other tasks do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.errors import QueueNotFound
 from asynqio.testing import FakeClock
 from tests.builders import aborted, entry, settlement
-from tests.conformance.looks import bring, entry_for, put, state_of, take
+from tests.conformance.helpers import entry_for, put, put_in_state, state_of, take
 
 S = TaskState
 LINE = Where("default", S.PENDING)
@@ -28,7 +28,7 @@ async def step(broker: Store, where: Where, after: str, size: int = 3) -> tuple[
 
 
 async def rest(broker: Store, where: Where, after: str = "", size: int = 3) -> list[str]:
-    """The ids of a walk from a place to its end."""
+    """The ids of a scan from a cursor to its end."""
     shown, after = await step(broker, where, after, size)
     while after:
         some, after = await step(broker, where, after, size)
@@ -48,7 +48,7 @@ async def fill(broker: Store, count: int) -> list[str]:
 
 @pytest.mark.parametrize("state", TaskState)
 @pytest.mark.parametrize("size", [1, 3, 7, 100])
-async def test_rule_19_a_walk_shows_all_tasks_of_a_state_as_tasks_does(
+async def test_rule_19_a_scan_returns_the_tasks_of_a_state_in_the_order_of_tasks(
     broker: Store, clock: FakeClock, state: TaskState, size: int
 ) -> None:
     for number in range(7):
@@ -57,7 +57,7 @@ async def test_rule_19_a_walk_shows_all_tasks_of_a_state_as_tasks_does(
         if state is S.PENDING:
             await put(broker, one)
         else:
-            await bring(broker, clock, state, one)
+            await put_in_state(broker, clock, state, one)
         clock.advance(number % 2)
     where = Where("default", state, "news" if state is S.AGGREGATING else "")
     infos, after = await broker.scan(where, "", 100)
@@ -66,7 +66,7 @@ async def test_rule_19_a_walk_shows_all_tasks_of_a_state_as_tasks_does(
     assert await rest(broker, where, size=size) == [info.id for info in infos]
 
 
-async def test_a_queue_that_is_not_there_is_an_error(broker: Store) -> None:
+async def test_an_unknown_queue_is_an_error(broker: Store) -> None:
     with pytest.raises(QueueNotFound, match="ghost"):
         await broker.scan(Where("ghost", S.PENDING), "", 3)
     with pytest.raises(QueueNotFound, match="ghost"):
@@ -74,38 +74,38 @@ async def test_a_queue_that_is_not_there_is_an_error(broker: Store) -> None:
 
 
 @pytest.mark.parametrize("state", TaskState)
-async def test_what_is_no_place_is_an_error(broker: Store, state: TaskState) -> None:
+async def test_an_invalid_cursor_is_an_error(broker: Store, state: TaskState) -> None:
     await put(broker, entry("a"))
     for nonsense in ("nowhere", "[]", '{"a":1}'):
-        with pytest.raises(ValueError, match="not a place"):
+        with pytest.raises(ValueError, match="not a cursor"):
             await broker.scan(Where("default", state, "g"), nonsense, 3)
 
 
-async def test_groups_are_walked_one_by_one(broker: Store) -> None:
+async def test_a_scan_of_aggregating_tasks_needs_a_group(broker: Store) -> None:
     await put(broker, entry("a", group="g"))
-    with pytest.raises(ValueError, match="name it"):
+    with pytest.raises(ValueError, match="name one"):
         await broker.scan(Where("default", S.AGGREGATING), "", 3)
     assert await rest(broker, Where("default", S.AGGREGATING, "other")) == []
 
 
-# --- whatever happens meanwhile -------------------------------------------------------------------
+# --- changes during a scan ------------------------------------------------------------------------
 
 
-async def test_rule_19_those_who_stay_in_line_are_shown_when_older_ones_are_taken(broker: Store) -> None:
+async def test_rule_19_pending_tasks_are_returned_when_older_ones_are_leased(broker: Store) -> None:
     ids = await fill(broker, 12)
     shown, after = await step(broker, LINE, "", 6)
-    await take(broker, 4)  # of those who were shown
+    await take(broker, 4)  # tasks already returned
     assert shown + await rest(broker, LINE, after) == ids
 
 
-async def test_rule_19_those_who_stay_in_line_are_shown_when_the_workers_pass_the_walk(broker: Store) -> None:
+async def test_rule_19_pending_tasks_are_returned_when_workers_overtake_the_scan(broker: Store) -> None:
     ids = await fill(broker, 12)
     _, after = await step(broker, LINE, "", 3)
     await take(broker, 8)
     assert await rest(broker, LINE, after) == ids[8:]
 
 
-async def test_rule_19_those_who_stay_in_line_are_shown_once_when_others_are_put_before_them(
+async def test_rule_19_pending_tasks_are_returned_once_when_others_enter_at_the_front(
     broker: Store, clock: FakeClock
 ) -> None:
     await put(broker, *(entry(f"early{number}") for number in range(4)))
@@ -118,7 +118,9 @@ async def test_rule_19_those_who_stay_in_line_are_shown_once_when_others_are_put
 
 
 @pytest.mark.parametrize("gone", [[2], [3], [1, 2, 3, 4], [0, 1, 2], [3, 4, 5, 6, 7, 8], list(range(12))])
-async def test_rule_19_it_does_not_matter_who_leaves_the_line(broker: Store, gone: list[int]) -> None:
+async def test_rule_19_remaining_tasks_are_returned_whichever_tasks_leave(
+    broker: Store, gone: list[int]
+) -> None:
     ids = await fill(broker, 12)
     shown, after = await step(broker, LINE, "", 3)
     await broker.move(Action.DELETE, refs([ids[number] for number in gone]))
@@ -128,7 +130,7 @@ async def test_rule_19_it_does_not_matter_who_leaves_the_line(broker: Store, gon
 
 
 @pytest.mark.parametrize("order", ["near", "far"])
-async def test_rule_19_a_walk_finds_its_place_in_a_long_line(
+async def test_rule_19_a_scan_continues_at_its_cursor_in_a_long_queue(
     broker: Store, clock: FakeClock, order: str
 ) -> None:
     ids = await fill(broker, 5_000)
@@ -138,18 +140,18 @@ async def test_rule_19_a_walk_finds_its_place_in_a_long_line(
         shown += some
     held = await take(broker, 100 if order == "near" else 3_200)
     assert shown + await rest(broker, LINE, after, 200) == ids
-    # And the same the other way: those who were taken are handed back.
+    # The other direction: the leased tasks are returned.
     shown, after = await step(broker, LINE, "", 200)
     await broker.settle([aborted(one, clock.now()) for one in held])
     assert shown + await rest(broker, LINE, after, 200) == ids[len(held) :]
 
 
 @pytest.mark.parametrize("state", [S.SCHEDULED, S.RETRY, S.ARCHIVED, S.COMPLETED])
-async def test_rule_19_places_outlive_the_tasks_that_marked_them(
+async def test_rule_19_a_cursor_stays_valid_when_its_task_is_deleted(
     broker: Store, clock: FakeClock, state: TaskState
 ) -> None:
     for number in range(9):  # all at the same time
-        await bring(broker, clock, state, entry_for(state, f"t{number}"))
+        await put_in_state(broker, clock, state, entry_for(state, f"t{number}"))
     where = Where("default", state)
     everyone = await rest(broker, where)
     shown, after = await step(broker, where, "", 4)
@@ -157,7 +159,7 @@ async def test_rule_19_places_outlive_the_tasks_that_marked_them(
     assert shown + await rest(broker, where, after) == [*everyone[:4], *everyone[5:]]
 
 
-async def test_rule_19_members_of_a_group_are_shown_whether_it_is_claimed_or_not(
+async def test_rule_19_members_of_a_group_are_returned_claimed_or_not(
     broker: Store, clock: FakeClock
 ) -> None:
     ids = [f"t{number}" for number in range(8)]
@@ -171,14 +173,14 @@ async def test_rule_19_members_of_a_group_are_shown_whether_it_is_claimed_or_not
     some, after = await step(broker, where, after, 2)
     assert await broker.group_names("default") == ["g", "g:x"]
     assert shown + some + await rest(broker, where, after) == ids
-    # Given back: everybody is there, and nobody was left out on the way.
+    # Released: every task was returned, before or after.
     shown, after = await step(broker, where, "", 3)
     clock.advance(121)
     await broker.sweep(["default"], 10)
     assert {*shown, *await rest(broker, where, after)} == set(ids)
 
 
-async def test_rule_19_who_starts_and_ends_does_not_hide_who_is_running(
+async def test_rule_19_running_tasks_are_returned_while_others_start_and_end(
     broker: Store, clock: FakeClock
 ) -> None:
     ids = await fill(broker, 12)
@@ -190,11 +192,11 @@ async def test_rule_19_who_starts_and_ends_does_not_hide_who_is_running(
     assert shown + await rest(broker, where, after) == [*ids[:3], *ids[4:]]
 
 
-# --- acting on what was seen ----------------------------------------------------------------------
+# --- acting on scanned tasks ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("action", [Action.ARCHIVE, Action.DELETE])
-async def test_what_was_seen_is_moved_only_in_the_state_in_which_it_was_seen(
+async def test_move_with_a_state_skips_tasks_that_left_it(
     broker: Store, clock: FakeClock, action: Action
 ) -> None:
     ids = await fill(broker, 6)
@@ -209,7 +211,7 @@ async def test_what_was_seen_is_moved_only_in_the_state_in_which_it_was_seen(
 
 
 @pytest.mark.parametrize("taken", [0, 1_500, 3_100])
-async def test_many_are_moved_out_of_the_middle_of_a_long_line(
+async def test_many_tasks_are_moved_from_the_middle_of_a_long_queue(
     broker: Store, clock: FakeClock, taken: int
 ) -> None:
     ids = await fill(broker, 5_000)
@@ -224,7 +226,7 @@ async def test_many_are_moved_out_of_the_middle_of_a_long_line(
     assert answers == [Moved.WRONG_STATE if id in running else Moved.DONE for id in seen]
     left = [id for id in ids if id not in running and id not in seen]
     assert await rest(broker, LINE, size=200) == left
-    # Those that were put to the front since are found too.
+    # Tasks that entered at the front meanwhile are found too.
     await broker.settle([aborted(one, clock.now()) for one in held])
     again = [one.message.id for one in held[-3:]]
     assert await broker.move(Action.DELETE, refs(again), state=S.PENDING, near=after) == [Moved.DONE] * len(

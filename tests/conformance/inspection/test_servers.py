@@ -1,4 +1,4 @@
-"""Who is there: `beat`, `leave`, `servers`; and the broker itself: `ping`, `url`, `clone`."""
+"""Servers: `beat`, `leave`, `servers`; and the broker itself: `ping`, `url`, `clone`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from asynqio.core.info import WorkerInfo
 from asynqio.core.task.message import TaskState
 from asynqio.testing import FakeClock
 from tests.builders import card, entry
-from tests.conformance.looks import elsewhere, put, see, state_of, take
+from tests.conformance.helpers import get_task, in_other_thread, put, state_of, take
 
 
-async def test_a_server_is_there_from_its_first_beat(broker: Store) -> None:
+async def test_a_server_is_listed_from_its_first_beat(broker: Store) -> None:
     full = card(
         "one",
         queues={"high": 6, "low": 1},
@@ -27,7 +27,7 @@ async def test_a_server_is_there_from_its_first_beat(broker: Store) -> None:
     assert await broker.servers() == [full]
 
 
-async def test_a_beat_replaces_the_card_and_extends_its_life(broker: Store, clock: FakeClock) -> None:
+async def test_a_beat_replaces_the_info_and_extends_its_registration(broker: Store, clock: FakeClock) -> None:
     await broker.beat(card("one", processed=1), 10)
     clock.advance(9)
     await broker.beat(card("one", processed=2), 10)
@@ -35,14 +35,14 @@ async def test_a_beat_replaces_the_card_and_extends_its_life(broker: Store, cloc
     assert [server.processed for server in await broker.servers()] == [2]
 
 
-async def test_a_server_that_falls_silent_is_forgotten(broker: Store, clock: FakeClock) -> None:
+async def test_a_server_without_heartbeats_expires(broker: Store, clock: FakeClock) -> None:
     await broker.beat(card("one"), 10)
     await broker.beat(card("two"), 20)
     clock.advance(10)
     assert [server.id for server in await broker.servers()] == ["two"]
 
 
-async def test_a_server_that_leaves_is_gone_at_once(broker: Store) -> None:
+async def test_a_server_that_leaves_is_removed_at_once(broker: Store) -> None:
     await broker.beat(card("one"), 10)
     await broker.beat(card("two"), 10)
     await broker.leave(card("one"))
@@ -50,7 +50,7 @@ async def test_a_server_that_leaves_is_gone_at_once(broker: Store) -> None:
     assert [server.id for server in await broker.servers()] == ["two"]
 
 
-async def test_a_twin_sees_the_same_store(broker: Store) -> None:
+async def test_a_clone_uses_the_same_store(broker: Store) -> None:
     await put(broker, entry("a"))
     await broker.beat(card("one"), 10)
 
@@ -58,19 +58,19 @@ async def test_a_twin_sees_the_same_store(broker: Store) -> None:
         [lease] = await take(clone)
         return lease.message.id, [server.id for server in await clone.servers()], clone.clock.now()
 
-    assert await elsewhere(broker, there) == ("a", ["one"], broker.clock.now())
+    assert await in_other_thread(broker, there) == ("a", ["one"], broker.clock.now())
     assert await state_of(broker, "a") is TaskState.ACTIVE
 
 
-async def test_closing_a_twin_does_not_close_the_broker(broker: Store) -> None:
+async def test_closing_a_clone_does_not_close_the_broker(broker: Store) -> None:
     async with broker.clone() as clone:
         await clone.ping()
     await broker.ping()
     await put(broker, entry("a"))
-    assert (await see(broker, "a")).state is TaskState.PENDING
+    assert (await get_task(broker, "a")).state is TaskState.PENDING
 
 
-async def test_a_store_says_where_it_is(broker: Store, kind: str) -> None:
+async def test_a_store_has_a_url(broker: Store, kind: str) -> None:
     scheme = {"flaky": "memory", "redis-cluster": "redis+cluster"}.get(kind, kind)
     assert broker.url.startswith(f"{scheme}://")
     assert broker.clone().url == broker.url

@@ -1,4 +1,4 @@
-"""Rule 15: how much an archive keeps can be said in the URL, and what it drops is counted."""
+"""Rule 15: URL options limit the archive, and evicted tasks are counted."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from asynqio.errors import ConfigError
 from asynqio.testing import FakeClock
 from tests.builders import entry
 from tests.conformance.conftest import make_store
-from tests.conformance.looks import bring, ids, put
+from tests.conformance.helpers import ids, put, put_in_state
 
 
 @pytest.fixture
 async def small(kind: str, url: str, clock: FakeClock) -> AsyncIterator[Store]:
-    """A store whose archives keep three tasks, for a minute."""
+    """A store whose archives keep three tasks for a minute."""
     async with make_store(kind, f"{url}?archive_limit=3&archive_age=60", clock) as store:
         yield store
 
@@ -31,10 +31,10 @@ async def evicted(broker: Store) -> tuple[int, int]:
     return stats.archived, stats.evicted_total
 
 
-async def test_b12_an_archive_keeps_as_many_as_the_url_says(small: Store, clock: FakeClock) -> None:
+async def test_b12_the_url_limits_the_number_of_archived_tasks(small: Store, clock: FakeClock) -> None:
     # By workers
     for id in "abcde":
-        await bring(small, clock, TaskState.ARCHIVED, entry(id))
+        await put_in_state(small, clock, TaskState.ARCHIVED, entry(id))
         clock.advance(1)
     assert await ids(small, TaskState.ARCHIVED) == ["e", "d", "c"]
     assert await evicted(small) == (3, 2)
@@ -45,8 +45,8 @@ async def test_b12_an_archive_keeps_as_many_as_the_url_says(small: Store, clock:
     assert await evicted(small) == (3, 4)
 
 
-async def test_b12_an_archive_keeps_for_as_long_as_the_url_says(small: Store, clock: FakeClock) -> None:
-    await bring(small, clock, TaskState.ARCHIVED, entry("a"))
+async def test_b12_the_url_limits_the_age_of_archived_tasks(small: Store, clock: FakeClock) -> None:
+    await put_in_state(small, clock, TaskState.ARCHIVED, entry("a"))
     clock.advance(59)
     await small.sweep(["default"], 10)
     assert await evicted(small) == (1, 0)
@@ -55,11 +55,9 @@ async def test_b12_an_archive_keeps_for_as_long_as_the_url_says(small: Store, cl
     assert await evicted(small) == (0, 1)
 
 
-async def test_b12_what_comes_from_another_queue_fills_the_archive_as_well(
-    small: Store, clock: FakeClock
-) -> None:
+async def test_b12_transferred_tasks_count_against_the_archive_limit(small: Store, clock: FakeClock) -> None:
     for id in "abcd":
-        await bring(small, clock, TaskState.ARCHIVED, entry(id, queue="other"))
+        await put_in_state(small, clock, TaskState.ARCHIVED, entry(id, queue="other"))
         await small.transfer([TaskRef("other", id)], "default")
         clock.advance(1)
     assert await ids(small, TaskState.ARCHIVED) == ["d", "c", "b"]
@@ -68,7 +66,7 @@ async def test_b12_what_comes_from_another_queue_fills_the_archive_as_well(
 
 def test_the_options_survive_in_the_url_of_another_process(kind: str, url: str) -> None:
     if kind in ("memory", "flaky"):
-        return  # it has no other process
+        return  # other processes cannot open it
     whole = open_broker(f"{url}?archive_limit=7").private_url
     assert "archive_limit=7" in whole
     assert str(ARCHIVE_LIMIT) not in whole
@@ -77,7 +75,7 @@ def test_the_options_survive_in_the_url_of_another_process(kind: str, url: str) 
 @pytest.mark.parametrize(
     "option", ["archive_limit=0", "archive_limit=-1", "archive_limit=x", "archive_age=nan"]
 )
-def test_an_archive_of_nothing_is_refused(url: str, option: str) -> None:
+def test_an_archive_limit_of_zero_is_refused(url: str, option: str) -> None:
     with pytest.raises(ConfigError, match="archive_"):
         open_broker(f"{url}?{option}")
 

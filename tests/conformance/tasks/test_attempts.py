@@ -1,4 +1,4 @@
-"""Rule 16: what is kept of the attempts at a task."""
+"""Rule 16: the records of the attempts at a task."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.errors import LeaseExpired, SkipRetry
 from asynqio.testing import FakeClock
 from tests.builders import entry, settlement
-from tests.conformance.looks import elsewhere, put, see, state_of, take, woken
+from tests.conformance.helpers import get_task, in_other_thread, is_notified, put, state_of, take
 
 A = TaskRef("default", "a")
 
@@ -20,7 +20,7 @@ A = TaskRef("default", "a")
 def end(
     held: Lease, clock: FakeClock, outcome: Outcome = DONE, live: AttemptRecord | None = None
 ) -> Settlement:
-    """The end of an attempt, with its record."""
+    """The settlement of an attempt, with its record."""
     so_far = live or AttemptRecord(worker="server-1", started_at=clock.now() - 2)
     return recorded(settlement(held, outcome, clock.now()), outcome, so_far, clock.now(), "Traceback: here")
 
@@ -38,7 +38,7 @@ async def fail(broker: Store, clock: FakeClock, text: str, id: str = "a") -> Non
     assert await broker.move(Action.RUN, [held.message.ref]) == [Moved.DONE]
 
 
-async def test_rule_16_the_record_is_kept_with_the_end(broker: Store, clock: FakeClock) -> None:
+async def test_rule_16_the_record_is_stored_with_the_settlement(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     [held] = await take(broker)
     said = AttemptRecord(
@@ -76,7 +76,7 @@ async def test_rule_16_records_are_in_order_and_bounded(broker: Store, clock: Fa
     assert [run.error for run in found] == [f"ValueError: error {run.number}" for run in found]
 
 
-async def test_rule_16_every_kind_of_end_but_gone_is_recorded(broker: Store, clock: FakeClock) -> None:
+async def test_rule_16_every_outcome_but_deletion_is_recorded(broker: Store, clock: FakeClock) -> None:
     ends: list[tuple[Outcome, AttemptOutcome, TaskState]] = [
         (DONE, AttemptOutcome.SUCCEEDED, TaskState.COMPLETED),
         (Aborted(), AttemptOutcome.ABORTED, TaskState.PENDING),
@@ -93,7 +93,7 @@ async def test_rule_16_every_kind_of_end_but_gone_is_recorded(broker: Store, clo
         assert await state_of(broker, "a", queue) is then
 
 
-async def test_rule_16_records_survive_what_operators_do(broker: Store, clock: FakeClock) -> None:
+async def test_rule_16_records_survive_operator_actions(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", retention=60.0))
     await fail(broker, clock, "one")
     await broker.move(Action.ARCHIVE, [A])
@@ -111,8 +111,8 @@ async def test_rule_16_records_survive_what_operators_do(broker: Store, clock: F
     ]
 
 
-async def test_rule_16_records_go_with_the_task(broker: Store, clock: FakeClock) -> None:
-    # deleted, then done without retention, dropped, and outlived: each leaves nothing to the next of that name
+async def test_rule_16_records_are_deleted_with_the_task(broker: Store, clock: FakeClock) -> None:
+    # deleted, succeeded without retention, removed with the queue, swept: the next task of that id has no records
     await put(broker, entry("a"))
     await fail(broker, clock, "one")
     await broker.move(Action.DELETE, [A])
@@ -138,7 +138,7 @@ async def test_rule_16_records_go_with_the_task(broker: Store, clock: FakeClock)
     assert [(run.number, run.error) for run in await runs(broker)] == [(1, "ValueError: four")]
 
 
-async def test_rule_16_nothing_is_recorded_of_a_lease_that_was_lost(broker: Store, clock: FakeClock) -> None:
+async def test_rule_16_a_lost_lease_records_nothing(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     [stale] = await take(broker, lease=10, owner="one")
     clock.advance(11)
@@ -151,7 +151,7 @@ async def test_rule_16_nothing_is_recorded_of_a_lease_that_was_lost(broker: Stor
     assert [run.error for run in (await runs(broker))[1:]] == ["ValueError: now"]
 
 
-async def test_rule_16_an_end_without_a_record_leaves_none(broker: Store, clock: FakeClock) -> None:
+async def test_rule_16_a_settlement_without_a_record_stores_none(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     [held] = await take(broker)
     await broker.write_output([Output(held, live=AttemptRecord(worker="server-1", started_at=clock.now()))])
@@ -163,7 +163,7 @@ async def test_rule_16_an_end_without_a_record_leaves_none(broker: Store, clock:
     assert await runs(broker) == []
 
 
-async def test_rule_16_the_attempt_that_goes_on_comes_last(broker: Store, clock: FakeClock) -> None:
+async def test_rule_16_the_running_attempt_comes_last(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     await fail(broker, clock, "one")
     [held] = await take(broker, owner="host:1:two")
@@ -175,12 +175,12 @@ async def test_rule_16_the_attempt_that_goes_on_comes_last(broker: Store, clock:
     [first, second] = await runs(broker)
     assert first.number == 1
     assert second == AttemptRecord(2, "host:1:two", live.started_at, log=live.log)
-    assert (await see(broker, "a")).progress == b"5"
+    assert (await get_task(broker, "a")).progress == b"5"
     await broker.settle([end(held, clock, Failed(ValueError("two")))])
     assert [run.number for run in await runs(broker)] == [1, 2]
 
 
-async def test_rule_16_what_is_not_there_has_no_attempts(broker: Store, clock: FakeClock) -> None:
+async def test_rule_16_an_unknown_task_has_no_attempts(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     refs = [TaskRef("default", "ghost"), A, TaskRef("ghost", "a")]
     await fail(broker, clock, "one")
@@ -189,46 +189,46 @@ async def test_rule_16_what_is_not_there_has_no_attempts(broker: Store, clock: F
     assert await broker.queues() == ["default"]
 
 
-async def test_an_active_task_says_when_its_lease_lapses(broker: Store, clock: FakeClock) -> None:
+async def test_an_active_task_shows_when_its_lease_expires(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
-    assert (await see(broker, "a")).lease_expires_at == 0
+    assert (await get_task(broker, "a")).lease_expires_at == 0
     [held] = await take(broker, lease=20)
-    assert (await see(broker, "a")).lease_expires_at == clock.now() + 20
+    assert (await get_task(broker, "a")).lease_expires_at == clock.now() + 20
     clock.advance(15)
     await broker.renew([held], 20)
-    assert (await see(broker, "a")).lease_expires_at == clock.now() + 20
+    assert (await get_task(broker, "a")).lease_expires_at == clock.now() + 20
 
 
-async def test_rule_5_whoever_follows_a_task_hears_of_each_change(broker: Store, clock: FakeClock) -> None:
+async def test_rule_5_a_watch_on_a_task_receives_each_change(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", at=clock.now() + 5, retention=60.0))
     with broker.watch([signals.changed(A)]) as watch:
 
-        async def heard() -> None:
-            """What follows is heard anew, as far as the store tells in time."""
-            assert await woken(watch)
+        async def expect_signal() -> None:
+            """Assert that the watch receives a signal, and discard others of the same change."""
+            assert await is_notified(watch)
             watch.clear()
 
         clock.advance(5)
         await broker.forward(["default"], 1)
-        await heard()
+        await expect_signal()
         [held] = await take(broker)
-        await heard()
+        await expect_signal()
         await broker.write_output([Output(held, progress=b"1")])
-        await heard()
+        await expect_signal()
         await broker.settle([end(held, clock, Failed(ValueError("no")))])
-        await heard()
+        await expect_signal()
         await broker.move(Action.RUN, [A])
-        await heard()
+        await expect_signal()
         [held] = await take(broker)
-        await heard()
+        await expect_signal()
         await broker.settle([end(held, clock)])
-        await heard()
+        await expect_signal()
         clock.advance(60)
         await broker.sweep(["default"], 1)
-        await heard()
+        await expect_signal()
 
 
-async def test_rule_5_a_change_is_heard_across_threads(broker: Store, clock: FakeClock) -> None:
+async def test_rule_5_a_change_notifies_other_threads(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     with broker.watch([signals.changed(A)]) as watch:
 
@@ -236,6 +236,6 @@ async def test_rule_5_a_change_is_heard_across_threads(broker: Store, clock: Fak
             [held] = await take(clone)
             await clone.settle([end(held, clock, Failed(ValueError("no")))])
 
-        await elsewhere(broker, work)
-        assert await woken(watch)
+        await in_other_thread(broker, work)
+        assert await is_notified(watch)
     assert [run.error for run in await runs(broker)] == ["ValueError: no"]

@@ -1,4 +1,4 @@
-"""Cancellation of running tasks: everybody who listens hears of it."""
+"""Cancellation of running tasks: every listener receives it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.results import Cancellation
 from asynqio.core.task.message import TaskRef, TaskState
 from tests.builders import entry
-from tests.conformance.looks import TIMEOUT, elsewhere, picture, put, state_of, take
+from tests.conformance.helpers import TIMEOUT, in_other_thread, put, snapshot, state_of, take
 
 ONE = TaskRef("default", "a")
 
 
 class Listener:
-    """Somebody who listens; `ready` before anything that must be heard."""
+    """A listener; call `ready` before any cancellation that it must receive."""
 
     def __init__(self, broker: Store) -> None:
         self.broker = broker
-        self.heard: asyncio.Queue[TaskRef] = asyncio.Queue()
+        self.received: asyncio.Queue[TaskRef] = asyncio.Queue()
         self.all: list[TaskRef] = []
         self.calls: list[Cancellation] = []
         self.task = asyncio.create_task(self._listen())
@@ -29,29 +29,29 @@ class Listener:
             async for call in refs:
                 self.calls.append(call)
                 self.all.append(call.ref)
-                self.heard.put_nowait(call.ref)
+                self.received.put_nowait(call.ref)
 
     async def ready(self) -> None:
-        """Until it hears: nothing says when the first `anext` is under way, so it is called until it answers."""
+        """Wait until it listens: nothing says when the first `anext` has started, so cancel until one arrives."""
         probe = TaskRef("probe", "probe")
-        while self.heard.empty():
+        while self.received.empty():
             await self.broker.cancel([probe])
             await asyncio.wait([self.task], timeout=0.01)
-        # What was called while it was not sure comes first; a last word marks the end of it.
+        # The cancellations of the attempts arrive first; a last one marks their end.
         await self.broker.cancel([TaskRef("probe", "last")])
         while await self.next() != TaskRef("probe", "last"):
             pass
 
     async def next(self) -> TaskRef:
         async with asyncio.timeout(TIMEOUT):
-            return await self.heard.get()
+            return await self.received.get()
 
     async def stop(self) -> None:
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
 
 
-async def test_a_cancellation_is_heard_with_queue_and_id_in_order(broker: Store) -> None:
+async def test_cancellations_arrive_in_order_with_queue_and_id(broker: Store) -> None:
     listener = Listener(broker)
     await listener.ready()
     refs = [ONE, TaskRef("other {x}", "a"), TaskRef("default", "ü")]
@@ -61,7 +61,7 @@ async def test_a_cancellation_is_heard_with_queue_and_id_in_order(broker: Store)
     await listener.stop()
 
 
-async def test_whether_a_task_is_to_be_archived_is_heard_as_well(broker: Store) -> None:
+async def test_a_cancellation_says_whether_to_archive(broker: Store) -> None:
     listener = Listener(broker)
     await listener.ready()
     other = TaskRef("default", "b")
@@ -72,7 +72,7 @@ async def test_whether_a_task_is_to_be_archived_is_heard_as_well(broker: Store) 
     await listener.stop()
 
 
-async def test_everybody_who_listens_hears_every_cancellation(broker: Store) -> None:
+async def test_every_listener_receives_every_cancellation(broker: Store) -> None:
     listeners = [Listener(broker) for _ in range(3)]
     for listener in listeners:
         await listener.ready()
@@ -86,12 +86,12 @@ async def test_everybody_who_listens_hears_every_cancellation(broker: Store) -> 
 async def test_a_cancellation_crosses_threads(broker: Store) -> None:
     listener = Listener(broker)
     await listener.ready()
-    await elsewhere(broker, lambda clone: clone.cancel([ONE]))
+    await in_other_thread(broker, lambda clone: clone.cancel([ONE]))
     assert await listener.next() == ONE
     await listener.stop()
 
 
-async def test_what_was_canceled_before_somebody_listens_is_not_heard(broker: Store) -> None:
+async def test_earlier_cancellations_are_not_received(broker: Store) -> None:
     await broker.cancel([ONE])
     listener = Listener(broker)
     await listener.ready()
@@ -102,17 +102,17 @@ async def test_what_was_canceled_before_somebody_listens_is_not_heard(broker: St
     await listener.stop()
 
 
-async def test_a_cancellation_changes_no_task_by_itself(broker: Store) -> None:
+async def test_a_cancellation_changes_no_task(broker: Store) -> None:
     await put(broker, entry("a"))
     await take(broker)
-    before = await picture(broker)
+    before = await snapshot(broker)
     await broker.cancel([ONE, TaskRef("ghost", "ghost")])
     await broker.cancel([])
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
     assert await state_of(broker, "a") is TaskState.ACTIVE
 
 
-async def test_rule_12_somebody_who_listens_can_be_cancelled(broker: Store) -> None:
+async def test_rule_12_waiting_for_cancellations_can_be_cancelled(broker: Store) -> None:
     listener = Listener(broker)
     await listener.ready()
     await listener.stop()

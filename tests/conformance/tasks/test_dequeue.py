@@ -1,4 +1,4 @@
-"""Rule 4: in the order given, past the paused ones, oldest first, never too many; task and lease together."""
+"""Rule 4: queues in the given order, oldest task first, at most `limit`; a task and its lease in one step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from asynqio.brokers.contract.broker import Store
 from asynqio.core.task.message import TaskState
 from asynqio.testing import FakeClock
 from tests.builders import aborted, entry
-from tests.conformance.looks import ids, picture, put, see, take
+from tests.conformance.helpers import get_task, ids, put, snapshot, take
 
 
 async def test_rule_4_the_oldest_task_comes_first(broker: Store, clock: FakeClock) -> None:
@@ -18,7 +18,7 @@ async def test_rule_4_the_oldest_task_comes_first(broker: Store, clock: FakeCloc
     assert [lease.message.id for lease in await take(broker, 3)] == ["z", "m", "a"]
 
 
-async def test_rule_4_tasks_of_the_same_instant_come_in_the_order_they_were_given(broker: Store) -> None:
+async def test_rule_4_tasks_enqueued_at_the_same_time_keep_their_order(broker: Store) -> None:
     await put(broker, *map(entry, "zmab"))
     await put(broker, *map(entry, "yc"))
     assert [lease.message.id for lease in await take(broker, 10)] == list("zmabyc")
@@ -31,23 +31,21 @@ async def test_rule_4_never_more_than_the_limit(broker: Store) -> None:
     assert len(await take(broker, 10)) == 1
 
 
-async def test_rule_4_a_limit_of_nothing_takes_nothing(broker: Store) -> None:
+async def test_rule_4_a_limit_of_zero_leases_nothing(broker: Store) -> None:
     await put(broker, entry("a"))
     assert await take(broker, 0) == []
     assert await ids(broker, TaskState.PENDING) == ["a"]
 
 
 @pytest.mark.parametrize("order", [("a", "b", "c"), ("c", "b", "a"), ("b", "c", "a")])
-async def test_rule_4_queues_are_looked_at_in_the_order_given(broker: Store, order: tuple[str, ...]) -> None:
+async def test_rule_4_queues_are_read_in_the_order_given(broker: Store, order: tuple[str, ...]) -> None:
     await put(broker, *(entry(f"{queue}{n}", queue=queue) for queue in "bca" for n in (1, 2)))
     expected = [f"{queue}{n}" for queue in order for n in (1, 2)]
     assert [lease.message.id for lease in await take(broker, 3, queues=order)] == expected[:3]
     assert [lease.message.id for lease in await take(broker, 9, queues=order)] == expected[3:]
 
 
-async def test_rule_4_the_order_of_the_call_counts_not_the_age_of_the_tasks(
-    broker: Store, clock: FakeClock
-) -> None:
+async def test_rule_4_the_order_of_queues_precedes_the_age_of_tasks(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("old", queue="low"))
     clock.advance(1000)
     await put(broker, entry("young", queue="high"))
@@ -55,20 +53,20 @@ async def test_rule_4_the_order_of_the_call_counts_not_the_age_of_the_tasks(
     assert lease.message.id == "young"
 
 
-async def test_rule_4_only_the_queues_named_are_looked_at(broker: Store) -> None:
+async def test_rule_4_only_the_given_queues_are_read(broker: Store) -> None:
     await put(broker, entry("a", queue="one"), entry("b", queue="two"))
     assert [lease.message.id for lease in await take(broker, 9, queues=["two"])] == ["b"]
     assert await take(broker, 9, queues=[]) == []
 
 
-async def test_rule_4_paused_queues_are_skipped_and_the_next_one_served(broker: Store) -> None:
+async def test_rule_4_paused_queues_are_skipped(broker: Store) -> None:
     await put(broker, entry("a", queue="one"), entry("b", queue="two"))
     await broker.pause("one", True)
     assert [lease.message.id for lease in await take(broker, 9, queues=["one", "two"])] == ["b"]
     assert await ids(broker, TaskState.PENDING, "one") == ["a"]
 
 
-async def test_rule_4_a_resumed_queue_is_served_again(broker: Store) -> None:
+async def test_rule_4_a_resumed_queue_is_read_again(broker: Store) -> None:
     await put(broker, entry("a"))
     await broker.pause("default", True)
     assert await take(broker) == []
@@ -76,52 +74,52 @@ async def test_rule_4_a_resumed_queue_is_served_again(broker: Store) -> None:
     assert [lease.message.id for lease in await take(broker)] == ["a"]
 
 
-async def test_rule_4_an_unknown_queue_is_an_empty_one_and_stays_unknown(broker: Store) -> None:
+async def test_rule_4_an_unknown_queue_is_empty_and_is_not_created(broker: Store) -> None:
     await put(broker, entry("a"))
     assert [lease.message.id for lease in await take(broker, 5, queues=["ghost", "default"])] == ["a"]
     assert await broker.queues() == ["default"]
 
 
-async def test_rule_4_looking_at_an_empty_queue_changes_nothing(broker: Store) -> None:
+async def test_rule_4_dequeue_from_an_empty_queue_changes_nothing(broker: Store) -> None:
     await put(broker, entry("a", queue="other"))
-    before = await picture(broker)
+    before = await snapshot(broker)
     assert await take(broker) == []
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
 
 
-async def test_rule_4_a_task_and_its_lease_appear_together(broker: Store, clock: FakeClock) -> None:
+async def test_rule_4_a_task_and_its_lease_are_created_in_one_step(broker: Store, clock: FakeClock) -> None:
     # Given a pending task
     await put(broker, entry("a"))
     clock.advance(5)
     # When it is taken
     [lease] = await take(broker, lease=30)
-    # Then it is ACTIVE, its lease runs from now on, and it is nobody's orphan
+    # Then it is ACTIVE, its lease starts now, and it is not orphaned
     assert lease.expires_at == clock.now() + 30
-    seen = await see(broker, "a")
+    seen = await get_task(broker, "a")
     assert (seen.state, seen.is_orphaned, seen.pending_since) == (TaskState.ACTIVE, False, 0.0)
     expired = await broker.expired(["default"], 10)
     assert expired.leases == []
     assert expired.next_at == lease.expires_at
 
 
-async def test_rule_4_a_task_is_handed_out_once(broker: Store) -> None:
+async def test_rule_4_a_task_is_leased_once(broker: Store) -> None:
     await put(broker, *map(entry, "abc"))
-    handed = [lease.message.id for _ in range(5) for lease in await take(broker)]
-    assert handed == ["a", "b", "c"]
+    leased = [lease.message.id for _ in range(5) for lease in await take(broker)]
+    assert leased == ["a", "b", "c"]
 
 
-async def test_rule_4_a_queue_named_twice_hands_out_its_tasks_once(broker: Store) -> None:
+async def test_rule_4_a_queue_given_twice_is_read_once(broker: Store) -> None:
     await put(broker, *map(entry, "ab"))
     assert [lease.message.id for lease in await take(broker, 9, queues=["default", "default"])] == ["a", "b"]
 
 
-async def test_rule_4_only_pending_tasks_are_handed_out(broker: Store, clock: FakeClock) -> None:
+async def test_rule_4_only_pending_tasks_are_leased(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", at=clock.now() + 5), entry("b", group="g"))
     clock.advance(1000)
     assert await take(broker, 9) == []
 
 
-async def test_rule_4_active_tasks_are_shown_in_the_order_they_were_taken(
+async def test_rule_4_active_tasks_are_listed_in_the_order_of_their_leases(
     broker: Store, clock: FakeClock
 ) -> None:
     await put(broker, *map(entry, "zam"))
@@ -131,8 +129,8 @@ async def test_rule_4_active_tasks_are_shown_in_the_order_they_were_taken(
     assert await ids(broker, TaskState.ACTIVE) == ["z", "a", "m"]
 
 
-async def test_a_lease_says_since_when_its_task_was_pending(broker: Store, clock: FakeClock) -> None:
-    # Given a task put in, one that became due later, and one that was handed back
+async def test_a_timed_lease_says_when_its_task_became_pending(broker: Store, clock: FakeClock) -> None:
+    # Given an enqueued task, one that became due later, and one that was returned
     start = clock.now()
     await put(broker, entry("back"), entry("due", at=start + 5))
     clock.advance(2)
@@ -145,7 +143,7 @@ async def test_a_lease_says_since_when_its_task_was_pending(broker: Store, clock
     clock.advance(20)
     # When they are taken
     leases = await broker.dequeue(["default"], 10, 30, "me", timed=True)
-    # Then each lease knows since when it can have been taken: that is what its task waited for
+    # Then each lease says since when its task was pending
     since = {lease.message.id: lease.pending_since - start for lease in leases}
     assert since == {
         "back": pytest.approx(16, abs=0.01),

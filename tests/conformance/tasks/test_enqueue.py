@@ -1,4 +1,4 @@
-"""Rules 1, 2 and 3: what goes in is all there, once, or leaves no trace."""
+"""Rules 1, 2 and 3: an accepted entry is stored completely and once, a refused one changes nothing."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from asynqio.core.task.task import Entry
 from asynqio.core.task.unique import UniqueUntil, unique_key
 from asynqio.testing import FakeClock
 from tests.builders import entry, settlement
-from tests.conformance.looks import (
-    as_kept,
-    bring,
+from tests.conformance.helpers import (
+    as_stored,
     entry_for,
+    find_task,
+    get_task,
     ids,
-    locked,
-    look,
-    picture,
+    is_locked,
     put,
-    see,
+    put_in_state,
+    snapshot,
     state_of,
     take,
 )
@@ -48,16 +48,14 @@ WHOLE = TaskMessage(
 )
 
 
-async def test_rule_1_a_stored_task_comes_out_with_every_field_as_it_went_in(
-    broker: Store, kind: str
-) -> None:
+async def test_rule_1_a_task_keeps_every_field(broker: Store, kind: str) -> None:
     # Given a task with every field set, and names that need care
     await put(broker, Entry(WHOLE, TaskState.PENDING, 0.0, 60.0))
-    # When it is looked at and worked on
-    seen = await see(broker, WHOLE.id, WHOLE.queue)
+    # When it is read and processed
+    seen = await get_task(broker, WHOLE.id, WHOLE.queue)
     [lease] = await take(broker, queues=[WHOLE.queue])
-    # Then nothing of it has changed
-    kept = as_kept(kind, WHOLE)
+    # Then no field has changed
+    kept = as_stored(kind, WHOLE)
     assert lease.message == kept
     assert {name: getattr(seen, name) for name in TaskMessage.__struct_fields__} == msgspec.structs.asdict(
         kept
@@ -65,7 +63,7 @@ async def test_rule_1_a_stored_task_comes_out_with_every_field_as_it_went_in(
 
 
 @pytest.mark.parametrize("payload", [None, b"", b"null", bytes(range(256)), b"x" * 1_000_000])
-async def test_rule_1_a_payload_is_kept_to_the_byte_and_none_is_not_empty(
+async def test_rule_1_a_payload_is_stored_byte_for_byte_and_none_is_not_empty(
     broker: Store, payload: bytes | None
 ) -> None:
     await put(broker, entry("a", payload=payload))
@@ -75,18 +73,14 @@ async def test_rule_1_a_payload_is_kept_to_the_byte_and_none_is_not_empty(
 
 
 @pytest.mark.parametrize("state", [TaskState.PENDING, TaskState.SCHEDULED, TaskState.AGGREGATING])
-async def test_rule_1_an_entry_lands_in_the_state_it_names_and_in_no_other(
-    broker: Store, state: TaskState
-) -> None:
+async def test_rule_1_an_entry_enters_exactly_the_state_it_names(broker: Store, state: TaskState) -> None:
     await put(broker, entry_for(state, "a"))
     assert {other: await ids(broker, other) for other in TaskState} == {
         other: ["a"] if other is state else [] for other in TaskState
     }
 
 
-async def test_rule_1_a_task_whose_due_time_is_past_still_waits_for_forward(
-    broker: Store, clock: FakeClock
-) -> None:
+async def test_rule_1_an_overdue_entry_stays_scheduled_until_forward(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", at=clock.now() - 5))
     assert await state_of(broker, "a") is TaskState.SCHEDULED
     assert await take(broker) == []
@@ -94,14 +88,14 @@ async def test_rule_1_a_task_whose_due_time_is_past_still_waits_for_forward(
 
 async def test_rule_1_the_same_id_in_two_queues_is_two_tasks(broker: Store) -> None:
     await put(broker, entry("a", queue="one", payload=b"1"), entry("a", queue="two", payload=b"2"))
-    assert (await see(broker, "a", "one")).payload == b"1"
-    assert (await see(broker, "a", "two")).payload == b"2"
+    assert (await get_task(broker, "a", "one")).payload == b"1"
+    assert (await get_task(broker, "a", "two")).payload == b"2"
 
 
 async def test_rule_2_answers_are_aligned_with_the_entries(broker: Store, clock: FakeClock) -> None:
-    # Given a taken id and a held lock
+    # Given an existing id and a held lock
     await put(broker, entry("taken", payload=b"1"), entry("holder", payload=b"2", unique=60))
-    # When a batch has some of everything
+    # When a batch contains entries of every kind
     answers = await broker.enqueue(
         [
             entry("new-1", queue="other"),
@@ -111,7 +105,7 @@ async def test_rule_2_answers_are_aligned_with_the_entries(broker: Store, clock:
             entry("new-3", group="news"),
         ]
     )
-    # Then each has its own answer, and the refused ones cost their neighbours nothing
+    # Then each has its own answer, and the refused ones do not affect the others
     accepted, conflict, duplicate = Admission.ACCEPTED, Admission.ID_CONFLICT, Admission.DUPLICATE
     assert answers == [accepted, conflict, accepted, duplicate, accepted]
     assert await ids(broker, TaskState.PENDING, "other") == ["new-1"]
@@ -120,7 +114,7 @@ async def test_rule_2_answers_are_aligned_with_the_entries(broker: Store, clock:
     assert await ids(broker, TaskState.PENDING) == ["taken", "holder"]
 
 
-async def test_rule_2_an_empty_batch_has_no_answers_and_makes_no_queue(broker: Store) -> None:
+async def test_rule_2_an_empty_batch_has_no_answers_and_creates_no_queue(broker: Store) -> None:
     assert await broker.enqueue([]) == []
     assert await broker.queues() == []
 
@@ -143,46 +137,44 @@ async def test_rule_2_a_thousand_entries_keep_their_order(broker: Store) -> None
     assert await ids(broker, TaskState.PENDING) == names
 
 
-async def test_rule_3_duplicate_is_answered_before_id_conflict_when_both_hold(broker: Store) -> None:
+async def test_rule_3_duplicate_is_answered_before_id_conflict(broker: Store) -> None:
     await put(broker, entry("a", unique=60))
     assert await broker.enqueue([entry("a", unique=60)]) == [Admission.DUPLICATE]
 
 
 @pytest.mark.parametrize("state", list(TaskState))
-async def test_rule_3_an_id_is_taken_whatever_the_state_of_its_task(
+async def test_rule_3_an_id_conflicts_in_every_state(
     broker: Store, clock: FakeClock, state: TaskState
 ) -> None:
-    await bring(broker, clock, state, entry_for(state, "a", payload=b"first"))
-    before = await picture(broker)
+    await put_in_state(broker, clock, state, entry_for(state, "a", payload=b"first"))
+    before = await snapshot(broker)
     assert await broker.enqueue([entry("a", payload=b"second")]) == [Admission.ID_CONFLICT]
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
 
 
-async def test_rule_3_an_entry_refused_for_its_id_leaves_no_lock(broker: Store) -> None:
+async def test_rule_3_an_id_conflict_takes_no_lock(broker: Store) -> None:
     await put(broker, entry("a", payload=b"1"))
     refused = entry("a", payload=b"2", unique=60)
     assert await broker.enqueue([refused]) == [Admission.ID_CONFLICT]
-    assert not await locked(broker, refused)
+    assert not await is_locked(broker, refused)
 
 
-async def test_rule_3_a_refused_duplicate_leaves_no_trace(broker: Store, clock: FakeClock) -> None:
+async def test_rule_3_a_refused_duplicate_changes_nothing(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", unique=60))
-    before = await picture(broker)
+    before = await snapshot(broker)
     refused = [
         entry("b", unique=600),
         entry("c", at=clock.now() + 5, unique=600),
         entry("d", group="g", unique=600),
     ]
     assert await broker.enqueue(refused) == [Admission.DUPLICATE] * 3
-    assert await picture(broker) == before
-    # nor did it make the lock last longer
+    assert await snapshot(broker) == before
+    # and the lock was not extended
     clock.advance(60)
-    assert not await locked(broker, refused[0])
+    assert not await is_locked(broker, refused[0])
 
 
-async def test_rule_3_the_lock_holds_until_its_time_is_over_and_not_longer(
-    broker: Store, clock: FakeClock
-) -> None:
+async def test_rule_3_a_lock_is_held_exactly_for_its_ttl(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", unique=60))
     clock.advance(59)
     assert await broker.enqueue([entry("b", unique=60)]) == [Admission.DUPLICATE]
@@ -190,7 +182,7 @@ async def test_rule_3_the_lock_holds_until_its_time_is_over_and_not_longer(
     assert await broker.enqueue([entry("b", unique=60)]) == [Admission.ACCEPTED]
 
 
-async def test_rule_3_a_lock_concerns_only_entries_that_want_to_be_unique(broker: Store) -> None:
+async def test_rule_3_a_lock_affects_only_unique_entries(broker: Store) -> None:
     await put(broker, entry("a", unique=60))
     assert await broker.enqueue([entry("b")]) == [Admission.ACCEPTED]
 
@@ -207,18 +199,16 @@ async def test_rule_3_locks_differ_by_queue_type_and_payload(broker: Store) -> N
     )
 
 
-async def test_rule_3_an_id_is_free_again_when_its_task_is_gone(broker: Store, clock: FakeClock) -> None:
+async def test_rule_3_an_id_is_free_after_its_task_is_deleted(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     [lease] = await take(broker)
     await broker.settle([settlement(lease, now=clock.now())])
-    assert await look(broker, "a") is None
+    assert await find_task(broker, "a") is None
     await put(broker, entry("a", payload=b"again"))
-    assert (await see(broker, "a")).payload == b"again"
+    assert (await get_task(broker, "a")).payload == b"again"
 
 
-async def test_rule_5_taking_a_task_in_wakes_those_who_wait_for_its_state(
-    broker: Store, clock: FakeClock
-) -> None:
+async def test_rule_5_enqueue_notifies_watches_of_the_state(broker: Store, clock: FakeClock) -> None:
     with (
         broker.watch([signals.pending("default")]) as pending,
         broker.watch([signals.due("default")]) as due,

@@ -1,4 +1,4 @@
-"""Rule 8: `forward` moves what is due, earliest first; what belongs to a group goes (back) to it."""
+"""Rule 8: `forward` moves due tasks, earliest first; members of a group (back) to their group."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskState
 from asynqio.testing import FakeClock
 from tests.builders import entry, failed
-from tests.conformance.looks import ids, picture, put, see, state_of, take, woken
+from tests.conformance.helpers import get_task, ids, is_notified, put, snapshot, state_of, take
 
 
-async def test_rule_8_a_task_is_pending_when_it_is_due_and_not_a_moment_earlier(
-    broker: Store, clock: FakeClock
-) -> None:
+async def test_rule_8_a_scheduled_task_is_pending_exactly_when_due(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", at=clock.now() + 10))
     clock.advance(9)
     assert await broker.forward(["default"], 10) == (0, clock.now() + 1)
     assert await state_of(broker, "a") is TaskState.SCHEDULED
     clock.advance(1)
     assert await broker.forward(["default"], 10) == (1, None)
-    seen = await see(broker, "a")
+    seen = await get_task(broker, "a")
     assert (seen.state, seen.pending_since) == (TaskState.PENDING, clock.now())
 
 
@@ -31,14 +29,12 @@ async def test_rule_8_a_retry_is_pending_when_it_is_due(broker: Store, clock: Fa
     assert await broker.forward(["default"], 10) == (0, clock.now() + 60)
     clock.advance(60)
     assert await broker.forward(["default"], 10) == (1, None)
-    seen = await see(broker, "a")
+    seen = await get_task(broker, "a")
     assert (seen.state, seen.retried) == (TaskState.PENDING, 1)
 
 
-async def test_rule_8_the_earliest_comes_first_whichever_state_it_waits_in(
-    broker: Store, clock: FakeClock
-) -> None:
-    # Given a retry due in 60 s, and scheduled tasks before and after it, entered in no order
+async def test_rule_8_the_earliest_task_is_first_in_either_state(broker: Store, clock: FakeClock) -> None:
+    # Given a retry due in 60 s, and scheduled tasks due before and after it, in mixed order
     await put(broker, entry("retry"))
     [lease] = await take(broker)
     await broker.settle([failed(lease, clock.now())])
@@ -47,15 +43,13 @@ async def test_rule_8_the_earliest_comes_first_whichever_state_it_waits_in(
     # When all are due
     clock.advance(100)
     assert await broker.forward(["default"], 10) == (5, None)
-    # Then they are worked on in the order of their due times
+    # Then they are processed in the order of their due times
     order = ["first", "second", "retry", "fourth", "last"]
     assert await ids(broker, TaskState.PENDING) == order
     assert [lease.message.id for lease in await take(broker, 5)] == order
 
 
-async def test_rule_8_a_limited_look_moves_the_earliest_and_says_that_more_are_due(
-    broker: Store, clock: FakeClock
-) -> None:
+async def test_rule_8_at_most_limit_tasks_move_earliest_first(broker: Store, clock: FakeClock) -> None:
     await put(broker, *(entry(f"t{delay}", at=clock.now() + delay) for delay in (4, 2, 1, 3)))
     clock.advance(100)
     assert await broker.forward(["default"], 2) == (2, clock.now() - 100 + 3)
@@ -64,9 +58,7 @@ async def test_rule_8_a_limited_look_moves_the_earliest_and_says_that_more_are_d
     assert await ids(broker, TaskState.PENDING) == ["t1", "t2", "t3", "t4"]
 
 
-async def test_rule_8_the_next_due_time_is_the_earliest_of_all_queues_named(
-    broker: Store, clock: FakeClock
-) -> None:
+async def test_rule_8_next_at_is_the_earliest_of_the_given_queues(broker: Store, clock: FakeClock) -> None:
     times = {"one": 30, "two": 20, "three": 10}
     await put(broker, *(entry(queue=queue, at=clock.now() + delay) for queue, delay in times.items()))
     assert (await broker.forward(["one", "two"], 10)).next_at == clock.now() + 20
@@ -74,7 +66,7 @@ async def test_rule_8_the_next_due_time_is_the_earliest_of_all_queues_named(
     assert await broker.forward([], 10) == (0, None)
 
 
-async def test_rule_8_queues_that_are_not_named_are_left_alone(broker: Store, clock: FakeClock) -> None:
+async def test_rule_8_only_the_given_queues_are_forwarded(broker: Store, clock: FakeClock) -> None:
     await put(
         broker, entry("a", queue="one", at=clock.now() + 1), entry("b", queue="two", at=clock.now() + 1)
     )
@@ -84,9 +76,7 @@ async def test_rule_8_queues_that_are_not_named_are_left_alone(broker: Store, cl
     assert await state_of(broker, "b", "two") is TaskState.PENDING
 
 
-async def test_rule_8_a_forwarded_task_queues_up_behind_those_that_wait(
-    broker: Store, clock: FakeClock
-) -> None:
+async def test_rule_8_a_forwarded_task_joins_the_end_of_the_queue(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("late", at=clock.now() + 1), entry("early"))
     clock.advance(1)
     await broker.forward(["default"], 10)
@@ -105,9 +95,7 @@ async def test_rule_8_a_scheduled_task_of_a_group_joins_it_when_it_is_due(
     assert (group.group, group.size, group.oldest_at) == ("news", 1, clock.now())
 
 
-async def test_rule_8_a_retry_that_belongs_to_a_group_goes_back_to_it(
-    broker: Store, clock: FakeClock
-) -> None:
+async def test_rule_8_a_retry_of_a_group_member_returns_to_its_group(broker: Store, clock: FakeClock) -> None:
     # Given a task of a group that an operator ran by itself, and that failed
     one = entry("a", group="news")
     await put(broker, one)
@@ -122,7 +110,7 @@ async def test_rule_8_a_retry_that_belongs_to_a_group_goes_back_to_it(
     assert await ids(broker, TaskState.AGGREGATING, group="news") == ["a"]
 
 
-async def test_rule_8_a_paused_queue_goes_on_collecting_what_is_due(broker: Store, clock: FakeClock) -> None:
+async def test_rule_8_a_paused_queue_is_forwarded_too(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", at=clock.now() + 1))
     await broker.pause("default", True)
     clock.advance(1)
@@ -130,16 +118,14 @@ async def test_rule_8_a_paused_queue_goes_on_collecting_what_is_due(broker: Stor
     assert await take(broker) == []
 
 
-async def test_rule_8_nothing_due_changes_nothing(broker: Store, clock: FakeClock) -> None:
+async def test_rule_8_without_due_tasks_nothing_changes(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", at=clock.now() + 1), entry("b"), entry("c", group="g"))
-    before = await picture(broker)
+    before = await snapshot(broker)
     assert (await broker.forward(["default"], 10)).moved == 0
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
 
 
-async def test_rule_5_forwarding_wakes_those_who_wait_for_work_or_for_members(
-    broker: Store, clock: FakeClock
-) -> None:
+async def test_rule_5_forward_notifies_watches_of_the_new_states(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", at=clock.now() + 1), entry("b", at=clock.now() + 1, group="g"))
     clock.advance(1)
     with (
@@ -147,5 +133,5 @@ async def test_rule_5_forwarding_wakes_those_who_wait_for_work_or_for_members(
         broker.watch([signals.grouped("default")]) as grouped,
     ):
         await broker.forward(["default"], 10)
-        assert await woken(pending)
-        assert await woken(grouped)
+        assert await is_notified(pending)
+        assert await is_notified(grouped)

@@ -1,4 +1,4 @@
-"""Rule 6: `renew` touches only leases still held and says which."""
+"""Rule 6: `renew` extends only leases that are still held, and says which."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from asynqio.core.lifecycle import Action, Lease
 from asynqio.core.task.message import TaskState
 from asynqio.testing import FakeClock
 from tests.builders import abandoned, entry, failed, message, settlement
-from tests.conformance.looks import ids, picture, put, recover, see, take
+from tests.conformance.helpers import get_task, ids, put, recover, snapshot, take
 
 
-async def test_rule_6_a_renewed_lease_lasts_from_now_on(broker: Store, clock: FakeClock) -> None:
-    # Given a lease of 30 seconds, 20 of which are over
+async def test_rule_6_a_renewed_lease_lasts_from_now(broker: Store, clock: FakeClock) -> None:
+    # Given a lease of 30 seconds, 20 of which have passed
     await put(broker, entry("a"))
     [lease] = await take(broker, lease=30)
     clock.advance(20)
     # When it is renewed
     assert await broker.renew([lease], 30) == [True]
-    # Then it says so itself, and it does not lapse when it would have
+    # Then its `expires_at` is updated, and it does not expire at the old time
     assert lease.expires_at == clock.now() + 30
     clock.advance(29)
     assert (await broker.expired(["default"], 10)).leases == []
     clock.advance(1)
-    assert [lapsed.message.id for lapsed in (await broker.expired(["default"], 10)).leases] == ["a"]
+    assert [lease.message.id for lease in (await broker.expired(["default"], 10)).leases] == ["a"]
 
 
-async def test_rule_6_a_lease_can_be_made_shorter(broker: Store, clock: FakeClock) -> None:
+async def test_rule_6_a_renewal_can_shorten_a_lease(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     [lease] = await take(broker, lease=3000)
     assert await broker.renew([lease], 10) == [True]
@@ -34,7 +34,7 @@ async def test_rule_6_a_lease_can_be_made_shorter(broker: Store, clock: FakeCloc
 
 
 async def test_rule_6_renew_says_which_leases_are_still_held(broker: Store, clock: FakeClock) -> None:
-    # Given five leases: held, done, put off, deleted by hand, and recovered from its dead server
+    # Given five leases: held, settled, deferred, of a deleted task, and recovered
     await put(broker, *(entry(id, retention=0.0) for id in ("held", "done", "retry", "lost", "held2")))
     held, done, retry, lost, held2 = await take(broker, 5)
     await broker.settle([settlement(done, now=clock.now()), failed(retry, clock.now())])
@@ -44,18 +44,18 @@ async def test_rule_6_renew_says_which_leases_are_still_held(broker: Store, cloc
     # When all are renewed
     clock.advance(7)
     answers = await broker.renew([done, held, ghost, retry, lost, held2], 60)
-    # Then the answers are aligned, and only the held ones moved on
+    # Then the answers are aligned, and only the held lease is extended
     assert answers == [False, True, False, False, False, True]
     assert held.expires_at == held2.expires_at == clock.now() + 60
     assert done.expires_at == retry.expires_at == lost.expires_at == clock.now() - 7 + 30
 
 
-async def test_rule_6_renewing_nothing_is_answered_with_nothing(broker: Store) -> None:
+async def test_rule_6_an_empty_batch_has_no_answers(broker: Store) -> None:
     assert await broker.renew([], 30) == []
 
 
-async def test_rule_6_a_stale_lease_cannot_renew_its_successor(broker: Store, clock: FakeClock) -> None:
-    # Given a lease that lapsed, was recovered, and went to another server
+async def test_rule_6_a_stale_lease_does_not_renew_a_newer_one(broker: Store, clock: FakeClock) -> None:
+    # Given a lease that expired and whose task was recovered and leased to another server
     await put(broker, entry("a"))
     [stale] = await take(broker, lease=10, owner="one")
     clock.advance(10)
@@ -63,31 +63,33 @@ async def test_rule_6_a_stale_lease_cannot_renew_its_successor(broker: Store, cl
     [fresh] = await take(broker, lease=30, owner="two")
     # When the first server renews
     assert await broker.renew([stale], 1000) == [False]
-    # Then the lease of the second is what it was
+    # Then the lease of the second server is unchanged
     assert (await broker.expired(["default"], 10)).next_at == fresh.expires_at
     assert await broker.renew([fresh], 40) == [True]
 
 
-async def test_rule_6_renewing_does_not_bring_a_finished_task_back(broker: Store, clock: FakeClock) -> None:
+async def test_rule_6_renewing_does_not_restore_a_finished_task(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", retention=60.0))
     [lease] = await take(broker)
     await broker.settle([settlement(lease, now=clock.now())])
-    before = await picture(broker)
+    before = await snapshot(broker)
     assert await broker.renew([lease], 30) == [False]
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
 
 
-async def test_rule_6_a_lapsed_lease_that_nobody_took_is_still_held(broker: Store, clock: FakeClock) -> None:
+async def test_rule_6_an_expired_lease_that_was_not_recovered_is_held(
+    broker: Store, clock: FakeClock
+) -> None:
     await put(broker, entry("a"))
     [lease] = await take(broker, lease=10)
     clock.advance(11)
-    assert (await see(broker, "a")).is_orphaned
+    assert (await get_task(broker, "a")).is_orphaned
     assert await broker.renew([lease], 30) == [True]
-    assert not (await see(broker, "a")).is_orphaned
+    assert not (await get_task(broker, "a")).is_orphaned
     assert (await broker.expired(["default"], 10)).leases == []
 
 
-async def test_rule_6_renewing_keeps_the_working_order(broker: Store) -> None:
+async def test_rule_6_renewing_keeps_the_order_of_active_tasks(broker: Store) -> None:
     await put(broker, *map(entry, "abc"))
     first, *_ = await take(broker, 3)
     await broker.renew([first], 500)
@@ -100,12 +102,12 @@ async def test_rule_6_renew_owner_renews_every_lease_of_that_server(broker: Stor
     mine = [*await take(broker, 1, owner="me"), *await take(broker, 1, queues=["other"], owner="me")]
     await take(broker, 9, queues=["default", "other"], owner="you")
     clock.advance(20)
-    # When mine are renewed
+    # When the leases of one server are renewed
     assert await broker.renew_owner("me", 30) == 2
-    # Then mine outlive yours
+    # Then only those are extended
     clock.advance(10)
-    lapsed = (await broker.expired(["default", "other"], 10)).leases
-    assert sorted(lease.message.id for lease in lapsed) == ["b", "d"]
+    expired = (await broker.expired(["default", "other"], 10)).leases
+    assert sorted(lease.message.id for lease in expired) == ["b", "d"]
     assert await broker.renew(mine, 30) == [True, True]
 
 

@@ -1,4 +1,4 @@
-"""Rule 7: one settles a lease, not an id; state, counters and lock change in one step, or not at all."""
+"""Rule 7: `settle` acts on a held lease; state, counters and lock change in one step, or not at all."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from asynqio.core.task.message import TaskMessage, TaskState
 from asynqio.errors import RevokeTask
 from asynqio.testing import FakeClock
 from tests.builders import abandoned, aborted, archived, entry, failed, message, settlement
-from tests.conformance.looks import (
-    as_kept,
-    bring,
+from tests.conformance.helpers import (
+    as_stored,
     entry_for,
+    find_task,
+    get_task,
     ids,
-    locked,
-    look,
-    picture,
+    is_locked,
+    is_notified,
     put,
+    put_in_state,
     recover,
-    see,
+    snapshot,
     state_of,
     take,
-    woken,
 )
 
 
@@ -35,13 +35,11 @@ async def counters(broker: Store, queue: str = "default") -> tuple[int, int, int
     return stats.processed, stats.failed, stats.processed_total, stats.failed_total
 
 
-async def test_rule_7_a_task_without_retention_is_gone_when_it_succeeded(
-    broker: Store, clock: FakeClock
-) -> None:
+async def test_rule_7_a_task_without_retention_is_deleted_on_success(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     [lease] = await take(broker)
     assert await broker.settle([settlement(lease, now=clock.now())]) == [True]
-    assert await look(broker, "a") is None
+    assert await find_task(broker, "a") is None
     assert await counters(broker) == (1, 0, 1, 0)
 
 
@@ -52,23 +50,23 @@ async def test_rule_7_a_task_with_retention_is_completed_and_keeps_its_result(
     [lease] = await take(broker)
     clock.advance(5)
     assert await broker.settle([settlement(lease, Succeeded(b"42"), clock.now())]) == [True]
-    seen = await see(broker, "a")
+    seen = await get_task(broker, "a")
     assert (seen.state, seen.result, seen.completed_at) == (TaskState.COMPLETED, b"42", clock.now())
     assert await counters(broker) == (1, 0, 1, 0)
 
 
-async def test_rule_7_a_failed_task_waits_for_its_retry_and_says_why(broker: Store, clock: FakeClock) -> None:
+async def test_rule_7_a_failed_task_is_in_retry_with_its_error(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     [lease] = await take(broker)
     assert await broker.settle([failed(lease, clock.now(), ValueError("no such address"))]) == [True]
-    seen = await see(broker, "a")
+    seen = await get_task(broker, "a")
     assert (seen.state, seen.retried, seen.last_failed_at) == (TaskState.RETRY, 1, clock.now())
     assert seen.last_error == "ValueError: no such address"
     assert seen.next_process_at == clock.now() + 60
     assert await counters(broker) == (1, 1, 1, 1)
 
 
-async def test_rule_7_a_hopeless_task_is_archived(broker: Store, clock: FakeClock) -> None:
+async def test_rule_7_a_task_without_retries_left_is_archived(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     [lease] = await take(broker)
     assert await broker.settle([archived(lease, clock.now())]) == [True]
@@ -83,24 +81,24 @@ async def test_rule_7_an_aborted_task_is_pending_again_and_not_counted(
     [lease] = await take(broker)
     clock.advance(3)
     assert await broker.settle([aborted(lease, clock.now())]) == [True]
-    seen = await see(broker, "a")
+    seen = await get_task(broker, "a")
     assert (seen.state, seen.retried, seen.pending_since) == (TaskState.PENDING, 0, clock.now())
     assert await counters(broker) == (0, 0, 0, 0)
 
 
-async def test_rule_7_what_is_settled_to_pending_goes_to_the_front(broker: Store, clock: FakeClock) -> None:
-    # Given a queue of three, the first of which is being worked on
+async def test_rule_7_a_task_settled_to_pending_is_at_the_front(broker: Store, clock: FakeClock) -> None:
+    # Given three tasks, the first of which is active
     await put(broker, *map(entry, "abc"))
     [lease] = await take(broker)
     # When its server stops
     clock.advance(10)
     await broker.settle([aborted(lease, clock.now())])
-    # Then it comes before those that have never been tried
+    # Then its task is in front of the others
     assert await ids(broker, TaskState.PENDING) == ["a", "b", "c"]
     assert [lease.message.id for lease in await take(broker, 3)] == ["a", "b", "c"]
 
 
-async def test_rule_7_the_task_is_stored_as_the_settlement_says(
+async def test_rule_7_the_message_of_the_settlement_is_stored(
     broker: Store, clock: FakeClock, kind: str
 ) -> None:
     await put(broker, entry("a", headers={"k": "v"}))
@@ -109,9 +107,9 @@ async def test_rule_7_the_task_is_stored_as_the_settlement_says(
         lease.message, retried=7, last_error="ü\n" * 2000, crashes=2, deferrals=3, last_failed_at=1.5
     )
     assert await broker.settle([Settlement(lease, TaskState.RETRY, after, clock.now() + 9)]) == [True]
-    seen = await see(broker, "a")
+    seen = await get_task(broker, "a")
     assert {name: getattr(seen, name) for name in type(after).__struct_fields__} == msgspec.structs.asdict(
-        as_kept(kind, after)
+        as_stored(kind, after)
     )
 
 
@@ -119,9 +117,9 @@ async def test_rule_7_only_the_first_settlement_of_a_lease_counts(broker: Store,
     await put(broker, entry("a", retention=60.0))
     [lease] = await take(broker)
     assert await broker.settle([settlement(lease, now=clock.now())]) == [True]
-    before = await picture(broker)
+    before = await snapshot(broker)
     assert await broker.settle([failed(lease, clock.now()), archived(lease, clock.now())]) == [False, False]
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
 
 
 async def test_rule_7_a_lease_settled_twice_in_one_batch_counts_once(broker: Store, clock: FakeClock) -> None:
@@ -132,43 +130,41 @@ async def test_rule_7_a_lease_settled_twice_in_one_batch_counts_once(broker: Sto
     assert await counters(broker) == (1, 1, 1, 1)
 
 
-async def test_rule_7_an_expired_lease_that_nobody_took_may_still_be_settled(
+async def test_rule_7_an_expired_lease_that_was_not_recovered_can_be_settled(
     broker: Store, clock: FakeClock
 ) -> None:
     await put(broker, entry("a"))
     [lease] = await take(broker, lease=10)
     clock.advance(1000)
     assert await broker.settle([settlement(lease, now=clock.now())]) == [True]
-    assert await look(broker, "a") is None
+    assert await find_task(broker, "a") is None
 
 
-async def test_rule_7_a_late_finisher_is_refused_when_the_task_was_recovered(
-    broker: Store, clock: FakeClock
-) -> None:
-    # Given a task whose server was thought dead, pending again
+async def test_rule_7_a_late_settlement_is_refused_after_recovery(broker: Store, clock: FakeClock) -> None:
+    # Given a recovered task that is pending again
     await put(broker, entry("a"))
     [mine] = await take(broker, lease=30)
     clock.advance(31)
     [lost] = (await broker.expired(["default"], 10)).leases
     assert await broker.settle([abandoned(lost, clock.now())]) == [True]
-    before = await picture(broker)
-    # When the server comes back with its result
+    before = await snapshot(broker)
+    # When its former server settles it
     assert await broker.settle([settlement(mine, Succeeded(b"late"), clock.now())]) == [False]
     # Then nothing changes
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
 
 
-async def test_rule_7_a_late_finisher_is_refused_when_somebody_else_works_on_the_task(
+async def test_rule_7_a_late_settlement_is_refused_while_another_server_runs_the_task(
     broker: Store, clock: FakeClock
 ) -> None:
-    # Given a task that went to a second server
+    # Given a task that was recovered and leased to a second server
     await put(broker, entry("a", retention=60.0))
     [stale] = await take(broker, lease=10, owner="one")
     clock.advance(10)
     await recover(broker, clock)
     [fresh] = await take(broker, owner="two")
-    before = await picture(broker)
-    # When the first one finishes, in whatever way
+    before = await snapshot(broker)
+    # When the first one settles it, with any outcome
     late = [
         settlement(stale, now=clock.now()),
         failed(stale, clock.now()),
@@ -176,14 +172,14 @@ async def test_rule_7_a_late_finisher_is_refused_when_somebody_else_works_on_the
         aborted(stale, clock.now()),
         settlement(stale, Failed(RevokeTask()), clock.now()),
     ]
-    # Then it is refused, and the second one is not disturbed
+    # Then it is refused, and the second one can settle
     assert await broker.settle(late) == [False] * 5
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
     assert await broker.settle([settlement(fresh, Succeeded(b"mine"), clock.now())]) == [True]
-    assert (await see(broker, "a")).result == b"mine"
+    assert (await get_task(broker, "a")).result == b"mine"
 
 
-async def test_rule_7_a_stale_lease_does_not_fit_a_new_task_of_the_same_id(
+async def test_rule_7_a_stale_lease_does_not_settle_a_new_task_of_the_same_id(
     broker: Store, clock: FakeClock
 ) -> None:
     await put(broker, entry("a"))
@@ -191,33 +187,31 @@ async def test_rule_7_a_stale_lease_does_not_fit_a_new_task_of_the_same_id(
     await broker.settle([settlement(stale, now=clock.now())])
     await put(broker, entry("a", payload=b"second life"))
     await take(broker)
-    before = await picture(broker)
+    before = await snapshot(broker)
     assert await broker.settle([settlement(stale, now=clock.now())]) == [False]
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
 
 
 @pytest.mark.parametrize("state", [state for state in TaskState if state is not TaskState.ACTIVE])
 async def test_rule_7_only_an_active_task_can_be_settled(
     broker: Store, clock: FakeClock, state: TaskState
 ) -> None:
-    # Given a real lease of another task, so that its token is one the broker knows
+    # Given a valid lease of another task, so that the broker knows its token
     await put(broker, entry("other"))
     [other] = await take(broker, lease=1e6)
-    await bring(broker, clock, state, entry_for(state, "a"))
-    before = await picture(broker)
+    await put_in_state(broker, clock, state, entry_for(state, "a"))
+    before = await snapshot(broker)
     forged = Lease(await see_message(broker, "a"), other.expires_at, other.token)
     assert await broker.settle([settlement(forged, now=clock.now())]) == [False]
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
 
 
 async def see_message(broker: Store, id: str) -> TaskMessage:
-    seen = await see(broker, id)
+    seen = await get_task(broker, id)
     return message(**{name: getattr(seen, name) for name in TaskMessage.__struct_fields__})
 
 
-async def test_rule_7_a_lease_of_a_queue_or_task_that_is_gone_is_refused(
-    broker: Store, clock: FakeClock
-) -> None:
+async def test_rule_7_a_lease_of_a_removed_queue_or_task_is_refused(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     [lease] = await take(broker)
     ghosts = [
@@ -228,7 +222,7 @@ async def test_rule_7_a_lease_of_a_queue_or_task_that_is_gone_is_refused(
     assert await broker.queues() == ["default"]
 
 
-async def test_rule_2_answers_of_settle_are_aligned_and_a_refusal_costs_no_neighbour(
+async def test_rule_2_answers_of_settle_are_aligned_and_a_refusal_affects_no_other(
     broker: Store, clock: FakeClock
 ) -> None:
     await put(broker, *map(entry, "abc"), entry("d", queue="other"))
@@ -256,17 +250,15 @@ async def test_rule_7_counters_are_per_queue_and_per_day(broker: Store, clock: F
     today = clock.now()
     clock.advance(86_400)
     await broker.settle([archived(three, clock.now())])
-    # Then the days are apart, and the totals are sums
+    # Then each day has its own counters, and the totals are their sums
     assert await counters(broker) == (1, 1, 3, 2)
     assert await counters(broker, "other") == (0, 0, 1, 0)
-    figures = [(day.day, day.processed, day.failed) for day in await broker.history("default", 3)]
+    days = [(day.day, day.processed, day.failed) for day in await broker.history("default", 3)]
     assert today == 1_700_000_000.0
-    assert figures == [("2023-11-15", 1, 1), ("2023-11-14", 2, 1), ("2023-11-13", 0, 0)]
+    assert days == [("2023-11-15", 1, 1), ("2023-11-14", 2, 1), ("2023-11-13", 0, 0)]
 
 
-async def test_rule_7_an_outcome_that_is_not_counted_changes_no_counter(
-    broker: Store, clock: FakeClock
-) -> None:
+async def test_rule_7_an_uncounted_outcome_changes_no_counter(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     [lease] = await take(broker)
     put_off = Settlement(lease, TaskState.RETRY, lease.message, clock.now() + 5, processed=False)
@@ -274,69 +266,63 @@ async def test_rule_7_an_outcome_that_is_not_counted_changes_no_counter(
     assert await counters(broker) == (0, 0, 0, 0)
 
 
-async def test_rule_7_the_lock_goes_when_the_task_is_gone(broker: Store, clock: FakeClock) -> None:
+async def test_rule_7_deletion_frees_the_lock(broker: Store, clock: FakeClock) -> None:
     one = entry("a", unique=600)
     await put(broker, one)
     [lease] = await take(broker)
-    assert await locked(broker, one)
+    assert await is_locked(broker, one)
     await broker.settle([settlement(lease, now=clock.now())])
-    assert not await locked(broker, one)
+    assert not await is_locked(broker, one)
 
 
-async def test_rule_7_the_lock_goes_when_the_task_is_revoked(broker: Store, clock: FakeClock) -> None:
+async def test_rule_7_revocation_frees_the_lock(broker: Store, clock: FakeClock) -> None:
     one = entry("a", unique=600, retention=60.0)
     await put(broker, one)
     [lease] = await take(broker)
     await broker.settle([settlement(lease, Failed(RevokeTask()), clock.now())])
-    assert await look(broker, "a") is None
-    assert not await locked(broker, one)
+    assert await find_task(broker, "a") is None
+    assert not await is_locked(broker, one)
 
 
-async def test_rule_7_the_lock_goes_when_the_task_is_completed(broker: Store, clock: FakeClock) -> None:
+async def test_rule_7_completion_frees_the_lock(broker: Store, clock: FakeClock) -> None:
     one = entry("a", unique=600, retention=60.0)
-    await bring(broker, clock, TaskState.COMPLETED, one)
-    assert not await locked(broker, one)
+    await put_in_state(broker, clock, TaskState.COMPLETED, one)
+    assert not await is_locked(broker, one)
 
 
-async def test_rule_7_the_lock_stays_while_the_task_is_retried_pending_or_archived(
-    broker: Store, clock: FakeClock
-) -> None:
+async def test_rule_7_retry_pending_and_archived_keep_the_lock(broker: Store, clock: FakeClock) -> None:
     batch = [entry(id, payload=id.encode(), unique=600) for id in "abc"]
     await put(broker, *batch)
     one, two, three = await take(broker, 3)
     await broker.settle([failed(one, clock.now()), aborted(two, clock.now()), archived(three, clock.now())])
-    assert [await locked(broker, like) for like in batch] == [True, True, True]
+    assert [await is_locked(broker, like) for like in batch] == [True, True, True]
 
 
-async def test_rule_7_a_lock_that_passed_to_another_task_stays_with_it(
-    broker: Store, clock: FakeClock
-) -> None:
-    # Given a task that outlived its lock, which another task holds now
+async def test_rule_7_a_lock_taken_by_another_task_is_not_freed(broker: Store, clock: FakeClock) -> None:
+    # Given a task whose lock expired and was taken by another task
     await put(broker, entry("a", unique=10))
     [lease] = await take(broker, lease=1000)
     clock.advance(10)
     other = entry("b", unique=600)
     await put(broker, other)
-    # When the first one is done
+    # When the first one succeeds
     await broker.settle([settlement(lease, now=clock.now())])
-    # Then the lock of the second stands
-    assert await locked(broker, other)
+    # Then the second one still holds the lock
+    assert await is_locked(broker, other)
 
 
-async def test_rule_7_a_settlement_without_result_keeps_the_one_that_was_noted(
+async def test_rule_7_a_settlement_without_result_keeps_the_written_one(
     broker: Store, clock: FakeClock
 ) -> None:
     await put(broker, entry("a", retention=60.0), entry("b", retention=60.0))
     one, two = await take(broker, 2)
-    await broker.write_output([Output(one, b"noted"), Output(two, b"noted")])
+    await broker.write_output([Output(one, b"written"), Output(two, b"written")])
     await broker.settle([settlement(one), settlement(two, Succeeded(b"returned"))])
-    assert (await see(broker, "a")).result == b"noted"
-    assert (await see(broker, "b")).result == b"returned"
+    assert (await get_task(broker, "a")).result == b"written"
+    assert (await get_task(broker, "b")).result == b"returned"
 
 
-async def test_rule_7_a_lease_may_be_settled_by_what_expired_says_of_it(
-    broker: Store, clock: FakeClock
-) -> None:
+async def test_rule_7_a_lease_returned_by_expired_can_be_settled(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", headers={"k": "v"}))
     [mine] = await take(broker, lease=10)
     clock.advance(10)
@@ -347,21 +333,17 @@ async def test_rule_7_a_lease_may_be_settled_by_what_expired_says_of_it(
 
 
 @pytest.mark.parametrize("how", ["gone", "completed", "archived"])
-async def test_rule_5_whoever_waits_for_a_task_to_end_is_woken(
-    broker: Store, clock: FakeClock, how: str
-) -> None:
+async def test_rule_5_settling_notifies_watches_of_the_end(broker: Store, clock: FakeClock, how: str) -> None:
     one = entry("a", retention=60.0 if how == "completed" else 0.0)
     await put(broker, one)
     [lease] = await take(broker)
     with broker.watch([signals.ended(one.message.ref)]) as watch:
         end = archived(lease, clock.now()) if how == "archived" else settlement(lease, now=clock.now())
         await broker.settle([end])
-        assert await woken(watch)
+        assert await is_notified(watch)
 
 
-async def test_rule_5_settling_wakes_those_who_wait_for_retries_and_for_work(
-    broker: Store, clock: FakeClock
-) -> None:
+async def test_rule_5_settling_notifies_watches_of_retry_and_pending(broker: Store, clock: FakeClock) -> None:
     await put(broker, *map(entry, "ab"))
     one, two = await take(broker, 2)
     with (
@@ -369,5 +351,5 @@ async def test_rule_5_settling_wakes_those_who_wait_for_retries_and_for_work(
         broker.watch([signals.pending("default")]) as pending,
     ):
         await broker.settle([failed(one, clock.now()), aborted(two, clock.now())])
-        assert await woken(due)
-        assert await woken(pending)
+        assert await is_notified(due)
+        assert await is_notified(pending)

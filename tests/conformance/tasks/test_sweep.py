@@ -1,4 +1,4 @@
-"""Rules 10 and 15: what has outlived its time goes; the archive keeps the youngest."""
+"""Rules 10 and 15: `sweep` deletes expired tasks; the archive keeps the newest."""
 
 from __future__ import annotations
 
@@ -13,35 +13,44 @@ from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.testing import FakeClock
 from tests.builders import archived, entry, settlement
-from tests.conformance.looks import bring, entry_for, ids, locked, look, picture, put, state_of, take, woken
+from tests.conformance.helpers import (
+    entry_for,
+    find_task,
+    ids,
+    is_locked,
+    is_notified,
+    put,
+    put_in_state,
+    snapshot,
+    state_of,
+    take,
+)
 
 NOW = GroupRule(grace=0.0)
 
 
-async def test_rule_10_a_completed_task_goes_when_its_retention_is_over(
+async def test_rule_10_a_completed_task_is_deleted_after_its_retention(
     broker: Store, clock: FakeClock
 ) -> None:
-    await bring(broker, clock, TaskState.COMPLETED, entry("a", retention=60.0))
+    await put_in_state(broker, clock, TaskState.COMPLETED, entry("a", retention=60.0))
     clock.advance(59)
     assert await broker.sweep(["default"], 10) == (0, clock.now() + 1)
     assert await state_of(broker, "a") is TaskState.COMPLETED
     clock.advance(1)
     deleted, _ = await broker.sweep(["default"], 10)
     assert deleted == 1
-    assert await look(broker, "a") is None
+    assert await find_task(broker, "a") is None
 
 
-async def test_rule_10_a_swept_task_leaves_its_id_free(broker: Store, clock: FakeClock) -> None:
-    await bring(broker, clock, TaskState.COMPLETED, entry("a", retention=60.0))
+async def test_rule_10_the_id_of_a_swept_task_is_free(broker: Store, clock: FakeClock) -> None:
+    await put_in_state(broker, clock, TaskState.COMPLETED, entry("a", retention=60.0))
     clock.advance(60)
     await broker.sweep(["default"], 10)
     await put(broker, entry("a"))
     assert await state_of(broker, "a") is TaskState.PENDING
 
 
-async def test_rule_10_never_more_than_the_limit_and_the_rest_next_time(
-    broker: Store, clock: FakeClock
-) -> None:
+async def test_rule_10_at_most_limit_tasks_are_deleted(broker: Store, clock: FakeClock) -> None:
     await put(broker, *(entry(id, retention=60.0) for id in "abcde"))
     await broker.settle([settlement(lease, now=clock.now()) for lease in await take(broker, 5)])
     clock.advance(60)
@@ -54,22 +63,22 @@ async def test_rule_10_never_more_than_the_limit_and_the_rest_next_time(
 async def test_rule_10_a_task_that_is_not_completed_is_never_swept(
     broker: Store, clock: FakeClock, state: TaskState
 ) -> None:
-    await bring(broker, clock, state, entry_for(state, "a", retention=1.0))
+    await put_in_state(broker, clock, state, entry_for(state, "a", retention=1.0))
     clock.advance(86_400)
     assert (await broker.sweep(["default"], 10)).deleted == 0
     assert await state_of(broker, "a") is state
 
 
-async def test_rule_10_only_the_queues_named_are_swept(broker: Store, clock: FakeClock) -> None:
+async def test_rule_10_only_the_given_queues_are_swept(broker: Store, clock: FakeClock) -> None:
     for queue in ("one", "two"):
-        await bring(broker, clock, TaskState.COMPLETED, entry("a", queue=queue, retention=60.0))
+        await put_in_state(broker, clock, TaskState.COMPLETED, entry("a", queue=queue, retention=60.0))
     clock.advance(60)
     assert (await broker.sweep(["two", "ghost"], 10)).deleted == 1
     assert await state_of(broker, "a", "one") is TaskState.COMPLETED
     assert await broker.sweep([], 10) == (0, None)
 
 
-async def test_rule_10_a_batch_whose_time_ran_out_goes_back_to_its_group_as_old_as_it_was(
+async def test_rule_10_an_expired_batch_returns_to_its_group_with_its_age(
     broker: Store, clock: FakeClock
 ) -> None:
     # Given a claimed batch, and a member that came later
@@ -86,78 +95,74 @@ async def test_rule_10_a_batch_whose_time_ran_out_goes_back_to_its_group_as_old_
     assert [group.size for group in await broker.groups("default")] == [1]
     clock.advance(1)
     await broker.sweep(["default"], 10)
-    # Then its members are there again, oldest first, and the batch is nobody's
+    # Then its members are in the group again, oldest first, and the batch is lost
     assert await ids(broker, TaskState.AGGREGATING, group="g") == ["a", "b", "c"]
     [group] = await broker.groups("default")
     assert (group.size, group.oldest_at) == (3, since)
     assert await broker.merge_group(batch, entry("late")) is None
-    # and can be claimed anew
+    # and they can be claimed again
     [again] = (await broker.claim_groups(["default"], NOW, 9)).batches
     assert [message.id for message in again.messages] == ["a", "b", "c"]
 
 
-async def test_rule_10_nothing_outlived_changes_nothing(broker: Store, clock: FakeClock) -> None:
-    await bring(broker, clock, TaskState.COMPLETED, entry("a", retention=60.0))
+async def test_rule_10_without_expired_tasks_nothing_changes(broker: Store, clock: FakeClock) -> None:
+    await put_in_state(broker, clock, TaskState.COMPLETED, entry("a", retention=60.0))
     await put(broker, entry("b"), entry("c", group="g"))
-    before = await picture(broker)
+    before = await snapshot(broker)
     await broker.sweep(["default"], 10)
-    assert await picture(broker) == before
+    assert await snapshot(broker) == before
 
 
-async def test_rule_10_a_lock_that_another_task_took_meanwhile_is_left_alone(
-    broker: Store, clock: FakeClock
-) -> None:
-    await bring(broker, clock, TaskState.COMPLETED, entry("a", unique=6000, retention=60.0))
+async def test_rule_10_a_lock_taken_by_another_task_is_not_freed(broker: Store, clock: FakeClock) -> None:
+    await put_in_state(broker, clock, TaskState.COMPLETED, entry("a", unique=6000, retention=60.0))
     other = entry("b", unique=6000)
     await put(broker, other)
     clock.advance(60)
     assert (await broker.sweep(["default"], 10)).deleted == 1
-    assert await locked(broker, other)
+    assert await is_locked(broker, other)
 
 
-async def test_rule_5_sweeping_wakes_those_who_wait_for_members(broker: Store, clock: FakeClock) -> None:
+async def test_rule_5_sweep_notifies_watches_of_the_group(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", group="g"))
     await broker.claim_groups(["default"], NOW, 9)
     clock.advance(BATCH_LEASE)
     with broker.watch([signals.grouped("default")]) as watch:
         await broker.sweep(["default"], 10)
-        assert await woken(watch)
+        assert await is_notified(watch)
 
 
-async def test_rule_15_a_full_archive_keeps_the_youngest(broker: Store, clock: FakeClock) -> None:
+async def test_rule_15_a_full_archive_keeps_the_newest(broker: Store, clock: FakeClock) -> None:
     # Given an archive with three old tasks, one of them with a lock
     held = entry("old-0", unique=86_400)
     await put(broker, held, entry("old-1"), entry("old-2"))
     for lease in await take(broker, 3):
         clock.advance(1)
         await broker.settle([archived(lease, clock.now())])
-    # When two more tasks are archived than there is room for
+    # When two tasks more than the limit are archived
     clock.advance(1)
     await put(broker, *(entry(f"new-{number}") for number in range(ARCHIVE_LIMIT - 1)))
     moved = await broker.move_all(Action.ARCHIVE, Where("default", TaskState.PENDING))
-    # Then the two oldest are gone, with their locks
+    # Then the two oldest are evicted, and their locks freed
     assert moved == ARCHIVE_LIMIT - 1
     [stats] = await broker.stats(["default"])
     assert stats.archived == ARCHIVE_LIMIT
-    assert await look(broker, "old-0") is None
-    assert await look(broker, "old-1") is None
+    assert await find_task(broker, "old-0") is None
+    assert await find_task(broker, "old-1") is None
     assert await state_of(broker, "old-2") is TaskState.ARCHIVED
-    assert not await locked(broker, held)
+    assert not await is_locked(broker, held)
 
 
-async def test_rule_15_what_is_too_old_leaves_the_archive(broker: Store, clock: FakeClock) -> None:
-    await bring(broker, clock, TaskState.ARCHIVED, entry("old"))
+async def test_rule_15_too_old_tasks_are_evicted(broker: Store, clock: FakeClock) -> None:
+    await put_in_state(broker, clock, TaskState.ARCHIVED, entry("old"))
     clock.advance(ARCHIVE_AGE - 1)
-    await bring(broker, clock, TaskState.ARCHIVED, entry("young"))
+    await put_in_state(broker, clock, TaskState.ARCHIVED, entry("young"))
     assert await ids(broker, TaskState.ARCHIVED) == ["young", "old"]
     clock.advance(1)
-    await bring(broker, clock, TaskState.ARCHIVED, entry("youngest"))
-    assert await ids(broker, TaskState.ARCHIVED) == ["youngest", "young"]
+    await put_in_state(broker, clock, TaskState.ARCHIVED, entry("newest"))
+    assert await ids(broker, TaskState.ARCHIVED) == ["newest", "young"]
 
 
-async def test_rule_15_what_grows_too_old_leaves_the_archive_by_sweeping_and_is_counted(
-    broker: Store, clock: FakeClock
-) -> None:
+async def test_rule_15_sweep_evicts_too_old_tasks_and_counts_them(broker: Store, clock: FakeClock) -> None:
     await broker.enqueue([entry("old")])
     [held] = await broker.dequeue(["default"], 1, 30.0, "server")
     await broker.settle([archived(held, clock.now())])

@@ -1,4 +1,4 @@
-"""Tasks that are put into another queue: as they were, and once."""
+"""`transfer`: a task is moved to another queue unchanged, and exactly once."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.core.task.unique import unique_key
 from asynqio.testing import FakeClock
 from tests.builders import archived, entry, failed, settlement
-from tests.conformance.looks import (
-    bring,
+from tests.conformance.helpers import (
     entry_for,
+    find_task,
+    get_task,
     ids,
-    locked,
-    look,
-    picture,
+    is_locked,
     put,
+    put_in_state,
     queue_exists,
-    see,
+    snapshot,
     state_of,
     take,
 )
@@ -29,25 +29,23 @@ A = TaskRef("default", "a")
 
 
 @pytest.mark.parametrize("state", list(TaskState))
-async def test_a_task_that_waits_can_be_put_into_another_queue(
-    broker: Store, clock: FakeClock, state: TaskState
-) -> None:
+async def test_a_waiting_task_can_be_transferred(broker: Store, clock: FakeClock, state: TaskState) -> None:
     # Given a task in some state
     one = entry_for(state, "a", payload=b"1", headers={"trace": "x"}, timeout=7.0)
-    await bring(broker, clock, state, one)
+    await put_in_state(broker, clock, state, one)
     clock.advance(5)
-    before, was = await see(broker, "a"), await picture(broker)
-    # When it is put into another queue
+    before, was = await get_task(broker, "a"), await snapshot(broker)
+    # When it is transferred
     [answer] = await broker.transfer([A], "other")
-    # Then it is there as it was, or stays as it is
+    # Then it is in the target unchanged, or stays unchanged
     if state not in MoveTo.origins:
         assert answer is Moved.WRONG_STATE
-        assert await picture(broker) == was
+        assert await snapshot(broker) == was
         assert not await queue_exists(broker, "other")
         return
     assert answer is Moved.DONE
-    assert await look(broker, "a") is None
-    after = await see(broker, "a", "other")
+    assert await find_task(broker, "a") is None
+    after = await get_task(broker, "a", "other")
     assert after.state is state
     assert after.queue == "other"
     for name in ("payload", "headers", "timeout", "retried", "last_error", "max_retry", "type"):
@@ -57,7 +55,7 @@ async def test_a_task_that_waits_can_be_put_into_another_queue(
     assert [stats.size for stats in await broker.stats(["default", "other"])] == [0, 1]
 
 
-async def test_what_was_put_into_another_queue_is_worked_on_there(broker: Store, clock: FakeClock) -> None:
+async def test_a_transferred_task_is_processed_in_its_new_queue(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("x", queue="other"), *map(entry, "abc"))
     refs = [TaskRef("default", id) for id in "ab"]
     assert await broker.transfer(refs, "other") == [Moved.DONE, Moved.DONE]
@@ -69,17 +67,17 @@ async def test_what_was_put_into_another_queue_is_worked_on_there(broker: Store,
     assert await ids(broker, TaskState.ACTIVE, "other") == []
 
 
-async def test_results_and_progress_travel_along(broker: Store, clock: FakeClock) -> None:
+async def test_a_transferred_task_keeps_result_and_progress(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     [held] = await take(broker)
     await broker.write_output([Output(held, result=b"r", progress=b"0.5")])
     await broker.settle([failed(held, clock.now())])
     await broker.transfer([A], "other")
-    seen = await see(broker, "a", "other")
+    seen = await get_task(broker, "a", "other")
     assert (seen.result, seen.progress, seen.retried) == (b"r", b"0.5", 1)
 
 
-async def test_a_task_that_waits_for_its_group_joins_it_in_the_other_queue(
+async def test_a_transferred_group_member_joins_its_group_in_the_new_queue(
     broker: Store, clock: FakeClock
 ) -> None:
     await put(broker, entry("a", at=clock.now() + 10, group="g"))
@@ -106,55 +104,55 @@ async def test_answers_of_transfer_are_aligned(broker: Store) -> None:
     assert not await queue_exists(broker, "fresh")
 
 
-async def test_a_refused_task_stays_as_it_is(broker: Store, clock: FakeClock) -> None:
-    # Given a line of tasks, two of which the other queue has no place for
+async def test_a_refused_transfer_changes_nothing(broker: Store, clock: FakeClock) -> None:
+    # Given pending tasks, two of which conflict with tasks of the target
     held = entry("b", payload=b"1", unique=600)
     await put(broker, entry("a"), held, entry("c"))
     await put(broker, entry("a", queue="other"), entry("x", queue="other", payload=b"1", unique=600))
-    before = await picture(broker)
-    # When they are to be put there
+    before = await snapshot(broker)
+    # When they are transferred
     refs = [A, TaskRef("default", "b")]
     assert await broker.transfer(refs, "other") == [Moved.ID_CONFLICT, Moved.DUPLICATE]
-    # Then nothing has changed, the order included, and both locks are held by who held them
-    assert await picture(broker) == before
-    assert await locked(broker, held)
+    # Then these stay unchanged, also in their order, and both locks keep their holders
+    assert await snapshot(broker) == before
+    assert await is_locked(broker, held)
 
 
-async def test_a_lock_moves_along_for_the_time_that_is_left(broker: Store, clock: FakeClock) -> None:
+async def test_a_lock_is_transferred_with_its_remaining_time(broker: Store, clock: FakeClock) -> None:
     here, there = entry(payload=b"1", unique=60), entry(queue="other", payload=b"1", unique=60)
     await put(broker, entry("a", payload=b"1", unique=60))
     clock.advance(10)
     assert await broker.transfer([A], "other") == [Moved.DONE]
-    assert (await see(broker, "a", "other")).unique_key == unique_key("other", "email:send", b"1")
-    assert not await locked(broker, here)
-    assert await locked(broker, there)
+    assert (await get_task(broker, "a", "other")).unique_key == unique_key("other", "email:send", b"1")
+    assert not await is_locked(broker, here)
+    assert await is_locked(broker, there)
     clock.advance(49)
-    assert await locked(broker, there)
+    assert await is_locked(broker, there)
     await broker.move(Action.DELETE, [TaskRef("other", "a")])
-    assert not await locked(broker, there)
+    assert not await is_locked(broker, there)
 
 
-async def test_a_lock_that_is_not_held_any_more_refuses_nothing(broker: Store, clock: FakeClock) -> None:
+async def test_an_expired_lock_refuses_no_transfer(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", payload=b"1", unique=10))
     clock.advance(10)
     there = entry("x", queue="other", payload=b"1", unique=600)
     await put(broker, there)
     assert await broker.transfer([A], "other") == [Moved.DONE]
     await broker.move(Action.DELETE, [TaskRef("other", "a")])
-    assert await locked(broker, there), "it belongs to the other task"
+    assert await is_locked(broker, there), "it belongs to the other task"
 
 
-async def test_there_and_back_again(broker: Store, clock: FakeClock) -> None:
+async def test_a_task_can_be_transferred_back(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", payload=b"1", unique=600))
     [held] = await take(broker)
     await broker.settle([archived(held, clock.now())])
-    before = await see(broker, "a")
+    before = await get_task(broker, "a")
     assert await broker.transfer([A], "other") == [Moved.DONE]
     assert await broker.transfer([TaskRef("other", "a")], "default") == [Moved.DONE]
-    assert await see(broker, "a") == before
+    assert await get_task(broker, "a") == before
 
 
-async def test_many_tasks_keep_their_order(broker: Store) -> None:
+async def test_many_transferred_tasks_keep_their_order(broker: Store) -> None:
     names = [f"{number:04}" for number in range(450)]
     await put(broker, *map(entry, names))
     answers = await broker.transfer([TaskRef("default", name) for name in names], "other {x}")

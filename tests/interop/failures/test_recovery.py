@@ -93,7 +93,7 @@ async def archived(inspector: OurInspector) -> int:
 
 
 async def test_poison_of_the_other_side_stops_nobody(go: Go, ours: Ours, redis_server: RedisServer) -> None:
-    """What is no task at all aborts Go's recovery of every queue (B9). We put it aside, and Go recovers again."""
+    """What is no task at all aborts Go's recovery of every queue (B9). We put it go, and Go recovers again."""
     cli = redis_server.cli
 
     def poison() -> None:
@@ -104,7 +104,7 @@ async def test_poison_of_the_other_side_stops_nobody(go: Go, ours: Ours, redis_s
 
     await asyncio.to_thread(poison)
     async with ours.server(), ours.inspector() as inspector:
-        await until("our server puts it aside", lambda: archived(inspector))
+        await until("our server puts it go", lambda: archived(inspector))
     async with go.client() as client, go.inspector() as go_inspector, go.server() as dying:
         await client.enqueue("sleep:60000", task_id="a")
         await dying.event("started", id="a")

@@ -39,7 +39,7 @@ async def digest_of_user(group: str, members: Sequence[Task]) -> Task:
 
 
 @app.on_error
-async def tell(task: Task, error: BaseException) -> None: ...
+async def tell(task: Task, error: BaseException, final: bool) -> None: ...
 
 
 @app.middleware

@@ -47,7 +47,7 @@ def delay(retried: int, error: BaseException, message: TaskMessage) -> float:
     return 5.0 * retried
 
 
-def told(task: Task, error: BaseException) -> None: ...
+def told(task: Task, error: BaseException, final: bool) -> None: ...
 
 
 async def use() -> None:

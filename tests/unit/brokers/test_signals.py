@@ -1,4 +1,4 @@
-"""Watches: nothing is missed between looking and waiting, from whatever thread it comes."""
+"""Watches: no signal is missed between reading and waiting, from any thread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ A, B = signals.pending("a"), signals.pending("b")
 TIMEOUT = 20.0
 
 
-async def test_a_watch_knows_only_what_came_after_it_was_opened() -> None:
+async def test_a_watch_receives_signals_from_its_opening_on() -> None:
     hub = Signals()
     hub.publish([A])
     with hub.watch([A]) as watch:
@@ -24,7 +24,7 @@ async def test_a_watch_knows_only_what_came_after_it_was_opened() -> None:
         assert await watch.wait(0) is True
 
 
-async def test_a_wait_uses_up_what_it_was_told() -> None:
+async def test_a_wait_consumes_the_signals() -> None:
     hub = Signals()
     with hub.watch([A]) as watch:
         hub.publish([A])
@@ -32,7 +32,7 @@ async def test_a_wait_uses_up_what_it_was_told() -> None:
         assert [await watch.wait(0), await watch.wait(0)] == [True, False]
 
 
-async def test_what_was_published_can_be_forgotten() -> None:
+async def test_clear_discards_signals() -> None:
     hub = Signals()
     with hub.watch([A]) as watch:
         hub.publish([A])
@@ -40,7 +40,7 @@ async def test_what_was_published_can_be_forgotten() -> None:
         assert await watch.wait(0) is False
 
 
-async def test_a_watch_hears_its_own_topics_only() -> None:
+async def test_a_watch_receives_its_own_topics_only() -> None:
     hub = Signals()
     with hub.watch([A, signals.due("a")]) as watch:
         hub.publish([B, signals.grouped("a"), signals.ended(TaskRef("a", "1"))])
@@ -49,7 +49,7 @@ async def test_a_watch_hears_its_own_topics_only() -> None:
         assert await watch.wait(0) is True
 
 
-async def test_a_wait_that_runs_is_woken() -> None:
+async def test_a_signal_ends_a_running_wait() -> None:
     hub = Signals()
     with hub.watch([A]) as watch:
         waiting = asyncio.create_task(watch.wait(TIMEOUT))
@@ -59,12 +59,12 @@ async def test_a_wait_that_runs_is_woken() -> None:
         assert await waiting is True
 
 
-async def test_a_wait_without_news_ends_at_its_timeout_and_says_so() -> None:
+async def test_a_wait_without_a_signal_returns_false_at_its_timeout() -> None:
     with Signals().watch([A]) as watch:
         assert await watch.wait(0.001) is False
 
 
-async def test_a_canceled_wait_forgets_nothing() -> None:
+async def test_a_cancelled_wait_loses_no_signal() -> None:
     hub = Signals()
     with hub.watch([A]) as watch:
         waiting = asyncio.create_task(watch.wait())
@@ -76,7 +76,7 @@ async def test_a_canceled_wait_forgets_nothing() -> None:
         assert await watch.wait(0) is True
 
 
-async def test_a_closed_watch_is_forgotten() -> None:
+async def test_a_closed_watch_is_removed() -> None:
     hub = Signals()
     one, two = hub.watch([A]), hub.watch([A])
     assert hub.watched("pending")
@@ -90,7 +90,7 @@ async def test_a_closed_watch_is_forgotten() -> None:
     assert not hub.watched("due")
 
 
-async def test_everybody_can_be_woken_or_all_of_one_kind() -> None:
+async def test_publish_all_notifies_every_watch_or_all_of_one_kind() -> None:
     hub = Signals()
     with hub.watch([A]) as pending, hub.watch([signals.ended(TaskRef("a", "1"))]) as ended:
         hub.publish_all("ended")
@@ -99,7 +99,7 @@ async def test_everybody_can_be_woken_or_all_of_one_kind() -> None:
         assert [await pending.wait(0), await ended.wait(0)] == [True, True]
 
 
-async def test_a_signal_from_another_thread_wakes_the_loop() -> None:
+async def test_a_signal_from_another_thread_wakes_the_event_loop() -> None:
     hub = Signals()
     with hub.watch([A]) as watch:
         waiting = asyncio.create_task(watch.wait(TIMEOUT))
@@ -108,8 +108,8 @@ async def test_a_signal_from_another_thread_wakes_the_loop() -> None:
         assert await waiting is True
 
 
-async def test_nothing_is_missed_between_looking_and_waiting() -> None:
-    # Given somebody in another thread who puts things in and says so, as fast as possible
+async def test_no_signal_is_missed_between_reading_and_waiting() -> None:
+    # Given another thread that adds items and publishes, as fast as possible
     hub, shelf, count = Signals(), list[int](), 2_000
 
     def produce() -> None:
@@ -121,18 +121,18 @@ async def test_nothing_is_missed_between_looking_and_waiting() -> None:
     with hub.watch([A]) as watch:
         producer = threading.Thread(target=produce)
         producer.start()
-        # When one looks, and waits whenever there is nothing new
+        # When the test reads, and waits whenever there is no new item
         while seen < count:
             there = len(shelf)
             if there == seen:
                 assert await watch.wait(TIMEOUT), "slept although there was something"
             seen = there
-        # Then one sees everything, and never sleeps on it
+        # Then it reads every item, and no wait times out
         assert shelf == list(range(count))
     await asyncio.to_thread(producer.join)
 
 
-def test_a_signal_to_a_loop_that_is_gone_is_nobodys_problem() -> None:
+def test_a_signal_to_a_closed_event_loop_is_ignored() -> None:
     hub = Signals()
 
     async def open_and_forget() -> None:
@@ -146,8 +146,8 @@ def test_a_signal_to_a_loop_that_is_gone_is_nobodys_problem() -> None:
     assert hub.watched("pending")
 
 
-def test_a_loop_that_closes_while_it_is_told_is_nobodys_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given a watch whose loop is closed, and a publisher in another thread that looked just before that
+def test_a_signal_to_an_event_loop_that_is_closing_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a watch whose event loop closes just after a publisher in another thread checked it
     hub = Signals()
 
     async def open_and_forget() -> None:
@@ -157,7 +157,7 @@ def test_a_loop_that_closes_while_it_is_told_is_nobodys_problem(monkeypatch: pyt
     loop.run_until_complete(open_and_forget())
     loop.close()
     monkeypatch.setattr(loop, "is_closed", lambda: False)
-    # When it tells the watch
+    # When it notifies the watch
     problems: list[BaseException] = []
 
     def publish() -> None:
@@ -169,7 +169,7 @@ def test_a_loop_that_closes_while_it_is_told_is_nobodys_problem(monkeypatch: pyt
     thread = threading.Thread(target=publish)
     thread.start()
     thread.join()
-    # Then what it did is done all the same: it gets no exception
+    # Then the publisher gets no exception
     assert problems == []
 
 

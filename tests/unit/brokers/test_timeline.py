@@ -1,4 +1,4 @@
-"""Ids in order of time, compared with a sorted list."""
+"""Timeline: ids in order of time, compared with a sorted list."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from asynqio.brokers.memory.storage.timeline import Timeline
 
 
 class TimelineMachine(RuleBasedStateMachine):
-    """A timeline beside a plain list of (time, arrival, id)."""
+    """A timeline and a plain list of (time, arrival, id)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ TestTimeline = TimelineMachine.TestCase
 
 
 @given(st.lists(st.floats(0, 1e9), min_size=1, max_size=50))
-def test_ids_come_out_in_the_order_of_their_times(times: list[float]) -> None:
+def test_ids_are_popped_in_order_of_time(times: list[float]) -> None:
     timeline = Timeline()
     for number, at in enumerate(times):
         timeline.add(str(number), at)
@@ -60,14 +60,14 @@ def test_ids_come_out_in_the_order_of_their_times(times: list[float]) -> None:
     assert order == sorted(range(len(times)), key=lambda number: (times[number], number))
 
 
-def test_what_was_removed_takes_no_room_in_the_long_run() -> None:
-    # Given a thousand times as many ids that came and went as are there
+def test_removed_ids_do_not_accumulate() -> None:
+    # Given a thousand times as many removed ids as present ones
     timeline = Timeline()
     timeline.add("stays", 1e9)
     for number in range(10_000):
         timeline.add(str(number), float(number))
         timeline.discard(str(number))
-    # Then the heap has forgotten them
+    # Then the heap does not hold them
     assert len(timeline) == 1
     assert len(timeline._heap) < 100
     assert timeline.next_at() == 1e9

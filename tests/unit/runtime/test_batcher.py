@@ -1,4 +1,4 @@
-"""Many callers, few calls."""
+"""The batcher combines concurrent callers into few calls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from asynqio.runtime.batcher import Batcher
 
 
 class Calls:
-    """A batch function that waits to be let go on."""
+    """A batch function that waits for a signal."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -29,7 +29,7 @@ async def started(count: int, batcher: Batcher[int, int]) -> list[asyncio.Task[i
     return tasks
 
 
-async def test_a_lone_caller_goes_out_at_once_and_the_others_share_the_next_call() -> None:
+async def test_a_single_caller_is_sent_at_once_and_the_others_share_the_next_call() -> None:
     calls = Calls()
     batcher: Batcher[int, int] = Batcher(calls)
     tasks = await started(5, batcher)
@@ -48,7 +48,7 @@ async def test_batches_have_a_limit() -> None:
     assert max(len(batch) for batch in calls.batches) <= 2
 
 
-async def test_a_caller_that_gives_up_while_waiting_takes_its_item_back() -> None:
+async def test_a_cancelled_waiting_caller_withdraws_its_item() -> None:
     calls = Calls()
     batcher: Batcher[int, int] = Batcher(calls)
     tasks = await started(3, batcher)
@@ -60,7 +60,7 @@ async def test_a_caller_that_gives_up_while_waiting_takes_its_item_back() -> Non
     assert calls.batches == [[0], [2]]
 
 
-async def test_a_first_caller_that_gives_up_does_not_hold_up_the_others() -> None:
+async def test_a_cancelled_first_caller_does_not_delay_the_others() -> None:
     calls = Calls()
     batcher: Batcher[int, int] = Batcher(calls)
     tasks = await started(3, batcher)
@@ -85,7 +85,7 @@ async def test_an_error_reaches_all_callers_of_its_call_and_no_other() -> None:
 
 
 class Echo:
-    """A batch function that answers when it is told to, call by call."""
+    """A batch function that answers on request, call by call."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
@@ -102,7 +102,7 @@ class Echo:
         return items
 
     async def answer(self, count: int = 1) -> None:
-        """Let so many calls have their answers, the oldest first, and everything go on that can."""
+        """Answer this number of calls, the oldest first, and let all callers continue."""
         for answered in self.under_way[:count]:
             answered.set()
         del self.under_way[:count]
@@ -135,7 +135,7 @@ async def test_the_halves_of_many_callers_take_turns() -> None:
     await callers
 
 
-async def test_a_half_whose_call_fails_hears_of_it_and_the_other_half_goes_on() -> None:
+async def test_a_half_whose_call_fails_gets_the_error_and_the_other_half_continues() -> None:
     echo = Echo()
     batcher: Batcher[int, int] = Batcher(echo, overlap=lambda: True)
 
@@ -159,7 +159,7 @@ async def test_a_half_whose_call_fails_hears_of_it_and_the_other_half_goes_on() 
     assert sum(isinstance(one, int) for one in ended) == 8
 
 
-async def test_answers_that_do_not_match_their_items_hold_nobody_up() -> None:
+async def test_answers_that_do_not_match_their_items_block_no_caller() -> None:
     async def broken(items: list[int]) -> list[int]:
         await asyncio.sleep(0)
         return items[1:]

@@ -1,1 +1,1 @@
-"""The contract that every broker keeps."""
+"""The contract that every broker fulfils."""

@@ -1,52 +1,53 @@
-"""The contract between the library and its stores: `Broker` moves tasks, `Inspection` looks and tidies.
+"""The contract between the library and its stores: `Broker` processes tasks, `Inspection` reads and administers.
 
-Rules every broker keeps; `tests/conformance` is these sentences as tests:
+Rules that every broker keeps; the tests in `tests/conformance` bear their numbers:
 
-1.  A task lives in exactly one state of exactly one queue. Every method leaves it so, whatever is
-    cancelled or killed in between.
-2.  Answers are aligned with the input, one per item. An item is applied wholly or not at all; a batch need
-    not be.
-3.  `enqueue` answers DUPLICATE before ID_CONFLICT when both hold. A refused entry leaves no trace. A COMPLETED
-    or ARCHIVED task makes room for an entry of its id that says `replace_finished`.
-4.  `dequeue` looks at queues in the order given, skips paused ones, takes the oldest first, never more than
-    `limit`. A task and its lease appear together.
-5.  A watch sees every signal from the moment it was opened; waiting may return early for no reason, and it
-    never takes anything.
-6.  `renew` touches only leases still held and says which.
-7.  `settle` acts only on an ACTIVE task whose lease this is, expired or not; otherwise it answers False and
+1.  A task is in exactly one state of exactly one queue. Every method preserves this, even if its caller is cancelled
+    or its process killed at any point.
+2.  Answers are aligned with the input, one per item. An item is applied wholly or not at all; a batch may be applied
+    in part.
+3.  `enqueue` answers DUPLICATE before ID_CONFLICT if both apply. A refused entry changes nothing. An entry with
+    `replace_finished` replaces a COMPLETED or ARCHIVED task of its id.
+4.  `dequeue` reads the queues in the order given, skips paused queues, leases the oldest tasks first, and never more
+    than `limit`. A task and its lease are created in one step.
+5.  A watch receives every signal from the moment it is opened. `wait` may return early without a reason; it never
+    takes a task.
+6.  `renew` extends only leases that are still held, and says which.
+7.  `settle` acts only on an ACTIVE task whose lease is the one given, expired or not; otherwise it answers False and
     changes nothing. Counters change in the same step. `to=PENDING` puts the task at the front.
-8.  `forward` moves due SCHEDULED and RETRY tasks to PENDING, earliest first; those that belong to a group go
-    (back) to AGGREGATING.
-9.  `expired` only reads. What becomes of an abandoned task is decided by the same `decide`.
-10. `sweep` deletes what has outlived its retention, trims the archive, and returns group batches whose time
-    ran out to their group.
-11. `claim_groups` looks at the groups that have a rule and claims at most `BATCH_MEMBERS` members per batch,
-    oldest first. `merge_group` takes the merged task in and removes the members in one step, or neither. A flushed
-    group is ripe as long as a member that was there then waits in it.
-12. Time is the clock given at construction. Nothing blocks the event loop. `CancelledError` passes through.
-13. What is worth trying again is `BrokerUnavailable`; no driver's exception gets out.
-14. Stored bytes that cannot be decoded never stop anything: such a task is archived as `CORRUPT_TYPE` and
-    counted (quarantine), its neighbours go on.
-15. An archive keeps at most `ARCHIVE_LIMIT` tasks per queue, the youngest, none older than `ARCHIVE_AGE`, unless
-    the URL says otherwise (`archive_limit=`, `archive_age=`: who is given less keeps less, for all); what it
-    drops is counted (`QueueStats.evicted_total`).
-16. `settle` keeps the record of the attempt (`Settlement.record`) with a task that stays, in the same step, and
-    numbers it; the youngest `RUNS_KEPT` remain, whatever operators do with the task, and go when it goes. What a
-    running attempt has left of itself (`Output.live`) goes with its lease.
-17. `fire` takes each tick of a schedule once, whoever asks: in one step, a tick that is not later than the last
-    one taken is refused, or it is taken and its entry goes in as `enqueue` would have it; one that is refused as a
-    duplicate or for its id takes the tick all the same. A paused schedule refuses all and takes none. What is
-    known of a schedule belongs to the queue of its entry, and goes with it.
-18. `record` keeps the last `FIRES_KEPT` events of a schedule, newest first; `FIRES_AGE` after the newest all of
-    them are gone.
-19. A walk is `scan` from "" on, each step with the `after` of the one before, until that is "". It shows every
-    task that is in its state from the first step to the last, whatever comes, goes or moves meanwhile; what
-    joins meanwhile may be shown. A task is shown twice only if it left its state, or its group was claimed,
-    and it came back; or if somebody took out of the middle of a line all that stood around the place. A step
-    costs the same however long the queue is (memory: one look through the queue).
-20. An entry's `lock` is held for `unique_ttl` seconds. Every step that brings a task where `locks.freed_by` says
-    so frees the task's own lock, if it still holds it; a `throttle` only time frees. An entry that meets a held
-    lock is refused, changes the holder (`Replaced`, one step), or takes the lock over, as `locks.meet` says.
+8.  `forward` moves due SCHEDULED and RETRY tasks to PENDING, earliest first; those that belong to a group move to
+    AGGREGATING.
+9.  `expired` only reads. The outcome of an abandoned task is decided by `decide`, as that of any other.
+10. `sweep` deletes tasks whose retention has expired, trims the archive, and returns batches whose lease has expired
+    to their groups.
+11. `claim_groups` reads the groups that have a rule and claims at most `BATCH_MEMBERS` members per batch, oldest
+    first. `merge_group` enqueues the merged task and deletes the members in one step, or does neither. A flushed
+    group is ripe while one of its members at the time of the flush is unclaimed.
+12. Time is the clock given at construction. No method blocks the event loop. `CancelledError` propagates.
+13. Errors that a retry may solve are `BrokerUnavailable`; no exception of a driver reaches the caller.
+14. Stored bytes that cannot be decoded never stop an operation: the task is archived as `CORRUPT_TYPE` and counted
+    (quarantine); other tasks are processed as usual.
+15. An archive keeps the newest `ARCHIVE_LIMIT` tasks per queue, none older than `ARCHIVE_AGE`. The URL options
+    `archive_limit` and `archive_age` change this; of several processes the one with the lowest limits decides.
+    Evicted tasks are counted (`QueueStats.evicted_total`).
+16. `settle` stores the record of the attempt (`Settlement.record`) with a task that stays, in the same step, and
+    numbers it. The newest `RUNS_KEPT` records stay through all operator actions and are deleted with the task. The
+    live record of a running attempt (`Output.live`) is deleted with its lease.
+17. `fire` takes each tick of a schedule once, however many schedulers ask. In one step it refuses a tick that is
+    not later than the last one taken, or takes it and enqueues its entry as `enqueue` would; an entry refused as
+    DUPLICATE or ID_CONFLICT takes the tick too. A paused schedule refuses every tick and takes none. The state of a
+    schedule belongs to the queue of its entry and is removed with it.
+18. `record` keeps the newest `FIRES_KEPT` events of a schedule, newest first; all of them are deleted `FIRES_AGE`
+    after the newest.
+19. A full scan is `scan` with "" and then with the `after` of the step before, until that is "". It returns every
+    task that is in the state from the first step to the last, whatever happens to other tasks; a task that enters
+    the state meanwhile may be returned. A task is returned twice only if it left the state, or its group was claimed,
+    and it came back; or if all tasks around the cursor were removed from the middle of a list. The cost of a step
+    does not grow with the queue (memory: one pass over the queue).
+20. The `lock` of an entry is held for `unique_ttl` seconds. Every step that moves a task to a state for which
+    `freed_by` is true frees the task's own lock, if the task still holds it; a `throttle` is freed only by time. An
+    entry whose lock is held is refused, changes the holder (`Replaced`, in one step), or takes the lock over, as
+    `resolve_conflict` decides.
 """
 
 from __future__ import annotations
@@ -78,150 +79,174 @@ from asynqio.core.task.task import Entry
 
 
 class Broker(Protocol):
-    """A store of tasks. Every method is safe to call from several coroutines of one event loop at once."""
+    """A store of tasks. Methods may be called concurrently by coroutines of one event loop.
+
+    Times are seconds since the epoch, durations are seconds. Every coroutine may raise BrokerUnavailable.
+    """
 
     @property
     def clock(self) -> Clock: ...
 
     @property
     def url(self) -> str:
-        """Where it is, without secrets: for messages."""
+        """The URL of the store without secrets, for messages."""
         ...
 
     @property
     def private_url(self) -> str:
-        """The same with all its secrets, to open it again in another process. Never to be shown."""
+        """The URL with its secrets, to open the store in another process. Must not be shown or logged."""
         ...
 
     @property
     def archive_limit(self) -> int:
-        """How many archived tasks it keeps per queue."""
+        """Archived tasks kept per queue."""
         ...
 
     @property
     def shared(self) -> bool:
-        """Whether other processes work on the same store (then leases need keeping from outside)."""
+        """Whether other processes use the same store (then leases are renewed from a separate process)."""
         ...
 
     @property
     def round_trip(self) -> float:
-        """Seconds to the store and back, as measured when it was opened; 0 if no network is between us and it.
+        """Seconds of one round trip to the store, measured when it was opened; 0 without a network.
 
-        Calls over a network are better made ahead, and over a long way several at once.
+        Callers prefetch over a network, and run several calls concurrently over a slow one.
         """
         ...
 
     def clone(self) -> Broker:
-        """Another handle on the same store, for use from another thread's event loop."""
+        """Another broker of the same store, for the event loop of another thread."""
         ...
 
     async def __aenter__(self) -> Self: ...
     async def __aexit__(self, *exc: object) -> None: ...
 
     async def ping(self) -> None:
-        """Whether the store answers. Raises BrokerUnavailable."""
+        """Check that the store answers. Raises BrokerUnavailable."""
         ...
 
     def watch(self, topics: Iterable[Topic]) -> Watch:
-        """Be told when something happens (see signals.py). Needs a running event loop."""
+        """Subscribe to signals on these topics (see signals.py). Needs a running event loop."""
         ...
 
-    # tasks in
+    # enqueue
 
     def check(self, entry: Entry) -> None:
-        """Asked before `enqueue`. Raises an InvalidTask for what this store can never take, so that it costs no
-        other entry of its batch anything."""
+        """Validate an entry before `enqueue`, so that an entry this store can never accept does not fail its batch.
+        Raises InvalidTask."""
         ...
 
-    async def enqueue(self, entries: Sequence[Entry]) -> list[Admission | Replaced]: ...
+    async def enqueue(self, entries: Sequence[Entry]) -> list[Admission | Replaced]:
+        """Enqueue entries (rules 3 and 20). Once this returns, the accepted tasks are stored. Raises StorageFull."""
+        ...
 
-    # tasks out
+    # dequeue, leases, settle
 
     async def dequeue(
         self, queues: Sequence[str], limit: int, lease: float, owner: str, *, timed: bool = False
     ) -> list[Lease]:
-        """Up to `limit` tasks, leased for `lease` seconds to the server called `owner`.
+        """Lease up to `limit` tasks for `lease` seconds to the server with id `owner` (rule 4). Does not wait.
 
-        `timed`: each lease says since when its task had been pending, if the store knows.
+        With `timed`, each lease says when its task became pending, if the store knows.
         """
         ...
 
     async def renew(self, leases: Sequence[Lease], lease: float) -> list[bool]:
-        """Make the leases last `lease` seconds from now; `expires_at` of those still held is updated."""
+        """Extend leases to `lease` seconds from now, and update `expires_at` of those still held. False: lost."""
         ...
 
     async def renew_owner(self, owner: str, lease: float) -> int:
-        """Make every lease of this server last `lease` seconds from now; how many there were."""
+        """Extend every lease of a server to `lease` seconds from now; returns their number."""
         ...
 
-    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]: ...
+    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        """Move leased tasks to their next state (rules 7 and 16). False: the lease is lost."""
+        ...
 
-    async def write_output(self, notes: Sequence[Output]) -> list[bool]:
-        """Keep results, progress and logs with tasks whose lease is still held; False: it is not."""
+    async def write_output(self, outputs: Sequence[Output]) -> list[bool]:
+        """Store results, progress and live records with tasks whose lease is still held. False: the lease is lost."""
         ...
 
     async def attempts(self, refs: Sequence[TaskRef]) -> list[list[AttemptRecord]]:
-        """The recorded attempts at each task, oldest first, nothing for a task that is not there. The one that
-        goes on comes last (`RUNNING`), with at least its worker; for that of a server of Go's there is none."""
+        """The recorded attempts at each task, oldest first; empty if the task does not exist. A running attempt comes
+        last (`RUNNING`), at least with its worker; servers of Go asynq leave none."""
         ...
 
     async def paused_types(self, queues: Sequence[str]) -> dict[str, dict[str, float]]:
-        """The task types that are paused and since when, by queue; only those queues that have some. It is up to
-        servers not to run their tasks: `dequeue` hands them out."""
+        """The paused task types and when they were paused, by queue; queues without any are left out. Servers must
+        not run tasks of these types: `dequeue` returns them all the same."""
         ...
 
-    # what time does to tasks
+    # maintenance
 
-    async def forward(self, queues: Sequence[str], limit: int) -> Forwarded: ...
-    async def expired(self, queues: Sequence[str], limit: int) -> Expired: ...
-    async def sweep(self, queues: Sequence[str], limit: int) -> Swept: ...
+    async def forward(self, queues: Sequence[str], limit: int) -> Forwarded:
+        """Move up to `limit` due tasks to PENDING or AGGREGATING (rule 8)."""
+        ...
+
+    async def expired(self, queues: Sequence[str], limit: int) -> Expired:
+        """Find up to `limit` expired leases, earliest expiry first (rule 9)."""
+        ...
+
+    async def sweep(self, queues: Sequence[str], limit: int) -> Swept:
+        """Delete up to `limit` tasks whose retention has expired, and clean up (rule 10)."""
+        ...
 
     # groups
 
     async def claim_groups(self, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
-        """At most `limit` batches. `policy`: a GroupRule for all groups, or GroupRules."""
+        """Claim at most `limit` ripe batches for `BATCH_LEASE` seconds (rule 11). `policy` is one GroupRule for all
+        groups, or GroupRules."""
         ...
 
     async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
-        """Put `merged` in the members' place. None: the batch is not ours any more, nothing was done."""
+        """Replace the members of a batch by `merged` (rule 11). None: the claim was lost and nothing changed."""
         ...
 
     # schedules
 
     async def register_schedules(self, queue: str, ids: Sequence[str]) -> list[ScheduleState]:
-        """A scheduler serves these schedules now: what is known of each. One that is new is known from now on,
-        and nothing of it is made up."""
+        """Note that a scheduler serves these schedules now; returns the state of each. A new schedule starts now:
+        earlier ticks are not made up."""
         ...
 
-    async def fire(self, fires: Sequence[Fire]) -> list[Fired]: ...
+    async def fire(self, fires: Sequence[Fire]) -> list[Fired]:
+        """Take ticks of schedules and enqueue their entries (rule 17). Raises StorageFull."""
+        ...
+
     async def record(self, events: Sequence[FireEvent]) -> None:
-        """Keep what schedules have put in, for people to look at."""
+        """Store the events of schedules, for inspection (rule 18)."""
         ...
 
     async def prune_schedules(self, queue: str, ids: Sequence[str], before: float) -> int:
-        """Drop what is known of schedules that nobody has met after `before`; how many there were."""
+        """Delete the states of schedules that no scheduler has registered after `before`; returns their number."""
         ...
 
-    # who is there
+    # servers and schedulers
 
-    async def beat(self, card: ServerInfo | SchedulerInfo, ttl: float) -> None: ...
-    async def leave(self, card: ServerInfo | SchedulerInfo) -> None: ...
+    async def beat(self, info: ServerInfo | SchedulerInfo, ttl: float) -> None:
+        """Register a server or scheduler, or extend its registration, for `ttl` seconds."""
+        ...
+
+    async def leave(self, info: ServerInfo | SchedulerInfo) -> None:
+        """Remove the registration of a server or scheduler."""
+        ...
 
     # cancellation of running tasks
 
     async def cancel(self, refs: Sequence[TaskRef], *, archive: bool = False) -> None:
-        """Tell whoever runs these tasks; `archive`: they shall be archived and not retried (Go's servers hear only
-        that they are cancelled)."""
+        """Notify the servers that run these tasks. With `archive`, they archive the tasks instead of retrying them
+        (servers of Go asynq only cancel them)."""
         ...
 
     def cancellations(self) -> AsyncIterator[Cancellation]:
-        """The tasks that somebody wants cancelled, from the first `anext` on, until closed. An empty queue means
-        whatever task has the id: Go asynq says no more."""
+        """The cancellations requested from the first `anext` on, until the iterator is closed. An empty queue name
+        matches any queue that has the id: Go asynq sends no queue."""
         ...
 
 
 @runtime_checkable
 class Store(Broker, Inspection, Protocol):
-    """What every back end is: both."""
+    """A complete back end: both halves of the contract in one object."""
 
     def clone(self) -> Store: ...

@@ -1,4 +1,4 @@
-"""The places between the steps of a walk (`Inspection.scan`), as texts."""
+"""Cursors of scans (`Inspection.scan`): positions between two steps, encoded as JSON text."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import msgspec
 
 T = TypeVar("T")
 
-#: The places of walks are JSON; what they say is the store's own business.
-encode_place = msgspec.json.Encoder().encode
+#: Encodes a position; its fields are private to each broker.
+encode_cursor = msgspec.json.Encoder().encode
 
 
-def read_place(kind: type[T], after: str) -> T | None:
-    """What a place says; None: the beginning. Raises ValueError for what no walk through such tasks gave."""
+def decode_cursor(kind: type[T], after: str) -> T | None:
+    """The position in a cursor; None for the empty cursor, the start. Raises ValueError if it is not a cursor of this
+    kind."""
     if not after:
         return None
     try:
         return msgspec.json.decode(after, type=kind)
     except msgspec.DecodeError:
-        raise ValueError(f"{after!r} is not a place that a scan of this state and this store gave") from None
+        raise ValueError(f"{after!r} is not a cursor returned by a scan of this state and broker") from None

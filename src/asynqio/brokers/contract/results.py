@@ -1,4 +1,4 @@
-"""The values that brokers return and take besides tasks: one small type per answer."""
+"""Values that brokers take and return besides tasks: one small type per answer."""
 
 from __future__ import annotations
 
@@ -13,65 +13,67 @@ from asynqio.core.groups import GroupBatch
 from asynqio.core.lifecycle import Lease
 from asynqio.core.task.message import TaskRef
 
-#: The type under which an undecodable task is shown; its payload are the bytes found.
+#: The type of a task whose stored bytes cannot be decoded; its payload is those bytes.
 CORRUPT_TYPE = "asynqio:corrupt"
 
-#: Told how far a long call is: how many of what it is about are done.
+#: Called during a long operation with the number of items done so far.
 Progress: TypeAlias = Callable[[int], None]
 
 
 class Admission(enum.Enum):
-    """What became of one entry."""
+    """The outcome of enqueueing one entry."""
 
     ACCEPTED = enum.auto()
+    #: Another task holds its uniqueness lock.
     DUPLICATE = enum.auto()
+    #: The queue has a task with its id.
     ID_CONFLICT = enum.auto()
 
 
 class Fired(NamedTuple):
-    """What became of one tick. No admission: it was taken before, or (`paused`) the schedule is paused."""
+    """The outcome of one tick. Without an admission it was taken before, or (`paused`) the schedule is paused."""
 
     admission: Admission | Replaced | None
     paused: bool = False
 
 
 class Replaced(NamedTuple):
-    """The entry became no task of its own: the waiting task of this id, which held its lock, was changed."""
+    """The entry did not become a new task: the waiting task with this id, which held its lock, was changed."""
 
     id: str
 
 
 class Forwarded(NamedTuple):
-    """`moved` tasks are pending now; the next one is due at `next_at` (None: none is waiting)."""
+    """`moved` tasks became pending; the next one is due at `next_at` (None: no task is delayed)."""
 
     moved: int
     next_at: float | None
 
 
 class Expired(NamedTuple):
-    """Leases that lapsed, and when the next one will if nobody renews it (None: no task is active)."""
+    """Expired leases, and when the next lease expires unless it is renewed (None: no other task is active)."""
 
     leases: list[Lease]
     next_at: float | None
 
 
 class Claimed(NamedTuple):
-    """Batches that are ours to aggregate, and when the next group will be ripe if nobody joins it."""
+    """Batches claimed for aggregation, and when the next group becomes ripe unless a member joins it."""
 
     batches: list[GroupBatch]
     next_at: float | None
 
 
 class Swept(NamedTuple):
-    """How many tasks were deleted, and when the next one will be (None: nothing waits for it)."""
+    """The number of deleted tasks, and when the next sweep has something to do (None: no such time is known)."""
 
     deleted: int
     next_at: float | None
 
 
 class Output(msgspec.Struct, frozen=True):
-    """What a running handler leaves with its task: a result, progress (JSON), what is known of the attempt so far
-    with the lines of its log, or several of them."""
+    """Output of a running handler: a result, progress (JSON), the live record of the attempt with its log lines, or
+    several of them."""
 
     lease: Lease
     result: bytes | None = None
@@ -80,19 +82,19 @@ class Output(msgspec.Struct, frozen=True):
 
 
 class Moved(enum.Enum):
-    """What became of one task that an operator acted on. The last two are answers of `transfer` only."""
+    """The outcome of an operator action on one task. Only `transfer` returns the last two."""
 
     DONE = enum.auto()
     NOT_FOUND = enum.auto()
     WRONG_STATE = enum.auto()
-    #: Its uniqueness lock is held in the other queue.
+    #: Its uniqueness lock is held in the target queue.
     DUPLICATE = enum.auto()
-    #: The other queue has a task with its id.
+    #: The target queue has a task with its id.
     ID_CONFLICT = enum.auto()
 
 
 class Cancellation(NamedTuple):
-    """Somebody wants this task cancelled; `archive`: and archived instead of retried."""
+    """A request to cancel a running task; `archive`: archive it instead of retrying it."""
 
     ref: TaskRef
     archive: bool = False

@@ -1,8 +1,8 @@
-"""How brokers wake those who wait: topics, and watches on them.
+"""Signals: how brokers notify waiting callers, by topics and watches on them.
 
-A watch remembers what happened since its last `wait`, so nothing is missed between looking and waiting.
-Signals are hints that something *may* be there; they carry no data and no authority. Publishing is safe
-from any thread; a watch belongs to the event loop that opened it.
+A watch remembers signals since its last `wait`, so none is missed between reading the store and waiting. A signal is
+a hint that something *may* have changed; it carries no data. Publishing is safe from any thread; a watch belongs to
+the event loop that opened it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Self, TypeAlias
 
-from asynqio.core.task.message import TaskRef
+from asynqio.core.task.message import TaskRef, TaskState
 
-#: What can be waited for: ("pending", queue), ("due", queue), ("grouped", queue), ("types", queue),
+#: What a watch can wait for: ("pending", queue), ("due", queue), ("grouped", queue), ("types", queue),
 #: ("ended", queue, id), ("changed", queue, id).
 Topic: TypeAlias = tuple[str, ...]
 
@@ -42,17 +42,31 @@ def types(queue: str) -> Topic:
 
 
 def ended(ref: TaskRef) -> Topic:
-    """The task became COMPLETED or ARCHIVED, or is gone."""
+    """The task became COMPLETED or ARCHIVED, or was deleted."""
     return ("ended", ref.queue, ref.id)
 
 
 def changed(ref: TaskRef) -> Topic:
-    """The task went to another state, is gone, or its handler left something: progress, a result, log lines."""
+    """The task changed its state, was deleted, or its handler wrote output: progress, a result, log lines."""
     return ("changed", ref.queue, ref.id)
 
 
+#: Kinds of topics by the state that a task enters.
+_KINDS = {
+    TaskState.PENDING: "pending",
+    TaskState.SCHEDULED: "due",
+    TaskState.RETRY: "due",
+    TaskState.AGGREGATING: "grouped",
+}
+
+
+def entered(state: TaskState, queue: str) -> Topic:
+    """The topic of a waiting task that entered a state of a queue."""
+    return (_KINDS[state], queue)
+
+
 class Watch:
-    """A subscription to some topics, from its making to `close`. Use it in a `with` block."""
+    """A subscription to topics, from its creation to `close`. Use it in a `with` block."""
 
     def __init__(self, signals: Signals, topics: Iterable[Topic]) -> None:
         self.topics = tuple(topics)
@@ -64,7 +78,7 @@ class Watch:
         signals._add(self)
 
     async def wait(self, timeout: float | None = None) -> bool:
-        """Until something was published since the last call, or for `timeout` seconds. True: something was."""
+        """Wait until a topic was published since the last call, at most `timeout` seconds. False: none was."""
         if not self._set and (timeout is None or timeout > 0):
             self._waiter = self._loop.create_future()
             timer = None if timeout is None else self._loop.call_later(timeout, self._wake)
@@ -78,19 +92,19 @@ class Watch:
         return happened
 
     def clear(self) -> None:
-        """Forget what was published so far."""
+        """Discard the signals received so far."""
         self._set = False
 
     def notify(self) -> None:
-        """Something happened. From any thread."""
+        """Record a signal and wake the waiting caller. Callable from any thread."""
         if self._set:
             return
         if threading.get_ident() == self._thread:
             self._set = True
             self._wake()
         else:
-            # RuntimeError: the loop is closed, so nobody waits. It may close at any moment, so asking first
-            # would not do; and the publisher, whose work is done, must not get an exception for it.
+            # RuntimeError: the loop is closed, so no caller waits. It may close at any moment, so a check before the
+            # call cannot prevent this; and the publisher must not fail because of it.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._mark)
 
@@ -121,11 +135,11 @@ class Signals:
         self._lock = threading.Lock()
 
     def watch(self, topics: Iterable[Topic]) -> Watch:
-        """A new watch. It sees everything published from now on."""
+        """A new watch. It receives every signal published from now on."""
         return Watch(self, topics)
 
     def publish(self, topics: Iterable[Topic]) -> None:
-        """Wake whoever watches one of the topics."""
+        """Notify the watches of these topics."""
         if not self._watches:
             return
         for topic in topics:
@@ -133,17 +147,17 @@ class Signals:
                 watch.notify()
 
     def publish_all(self, kind: str = "") -> None:
-        """Wake everybody (of one kind of topic): used when it is not known what happened."""
+        """Notify all watches (of one kind of topic): used when it is unknown what changed."""
         for topic in tuple(self._watches):
             if not kind or topic[0] == kind:
                 self.publish([topic])
 
     def wanted(self, topic: Topic) -> bool:
-        """Whether anybody watches this very topic."""
+        """Whether a watch on exactly this topic is open."""
         return topic in self._watches
 
     def watched(self, kind: str) -> bool:
-        """Whether anybody watches a topic of this kind."""
+        """Whether a watch on a topic of this kind is open."""
         return self._kinds[kind] > 0
 
     def _add(self, watch: Watch) -> None:

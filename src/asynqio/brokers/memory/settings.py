@@ -1,4 +1,4 @@
-"""What the options of a `memory://` URL say."""
+"""Settings of a `memory://` URL."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from asynqio.brokers.memory.storage.store import Archive
 from asynqio.errors import ConfigError
 
 
-def read(query: str) -> Archive:
-    """Raises ConfigError with everything that is wrong."""
+def parse_options(query: str) -> Archive:
+    """The options in the query of a URL. Raises ConfigError with everything that is wrong with them."""
     archive: Archive = {}
     problems = []
     for name, value in parse_qsl(query, keep_blank_values=True):

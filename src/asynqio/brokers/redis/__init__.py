@@ -1,4 +1,4 @@
-"""The Redis broker: one Redis, shared with Go asynq."""
+"""The Redis broker. It shares one Redis with Go asynq."""
 
 from asynqio.brokers.redis.broker import RedisBroker, open_redis
 

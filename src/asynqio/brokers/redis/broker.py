@@ -1,5 +1,4 @@
-"""`redis://`: the whole contract on Redis, in the layout of Go asynq. Each method is one idea, done by the module
-that bears its name."""
+"""The Broker half of the Redis broker: life cycle and delegation. Each operation is a module in `operations/`."""
 
 from __future__ import annotations
 
@@ -19,20 +18,25 @@ from asynqio.brokers.contract.results import (
     Swept,
 )
 from asynqio.brokers.contract.signals import Topic, Watch
-from asynqio.brokers.redis.admin import stats as look
+from asynqio.brokers.redis.admin import stats
 from asynqio.brokers.redis.inspection import RedisInspection
-from asynqio.brokers.redis.operations import attempts as history
-from asynqio.brokers.redis.operations import dequeue as take
-from asynqio.brokers.redis.operations import enqueue as intake
-from asynqio.brokers.redis.operations import groups as gather
-from asynqio.brokers.redis.operations import leases as keep
-from asynqio.brokers.redis.operations import maintenance as times
-from asynqio.brokers.redis.operations import schedulers, schedules, settle
-from asynqio.brokers.redis.operations import servers as presence
-from asynqio.brokers.redis.operations.notifications import Listener
-from asynqio.brokers.redis.operations.quarantine import Repair
+from asynqio.brokers.redis.operations import (
+    attempts,
+    dequeue,
+    enqueue,
+    forward,
+    groups,
+    output,
+    schedules,
+    servers,
+    settle,
+    sweep,
+)
+from asynqio.brokers.redis.operations.leases import LeaseRepair, expired, renew, renew_owner
+from asynqio.brokers.redis.operations.notifications import Notifications
 from asynqio.brokers.redis.session import Session
-from asynqio.brokers.redis.settings import RedisSettings, parse
+from asynqio.brokers.redis.settings import RedisSettings
+from asynqio.brokers.redis.url import parse
 from asynqio.clock import Clock, SystemClock
 from asynqio.core.attempts.record import AttemptRecord
 from asynqio.core.groups import GroupBatch, GroupPolicy
@@ -45,13 +49,16 @@ from asynqio.errors import BrokerUnavailable, ServerStateError
 
 
 def open_redis(url: str, clock: Clock | None = None) -> RedisBroker:
-    """The broker of a Redis URL. Raises ConfigError."""
+    """Make the broker of a Redis URL; entering it connects. Raises ConfigError."""
     return RedisBroker(parse(url), clock)
 
 
 class RedisBroker(RedisInspection):
-    """A `Store` on Redis, shared with Go asynq. It belongs to the event loop that entered it first; other loops
-    use a clone."""
+    """A `Store` on Redis, in the layout of Go asynq.
+
+    It belongs to the event loop that entered it first; other loops use a clone. It inherits the Inspection half
+    because one object must satisfy both protocols.
+    """
 
     shared = True
 
@@ -61,20 +68,20 @@ class RedisBroker(RedisInspection):
         self._users = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening = asyncio.Lock()
-        self._renew_parts()
+        self._reset()
 
-    def _renew_parts(self) -> None:
-        self._parts = Session(self._settings, self.clock)
-        self._listener = Listener(self._parts)
-        self._repair = Repair()
+    def _reset(self) -> None:
+        self._current = Session(self._settings, self.clock)
+        self._notifications = Notifications(self._current)
+        self._lease_repair = LeaseRepair()
 
     @property
     def _session(self) -> Session:
         if self._loop is not None and self._loop is not asyncio.get_running_loop():
-            raise self._elsewhere()
-        return self._parts
+            raise self._wrong_loop()
+        return self._current
 
-    def _elsewhere(self) -> ServerStateError:
+    def _wrong_loop(self) -> ServerStateError:
         return ServerStateError(
             f"the broker {self.url} is open in another event loop: use broker.clone(), or the URL, in this one"
         )
@@ -93,7 +100,7 @@ class RedisBroker(RedisInspection):
 
     @property
     def round_trip(self) -> float:
-        return self._parts.round_trip
+        return self._current.round_trip
 
     def clone(self) -> RedisBroker:
         return RedisBroker(self._settings, self.clock)
@@ -101,7 +108,7 @@ class RedisBroker(RedisInspection):
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         if self._users and self._loop is not loop:
-            raise self._elsewhere()
+            raise self._wrong_loop()
         async with self._opening:
             if not self._users:
                 self._loop = loop
@@ -118,11 +125,11 @@ class RedisBroker(RedisInspection):
             self._users -= 1
             if self._users:
                 return
-            await self._listener.close()
-            await self._session.settled()
+            await self._notifications.close()
+            await self._session.background.wait()
             await self._session.redis.close()
             self._loop = None
-            self._renew_parts()
+            self._reset()
 
     async def ping(self) -> None:
         await self._session.redis.command(None, "PING")
@@ -130,59 +137,59 @@ class RedisBroker(RedisInspection):
     def watch(self, topics: Iterable[Topic]) -> Watch:
         if not self._users:
             raise BrokerUnavailable(f"{self.url} is not open: use the broker in `async with broker: ...`")
-        return self._listener.watch(topics)
+        return self._notifications.watch(topics)
 
-    # --- tasks in ---------------------------------------------------------------------------------
+    # --- enqueueing -------------------------------------------------------------------------------
 
     def check(self, entry: Entry) -> None:
-        self._parts.keys(entry.message.queue)
+        self._current.keys(entry.message.queue)
 
     async def enqueue(self, entries: Sequence[Entry]) -> list[Admission | Replaced]:
-        return await intake.enqueue(self._session, entries)
+        return await enqueue.enqueue(self._session, entries)
 
-    # --- tasks out --------------------------------------------------------------------------------
+    # --- dequeueing, leases, settling -------------------------------------------------------------
 
     async def dequeue(
         self, queues: Sequence[str], limit: int, lease: float, owner: str, *, timed: bool = False
     ) -> list[Lease]:
-        return await take.dequeue(self._session, queues, limit, lease, owner, timed)
+        return await dequeue.dequeue(self._session, queues, limit, lease, owner, timed)
 
     async def paused_types(self, queues: Sequence[str]) -> dict[str, dict[str, float]]:
-        return await look.paused_types(self._session, queues)
+        return await stats.paused_types(self._session, queues)
 
     async def renew(self, leases: Sequence[Lease], lease: float) -> list[bool]:
-        return await keep.renew(self._session, leases, lease)
+        return await renew(self._session, leases, lease)
 
     async def renew_owner(self, owner: str, lease: float) -> int:
-        return await keep.renew_owner(self._session, owner, lease)
+        return await renew_owner(self._session, owner, lease)
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         return await settle.settle(self._session, settlements)
 
-    async def write_output(self, notes: Sequence[Output]) -> list[bool]:
-        return await keep.write_output(self._session, notes)
+    async def write_output(self, outputs: Sequence[Output]) -> list[bool]:
+        return await output.write_output(self._session, outputs)
 
     async def attempts(self, refs: Sequence[TaskRef]) -> list[list[AttemptRecord]]:
-        return await history.attempts(self._session, refs)
+        return await attempts.attempts(self._session, refs)
 
-    # --- what time does to tasks ------------------------------------------------------------------
+    # --- background duties ------------------------------------------------------------------------
 
     async def forward(self, queues: Sequence[str], limit: int) -> Forwarded:
-        return await times.forward(self._session, queues, limit)
+        return await forward.forward(self._session, queues, limit)
 
     async def expired(self, queues: Sequence[str], limit: int) -> Expired:
-        return await times.expired(self._session, queues, limit)
+        return await expired(self._session, queues, limit)
 
     async def sweep(self, queues: Sequence[str], limit: int) -> Swept:
-        return await times.sweep(self._session, self._repair, queues, limit)
+        return await sweep.sweep(self._session, self._lease_repair, queues, limit)
 
     # --- groups -----------------------------------------------------------------------------------
 
     async def claim_groups(self, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
-        return await gather.claim_groups(self._session, queues, policy, limit)
+        return await groups.claim_groups(self._session, queues, policy, limit)
 
     async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
-        return await gather.merge_group(self._session, batch, merged)
+        return await groups.merge_group(self._session, batch, merged)
 
     # --- schedules --------------------------------------------------------------------------------
 
@@ -198,24 +205,18 @@ class RedisBroker(RedisInspection):
     async def prune_schedules(self, queue: str, ids: Sequence[str], before: float) -> int:
         return await schedules.prune_schedules(self._session, queue, ids, before)
 
-    # --- who is there -----------------------------------------------------------------------------
+    # --- heartbeats -------------------------------------------------------------------------------
 
-    async def beat(self, card: ServerInfo | SchedulerInfo, ttl: float) -> None:
-        if isinstance(card, SchedulerInfo):
-            await schedulers.beat(self._session, card, ttl)
-        else:
-            await presence.beat(self._session, card, ttl)
+    async def beat(self, info: ServerInfo | SchedulerInfo, ttl: float) -> None:
+        await servers.beat(self._session, info, ttl)
 
-    async def leave(self, card: ServerInfo | SchedulerInfo) -> None:
-        if isinstance(card, SchedulerInfo):
-            await schedulers.leave(self._session, card)
-        else:
-            await presence.leave(self._session, card)
+    async def leave(self, info: ServerInfo | SchedulerInfo) -> None:
+        await servers.leave(self._session, info)
 
     # --- cancellation -----------------------------------------------------------------------------
 
     async def cancel(self, refs: Sequence[TaskRef], *, archive: bool = False) -> None:
-        await self._listener.cancel(refs, archive=archive)
+        await self._notifications.cancel(refs, archive=archive)
 
     def cancellations(self) -> AsyncIterator[Cancellation]:
-        return self._listener.cancellations()
+        return self._notifications.cancellations()

@@ -1,4 +1,4 @@
-"""Looking at a Redis broker, and tidying it."""
+"""The Inspection half of the Redis broker: it delegates to `admin/`, `doctor/` and `operations/`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 
 from asynqio.brokers.contract.inspection import Page, Scan, Where
 from asynqio.brokers.contract.results import Moved, Progress
-from asynqio.brokers.redis.admin import actions as tidy
-from asynqio.brokers.redis.admin import scan
-from asynqio.brokers.redis.admin import stats as look
-from asynqio.brokers.redis.admin.memory_usage import memory_usage
-from asynqio.brokers.redis.admin.remove_queue import remove_queue
-from asynqio.brokers.redis.doctor import queues as checkup
-from asynqio.brokers.redis.doctor import servers as setup
-from asynqio.brokers.redis.operations import groups as gather
-from asynqio.brokers.redis.operations import schedulers, schedules, transfer
-from asynqio.brokers.redis.operations import servers as presence
+from asynqio.brokers.redis.admin import (
+    actions,
+    memory_usage,
+    nodes,
+    remove_queue,
+    scan,
+    stats,
+    tasks,
+)
+from asynqio.brokers.redis.doctor import examine
+from asynqio.brokers.redis.operations import groups, schedules, servers, transfer
 from asynqio.brokers.redis.session import Session
 from asynqio.core.findings import Finding
 from asynqio.core.info import DayStats, GroupStats, QueueStats, SchedulerInfo, ServerInfo, StoreNode
@@ -27,81 +28,81 @@ from asynqio.core.task.unique import LockHolder
 
 
 class RedisInspection(ABC):
-    """The `Inspection` half of `RedisBroker`."""
+    """The `Inspection` half of `RedisBroker`, which provides the session."""
 
     @property
     @abstractmethod
     def _session(self) -> Session: ...
 
     async def queues(self) -> list[str]:
-        return await look.queues(self._session)
+        return await stats.queues(self._session)
 
     async def stats(self, queues: Sequence[str]) -> list[QueueStats]:
-        return await look.stats(self._session, queues)
+        return await stats.stats(self._session, queues)
 
     async def memory_usage(self, queues: Sequence[str]) -> list[int]:
-        return await memory_usage(self._session, queues)
+        return await memory_usage.memory_usage(self._session, queues)
 
     async def history(self, queue: str, days: int) -> list[DayStats]:
-        return await look.history(self._session, queue, days)
+        return await stats.history(self._session, queue, days)
 
     async def groups(self, queue: str) -> list[GroupStats]:
-        return await look.groups(self._session, queue)
+        return await stats.groups(self._session, queue)
 
     async def tasks(self, where: Where, page: Page) -> list[TaskInfo]:
-        return await look.tasks(self._session, where, page)
+        return await tasks.tasks(self._session, where, page)
 
     async def scan(self, where: Where, after: str, size: int) -> Scan:
         return await scan.scan(self._session, where, after, size)
 
     async def group_names(self, queue: str) -> list[str]:
-        return await scan.names_of_groups(self._session, queue)
+        return await scan.group_names(self._session, queue)
 
     async def find(self, refs: Sequence[TaskRef]) -> list[TaskInfo | None]:
-        return await look.find(self._session, refs)
+        return await tasks.find(self._session, refs)
 
     async def move(
         self, action: Action, refs: Sequence[TaskRef], *, state: TaskState | None = None, near: str = ""
     ) -> list[Moved]:
-        return await tidy.move(self._session, action, refs, state, near)
+        return await actions.move(self._session, action, refs, state, near)
 
     async def move_all(self, action: Action, where: Where) -> int:
-        return await tidy.move_all(self._session, action, where)
+        return await actions.move_all(self._session, action, where)
 
     async def transfer(self, refs: Sequence[TaskRef], target: str) -> list[Moved]:
         return await transfer.transfer(self._session, refs, target)
 
     async def rewrite(self, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
-        return await tidy.rewrite(self._session, payloads)
+        return await actions.rewrite(self._session, payloads)
 
     async def flush_group(self, queue: str, group: str) -> int:
-        return await gather.flush(self._session, await look.known(self._session, queue), group)
+        return await groups.flush_group(self._session, queue, group)
 
     async def pause(self, queue: str, paused: bool) -> bool:
-        return await tidy.pause(self._session, queue, paused)
+        return await actions.pause(self._session, queue, paused)
 
     async def pause_type(self, queue: str, type: str, paused: bool) -> bool:
-        return await tidy.pause_type(self._session, queue, type, paused)
+        return await actions.pause_type(self._session, queue, type, paused)
 
     async def remove_queue(
         self, queue: str, *, force: bool = False, progress: Progress | None = None
     ) -> None:
-        await remove_queue(self._session, queue, force=force, progress=progress)
+        await remove_queue.remove_queue(self._session, queue, force=force, progress=progress)
 
     async def examine(self, *, fix: bool = False, progress: Progress | None = None) -> list[Finding]:
-        return await checkup.examine(self._session, fix=fix, progress=progress)
+        return await examine.examine(self._session, fix=fix, progress=progress)
 
     async def lock_holder(self, queue: str, key: str) -> LockHolder | None:
-        return await look.lock_holder(self._session, queue, key)
+        return await tasks.lock_holder(self._session, queue, key)
 
     async def nodes(self) -> list[StoreNode]:
-        return await setup.nodes(self._session)
+        return await nodes.nodes(self._session)
 
     async def servers(self) -> list[ServerInfo]:
-        return await presence.servers(self._session)
+        return await servers.servers(self._session)
 
     async def schedulers(self) -> list[SchedulerInfo]:
-        return await schedulers.schedulers(self._session)
+        return await servers.schedulers(self._session)
 
     async def schedule_states(self, queue: str) -> dict[str, ScheduleState]:
         return await schedules.schedule_states(self._session, queue)

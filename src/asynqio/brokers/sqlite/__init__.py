@@ -1,4 +1,4 @@
-"""The broker in one file: durable, no service, several processes of one machine at once."""
+"""The broker in one file: durable, without a service, for several processes on one machine."""
 
 from asynqio.brokers.sqlite.broker import SqliteBroker, open_sqlite
 

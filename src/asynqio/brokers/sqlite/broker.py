@@ -1,4 +1,4 @@
-"""`sqlite://`: the whole contract on one file. Each method is one step, done by the session."""
+"""`sqlite://`: life cycle and the Broker half of the contract. Each method runs one step on the session."""
 
 from __future__ import annotations
 
@@ -19,19 +19,17 @@ from asynqio.brokers.contract.results import (
     Swept,
 )
 from asynqio.brokers.contract.signals import Topic, Watch
-from asynqio.brokers.sqlite.admin import actions as tidy
-from asynqio.brokers.sqlite.admin import stats as look
+from asynqio.brokers.sqlite.admin.stats import paused_types
 from asynqio.brokers.sqlite.inspection import SqliteInspection
-from asynqio.brokers.sqlite.operations import enqueue as intake
-from asynqio.brokers.sqlite.operations import groups as gather
-from asynqio.brokers.sqlite.operations import maintenance as times
-from asynqio.brokers.sqlite.operations import schedules
-from asynqio.brokers.sqlite.operations import servers as presence
-from asynqio.brokers.sqlite.operations import settle as work
+from asynqio.brokers.sqlite.operations import cancellations, groups, maintenance, schedules, servers
+from asynqio.brokers.sqlite.operations.attempts import attempts
+from asynqio.brokers.sqlite.operations.dequeue import dequeue, return_leases
+from asynqio.brokers.sqlite.operations.enqueue import enqueue
+from asynqio.brokers.sqlite.operations.leases import renew, renew_owner
+from asynqio.brokers.sqlite.operations.output import write_output
+from asynqio.brokers.sqlite.operations.settle import settle
+from asynqio.brokers.sqlite.session import Session
 from asynqio.brokers.sqlite.settings import parse
-from asynqio.brokers.sqlite.storage.session import Session
-from asynqio.brokers.sqlite.storage.statements import QUERIES as SQL
-from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.clock import Clock, SystemClock
 from asynqio.core.attempts.record import AttemptRecord
 from asynqio.core.groups import GroupBatch, GroupPolicy
@@ -41,8 +39,8 @@ from asynqio.core.schedules.records import Fire, FireEvent, ScheduleState
 from asynqio.core.task.message import TaskRef
 from asynqio.core.task.task import Entry
 
-#: Most entries taken in by one transaction, so that nobody else waits long (about 20 ms).
-ENTRIES_TOGETHER = 1_000
+#: Most entries enqueued by one transaction, so that other processes wait only for a moment (about 20 ms).
+ENQUEUE_BATCH_SIZE = 1_000
 
 
 def open_sqlite(parts: SplitResult, clock: Clock | None = None) -> SqliteBroker:
@@ -83,76 +81,77 @@ class SqliteBroker(SqliteInspection):
         await self._session.leave()
 
     async def ping(self) -> None:
-        await self._session.read(_look)
+        await self._session.read(cancellations.last_number)
 
     def watch(self, topics: Iterable[Topic]) -> Watch:
         return self._session.watch(topics)
 
-    # --- tasks in ---------------------------------------------------------------------------------
+    # --- enqueue ----------------------------------------------------------------------------------
 
     def check(self, entry: Entry) -> None:
         return None
 
     async def enqueue(self, entries: Sequence[Entry]) -> list[Admission | Replaced]:
         answers: list[Admission | Replaced] = []
-        for start in range(0, len(entries), ENTRIES_TOGETHER):
-            some = entries[start : start + ENTRIES_TOGETHER]
-            step = partial(intake.enqueue, entries=some, settings=self._session.settings)
+        for start in range(0, len(entries), ENQUEUE_BATCH_SIZE):
+            some = entries[start : start + ENQUEUE_BATCH_SIZE]
+            step = partial(enqueue, entries=some, settings=self._session.settings)
             answers += await self._session.write(step)
         return answers
 
-    # --- tasks out --------------------------------------------------------------------------------
+    # --- dequeue, leases, settle ------------------------------------------------------------------
 
     async def dequeue(
         self, queues: Sequence[str], limit: int, lease: float, owner: str, *, timed: bool = False
     ) -> list[Lease]:
-        step = partial(work.dequeue, queues=tuple(queues), limit=limit, lease=lease, owner=owner)
-        return await self._session.write(step, undo=work.hand_back)
+        step = partial(dequeue, queues=tuple(queues), limit=limit, lease=lease, owner=owner)
+        return await self._session.write(step, undo=return_leases)
 
     async def paused_types(self, queues: Sequence[str]) -> dict[str, dict[str, float]]:
-        return await self._session.read(partial(look.paused_types, queues=tuple(queues)))
+        return await self._session.read(partial(paused_types, queues=tuple(queues)))
 
     async def renew(self, leases: Sequence[Lease], lease: float) -> list[bool]:
-        renewed = await self._session.write(partial(work.renew, leases=leases, lease=lease))
+        renewed = await self._session.write(partial(renew, leases=leases, lease=lease))
         for held, expires_at in zip(leases, renewed, strict=True):
             if expires_at is not None:
                 held.expires_at = expires_at
         return [expires_at is not None for expires_at in renewed]
 
     async def renew_owner(self, owner: str, lease: float) -> int:
-        return await self._session.write(partial(work.renew_owner, owner=owner, lease=lease))
+        return await self._session.write(partial(renew_owner, owner=owner, lease=lease))
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
-        return await self._session.write(partial(work.settle, settlements=settlements))
+        return await self._session.write(partial(settle, settlements=settlements))
 
-    async def write_output(self, notes: Sequence[Output]) -> list[bool]:
-        return await self._session.write(partial(work.write_output, notes=notes))
+    async def write_output(self, outputs: Sequence[Output]) -> list[bool]:
+        return await self._session.write(partial(write_output, outputs=outputs))
 
     async def attempts(self, refs: Sequence[TaskRef]) -> list[list[AttemptRecord]]:
-        return await self._session.read(partial(look.attempts, refs=refs))
+        return await self._session.read(partial(attempts, refs=refs))
 
-    # --- what time does to tasks ------------------------------------------------------------------
+    # --- maintenance ------------------------------------------------------------------------------
 
     async def forward(self, queues: Sequence[str], limit: int) -> Forwarded:
-        return await self._session.write(partial(times.forward, queues=tuple(queues), limit=limit))
+        return await self._session.write(partial(maintenance.forward, queues=tuple(queues), limit=limit))
 
     async def expired(self, queues: Sequence[str], limit: int) -> Expired:
-        found = await self._session.read(partial(times.lapsed, queues=tuple(queues), limit=limit))
+        step = partial(maintenance.expired_leases, queues=tuple(queues), limit=limit)
+        found = await self._session.read(step)
         if found.corrupt:
-            await self._session.write(partial(times.quarantine_lapsed, rows=found.corrupt))
+            await self._session.write(partial(maintenance.quarantine_expired, rows=found.corrupt))
         return found.expired
 
     async def sweep(self, queues: Sequence[str], limit: int) -> Swept:
-        return await self._session.write(partial(times.sweep, queues=tuple(queues), limit=limit))
+        return await self._session.write(partial(maintenance.sweep, queues=tuple(queues), limit=limit))
 
     # --- groups -----------------------------------------------------------------------------------
 
     async def claim_groups(self, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
-        step = partial(gather.claim_groups, queues=tuple(queues), policy=policy, limit=limit)
-        return await self._session.write(step, undo=gather.release)
+        step = partial(groups.claim_groups, queues=tuple(queues), policy=policy, limit=limit)
+        return await self._session.write(step, undo=groups.return_batches)
 
     async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
-        step = partial(gather.merge_group, batch=batch, merged=merged, settings=self._session.settings)
+        step = partial(groups.merge_group, batch=batch, merged=merged, settings=self._session.settings)
         return await self._session.write(step)
 
     # --- schedules --------------------------------------------------------------------------------
@@ -162,8 +161,8 @@ class SqliteBroker(SqliteInspection):
 
     async def fire(self, fires: Sequence[Fire]) -> list[Fired]:
         answers: list[Fired] = []
-        for start in range(0, len(fires), ENTRIES_TOGETHER):
-            some = fires[start : start + ENTRIES_TOGETHER]
+        for start in range(0, len(fires), ENQUEUE_BATCH_SIZE):
+            some = fires[start : start + ENQUEUE_BATCH_SIZE]
             step = partial(schedules.fire, fires=some, settings=self._session.settings)
             answers += await self._session.write(step)
         return answers
@@ -175,35 +174,26 @@ class SqliteBroker(SqliteInspection):
         step = partial(schedules.prune_schedules, queue=queue, ids=tuple(ids), before=before)
         return await self._session.write(step)
 
-    # --- who is there -----------------------------------------------------------------------------
+    # --- servers ----------------------------------------------------------------------------------
 
-    async def beat(self, card: ServerInfo | SchedulerInfo, ttl: float) -> None:
-        await self._session.write(partial(presence.beat, card=card, ttl=ttl))
+    async def beat(self, info: ServerInfo | SchedulerInfo, ttl: float) -> None:
+        await self._session.write(partial(servers.beat, info=info, ttl=ttl))
 
-    async def leave(self, card: ServerInfo | SchedulerInfo) -> None:
-        await self._session.write(partial(presence.leave, card=card))
+    async def leave(self, info: ServerInfo | SchedulerInfo) -> None:
+        await self._session.write(partial(servers.leave, info=info))
+
+    # --- cancellation of running tasks ------------------------------------------------------------
 
     async def cancel(self, refs: Sequence[TaskRef], *, archive: bool = False) -> None:
-        await self._session.write(partial(tidy.cancel, refs=refs, archive=archive))
+        await self._session.write(partial(cancellations.cancel, refs=refs, archive=archive))
 
     async def cancellations(self) -> AsyncIterator[Cancellation]:
         with self.watch([("cancel",)]) as watch:
-            # Asked of the writer, so that it comes before any cancellation that is asked for after it.
-            last = await self._session.write(_last)
+            # Asked of the writer, so that any cancellation requested after this has a higher number.
+            last = await self._session.write(cancellations.last_number)
             while True:
-                for number, queue, id, archive in await self._session.read(partial(_cancels, since=last)):
+                step = partial(cancellations.cancellations_since, last=last)
+                for number, cancellation in await self._session.read(step):
                     last = number
-                    yield Cancellation(TaskRef(queue, id), bool(archive))
+                    yield cancellation
                 await watch.wait()
-
-
-def _look(transaction: Transaction) -> None:
-    transaction.value(SQL.last_number)
-
-
-def _last(transaction: Transaction) -> int:
-    return int(transaction.value(SQL.last_number))
-
-
-def _cancels(transaction: Transaction, since: int) -> list[tuple[int, str, str, int]]:
-    return transaction.all(SQL.cancels_since, seq=since)

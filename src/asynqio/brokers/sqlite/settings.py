@@ -1,4 +1,4 @@
-"""What a `sqlite://` URL says: the file, and how it is to be used."""
+"""Settings of a `sqlite://` URL: the file and its options."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ import msgspec
 from asynqio.brokers.contract.limits import ARCHIVE_AGE, ARCHIVE_LIMIT, archive_age, archive_limit
 from asynqio.errors import ConfigError
 
-#: RETURNING came with this version (March 2021).
+#: The first version with RETURNING (March 2021).
 OLDEST_SQLITE = (3, 35, 0)
-#: The empty tables need some 100 kB; below this a limit would only ever refuse.
-SMALLEST_LIMIT = 1_048_576
+#: The empty tables take about 100 kB; a lower limit would refuse every task.
+MIN_MAX_BYTES = 1_048_576
 
 
 class Settings(msgspec.Struct, frozen=True):
     """One database file and the options of its URL."""
 
     path: str
-    #: "normal": a commit survives the death of any process, "full": also a power cut.
+    #: "normal": a commit survives the crash of any process; "full": also a power failure.
     synchronous: str = "normal"
-    #: Seconds to wait while another process writes.
+    #: Seconds to wait for the lock while another process writes.
     busy_timeout: float = 10.0
-    #: Refuse new tasks when the file has grown to this size; 0: no limit.
+    #: Size of the file in bytes above which new tasks are refused; 0: no limit.
     max_bytes: int = 0
     #: Archived tasks kept per queue, and for how many seconds.
     archive_limit: int = ARCHIVE_LIMIT
@@ -35,7 +35,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     @property
     def url(self) -> str:
-        """The URL that opens the same file in the same way."""
+        """The URL that opens the same file with the same options."""
         given = {
             field.name: getattr(self, field.name)
             for field in msgspec.structs.fields(self)
@@ -44,10 +44,10 @@ class Settings(msgspec.Struct, frozen=True):
         return f"sqlite:///{quote(self.path)}" + (f"?{urlencode(given)}" if given else "")
 
     async def absolute(self) -> Settings:
-        """The same with an absolute path: the working directory may change while the file is open."""
+        """A copy with an absolute path: the working directory may change while the file is open."""
         if os.path.isabs(self.path):
             return self
-        # Asking for the working directory is a system call, so not on the event loop's thread.
+        # Reading the working directory is a system call, so it runs in a thread.
         return msgspec.structs.replace(self, path=await asyncio.to_thread(os.path.abspath, self.path))
 
 
@@ -57,7 +57,7 @@ def parse(parts: SplitResult) -> Settings:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         problems.append(
             f"SQLite {sqlite3.sqlite_version} is too old: asynqio needs 3.35 or later; "
-            "use a Python that comes with a newer one"
+            "use a Python build with a newer one"
         )
     path = unquote(parts.path[1:])
     if parts.netloc:
@@ -75,11 +75,11 @@ def parse(parts: SplitResult) -> Settings:
         if name not in _OPTIONS:
             problems.append(f"sqlite:// has no option {name!r}: it takes {', '.join(_OPTIONS)}")
             continue
-        read, wanted = _OPTIONS[name]
+        convert, expected = _OPTIONS[name]
         try:
-            options[name] = read(value)
+            options[name] = convert(value)
         except ValueError:
-            problems.append(f"{name}={value!r}: give {wanted}")
+            problems.append(f"{name}={value!r}: give {expected}")
     if problems:
         raise ConfigError(problems)
     return msgspec.convert({"path": os.path.normpath(path), **options}, Settings)
@@ -100,7 +100,7 @@ def _busy_timeout(value: str) -> float:
 
 def _max_bytes(value: str) -> int:
     size = int(value)
-    if size != 0 and size < SMALLEST_LIMIT:
+    if size != 0 and size < MIN_MAX_BYTES:
         raise ValueError(value)
     return size
 
@@ -108,7 +108,7 @@ def _max_bytes(value: str) -> int:
 _OPTIONS = {
     "synchronous": (_synchronous, "normal or full"),
     "busy_timeout": (_busy_timeout, "a number of seconds from 0 up"),
-    "max_bytes": (_max_bytes, f"a whole number of bytes, at least {SMALLEST_LIMIT:,} (0: no limit)"),
+    "max_bytes": (_max_bytes, f"a whole number of bytes, at least {MIN_MAX_BYTES:,} (0: no limit)"),
     "archive_limit": (archive_limit, "a whole number of tasks from 1 up"),
     "archive_age": (archive_age, "a number of seconds from 1 up"),
 }

@@ -126,23 +126,26 @@ class Ledger:
             figures.starts.append(time.monotonic() - entry.since)
         if entry is not None:
             self.waiting[context.id] = entry._replace(since=None)
-        result = await call_next(task)
+        try:
+            result = await call_next(task)
+        except RetryIn as later:
+            self.note("postponed", f"{task.type}: {later}; again in {later.seconds:g} s")
+            raise
+        except SkipRetry as refusal:
+            self._of(task.type).failures += 1
+            self.note("archived", f"{task.type}: {refusal}")
+            raise
         if self.waiting.pop(context.id, None) is not None:
             figures.done += 1
             if context.retried:
                 self.note("recovered", f"{task.type} done at try {context.retried + 1}")
         return result
 
-    def failed(self, task: Task, error: BaseException) -> None:
+    def failed(self, task: Task, error: BaseException, final: bool) -> None:
         """The app's error hook."""
         context = current()
-        if isinstance(error, RetryIn):
-            self.note("postponed", f"{task.type}: {error}; again in {error.seconds:g} s")
-            return
         self._of(task.type).failures += 1
-        if isinstance(error, SkipRetry):
-            self.note("archived", f"{task.type}: {error}")
-        elif context.retried >= context.max_retry:
+        if final:
             self.note("archived", f"{task.type}: {error}, given up after {context.retried + 1} tries")
         else:
             self.note("failed", f"{task.type}: {error}, try {context.retried + 1} of {context.max_retry + 1}")

@@ -108,10 +108,12 @@ class _ToLedger(logging.Handler):
         self._ledger = ledger
 
     def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "event", "").startswith("task_"):
+            return  # ends of attempts are events of the ledger already
         if record.levelno >= logging.ERROR:
             self._ledger.unexpected.append(f"{record.name}: {record.getMessage()}")
             self._ledger.note("error", record.getMessage())
-        elif record.module != "runner":  # failed attempts are events of ours already
+        else:
             self._ledger.note("warning", record.getMessage())
 
 

@@ -1,7 +1,7 @@
-"""Uniqueness locks: when a task's own lock is freed, and what becomes of an entry that meets a held one.
+"""Uniqueness locks: when a task frees its lock, and what happens to an entry whose lock is held.
 
-Go's rules (spec: redis wire format, section 5.3) are the defaults; the others correct B6. Brokers only carry out what
-is said here; a lock is always freed only "if this task still holds it".
+The defaults are the rules of Go asynq; the other modes correct B6. Brokers apply the decisions made here. A task
+frees a lock only if it still holds it.
 """
 
 from __future__ import annotations
@@ -14,38 +14,39 @@ from asynqio.core.task.message import TaskMessage, TaskState
 from asynqio.core.task.task import Entry
 from asynqio.core.task.unique import OnDuplicate, UniqueUntil, unique_key
 
-#: A task that was not begun. A member of a claimed group batch does not wait any more.
+#: The states of a task that has not started. A member of a claimed group batch no longer counts as waiting.
 WAITING = frozenset({TaskState.PENDING, TaskState.SCHEDULED, TaskState.RETRY, TaskState.AGGREGATING})
-#: A task that `replace_finished` may take the place of.
+#: The states of a task that an entry with `replace_finished` replaces.
 FINISHED = frozenset({TaskState.COMPLETED, TaskState.ARCHIVED})
 
 
-class Meeting(enum.Enum):
-    """What becomes of an entry whose lock somebody holds."""
+class LockConflict(enum.Enum):
+    """What happens to an entry whose lock is held."""
 
-    #: DUPLICATE.
-    REFUSED = enum.auto()
+    #: The entry is refused as a duplicate.
+    REFUSE = enum.auto()
     #: The holder, which waits, is changed (see `changed`).
-    CHANGES = enum.auto()
-    #: The holder does not wait any more: the entry is taken in behind it, and holds the lock from now on.
-    TAKES_OVER = enum.auto()
+    CHANGE_HOLDER = enum.auto()
+    #: The holder no longer waits: the entry is admitted and takes the lock over.
+    TAKE_OVER = enum.auto()
 
 
-def meet(entry: Entry, holder: TaskMessage | None, state: TaskState | None) -> Meeting:
-    """`holder` is the task whose id the lock names (None: it is gone), `state` where it waits, or is.
+def resolve_conflict(entry: Entry, holder: TaskMessage | None, state: TaskState | None) -> LockConflict:
+    """Decide what happens to an entry whose lock is held.
 
-    A lock that is not the holder's own (a throttle) is nobody's to change or to take over.
+    `holder` is the task that the lock names; None: it was deleted. `state` is its state; None: it is a member of a
+    claimed batch. A lock that is not the holder's own (a throttle) can be neither changed nor taken over.
     """
     if entry.replace_finished and holder is not None and holder.id == entry.message.id and state in FINISHED:
-        return Meeting.REFUSED if holder.unique_key != entry.lock else Meeting.TAKES_OVER
+        return LockConflict.REFUSE if holder.unique_key != entry.lock else LockConflict.TAKE_OVER
     if entry.on_duplicate is OnDuplicate.REJECT or holder is None or holder.unique_key != entry.lock:
-        return Meeting.REFUSED
-    return Meeting.CHANGES if state in WAITING else Meeting.TAKES_OVER
+        return LockConflict.REFUSE
+    return LockConflict.CHANGE_HOLDER if state in WAITING else LockConflict.TAKE_OVER
 
 
 def changed(entry: Entry, holder: TaskMessage, state: TaskState) -> tuple[TaskMessage, TaskState]:
-    """What a waiting holder becomes, and where it waits from now on: until `entry.process_at` if that is SCHEDULED
-    or RETRY. Who stays PENDING, or in the same group, keeps its place."""
+    """The message and state of a waiting holder after the change. If the state is SCHEDULED or RETRY, the task is due
+    at `entry.process_at`. A task that stays PENDING, or in the same group, keeps its position."""
     if entry.on_duplicate is OnDuplicate.REPLACE:
         return msgspec.structs.replace(entry.message, id=holder.id), entry.state
     if entry.state is TaskState.SCHEDULED:
@@ -54,14 +55,14 @@ def changed(entry: Entry, holder: TaskMessage, state: TaskState) -> tuple[TaskMe
 
 
 def keeps_place(before: TaskMessage, state: TaskState, after: TaskMessage, target: TaskState) -> bool:
-    """Whether a changed holder stays where it is."""
+    """Whether a changed holder keeps its position."""
     if target is not state:
         return False
     return state is TaskState.PENDING or (state is TaskState.AGGREGATING and before.group == after.group)
 
 
 def freed_by(message: TaskMessage, to: TaskState | None) -> bool:
-    """Whether a task frees its lock by going to `to` (None: it is gone)."""
+    """Whether a task frees its lock when it moves to state `to` (None: it is deleted)."""
     if to is None or to is TaskState.COMPLETED:
         return True
     if to is TaskState.ACTIVE:
@@ -72,7 +73,7 @@ def freed_by(message: TaskMessage, to: TaskState | None) -> bool:
 
 
 def moved_key(message: TaskMessage, payload: bytes) -> str:
-    """The lock of a task that gets another payload (B36): it moves along, unless it is by a text."""
+    """The lock key of a task after a change of its payload (B36): computed again, unless the key is a given text."""
     old = message.unique_key
     if old and old == unique_key(message.queue, message.type, message.payload):
         return unique_key(message.queue, message.type, payload)
@@ -80,7 +81,7 @@ def moved_key(message: TaskMessage, payload: bytes) -> str:
 
 
 def in_queue(message: TaskMessage, queue: str) -> TaskMessage:
-    """The same task as it is stored in another queue: the keys of locks begin with the name of the queue."""
+    """The message as stored in another queue. Its lock key contains the name of the queue, so it changes too."""
     key, start = message.unique_key, f"asynq:{{{message.queue}}}:"
     if key.startswith(start):
         key = f"asynq:{{{queue}}}:{key.removeprefix(start)}"

@@ -1,41 +1,60 @@
-"""One attempt at one task: what is known of it while it runs."""
+"""One attempt at one task: its state while it runs, and what all attempts of a server share."""
 
 from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
+import msgspec
+
+from asynqio.clock import Clock
 from asynqio.core.attempts.record import AttemptRecord
 from asynqio.core.info import SHOWN_PAYLOAD, WorkerInfo
-from asynqio.core.lifecycle import Aborted, Failed, Lease, Outcome
+from asynqio.core.lifecycle import Aborted, Failed, Lease, Outcome, Settlement
+from asynqio.core.task.task import Task
 from asynqio.errors import TaskCancelled
 from asynqio.runtime.attempts.attempt_log import AttemptLog
-
-if TYPE_CHECKING:
-    from asynqio.runtime.runner import Runner
+from asynqio.runtime.attempts.output_writer import OutputWriter
+from asynqio.runtime.lanes.target import Target
 
 #: The attempt that the current code belongs to (`context.current()` reads it).
 active_attempt: ContextVar[Attempt] = ContextVar("asynqio attempt")
+
+
+class Environment(msgspec.Struct, frozen=True, eq=False):
+    """What all attempts of one server share."""
+
+    clock: Clock
+    outputs: OutputWriter
+    threads: ThreadLane
+    processes: ProcessLane
+    deadlines: DeadlineTimer
+    #: The id of the server, for the records of its attempts.
+    worker: str = ""
+    #: What the lifespan hook yielded.
+    state: Mapping[str, Any] = {}
 
 
 class Attempt:
     """One run of one task."""
 
     __slots__ = (
-        "_diary",
+        "_attempt_log",
         "_stopped_by",
         "asyncio_task",
         "deadline",
+        "environment",
         "finished",
+        "has_output",
         "lease",
         "loop_deadline",
         "lost",
-        "noted",
         "outcome",
         "result",
-        "runner",
+        "settlement",
         "started",
         "started_at",
         "stopped_at",
@@ -43,72 +62,75 @@ class Attempt:
         "thread",
     )
 
-    def __init__(self, runner: Runner, lease: Lease, started_at: float) -> None:
-        self.runner = runner
+    def __init__(self, environment: Environment, lease: Lease, started_at: float) -> None:
+        self.environment = environment
         self.lease = lease
         self.started_at = started_at
-        #: When its time is over, by the wall clock and by the event loop's.
+        #: When its time is up: seconds since the epoch, and by the event loop's clock.
         self.deadline = 0.0
         self.loop_deadline = math.inf
         self.asyncio_task: asyncio.Task[None] | None = None
         #: The id of the thread that runs the handler, for the thread lane.
         self.thread: int | None = None
         self.started = False
-        #: How the handler ended, as soon as it did; stopping has no effect then.
+        #: How the handler ended. Once it is set, `stop` has no effect.
         self.outcome: Outcome | None = None
-        #: The slot is free and the settlement on its way.
+        #: What was decided, if hooks run before it is settled.
+        self.settlement: Settlement | None = None
+        #: The slot is free and the settlement is queued.
         self.finished = False
-        #: Somebody else has the task: whatever comes of this attempt will be refused.
+        #: Another server has the task: the settlement of this attempt will be refused.
         self.lost = False
         self._stopped_by: Failed | Aborted | None = None
         self.stopped_at = math.inf
         self.stuck_reports = 0
-        #: Whether notes were written that must be stored before the end is.
-        self.noted = False
+        #: Outputs were written that must be stored before the settlement.
+        self.has_output = False
         self.result: bytes | None = None
-        self._diary: AttemptLog | None = None
+        self._attempt_log: AttemptLog | None = None
 
     @property
     def attempt_log(self) -> AttemptLog:
-        """What its handler says, made when it first says something."""
-        if self._diary is None:
-            self._diary = AttemptLog(self)
-        return self._diary
+        """The log of this attempt, created at the first use."""
+        if self._attempt_log is None:
+            self._attempt_log = AttemptLog(self, self.environment.worker, self.environment.outputs)
+        return self._attempt_log
 
     def record(self) -> AttemptRecord:
-        """What is known of it now."""
-        if self._diary is None:
-            return AttemptRecord(worker=self.runner.worker, started_at=self.started_at)
-        return self._diary.record()
+        """The record of this attempt so far."""
+        if self._attempt_log is None:
+            return AttemptRecord(worker=self.environment.worker, started_at=self.started_at)
+        return self._attempt_log.record()
 
     def close(self) -> None:
-        """It is over: nothing more of it is shown. Event loop only."""
-        if self._diary is not None:
-            self._diary.close()
+        """Show nothing more of it. Event loop only."""
+        if self._attempt_log is not None:
+            self._attempt_log.close()
 
     @property
     def stopped_by(self) -> Failed | Aborted | None:
-        """Why it was told to stop, or None."""
+        """Why the handler was told to stop, or None."""
         return self._stopped_by
 
     def stop(self, reason: Failed | Aborted) -> None:
-        """Tell the handler to stop: a coroutine is cancelled, a thread sees `current().cancelled`, a process
-        is killed. What the handler makes of it decides; `reason` holds when it just ends. Event loop only."""
+        """Tell the handler to stop: a coroutine is cancelled, a thread sees `current().cancelled`, a process is
+        killed. The handler's own result or error wins; `reason` applies if it just ends. Event loop only."""
         if self.outcome is not None or self.finished:
             return
         if self._stopped_by is None or isinstance(reason, Aborted) or _archives(reason):
             self._stopped_by = reason
         if self.stopped_at == math.inf:
-            self.stopped_at = self.runner.clock.monotonic()
+            self.stopped_at = self.environment.clock.monotonic()
         if self.started and self.asyncio_task is not None:
             self.asyncio_task.cancel()
 
     def lose(self) -> None:
-        """The lease went to somebody else. Event loop only."""
+        """Stop the handler because another server has the task. Event loop only."""
         self.lost = True
         self.stop(Aborted())
 
-    def card(self) -> WorkerInfo:
+    def info(self) -> WorkerInfo:
+        """What servers show of a running attempt."""
         message = self.lease.message
         payload = message.payload
         return WorkerInfo(
@@ -122,6 +144,30 @@ class Attempt:
         )
 
 
+class ThreadLane(Protocol):
+    """Runs handlers in threads."""
+
+    async def run(self, call: Callable[..., Any], *args: Any, attempt: Attempt | None = None) -> Any: ...
+
+
+class ProcessLane(Protocol):
+    """Runs handlers in processes. (`ProcessPool` does; `asynqio.testing` runs them inline.)"""
+
+    async def run(self, target: Target, task: Task, attempt: Attempt) -> Any: ...
+
+
+class DeadlineTimer(Protocol):
+    """Stops attempts at their deadlines."""
+
+    def suspend(self, attempt: Attempt) -> None:
+        """Let only the task's absolute deadline count, until `restart`."""
+        ...
+
+    def restart(self, attempt: Attempt) -> None:
+        """Start the time of the attempt now."""
+        ...
+
+
 def _archives(reason: Failed) -> bool:
-    """Whether somebody wants the task archived: who cancelled it before may think better of it."""
+    """A request to archive the task replaces an earlier reason: an operator may cancel first and archive later."""
     return isinstance(reason.error, TaskCancelled) and reason.error.archive

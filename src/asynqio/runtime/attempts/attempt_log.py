@@ -1,27 +1,41 @@
-"""What a running attempt says: the lines of its log and its progress, shown while it runs and recorded at its end."""
+"""The log lines and progress of a running attempt: shown while it runs, recorded when it ends."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import threading
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from asynqio.brokers.contract.results import Output
 from asynqio.core.attempts.record import AttemptRecord, Log, LogLine
+from asynqio.core.lifecycle import Lease
+from asynqio.runtime.attempts.output_writer import OutputWriter
 
-if TYPE_CHECKING:
-    from asynqio.runtime.attempts.attempt import Attempt
-
-#: Seconds from the first thing that is new until it is shown. A handler that is quicker costs the store nothing.
+#: Seconds from the first new line until it is shown. A handler that ends sooner costs the store nothing.
 SHOWN_AFTER = 1.0
 
 
-class AttemptLog:
-    """Of one attempt. It is written from the handler's own thread, and shown from the event loop."""
+class LoggedAttempt(Protocol):
+    """What the log reads of its attempt."""
 
-    def __init__(self, attempt: Attempt) -> None:
+    @property
+    def lease(self) -> Lease: ...
+    @property
+    def started_at(self) -> float: ...
+    @property
+    def finished(self) -> bool: ...
+    @property
+    def asyncio_task(self) -> asyncio.Task[None] | None: ...
+
+
+class AttemptLog:
+    """The log of one attempt. Written in the thread of its handler, shown from the event loop."""
+
+    def __init__(self, attempt: LoggedAttempt, worker: str, outputs: OutputWriter) -> None:
         self._attempt = attempt
+        self._worker = worker
+        self._outputs = outputs
         self._lock = threading.Lock()
         self._log = Log()
         self._progress: bytes | None = None
@@ -29,24 +43,23 @@ class AttemptLog:
         self._timer: asyncio.TimerHandle | None = None
 
     def write(self, line: LogLine) -> None:
-        """From any thread."""
+        """Add a line. Safe to call from any thread."""
         with self._lock:
             self._log.add(line)
         self._show_soon()
 
     def report(self, progress: bytes) -> None:
-        """The progress, as JSON. From any thread."""
+        """Set the progress, as JSON. Safe to call from any thread."""
         self._progress = progress
         self._show_soon()
 
     def record(self) -> AttemptRecord:
-        """What is known of the attempt now."""
-        attempt = self._attempt
+        """The record of the attempt so far."""
         with self._lock:
             lines, dropped = self._log.lines(), self._log.dropped
         return AttemptRecord(
-            worker=attempt.runner.worker,
-            started_at=attempt.started_at,
+            worker=self._worker,
+            started_at=self._attempt.started_at,
             progress=self._progress,
             log=lines,
             log_dropped=dropped,
@@ -58,21 +71,20 @@ class AttemptLog:
             if self._due or task is None:
                 return
             self._due = True
-        # A thread that nobody waits for any more may outlive the loop.
+        # A thread that ignores its cancellation may outlive the loop.
         with contextlib.suppress(RuntimeError):
-            task.get_loop().call_soon_threadsafe(self._arrange)
+            task.get_loop().call_soon_threadsafe(self._set_timer)
 
-    def _arrange(self) -> None:
+    def _set_timer(self) -> None:
         if not self._attempt.finished:
             self._timer = asyncio.get_running_loop().call_later(SHOWN_AFTER, self._show)
 
     def _show(self) -> None:
         self._due = False
-        attempt = self._attempt
-        if not attempt.finished:
-            attempt.runner.notes.add(Output(attempt.lease, live=self.record()))
+        if not self._attempt.finished:
+            self._outputs.add(Output(self._attempt.lease, live=self.record()))
 
     def close(self) -> None:
-        """The attempt is over: its record says the rest. Event loop only."""
+        """Show nothing more: the attempt has ended. Event loop only."""
         if self._timer is not None:
             self._timer.cancel()

@@ -1,12 +1,10 @@
-"""`current()`: what a handler may know about the task it runs, and do with it."""
+"""`current()`: what a handler can read of its task, and do with it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from typing import Any, Protocol
-
-import msgspec
 
 from asynqio.brokers.contract.results import Output
 from asynqio.core.attempts.record import LogLine
@@ -18,11 +16,11 @@ from asynqio.runtime.attempts.output_writer import PendingWrite
 
 
 class TaskContext(Protocol):
-    """The same in coroutines, threads and processes."""
+    """The running task. The same in coroutines, threads and processes."""
 
     @property
     def message(self) -> TaskMessage:
-        """Everything that is stored of the task."""
+        """The stored message of the task."""
         ...
 
     @property
@@ -33,7 +31,7 @@ class TaskContext(Protocol):
     def queue(self) -> str: ...
     @property
     def retried(self) -> int:
-        """How often it was retried before this attempt."""
+        """The number of counted retries before this attempt."""
         ...
 
     @property
@@ -42,38 +40,40 @@ class TaskContext(Protocol):
     def headers(self) -> Mapping[str, str]: ...
     @property
     def deadline(self) -> float:
-        """When its time is over, in seconds since the epoch."""
+        """When the attempt is stopped, in seconds since the epoch."""
         ...
 
     @property
     def state(self) -> Mapping[str, Any]:
-        """What the lifespan hook of the server yielded. Empty in processes."""
+        """What the lifespan hook of the server yielded. Empty in task processes."""
         ...
 
     @property
     def cancelled(self) -> bool:
-        """It was told to stop (timeout, cancellation, shutdown): long-running threads should look."""
+        """True once the handler should stop (timeout, cancellation, shutdown). Long-running threads should poll
+        it."""
         ...
 
     def check_cancelled(self) -> None:
-        """Raise the reason if it was told to stop."""
+        """Raise the reason (TaskTimeout, TaskCancelled) if the handler should stop."""
         ...
 
     def write_result(self, data: bytes | Any) -> PendingWrite:
-        """Keep a result with the task now: bytes as they are, other values as JSON. The last one wins."""
+        """Store a result with the task now: bytes as they are, other values as JSON. The last one wins.
+        Raises NotSerializable."""
         ...
 
     def report_progress(self, progress: Any) -> PendingWrite:
-        """Show how far it is: a percentage or any JSON value (`TaskInfo.progress`)."""
+        """Store the progress: a percentage or any JSON value (`TaskInfo.progress`). Raises NotSerializable."""
         ...
 
     def log(self, text: str, level: str = "info") -> None:
-        """Write a line into the record of this attempt (`Inspector.attempts`); the last ones are kept. While the
-        handler runs they are shown once a second."""
+        """Add a line to the record of this attempt (`Inspector.attempts`), which keeps the last ones. While the
+        handler runs, new lines are shown once a second."""
         ...
 
 
-class Facts:
+class MessageContext:
     """What every kind of context reads from the message."""
 
     message: TaskMessage
@@ -103,7 +103,7 @@ class Facts:
         return self.message.headers
 
 
-class AttemptContext(Facts):
+class AttemptContext(MessageContext):
     """The context of coroutines and threads."""
 
     def __init__(self, attempt: Attempt) -> None:
@@ -116,7 +116,7 @@ class AttemptContext(Facts):
 
     @property
     def state(self) -> Mapping[str, Any]:
-        return self._attempt.runner.state
+        return self._attempt.environment.state
 
     @property
     def cancelled(self) -> bool:
@@ -129,44 +129,38 @@ class AttemptContext(Facts):
     def write_result(self, data: bytes | Any) -> PendingWrite:
         encoded = encode_value(self.message.type, data)
         self._attempt.result = encoded
-        return self._note(Output(self._attempt.lease, result=encoded))
+        return self._write(Output(self._attempt.lease, result=encoded))
 
     def report_progress(self, progress: Any) -> PendingWrite:
         encoded = payloads.encode(self.message.type, progress)
         self._attempt.attempt_log.report(encoded)
-        return self._note(Output(self._attempt.lease, progress=encoded))
+        return self._write(Output(self._attempt.lease, progress=encoded))
 
     def log(self, text: str, level: str = "info") -> None:
-        self._attempt.attempt_log.write(LogLine(self._attempt.runner.clock.now(), str(text), level))
+        self._attempt.attempt_log.write(LogLine(self._attempt.environment.clock.now(), str(text), level))
 
-    def _note(self, note: Output) -> PendingWrite:
-        self._attempt.noted = True
-        return self._attempt.runner.notes.add(note)
+    def _write(self, output: Output) -> PendingWrite:
+        self._attempt.has_output = True
+        return self._attempt.environment.outputs.add(output)
 
 
 def stop_error(attempt: Attempt) -> ExecutionError:
-    """The reason for which an attempt was stopped, as an error."""
+    """The reason why an attempt was stopped, as an error."""
     error = getattr(attempt.stopped_by, "error", None)
     return error if isinstance(error, ExecutionError) else TaskCancelled()
 
 
 def encode_value(type: str, data: Any) -> bytes:
+    """Bytes as they are, other values as JSON. Raises NotSerializable."""
     return data if isinstance(data, bytes) else payloads.encode(type, data)
 
 
-class ProcessFacts(msgspec.Struct, frozen=True):
-    """What a child process is told about the attempt."""
-
-    message: TaskMessage
-    deadline: float
-
-
-#: Set by child processes: their context comes through a pipe.
+#: Set in task processes, which run one handler at a time.
 process_context: TaskContext | None = None
 
 
 def current() -> TaskContext:
-    """The context of the task that this code handles. Raises LookupError outside of a handler."""
+    """The context of the task that the calling code handles. Raises LookupError outside of a handler."""
     if process_context is not None:
         return process_context
     try:

@@ -1,34 +1,34 @@
-"""Stops attempts whose time is over, with one timer for all of them.
+"""Stops attempts at their deadlines, with one timer for all of them.
 
-A timer per attempt costs a quarter of the throughput of small tasks. Here arming is one comparison: the
-timer stands at the earliest deadline seen, and when it fires, the running attempts (never more than there
-are slots) are looked through for those whose time is over and for the next deadline.
+One timer per attempt would cost a quarter of the throughput of small tasks. Here arming is one comparison: the timer
+is set to the earliest deadline, and when it fires, the running attempts (never more than there are slots) are
+searched for those that are overdue and for the next deadline.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from typing import TYPE_CHECKING
 
+from asynqio.clock import Clock
 from asynqio.core.lifecycle import Failed
 from asynqio.core.task.options import DEFAULT_TIMEOUT
 from asynqio.errors import TaskTimeout
-
-if TYPE_CHECKING:
-    from asynqio.runtime.attempts.attempt import Attempt
+from asynqio.runtime.attempts.attempt import Attempt
 
 
 class Deadlines:
     """The deadlines of all running attempts of one event loop."""
 
-    def __init__(self, running: dict[tuple[str, str], Attempt]) -> None:
+    def __init__(self, running: dict[tuple[str, str], Attempt], clock: Clock) -> None:
         self._running = running
+        self._clock = clock
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
 
     def arm(self, attempt: Attempt, now: float, loop_now: float) -> None:
-        """Give the attempt its time, from now (by the wall clock and by the loop's) on (section 4.6)."""
+        """Set the deadline of an attempt that starts now (`now` by the wall clock, `loop_now` by the loop's): the
+        earlier of the task's timeout and its absolute deadline, the default timeout if it has neither."""
         message = attempt.lease.message
         seconds = message.timeout
         if message.deadline:
@@ -45,17 +45,22 @@ class Deadlines:
             self._set_timer(asyncio.get_running_loop(), at)
 
     def suspend(self, attempt: Attempt) -> None:
-        """Until it is armed again, only the task's absolute deadline ends the attempt."""
+        """Let only the task's absolute deadline count, until `restart`: the attempt waits for a process."""
         if not attempt.lease.message.deadline:
             attempt.loop_deadline = math.inf
+
+    def restart(self, attempt: Attempt) -> None:
+        """Start the time of the attempt now: its handler starts."""
+        now = attempt.started_at = self._clock.now()
+        self.arm(attempt, now, asyncio.get_running_loop().time())
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = at
-        self._timer = loop.call_at(at, self._look)
+        self._timer = loop.call_at(at, self._stop_overdue)
 
-    def _look(self) -> None:
+    def _stop_overdue(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
         self._timer, self._timer_at = None, math.inf
@@ -63,13 +68,14 @@ class Deadlines:
         for attempt in list(self._running.values()):
             if attempt.loop_deadline <= now:
                 attempt.loop_deadline = math.inf
-                attempt.stop(Failed(TaskTimeout(attempt.runner.clock.now() - attempt.started_at)))
+                attempt.stop(Failed(TaskTimeout(self._clock.now() - attempt.started_at)))
             elif attempt.loop_deadline < next_at:
                 next_at = attempt.loop_deadline
         if next_at < math.inf:
             self._set_timer(loop, next_at)
 
     def close(self) -> None:
+        """Cancel the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer, self._timer_at = None, math.inf

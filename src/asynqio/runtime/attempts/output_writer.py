@@ -1,4 +1,4 @@
-"""Results and progress that running handlers leave: stored in batches, from coroutines and threads alike."""
+"""Stores the results and progress that running handlers write, in batches."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ log = logging.getLogger("asynqio.server")
 
 
 class PendingWrite:
-    """A note on its way to the broker. Nobody has to wait: `await` it, or call `wait()` in a thread, to be
-    sure that it is stored. True: stored; False: the lease is lost."""
+    """An output on its way to the broker.
+
+    Waiting is optional: `await` it, or call `wait()` in a thread, to be sure that the output is stored.
+    True: it is stored. False: the lease was lost and nothing is stored.
+    """
 
     __slots__ = ("_future",)
 
@@ -28,12 +31,13 @@ class PendingWrite:
         return asyncio.wrap_future(self._future).__await__()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """For handlers in threads; in a coroutine it would block the event loop."""
+        """Wait at most `timeout` seconds. For handlers in threads: in a coroutine it would block the event loop.
+        Raises TimeoutError."""
         return self._future.result(timeout)
 
 
 class OutputWriter:
-    """Collects notes; one call to the broker at a time carries everything that came meanwhile."""
+    """Collects outputs. One call to the broker is in flight at a time and carries all outputs added before it."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -41,26 +45,26 @@ class OutputWriter:
         self._queue: list[tuple[Output, Future[bool]]] = []
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, note: Output) -> PendingWrite:
-        """From any thread."""
+    def add(self, output: Output) -> PendingWrite:
+        """Queue an output. Safe to call from any thread."""
         future: Future[bool] = Future()
         try:
             here = asyncio.get_running_loop() is self._loop
         except RuntimeError:
             here = False
         if here:
-            self._take(note, future)
+            self._take(output, future)
         else:
-            self._loop.call_soon_threadsafe(self._take, note, future)
+            self._loop.call_soon_threadsafe(self._take, output, future)
         return PendingWrite(future)
 
-    def _take(self, note: Output, future: Future[bool]) -> None:
-        self._queue.append((note, future))
+    def _take(self, output: Output, future: Future[bool]) -> None:
+        self._queue.append((output, future))
         if self._task is None:
-            self._task = self._loop.create_task(self._flush(), name="asynqio notes")
+            self._task = self._loop.create_task(self._flush(), name="asynqio outputs")
 
     async def drain(self) -> None:
-        """Until everything that was added is stored (or could not be)."""
+        """Wait until each output is stored or has failed."""
         while self._task is not None:
             await asyncio.shield(self._task)
 
@@ -68,13 +72,14 @@ class OutputWriter:
         while self._queue:
             batch, self._queue = self._queue, []
             try:
-                answers = await self._broker.write_output([note for note, _ in batch])
+                answers = await self._broker.write_output([output for output, _ in batch])
             except Exception as error:
                 log.log(
                     logging.WARNING if isinstance(error, BrokerUnavailable) else logging.ERROR,
                     "%d results or progress reports were not stored: %s",
                     len(batch),
                     error,
+                    extra={"event": "outputs_lost", "count": len(batch), "error": str(error)},
                 )
                 for _, future in batch:
                     if not future.cancelled():

@@ -1,4 +1,4 @@
-"""Settlements of all attempts go to the broker together, and are repeated until it has answered."""
+"""Sends the settlements of all attempts to the broker in batches, and repeats them until it has answered."""
 
 from __future__ import annotations
 
@@ -11,47 +11,48 @@ from asynqio.brokers.contract.broker import Broker
 from asynqio.core.attempts.outcome import Ending
 from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.errors import BrokerUnavailable
+from asynqio.runtime.attempts.log_context import task_fields
 from asynqio.runtime.events import AttemptEnded, Events
 from asynqio.runtime.service import BACKOFF_CAP, FIRST_BACKOFF
 
 log = logging.getLogger("asynqio.server")
 
-#: Settlements per call. One call settles everything that ended while the last one was under way.
-BATCH = 1_000
+#: Settlements per call. One call settles everything that ended while the previous one was in flight.
+BATCH_SIZE = 1_000
 
 
 class Settler:
-    """Collects settlements and carries them out, in order, one call at a time.
+    """Collects settlements and applies them, in order, one call at a time.
 
-    While the broker is away they wait here, each queue in a line of its own, for a cluster may have lost the
-    master of some only. Their leases are still renewed (`outstanding`), and because brokers fence by token
-    a late repetition can never hurt: it is accepted, or refused because somebody else has the task by now.
-    The fetcher stops while too many wait (`congested`).
+    While the broker is unavailable they wait here, in one backlog per queue, because a cluster may have lost the
+    masters of some queues only. Their leases are still renewed (`outstanding`). Brokers fence by token, so a late
+    repetition is safe: it is accepted, or refused because another server has the task by now. The fetcher stops while
+    too many wait (`congested`).
     """
 
     def __init__(self, broker: Broker, high_water: int, events: Events | None = None) -> None:
         self._broker = broker
         self._high_water = high_water
         self._events = events or Events()
-        #: What listeners are told once the broker has answered, by the identity of the settlement.
+        #: Events to publish once the broker has answered, by the identity of the settlement.
         self._endings: dict[int, AttemptEnded] = {}
         self._queue: list[Settlement] = []
         self._in_flight: list[Settlement] = []
-        #: What could not be stored yet, by queue, and who tries again.
-        self._lines: dict[str, list[Settlement]] = {}
+        #: Settlements that could not be stored yet, by queue, and the tasks that retry them.
+        self._backlogs: dict[str, list[Settlement]] = {}
         self._retries: set[asyncio.Task[None]] = set()
         self._waiter: asyncio.Future[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
-        #: Settlements that came too late: the task was somebody else's by then.
+        #: Settlements that were refused because the lease was lost.
         self.refused = 0
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="asynqio settler")
 
     def add(self, settlement: Settlement, ended: AttemptEnded | None = None) -> None:
-        """`ended` is published when it is so."""
+        """Queue a settlement. `ended` is published once the broker has answered."""
         self._queue.append(settlement)
         if ended is not None:
             self._endings[id(settlement)] = ended
@@ -60,31 +61,33 @@ class Settler:
 
     @property
     def congested(self) -> bool:
-        waiting = sum(map(len, self._lines.values())) if self._lines else 0
-        return len(self._queue) + len(self._in_flight) + waiting >= self._high_water
+        backlog = sum(map(len, self._backlogs.values())) if self._backlogs else 0
+        return len(self._queue) + len(self._in_flight) + backlog >= self._high_water
 
     def outstanding(self) -> list[Lease]:
-        """The leases of everything that is not settled yet. Safe to call from other threads."""
-        waiting = [settlement for line in list(self._lines.values()) for settlement in list(line)]
+        """The leases that are not settled yet. Safe to call from any thread."""
+        waiting = [settlement for backlog in list(self._backlogs.values()) for settlement in list(backlog)]
         return [settlement.lease for settlement in (*self._in_flight, *self._queue, *waiting)]
 
     async def drain(self) -> None:
-        """Until everything is settled."""
+        """Wait until everything is settled."""
         if self._queue:
             self._idle.clear()
         await self._idle.wait()
 
     async def stop(self, timeout: float) -> None:
-        """Settle what is left, for at most `timeout` seconds."""
+        """Settle what is left, for at most `timeout` seconds, and stop."""
         if self._task is None:
             return
         try:
             async with asyncio.timeout(timeout):
                 await self.drain()
         except TimeoutError:
+            count = len(self.outstanding())
             log.error(
-                "%d settlements could not be stored: these tasks will run again when their leases lapse",
-                len(self.outstanding()),
+                "%d settlements could not be stored: these tasks run again when their leases lapse",
+                count,
+                extra={"event": "settlements_lost", "count": count},
             )
             self._publish_unrecorded()
         ending = [self._task, *self._retries]
@@ -98,74 +101,79 @@ class Settler:
         while True:
             if not self._queue:
                 self._waiter = loop.create_future()
-                self._rest()
+                self._set_idle()
                 await self._waiter
                 self._waiter = None
                 self._idle.clear()
-            self._in_flight, self._queue = self._queue[:BATCH], self._queue[BATCH:]
-            if self._lines:
-                self._in_flight = [one for one in self._in_flight if not self._lined_up(one)]
+            self._in_flight, self._queue = self._queue[:BATCH_SIZE], self._queue[BATCH_SIZE:]
+            if self._backlogs:
+                self._in_flight = [one for one in self._in_flight if not self._joins_backlog(one)]
             if self._in_flight:
                 await self._flush(self._in_flight)
             self._in_flight = []
 
-    def _rest(self) -> None:
-        """Say so when everything is settled."""
-        if not self._lines and not self._queue and self._waiter is not None and not self._waiter.done():
+    def _set_idle(self) -> None:
+        """Wake `drain` if everything is settled."""
+        if not self._backlogs and not self._queue and self._waiter is not None and not self._waiter.done():
             self._idle.set()
 
-    def _lined_up(self, settlement: Settlement) -> bool:
-        """Whether its queue has a line, in which it stands now."""
-        line = self._lines.get(settlement.lease.message.queue)
-        if line is None:
+    def _joins_backlog(self, settlement: Settlement) -> bool:
+        """Add the settlement to the backlog of its queue. False if the queue has none."""
+        backlog = self._backlogs.get(settlement.lease.message.queue)
+        if backlog is None:
             return False
-        line.append(settlement)
+        backlog.append(settlement)
         return True
 
     async def _flush(self, batch: list[Settlement]) -> None:
-        """Settle these, or line them up."""
+        """Settle a batch, or move it to the backlogs of its queues."""
         try:
             await self._settle(batch)
         except BrokerUnavailable as error:
-            log.warning("settling %d tasks: %s; trying again in %.1f s", len(batch), error, FIRST_BACKOFF)
+            _log_deferred(batch, error, FIRST_BACKOFF)
             for settlement in batch:
-                if not self._lined_up(settlement):
+                if not self._joins_backlog(settlement):
                     queue = settlement.lease.message.queue
-                    self._lines[queue] = [settlement]
+                    self._backlogs[queue] = [settlement]
                     retry = asyncio.create_task(self._retry(queue), name=f"asynqio settler of {queue}")
                     self._retries.add(retry)
                     retry.add_done_callback(self._retries.discard)
 
     async def _retry(self, queue: str) -> None:
-        """Until the line of a queue is empty."""
-        line, delay = self._lines[queue], FIRST_BACKOFF
-        while line:
+        """Retry until the backlog of a queue is empty."""
+        backlog, delay = self._backlogs[queue], FIRST_BACKOFF
+        while backlog:
             await asyncio.sleep(delay)
-            batch = line[:BATCH]
+            batch = backlog[:BATCH_SIZE]
             try:
                 await self._settle(batch)
             except BrokerUnavailable as error:
                 delay = min(2 * delay, BACKOFF_CAP)
-                log.warning("settling %d tasks: %s; trying again in %.1f s", len(batch), error, delay)
+                _log_deferred(batch, error, delay)
             else:
-                del line[: len(batch)]
+                del backlog[: len(batch)]
                 delay = 0.0
-        del self._lines[queue]
-        self._rest()
+        del self._backlogs[queue]
+        self._set_idle()
 
     async def _settle(self, batch: list[Settlement]) -> None:
-        """Raises BrokerUnavailable, and nothing else."""
+        """Raises BrokerUnavailable only."""
         try:
             answers = await self._broker.settle(batch)
         except BrokerUnavailable:
             raise
-        except Exception:
+        except Exception as error:
             if len(batch) == 1:
-                log.exception("task %r cannot be settled; its lease will lapse", batch[0].message.id)
+                message = batch[0].lease.message
+                log.exception(
+                    "task %r cannot be settled; its lease will lapse",
+                    message.id,
+                    extra={"event": "settlement_failed", "error": str(error), **task_fields(message)},
+                )
                 if self._endings:
                     self._publish(batch, Ending.UNRECORDED, [False])
                 return
-            for settlement in batch:  # one of them is the culprit: the others must not suffer
+            for settlement in batch:  # isolate the one that fails
                 await self._flush([settlement])
         else:
             if not all(answers):
@@ -174,7 +182,7 @@ class Settler:
                 self._publish(batch, Ending.REFUSED, answers)
 
     def _publish(self, batch: list[Settlement], otherwise: Ending, answers: list[bool]) -> None:
-        """Tell listeners how these attempts ended; those whose settlement was not accepted: `otherwise`."""
+        """Publish how these attempts ended: `otherwise` if the settlement was not accepted."""
         for settlement, accepted in zip(batch, answers, strict=True):
             ended = self._endings.pop(id(settlement), None)
             if ended is not None:
@@ -189,11 +197,27 @@ class Settler:
         for settlement, accepted in zip(batch, answers, strict=True):
             if not accepted:
                 self.refused += 1
-                message = settlement.message
+                message = settlement.lease.message
                 log.warning(
-                    "task %r (%s, queue %r) ended after its lease was lost: "
-                    "the end was not recorded, somebody else has the task",
+                    "task %r (%s, queue %r) ended after its lease was lost: the outcome was not recorded, another "
+                    "server has the task",
                     message.id,
                     message.type,
                     message.queue,
+                    extra={"event": "settlement_refused", **task_fields(message)},
                 )
+
+
+def _log_deferred(batch: list[Settlement], error: BrokerUnavailable, delay: float) -> None:
+    log.warning(
+        "settling %d tasks: %s; retrying in %.1f s",
+        len(batch),
+        error,
+        delay,
+        extra={
+            "event": "settlements_deferred",
+            "count": len(batch),
+            "error": str(error),
+            "retry_in": round(delay, 3),
+        },
+    )

@@ -1,1 +1,1 @@
-"""Periodic work of a worker server, one duty per file."""
+"""Background duties of a worker server, one per file."""

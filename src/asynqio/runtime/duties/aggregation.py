@@ -1,4 +1,4 @@
-"""Which function makes one task out of the members of which groups, and when those are ripe."""
+"""Aggregate functions: which groups each one merges into one task, and when those groups are ripe."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from asynqio.core.task.options import check_name
 from asynqio.core.task.task import Task
 from asynqio.errors import ConfigError, InvalidName
 
-#: Makes one task out of the members of a group, oldest first. May be async; a plain function runs in a thread.
+#: Makes one task out of a group's name and members, oldest first. May be async; a plain function runs in a thread.
 Aggregate: TypeAlias = Callable[[str, Sequence[Task]], Task | Awaitable[Task]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Aggregation:
-    """A function for some groups, with a rule of their own. Durations are seconds or `timedelta`; what is None is
-    as the server's `group_grace`, `group_max_delay` and `group_max_size` say. Raises ConfigError."""
+    """A function for some groups, with their own rule. Durations are seconds or `timedelta`; None is the server's
+    `group_grace`, `group_max_delay` or `group_max_size`. Raises ConfigError."""
 
     function: Aggregate
     grace: float | timedelta | None = None
@@ -41,12 +41,12 @@ class Aggregation:
                 problems.append(f"{name}={value!r} must be a number")
             elif number < least or (name == "max_size" and number != int(number)):
                 kind = "whole number" if name == "max_size" else "number"
-                problems.append(f"{name}={value!r} must be a {kind} from {least} up")
+                problems.append(f"{name}={value!r} must be a {kind}, at least {least}")
         if problems:
             raise ConfigError(problems)
 
     def rule(self, default: GroupRule) -> GroupRule:
-        """When its groups are ripe."""
+        """When its groups are ripe; `default` supplies what is None."""
         return GroupRule(
             default.grace if self.grace is None else _seconds(self.grace),
             default.max_delay if self.max_delay is None else _seconds(self.max_delay),
@@ -58,12 +58,12 @@ def _seconds(value: float | timedelta) -> float:
     return value.total_seconds() if isinstance(value, timedelta) else float(value)
 
 
-#: What a server may be given: one function for all groups, or one for each pattern.
+#: The `aggregate` argument of a server: one function for all groups, or one for each pattern.
 Aggregates: TypeAlias = Aggregate | Aggregation | Mapping[str, Aggregate | Aggregation]
 
 
 def aggregations(given: Aggregates | None) -> dict[str, Aggregation]:
-    """An Aggregation for each pattern; "" is every group. Raises ConfigError."""
+    """An Aggregation for each pattern; "" matches every group. Raises ConfigError."""
     if given is None:
         return {}
     if not isinstance(given, Mapping):
@@ -76,7 +76,7 @@ def aggregations(given: Aggregates | None) -> dict[str, Aggregation]:
 
 
 def check_pattern(pattern: str) -> None:
-    """Raises ConfigError for what no group's name begins with."""
+    """Raises ConfigError if no group's name can begin with the pattern."""
     if pattern == "":
         return
     try:

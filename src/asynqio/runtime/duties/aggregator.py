@@ -1,4 +1,4 @@
-"""Ripe groups become one task (spec: redis wire format, sections 3.7 and 4.9)."""
+"""Merges each ripe group into one task."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from asynqio.runtime.service import WatchingService
 
 log = logging.getLogger("asynqio.server")
 
-#: Batches claimed per call.
-BATCH = 10
+#: Group batches claimed per call.
+BATCH_SIZE = 10
 
 
 class Aggregator(WatchingService):
-    """Claims ripe groups when they are ripe; a batch whose aggregation fails goes back to its group later."""
+    """Claims groups when they are ripe. A batch that cannot be merged returns to its group when its claim expires."""
 
     name = "aggregator"
 
@@ -43,15 +43,15 @@ class Aggregator(WatchingService):
         self._policy = GroupRules(self.rules)
         self._functions = {pattern: one.function for pattern, one in aggregations.items()}
         self._threads = threads
-        #: Batches that were not merged, for whatever reason.
+        #: Batches that were not merged, for any reason.
         self.failed = 0
 
     async def once(self) -> float:
         self.watch.clear()
-        batches, next_at = await self._broker.claim_groups(self._queues, self._policy, BATCH)
+        batches, next_at = await self._broker.claim_groups(self._queues, self._policy, BATCH_SIZE)
         for batch in batches:
             await self._merge(batch)
-        return 0.0 if len(batches) == BATCH else self.until(next_at)
+        return 0.0 if len(batches) == BATCH_SIZE else self.until(next_at)
 
     async def _merge(self, batch: GroupBatch) -> None:
         self.failed += 1
@@ -67,23 +67,44 @@ class Aggregator(WatchingService):
                 raise TypeError(f"the aggregate function returned {merged!r}, not a Task")
             options = merge(merged.options, {"queue": batch.queue})
             entry = make_entry(merged, options, self._broker.clock.now())
-        except Exception:
+        except Exception as error:
+            retry_in = batch.expires_at - self._broker.clock.now()
             log.exception(
-                "group %r of queue %r (%d tasks) could not be aggregated; it is tried again after %.0f s",
+                "group %r of queue %r (%d tasks) could not be aggregated; retrying in %.0f s",
                 batch.group,
                 batch.queue,
                 len(members),
-                batch.expires_at - self._broker.clock.now(),
+                retry_in,
+                extra={
+                    "event": "aggregation_failed",
+                    "queue": batch.queue,
+                    "group": batch.group,
+                    "count": len(members),
+                    "error": str(error),
+                    "retry_in": round(retry_in, 3),
+                },
             )
             return False
         answer = await self._broker.merge_group(batch, entry)
         if answer is None:
             log.warning(
-                "group %r of queue %r took too long to aggregate and was given back", batch.group, batch.queue
+                "group %r of queue %r took too long to aggregate; its tasks were returned to the group",
+                batch.group,
+                batch.queue,
+                extra={"event": "aggregation_expired", "queue": batch.queue, "group": batch.group},
             )
         elif isinstance(answer, Admission) and answer is not Admission.ACCEPTED:
             log.warning(
-                "group %r of queue %r: the merged task was refused: %s", batch.group, batch.queue, answer.name
+                "group %r of queue %r: the merged task was refused: %s",
+                batch.group,
+                batch.queue,
+                answer.name,
+                extra={
+                    "event": "aggregation_refused",
+                    "queue": batch.queue,
+                    "group": batch.group,
+                    "error": answer.name,
+                },
             )
         else:
             return True

@@ -1,4 +1,4 @@
-"""Cancellation signals reach the attempts that run here."""
+"""Passes cancellations to the attempts that run here."""
 
 from __future__ import annotations
 
@@ -6,32 +6,29 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from typing import TYPE_CHECKING
 
 from asynqio.brokers.contract.broker import Broker
 from asynqio.core.lifecycle import Failed
 from asynqio.core.task.message import TaskRef
 from asynqio.errors import BrokerError, TaskCancelled
+from asynqio.runtime.attempts.attempt import Attempt
+from asynqio.runtime.fetching.fetcher import Fetcher
+from asynqio.runtime.runner import Runner
 from asynqio.runtime.service import Service
-
-if TYPE_CHECKING:
-    from asynqio.runtime.attempts.attempt import Attempt
-    from asynqio.runtime.fetching.fetcher import Fetcher
-    from asynqio.runtime.runner import Runner
 
 log = logging.getLogger("asynqio.server")
 
-#: The queue of the call by which a server finds out that it is heard.
+#: The queue of the cancellation that a server sends to test that it receives them.
 PROBE = "asynqio:probe"
-#: Seconds to wait for the first such call, doubled with each further one; then the server starts all the same.
-FIRST_PATIENCE, LAST_PATIENCE = 0.02, 3.0
+#: Seconds to wait for the first test message, doubled with each further one; then the server starts anyway.
+FIRST_TIMEOUT, LAST_TIMEOUT = 0.02, 3.0
 
 
 class Canceller(Service):
-    """Everything happens while it rests: there is nothing to do but to listen.
+    """Receives cancellations while it rests; `once` has nothing to do.
 
-    Calls are not kept for who does not hear them. So it listens before the first task is taken, and makes sure by
-    calling itself.
+    The store does not keep cancellations for absent receivers. So it subscribes before the first fetch, and verifies
+    the subscription by cancelling a task that does not exist.
     """
 
     name = "canceller"
@@ -41,53 +38,60 @@ class Canceller(Service):
         self._runner = runner
         self._fetcher = fetcher
         self._probe = TaskRef(PROBE, uuid.uuid4().hex)
-        self._heard = asyncio.Event()
-        self._listening: asyncio.Task[None] | None = None
+        self._received = asyncio.Event()
+        self._receiving: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        self._listening = asyncio.create_task(self._listen(), name="asynqio cancellations")
-        patience = FIRST_PATIENCE
+        self._receiving = asyncio.create_task(self._receive(), name="asynqio cancellations")
+        timeout = FIRST_TIMEOUT
         try:
-            while patience < LAST_PATIENCE and not self._listening.done():
+            while timeout < LAST_TIMEOUT and not self._receiving.done():
                 await self._broker.cancel([self._probe])
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(patience):
-                        await self._heard.wait()
+                    async with asyncio.timeout(timeout):
+                        await self._received.wait()
                     return
-                patience *= 2
+                timeout *= 2
         except BrokerError as error:
-            log.debug("whether calls to cancel are heard is not known: %s", error)
+            log.debug(
+                "the test of the cancellation channel failed: %s",
+                error,
+                extra={"event": "cancellation_test_failed", "error": str(error)},
+            )
             return
-        log.warning("calls to cancel running tasks may not be heard yet")
+        log.warning(
+            "cancellations of running tasks may not be received yet",
+            extra={"event": "cancellations_unconfirmed"},
+        )
 
     async def close(self) -> None:
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
+        if self._receiving is not None:
+            self._receiving.cancel()
+            await asyncio.gather(self._receiving, return_exceptions=True)
 
     async def once(self) -> float:
         return 1.0
 
     async def rest(self, seconds: float) -> None:
-        if self._listening is None:
-            self._listening = asyncio.create_task(self._listen(), name="asynqio cancellations")
+        if self._receiving is None:
+            self._receiving = asyncio.create_task(self._receive(), name="asynqio cancellations")
         try:
-            await self._listening
+            await self._receiving
         finally:
-            self._listening = None
+            self._receiving = None
 
-    async def _listen(self) -> None:
+    async def _receive(self) -> None:
         async for call in self._broker.cancellations():
             if call.ref == self._probe:
-                self._heard.set()
-            meant = self._meant(call.ref)
-            for attempt in meant:
+                self._received.set()
+            attempts = self._attempts(call.ref)
+            for attempt in attempts:
                 attempt.stop(Failed(TaskCancelled(archive=call.archive)))
-            if not meant:
+            if not attempts:
                 self._fetcher.cancel(call)
 
-    def _meant(self, ref: TaskRef) -> list[Attempt]:
-        """The attempts that a call is about: Go's do not say the queue, and mean whatever has the id."""
+    def _attempts(self, ref: TaskRef) -> list[Attempt]:
+        """The running attempts at a task. Go's cancellations have no queue and apply to every task with the id."""
         running = self._runner.running
         if ref.queue:
             attempt = running.get((ref.queue, ref.id))

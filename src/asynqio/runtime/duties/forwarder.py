@@ -1,4 +1,4 @@
-"""Tasks that are due become pending: at the moment they are due, not at the next poll (bug B21)."""
+"""Makes scheduled tasks pending at the moment they are due, not at the next poll (bug B21)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from asynqio.brokers.contract.broker import Broker
 from asynqio.brokers.contract.signals import due
 from asynqio.runtime.service import WatchingService
 
-#: Tasks moved per call.
-BATCH = 1_000
+#: Tasks forwarded per call.
+BATCH_SIZE = 1_000
 
 
 class Forwarder(WatchingService):
-    """Sleeps exactly until the next due time; woken when a task with an earlier one comes in."""
+    """Sleeps until the next due time; a signal wakes it when a task with an earlier one is enqueued."""
 
     name = "forwarder"
 
@@ -23,5 +23,5 @@ class Forwarder(WatchingService):
 
     async def once(self) -> float:
         self.watch.clear()
-        moved, next_at = await self._broker.forward(self._queues, BATCH)
-        return 0.0 if moved == BATCH else self.until(next_at)
+        moved, next_at = await self._broker.forward(self._queues, BATCH_SIZE)
+        return 0.0 if moved == BATCH_SIZE else self.until(next_at)

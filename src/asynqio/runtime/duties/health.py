@@ -1,19 +1,16 @@
-"""Tells the application at intervals whether the broker answers (Go's HealthCheckFunc)."""
+"""Reports to the application at intervals whether the broker answers (Go's HealthCheckFunc)."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 from asynqio.brokers.contract.broker import Broker
 from asynqio.errors import BrokerUnavailable
 from asynqio.runtime.service import Service
 
-log = logging.getLogger("asynqio.server")
-
 
 class Health(Service):
-    """Calls the application's function with the error of a ping, or None."""
+    """Calls the application's function with the error of a ping, or with None."""
 
     name = "health check"
 

@@ -1,4 +1,4 @@
-"""Deletes what has outlived its retention and gives stale group batches back."""
+"""Deletes tasks whose retention has ended, and returns stale group batches to their groups."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from asynqio.brokers.contract.broker import Broker
 from asynqio.runtime.service import Service
 
-#: Seconds between two looks at the latest (Go's janitor: 8 s), and tasks deleted per call.
+#: Longest interval between two runs in seconds (Go's janitor: 8 s), and tasks deleted per call.
 INTERVAL = 8.0
-BATCH = 1_000
+BATCH_SIZE = 1_000
 
 
 class Sweeper(Service):
-    """Looks every few seconds, sooner when something is known to end sooner."""
+    """Runs every few seconds, sooner if a retention is known to end sooner."""
 
     name = "sweeper"
 
@@ -22,8 +22,8 @@ class Sweeper(Service):
         self._queues = queues
 
     async def once(self) -> float:
-        deleted, next_at = await self._broker.sweep(self._queues, BATCH)
-        if deleted == BATCH:
+        deleted, next_at = await self._broker.sweep(self._queues, BATCH_SIZE)
+        if deleted == BATCH_SIZE:
             return 0.0
         if next_at is None:
             return INTERVAL

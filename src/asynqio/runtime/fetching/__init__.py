@@ -1,1 +1,1 @@
-"""Takes tasks from the broker."""
+"""Fetches tasks from the broker."""

@@ -1,10 +1,10 @@
-"""Takes as many tasks as there are free slots, and sleeps until there may be more.
+"""Fetches as many tasks as there are free slots, and sleeps until there may be more.
 
-From a store behind a network it takes a part of the slots at a time, and asks for the next part before it starts
-what came: so the store and the network work while the handlers do. Measured on Redis, in turns, tasks/s with
-all slots at once and with halves: 10 slots 13,700 and 17,800; 50 slots 27,000 and 39,000; 200 slots 25,000 and
-44,000. Quarters are slower there (36,000), but with 2 ms to the store they are what fills the way: 26,000
-instead of 20,000.
+From a store behind a network it fetches for a part of the slots at a time, and requests the next part before it
+starts the tasks that arrived, so the store and the network work while the handlers do. Measured on Redis, in turns,
+tasks/s with all slots at once and with halves: 10 slots 13,700 and 17,800; 50 slots 27,000 and 39,000; 200 slots
+25,000 and 44,000. Quarters are slower there (36,000), but with a round trip of 2 ms they keep the connection busy:
+26,000 instead of 20,000.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import logging
 import math
 from collections import deque
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from asynqio.brokers.contract.broker import Broker
 from asynqio.brokers.contract.results import Cancellation
@@ -24,31 +24,29 @@ from asynqio.core.queues import QueueOrder
 from asynqio.core.task.message import TaskRef
 from asynqio.errors import BrokerError
 from asynqio.runtime.attempts.settler import Settler
+from asynqio.runtime.runner import Runner
 from asynqio.runtime.service import WatchingService
 from asynqio.runtime.slots import Slots
 
-if TYPE_CHECKING:
-    from asynqio.runtime.runner import Runner
-
 log = logging.getLogger("asynqio.server")
 
-#: A store that answers later than after so many seconds is far away.
+#: Round trip in seconds from which on a store counts as far away.
 FAR = 0.001
-#: Turns of the event loop until a call that was begun is about to leave; handlers start a turn later.
+#: Turns of the event loop until a new call has been sent; handlers start one turn later.
 TURNS = 2
 
 
 class Call(NamedTuple):
-    """A dequeue under way, and the slots that are kept for what it brings."""
+    """A dequeue in flight, and the slots that are reserved for its tasks."""
 
     answer: asyncio.Task[list[Lease]]
     slots: int
-    #: What was cancelled meanwhile, and whether to be archived. It may be among what comes.
+    #: Tasks that were cancelled meanwhile, and whether to archive them. They may be among the answer.
     cancelled: dict[TaskRef, bool]
 
 
 class Fetcher(WatchingService):
-    """Never fetches more than can start at once, so that no task waits leased while others are free."""
+    """Never fetches more than can start at once, so that no leased task waits here while other servers are idle."""
 
     name = "fetcher"
 
@@ -73,11 +71,11 @@ class Fetcher(WatchingService):
         self._owner = owner
         self._random = random
         self._calls: deque[Call] = deque()
-        #: The one that has come, until its tasks are started.
+        #: The call that was answered last, until its tasks are started.
         self._arrived: Call | None = None
-        #: Whether the last call brought all it could: then there is more.
+        #: Whether the last answer was full: then there are probably more tasks.
         self._plenty = False
-        #: So many are asked for at a time, and so many calls may be under way at once.
+        #: Tasks requested per call, and calls that may be in flight at once.
         self._part, self._depth = slots.total, 1
 
     async def open(self) -> None:
@@ -89,67 +87,72 @@ class Fetcher(WatchingService):
     async def once(self) -> float:
         leases: list[Lease] | None = None
         if self._calls and self._calls[0].answer.done():
-            leases = self._arrival()
-        # Not beside one that may be poison: what came would die with it.
+            leases = self._receive()
+        # Request nothing beside a task that may be poison: what arrives would die with it.
         if leases and self._plenty and not any(lease.message.crashes for lease in leases):
-            if self._ask() and self._broker.round_trip:
+            if self._request() and self._broker.round_trip:
                 for _ in range(TURNS):
                     await asyncio.sleep(0)
             self._start(leases)
         elif leases:
             self._start(leases)
-            self._ask()
-        elif leases is None:  # an empty answer says that there is nothing to ask for
-            self._ask()
+            self._request()
+        elif leases is None:  # after an empty answer there is nothing to request
+            self._request()
         if self._calls:
             return 0.0 if self._calls[0].answer.done() else math.inf
         return self.poll if leases == [] else math.inf
 
     async def rest(self, seconds: float) -> None:
         if self._calls:
-            wanted = self._part if self._room and not self._held_up else math.inf
+            wanted = self._part if self._room and not self._blocked else math.inf
             await self._slots.wait(wanted, self._calls[0].answer)
         elif not math.isinf(seconds):
             await self.watch.wait(seconds)
-        elif self._runner.isolating:
-            await self._runner.isolation()
+        elif self._runner.isolation.active:
+            await self._runner.isolation.wait()
         elif self._settler.congested:
             await self._settler.drain()
         else:
             await self._slots.wait()
 
     async def close(self) -> None:
-        """What is still coming is worked on as well."""
+        """Wait for the calls in flight and start their tasks."""
         while self._calls:
             await asyncio.wait([self._calls[0].answer])
             try:
-                leases = self._arrival()
+                leases = self._receive()
             except BrokerError as error:
-                log.warning("the last tasks asked for did not come, their leases will lapse: %s", error)
+                log.warning(
+                    "the last fetch failed; the leases it may have taken will lapse: %s",
+                    error,
+                    extra={"event": "last_fetch_failed", "error": str(error)},
+                )
             else:
                 self._start(leases)
         await super().close()
 
-    def cancel(self, said: Cancellation) -> None:
-        """A task was cancelled that does not run here: unless it is under way to us, that means somebody else."""
-        coming = [*self._calls, self._arrived] if self._arrived is not None else self._calls
-        for call in coming:
-            call.cancelled[said.ref] = said.archive or call.cancelled.get(said.ref, False)
+    def cancel(self, cancellation: Cancellation) -> None:
+        """Remember a cancelled task that does not run here: it may be in the answer of a call in flight."""
+        ref = cancellation.ref
+        calls = [*self._calls, self._arrived] if self._arrived is not None else self._calls
+        for call in calls:
+            call.cancelled[ref] = cancellation.archive or call.cancelled.get(ref, False)
 
     @property
-    def _held_up(self) -> bool:
-        """Whether something else has to happen before anything is asked for."""
-        return self._settler.congested or self._runner.isolating
+    def _blocked(self) -> bool:
+        """Whether nothing may be requested now."""
+        return self._settler.congested or self._runner.isolation.active
 
     @property
     def _room(self) -> bool:
-        """Whether one more call may go out, if there is a whole part of the slots for it."""
+        """Whether one more call may be sent once a whole part of the slots is free."""
         return self._plenty and len(self._calls) < self._depth
 
-    def _ask(self) -> bool:
-        """Let the store look for tasks; whether anything was asked for."""
-        asked = False
-        while self._slots.free > 0 and not self._held_up:
+    def _request(self) -> bool:
+        """Request tasks for the free slots. Returns whether a call was sent."""
+        requested = False
+        while self._slots.free > 0 and not self._blocked:
             if self._calls and not (self._room and self._slots.free >= self._part):
                 break
             self.watch.clear()
@@ -159,11 +162,11 @@ class Fetcher(WatchingService):
             timed = bool(self._runner.events.listeners)
             call = self._broker.dequeue(queues, slots, self._lease, self._owner, timed=timed)
             self._calls.append(Call(asyncio.create_task(call, name="asynqio dequeue"), slots, {}))
-            asked = True
-        return asked
+            requested = True
+        return requested
 
-    def _arrival(self) -> list[Lease]:
-        """What the oldest call has brought. Its slots are taken, the others free again."""
+    def _receive(self) -> list[Lease]:
+        """The answer of the oldest call. The slots that it did not need are free again. Raises BrokerError."""
         call, self._arrived = self._calls.popleft(), None
         leases: list[Lease] = []
         try:

@@ -1,1 +1,1 @@
-"""Where handlers run: in threads and in processes."""
+"""Lanes: where handlers run, in threads and in processes."""

@@ -1,18 +1,14 @@
-"""What runs in a process of the process lane: one task at a time, told and answered through a pipe."""
+"""The main function of a task process: it runs one task at a time and talks to the server through a pipe."""
 
 from __future__ import annotations
 
-import asyncio
-import functools
-import importlib
-import inspect
 import os
 import pickle
 import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
@@ -25,57 +21,43 @@ from asynqio.core.lifecycle import error_text
 from asynqio.core.task import payload as payloads
 from asynqio.core.task.message import TaskMessage
 from asynqio.core.task.task import Task
-from asynqio.errors import NotSerializable, SkipRetry
+from asynqio.errors import InitializerFailed, NotSerializable, SkipRetry
 from asynqio.runtime.attempts import context
 from asynqio.runtime.attempts.log_capture import Capture
+from asynqio.runtime.attempts.log_context import add_to_root_handlers
 from asynqio.runtime.attempts.output_writer import PendingWrite
+from asynqio.runtime.lanes.target import Target, finish
+from asynqio.runtime.log_format import LogSettings, apply
 
-#: The parent's business.
+#: A task process ignores these: the server handles them.
 IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Target(msgspec.Struct, frozen=True):
-    """Where a handler is found: something that can be imported."""
+class Setup(msgspec.Struct, frozen=True):
+    """What a task process gets at its start."""
 
-    module: str
-    name: str
-    #: It takes the arguments in the payload, not the task.
-    binds: bool = False
-
-    def load(self) -> Callable[[Task], Any]:
-        """The handler as a function of the task."""
-        found: Any = importlib.import_module(self.module)
-        for part in self.name.split("."):
-            found = getattr(found, part)
-        if not self.binds:
-            call: Callable[[Task], Any] = found
-            return call
-        # Under its name there may be the function itself or what the app's decorator made of it.
-        function = getattr(found, "function", found)
-        return lambda task: _binding(task.type, function).call(function, task.payload)
-
-
-@functools.lru_cache
-def _binding(type: str, function: Callable[..., Any]) -> payloads.Binding:
-    return payloads.Binding(type, function)
+    #: The logging setup of the server; None: the application configured logging itself.
+    logging: LogSettings | None = None
+    #: The lowest level of log records that are kept with the attempt; None: none are kept.
+    capture_level: int | None = None
+    #: Called once, before the first task.
+    initializer: Target | None = None
 
 
 class Job(msgspec.Struct, frozen=True):
-    """One task for a child."""
+    """One task for a task process."""
 
     target: Target
     message: TaskMessage
     deadline: float
-    #: From which level on what the handler logs is kept; None: it is not.
-    capture_level: int | None = None
 
 
 class Started(msgspec.Struct, frozen=True):
     """The handler is about to be called."""
 
 
-class Noted(msgspec.Struct, frozen=True):
-    """The handler left a result or progress, or wrote a line into its log."""
+class Written(msgspec.Struct, frozen=True):
+    """The handler wrote a result, progress or a log line."""
 
     result: bytes | None = None
     progress: bytes | None = None
@@ -83,11 +65,11 @@ class Noted(msgspec.Struct, frozen=True):
 
 
 class RemoteError(Exception):
-    """An exception of a child process that could not be brought over as it was."""
+    """Stands in for an exception of a task process that cannot be pickled; has its class and text."""
 
 
 class Raised(msgspec.Struct, frozen=True):
-    """An exception on its way to the parent, with its cause (pickling drops it, and it may be a directive)."""
+    """An exception on its way to the server, with its cause (pickling drops it, and it may be a directive)."""
 
     pickled: bytes
     text: str
@@ -110,11 +92,11 @@ class Raised(msgspec.Struct, frozen=True):
         )
 
     def restore(self, pid: int) -> BaseException:
-        """In the parent: the exception, or a stand-in that says the same."""
+        """In the server: the exception, or a RemoteError with the same text."""
         error: object
         try:
             error = pickle.loads(self.pickled)
-        except Exception:  # its class exists in the child only
+        except Exception:  # its class exists in the task process only
             error = None
         if not isinstance(error, BaseException):
             error = RemoteError(self.text)
@@ -125,26 +107,34 @@ class Raised(msgspec.Struct, frozen=True):
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """The handler came back, or raised. `memory`: bytes the process holds now."""
+    """The handler returned or raised."""
 
     result: bytes | None = None
     raised: Raised | None = None
+    #: Bytes of memory that the process holds now.
     memory: int = 0
+    #: The process takes no more tasks: its initializer failed.
+    broken: bool = False
 
 
-def main(pipe: Connection) -> None:
-    """The child's life. Signals are the parent's business; when the parent is gone, so are we."""
+def main(pipe: Connection, setup: Setup) -> None:
+    """Run tasks until the pipe is closed. The process exits when its server does."""
     for number in IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # blocked by the parent since our birth
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # the server blocked them for our start
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    capture: Capture | None = None
+    if setup.logging is not None:
+        apply(setup.logging)
+    if setup.capture_level is not None:
+        Capture(None).install(setup.capture_level)
+    initializer = setup.initializer
     while (job := _receive(pipe)) is not None:
-        if capture is None and job.capture_level is not None:
-            capture = Capture(None)
-            capture.install(job.capture_level)
-        pipe.send(_perform(job, pipe))
+        ended = _perform(job, pipe, initializer)
+        pipe.send(ended)
+        if ended.broken:
+            return
+        initializer = None
 
 
 def _receive(pipe: Connection) -> Job | None:
@@ -162,26 +152,32 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _perform(job: Job, pipe: Connection) -> Ended:
-    said: ChildContext | None = None
+def _perform(job: Job, pipe: Connection, initializer: Target | None) -> Ended:
+    child_context: ChildContext | None = None
     try:
+        if initializer is not None:
+            _initialize(initializer)
         call = job.target.load()
-        context.process_context = said = ChildContext(job, pipe)
+        add_to_root_handlers()  # importing the module may have configured logging
+        context.process_context = child_context = ChildContext(job, pipe)
         pipe.send(Started())
-        value = call(Task.received(job.message))
-        if inspect.isawaitable(value):
-            value = asyncio.run(_await(value))
+        value = finish(call(Task.received(job.message)))
         return Ended(_result(job.message, value), memory=memory_used())
     except BaseException as error:
-        return Ended(raised=Raised.of(error), memory=memory_used())
+        broken = isinstance(error, InitializerFailed)
+        return Ended(raised=Raised.of(error), memory=memory_used(), broken=broken)
     finally:
         context.process_context = None
-        if said is not None:
-            said.close()
+        if child_context is not None:
+            child_context.close()
 
 
-async def _await(value: Any) -> Any:
-    return await value
+def _initialize(initializer: Target) -> None:
+    """Raises InitializerFailed."""
+    try:
+        finish(initializer.resolve()())
+    except BaseException as error:
+        raise InitializerFailed(str(initializer), error_text(error)) from error
 
 
 def _result(message: TaskMessage, value: Any) -> bytes | None:
@@ -196,7 +192,7 @@ def _result(message: TaskMessage, value: Any) -> bytes | None:
 
 
 def memory_used() -> int:
-    """Bytes of memory this process holds; the most it ever held where the system does not tell."""
+    """Bytes of memory this process holds; its peak where the system does not report the current size."""
     try:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -206,44 +202,44 @@ def memory_used() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-class ChildContext(context.Facts):
-    """`current()` in a child process."""
+class ChildContext(context.MessageContext):
+    """`current()` in a task process."""
 
     def __init__(self, job: Job, pipe: Connection) -> None:
         self.message = job.message
         self.deadline = job.deadline
         self.state: Mapping[str, Any] = {}
         self._pipe = pipe
-        # Handlers have threads; those may log, and go on after the handler's end.
+        # Threads of the handler may log, also after its end.
         self._writing = threading.Lock()
-        self._over = False
+        self._closed = False
 
     @property
     def cancelled(self) -> bool:
-        """Never seen: a process that is told to stop is killed."""
+        """Always False: a task process that should stop is killed."""
         return False
 
     def check_cancelled(self) -> None:
         return None
 
     def write_result(self, data: bytes | Any) -> PendingWrite:
-        return self._send(Noted(result=context.encode_value(self.message.type, data)))
+        return self._send(Written(result=context.encode_value(self.message.type, data)))
 
     def report_progress(self, progress: Any) -> PendingWrite:
-        return self._send(Noted(progress=payloads.encode(self.message.type, progress)))
+        return self._send(Written(progress=payloads.encode(self.message.type, progress)))
 
     def log(self, text: str, level: str = "info") -> None:
-        self._send(Noted(line=LogLine(time.time(), str(text), level)))
+        self._send(Written(line=LogLine(time.time(), str(text), level)))
 
-    def _send(self, noted: Noted) -> PendingWrite:
+    def _send(self, written: Written) -> PendingWrite:
         with self._writing:
-            if not self._over:
-                self._pipe.send(noted)
+            if not self._closed:
+                self._pipe.send(written)
         sent: Future[bool] = Future()
-        sent.set_result(not self._over)
+        sent.set_result(not self._closed)
         return PendingWrite(sent)
 
     def close(self) -> None:
-        """The handler has ended: the pipe belongs to its end, and to the next task."""
+        """Send nothing more: the handler has ended and the pipe serves the next task."""
         with self._writing:
-            self._over = True
+            self._closed = True

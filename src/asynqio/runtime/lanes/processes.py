@@ -1,7 +1,7 @@
-"""The process lane: CPU-bound handlers, in processes that can be killed and are recycled.
+"""The process lane: runs CPU-bound handlers in processes that can be killed and are recycled.
 
-Each child is driven by a thread of ours that starts it, talks to it and notices its death; the event loop
-only sees futures.
+A thread of the server drives each task process: it starts the process, talks to it and notices its death. The event
+loop only sees futures.
 """
 
 from __future__ import annotations
@@ -17,26 +17,25 @@ from collections.abc import Callable
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from typing import TYPE_CHECKING
 
 from asynqio.brokers.contract.results import Output
 from asynqio.core.task.task import Task
 from asynqio.errors import WorkerDied
+from asynqio.runtime.attempts.attempt import Attempt
 from asynqio.runtime.lanes import child
-from asynqio.runtime.lanes.child import Ended, Job, Noted, Started, Target
-
-if TYPE_CHECKING:
-    from asynqio.runtime.attempts.attempt import Attempt
+from asynqio.runtime.lanes.child import Ended, Job, Setup, Started, Written
+from asynqio.runtime.lanes.target import Target
 
 log = logging.getLogger("asynqio.server")
 
-Reply = Started | Noted | Ended | WorkerDied
+Reply = Started | Written | Ended | WorkerDied
 
 
 class _Child:
-    """One process and the thread that drives it."""
+    """One task process and the thread that drives it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, setup: Setup) -> None:
+        self._setup = setup
         self.tasks = 0
         self.pid = 0
         self.dead = False
@@ -48,8 +47,8 @@ class _Child:
         self._thread = threading.Thread(target=self._drive, name="asynqio process driver", daemon=True)
         self._thread.start()
 
-    async def perform(self, job: Job, on_reply: Callable[[Started | Noted], None]) -> Ended:
-        """The end of the job. Raises WorkerDied. A cancelled wait kills the process."""
+    async def perform(self, job: Job, on_reply: Callable[[Started | Written], None]) -> Ended:
+        """Run a job to its end. Raises WorkerDied. If the wait is cancelled, the process is killed."""
         ended: asyncio.Future[Ended] = self._loop.create_future()
 
         def receive(reply: Reply) -> None:
@@ -79,7 +78,7 @@ class _Child:
         self._jobs.put(None)
 
     def retire(self) -> None:
-        """End after what it has been given."""
+        """Exit after the jobs that are queued."""
         self.dead = True
         self._jobs.put(None)
 
@@ -91,7 +90,7 @@ class _Child:
     def _drive(self) -> None:
         spawn = multiprocessing.get_context("spawn")
         ours, theirs = spawn.Pipe()
-        process = spawn.Process(target=child.main, args=(theirs,), name="asynqio task process")
+        process = spawn.Process(target=child.main, args=(theirs, self._setup), name="asynqio task process")
         with self._lock:
             if self._killed:
                 return
@@ -104,7 +103,7 @@ class _Child:
             while (item := self._jobs.get()) is not None and self._serve(ours, process, *item):
                 pass
         finally:
-            ours.close()  # the child ends when its pipe does
+            ours.close()  # the child exits when its pipe is closed
             process.join()
             with self._lock:
                 self._process = None
@@ -113,7 +112,7 @@ class _Child:
     def _serve(
         self, pipe: Connection, process: SpawnProcess, job: Job, receive: Callable[[Reply], None]
     ) -> bool:
-        """Whether the child can take another job."""
+        """Run one job. Returns whether the child can take another one."""
         try:
             pipe.send(job)
             while True:
@@ -131,14 +130,17 @@ class _Child:
         try:
             self._loop.call_soon_threadsafe(receive, reply)
         except RuntimeError:
-            log.debug("the event loop closed before a task process had answered")
+            log.debug(
+                "the event loop was closed before a task process answered",
+                extra={"event": "process_answer_lost", "pid": self.pid},
+            )
 
 
 def _shield_from_signals() -> None:
-    """What this thread starts is born deaf to INT and TERM until it can say that it ignores them: they reach
-    whole process groups and would kill a child at its birth, and its task would count as failed."""
+    """Block INT and TERM in this thread, so that a child starts with them blocked until it ignores them. They reach
+    whole process groups and would kill a starting child, and its task would count as failed."""
     if hasattr(signal, "pthread_sigmask"):
-        resource_tracker.ensure_running()  # starting it would unblock them again
+        resource_tracker.ensure_running()  # starting it later would unblock them again
         signal.pthread_sigmask(signal.SIG_BLOCK, child.IGNORED_SIGNALS)
 
 
@@ -149,10 +151,13 @@ def _cause(exitcode: int | None) -> str:
 
 
 class ProcessPool:
-    """At most `limit` children; started when needed, replaced after `max_tasks` tasks, after holding more
-    than `max_memory` bytes (0: no limit), and when they die."""
+    """At most `limit` task processes, started on demand. A process is replaced after `max_tasks` tasks, after it held
+    more than `max_memory` bytes (0: no limit), when its initializer failed, and when it died."""
 
-    def __init__(self, limit: int, *, max_tasks: int = 0, max_memory: int = 0) -> None:
+    def __init__(
+        self, limit: int, *, max_tasks: int = 0, max_memory: int = 0, setup: Setup | None = None
+    ) -> None:
+        self._setup = setup or Setup()
         self._limit = limit
         self._max_tasks = max_tasks
         self._max_memory = max_memory
@@ -162,18 +167,19 @@ class ProcessPool:
 
     @property
     def size(self) -> int:
-        """Processes there are now."""
+        """The number of processes now."""
         return len(self._all)
 
     async def run(self, target: Target, task: Task, attempt: Attempt) -> bytes | None:
-        """Run the attempt's task in a child: its result, encoded. Its time starts when its handler does."""
-        runner = attempt.runner
-        runner.wait_begins(attempt)
+        """Run the attempt's task in a process. Returns the encoded result. The task's timeout starts with the
+        handler. Raises what the handler raised, WorkerDied, InitializerFailed."""
+        environment = attempt.environment
+        environment.deadlines.suspend(attempt)
         process = await self._acquire()
 
-        def on_reply(reply: Started | Noted) -> None:
+        def on_reply(reply: Started | Written) -> None:
             if isinstance(reply, Started):
-                runner.wait_ends(attempt)
+                environment.deadlines.restart(attempt)
                 return
             if reply.line is not None:
                 attempt.attempt_log.write(reply.line)
@@ -182,11 +188,11 @@ class ProcessPool:
                 attempt.result = reply.result
             if reply.progress is not None:
                 attempt.attempt_log.report(reply.progress)
-            attempt.noted = True
-            runner.notes.add(Output(attempt.lease, result=reply.result, progress=reply.progress))
+            attempt.has_output = True
+            environment.outputs.add(Output(attempt.lease, result=reply.result, progress=reply.progress))
 
         try:
-            job = Job(target, attempt.lease.message, attempt.deadline, runner.capture_level)
+            job = Job(target, attempt.lease.message, attempt.deadline)
             ended = await process.perform(job, on_reply)
             if self._worn_out(process, ended):
                 process.retire()
@@ -210,7 +216,7 @@ class ProcessPool:
         return self._grow()
 
     def _grow(self) -> _Child:
-        process = _Child(asyncio.get_running_loop())
+        process = _Child(asyncio.get_running_loop(), self._setup)
         self._all.add(process)
         return process
 
@@ -223,7 +229,7 @@ class ProcessPool:
         self._pass_on()
 
     def _pass_on(self) -> None:
-        """Let the next one that waits look."""
+        """Wake the next attempt that waits for a process."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
@@ -232,12 +238,13 @@ class ProcessPool:
 
     def _worn_out(self, process: _Child, ended: Ended) -> bool:
         return bool(
-            (self._max_tasks and process.tasks >= self._max_tasks)
+            ended.broken
+            or (self._max_tasks and process.tasks >= self._max_tasks)
             or (self._max_memory and ended.memory > self._max_memory)
         )
 
     async def close(self) -> None:
-        """Kill all children."""
+        """Kill all processes."""
         children, self._all, self._idle = self._all, set(), []
         for process in children:
             process.kill()

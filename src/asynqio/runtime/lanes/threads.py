@@ -1,7 +1,7 @@
-"""The thread lane: plain functions run here, and the event loop waits without waiting in a thread.
+"""The thread lane: runs plain functions in threads; the event loop awaits them.
 
-A thread cannot be killed. When its attempt is told to stop, the handler can see it (`current().cancelled`);
-until it really returns, its slot stays taken and its lease is kept, so the task cannot run twice.
+A thread cannot be killed. A handler that should stop can poll `current().cancelled`. Until it returns, its slot stays
+taken and its lease is kept, so the task cannot run twice.
 """
 
 from __future__ import annotations
@@ -11,16 +11,14 @@ import contextvars
 import queue
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asynqio.core.lifecycle import Aborted
-
-if TYPE_CHECKING:
-    from asynqio.runtime.attempts.attempt import Attempt
+from asynqio.runtime.attempts.attempt import Attempt
 
 
 class _Job:
-    """One call on its way through a thread."""
+    """One call in a thread."""
 
     __slots__ = ("_future", "args", "attempt", "call", "context", "done", "error", "loop", "value")
 
@@ -50,7 +48,7 @@ class _Job:
         try:
             self.loop.call_soon_threadsafe(self._finish)
         except RuntimeError:
-            return  # the loop is closed: the server went without us, and nobody waits any more
+            return  # the loop is closed: the server stopped without this thread
 
     def _finish(self) -> None:
         self.done = True
@@ -58,7 +56,7 @@ class _Job:
             self._future.set_result(None)
 
     async def wait(self) -> Any:
-        """The answer. A cancelled wait can be repeated."""
+        """Return the value, or raise the error. A cancelled wait can be repeated."""
         if not self.done:
             self._future = self.loop.create_future()
             await self._future
@@ -68,7 +66,7 @@ class _Job:
 
 
 class Threads:
-    """A bounded pool of daemon threads, made as they are needed. `limit` is the server's concurrency."""
+    """A pool of at most `limit` daemon threads, started on demand."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -77,8 +75,8 @@ class Threads:
         self._count = 0
 
     async def run(self, call: Callable[..., Any], *args: Any, attempt: Attempt | None = None) -> Any:
-        """`call(*args)` in a thread. When `attempt` is stopped, the wait goes on until the thread is back,
-        unless the whole server stops."""
+        """Run `call(*args)` in a thread. If `attempt` is stopped, the wait continues until the call returns, unless
+        the whole server stops."""
         job = _Job(asyncio.get_running_loop(), attempt, call, args)
         self._submit(job)
         while True:
@@ -104,6 +102,6 @@ class Threads:
             self._idle.release()
 
     def close(self) -> None:
-        """Let idle threads end. One that is still in a handler ends when the handler does."""
+        """Let idle threads exit. A busy thread exits when its handler returns."""
         for _ in range(self._count):
             self._jobs.put(None)

@@ -1,7 +1,7 @@
-"""Renews leases and shows that the server is alive, from a thread with an event loop of its own.
+"""Renews leases and publishes the server's info, from a thread with its own event loop.
 
-A handler that blocks the server's event loop does not block this one (promise P3); for handlers that hold
-the GIL there is asynqio/keeper.py, which is ticked from here.
+A handler that blocks the server's event loop does not block this one. For handlers that hold the GIL there is the
+lease keeper (asynqio/lease_keeper.py), a process that gets its ticks from here.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from asynqio.clock import ClockStep
 from asynqio.core.info import ServerInfo
 from asynqio.core.lifecycle import Lease
 from asynqio.errors import BrokerError
+from asynqio.runtime import log_format
+from asynqio.runtime.attempts.log_context import task_fields
 from asynqio.runtime.attempts.settler import Settler
 from asynqio.runtime.duties.watchdog import Watchdog
 from asynqio.runtime.events import LeaseLost
@@ -29,22 +31,23 @@ from asynqio.runtime.runner import Runner
 
 log = logging.getLogger("asynqio.server")
 
-#: Seconds between two presentations of the server card, and how often it may be missed.
-CARD_INTERVAL = 5.0
-CARDS_MISSED = 2
-#: Seconds the lease keeper may take to start.
+#: Seconds between two publications of a server's info.
+INFO_INTERVAL = 5.0
+#: Seconds for which a published info is valid: two publications may be missed.
+INFO_TTL = 3 * INFO_INTERVAL
+#: Seconds that the lease keeper may take to start.
 KEEPER_START = 30.0
 
 
 class Heartbeat:
-    """A thread from `start` to `stop`; it goes on until the last settlement is written."""
+    """A thread from `start` to `stop`, which comes after the last settlement."""
 
     def __init__(
         self,
         broker: Broker,
         runner: Runner,
         settler: Settler,
-        card: Callable[[], ServerInfo],
+        info: Callable[[], ServerInfo],
         *,
         lease: float,
         use_keeper: bool,
@@ -53,13 +56,13 @@ class Heartbeat:
         self._broker = broker.clone()
         self._runner = runner
         self._settler = settler
-        self._card = card
+        self._info = info
         self._lease = lease
         self._use_keeper = use_keeper and broker.shared
         self._watchdog = watchdog
         self._loop = asyncio.get_running_loop()
         self._tick = min(1.0, lease / 10)
-        self._presented_at = self._broker.clock.monotonic()
+        self._published_at = self._broker.clock.monotonic()
         self._keeper: asyncio.subprocess.Process | None = None
         self._own_loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -67,22 +70,22 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._run, name="asynqio heartbeat", daemon=True)
 
     async def start(self) -> None:
-        """Until the first beat is out. Raises what the first beat raised."""
+        """Wait until the first info is published. Raises what publishing it raised."""
         self._thread.start()
         await self._ready
 
     async def stop(self) -> None:
-        """Take the server card back and end."""
+        """Withdraw the server's info and end the thread."""
         if self._own_loop is not None and self._stop is not None:
-            with contextlib.suppress(RuntimeError):  # it ended by itself and closed its loop
+            with contextlib.suppress(RuntimeError):  # the thread has ended and closed its loop
                 self._own_loop.call_soon_threadsafe(self._stop.set)
         while self._thread.is_alive():
             await asyncio.to_thread(self._thread.join, 1.0)
 
     @property
     def age(self) -> float:
-        """Seconds since the server card was last shown."""
-        return self._broker.clock.monotonic() - self._presented_at
+        """Seconds since the server's info was last published."""
+        return self._broker.clock.monotonic() - self._published_at
 
     # --- in the thread ----------------------------------------------------------------------------
 
@@ -93,9 +96,9 @@ class Heartbeat:
             self._announce(error)
 
     def _announce(self, error: BaseException | None = None) -> None:
-        """Tell the server's loop that the first beat is out, or why it is not."""
+        """Notify the server's loop that the first info is published, or why not."""
 
-        def tell() -> None:
+        def notify() -> None:
             if not self._ready.done():
                 if error is None:
                     self._ready.set_result(None)
@@ -103,25 +106,29 @@ class Heartbeat:
                     self._ready.set_exception(error)
 
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(tell)
+            self._loop.call_soon_threadsafe(notify)
 
     async def _main(self) -> None:
         self._own_loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         async with self._broker:
-            await self._present()
+            await self._publish()
             if self._use_keeper:
                 await self._start_keeper()
                 await self._wait_for_keeper()
             self._announce()
-            await asyncio.gather(self._beat(), self._show_life())
+            await asyncio.gather(self._beat(), self._run_checks())
             if self._keeper is not None and self._keeper.stdin is not None:
                 self._keeper.stdin.close()
                 await self._keeper.wait()
             try:
-                await self._broker.leave(self._card())
+                await self._broker.leave(self._info())
             except BrokerError as error:
-                log.warning("the server could not sign off: %s", error)
+                log.warning(
+                    "the server could not withdraw its info: %s",
+                    error,
+                    extra={"event": "server_info_left", "error": str(error), "server_id": self._info().id},
+                )
 
     async def _start_keeper(self) -> None:
         keeper = self._keeper = await asyncio.create_subprocess_exec(
@@ -130,14 +137,20 @@ class Heartbeat:
             KEEPER,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            process_group=0,  # a Ctrl-C of the terminal is not for it, not even before it can ignore one
+            process_group=0,  # Ctrl-C in the terminal must not reach it, not even before it ignores the signal
         )
-        job = KeeperJob(self._broker.private_url, self._card().id, self._lease, patience=self._lease / 4)
+        job = KeeperJob(
+            self._broker.private_url,
+            self._info().id,
+            self._lease,
+            timeout=self._lease / 4,
+            logging=log_format.in_use,
+        )
         assert keeper.stdin is not None
         keeper.stdin.write(msgspec.json.encode(job) + b"\n")
 
     async def _wait_for_keeper(self) -> None:
-        """Until it watches: the very first task may hold the GIL."""
+        """Wait until it is ready: the very first task may hold the GIL."""
         assert self._keeper is not None
         assert self._keeper.stdout is not None
         try:
@@ -146,26 +159,37 @@ class Heartbeat:
         except TimeoutError:
             ready = b""
         if not ready:
-            log.warning("the lease keeper does not start: a handler that holds the GIL may lose its lease")
+            log.warning(
+                "the lease keeper did not start: a handler that holds the GIL may lose its lease",
+                extra={"event": "lease_keeper_missing"},
+            )
 
     async def _tick_keeper(self) -> None:
         keeper = self._keeper
         if keeper is None or keeper.stdin is None:
             return
         if keeper.returncode is not None:
-            log.warning("the lease keeper ended with status %d: starting another", keeper.returncode)
+            log.warning(
+                "the lease keeper exited with status %d; starting another",
+                keeper.returncode,
+                extra={"event": "lease_keeper_restarted", "status": keeper.returncode},
+            )
             await self._start_keeper()
         else:
             keeper.stdin.write(b".")
 
-    async def _show_life(self) -> None:
-        """Until `stop`: Python runs here, whether the broker answers or not."""
+    async def _run_checks(self) -> None:
+        """Run the watchdog and tick the keeper until `stop`, whether the broker answers or not."""
         while not await self._stopped_within(self._tick):
             try:
-                self._watchdog.look()
+                self._watchdog.check()
                 await self._tick_keeper()
-            except Exception:
-                log.exception("watching over handlers: trying again in %.1f s", self._tick)
+            except Exception as error:
+                log.exception(
+                    "checking the handlers failed; retrying in %.1f s",
+                    self._tick,
+                    extra={"event": "watchdog_failed", "error": str(error), "retry_in": self._tick},
+                )
 
     async def _stopped_within(self, seconds: float) -> bool:
         assert self._stop is not None
@@ -175,31 +199,40 @@ class Heartbeat:
         return self._stop.is_set()
 
     async def _beat(self) -> None:
-        """Until `stop`. Nothing that goes wrong ends it: without a heartbeat the server loses its tasks."""
+        """Renew and publish until `stop`. No error ends it: without a heartbeat the server loses its tasks."""
         clock = self._broker.clock
         step = ClockStep(clock)
         renew_at = clock.monotonic() + self._lease / 3
-        present_at = clock.monotonic() + CARD_INTERVAL
+        publish_at = clock.monotonic() + INFO_INTERVAL
         while not await self._stopped_within(self._tick):
             jumped = step.jumped()
             try:
                 if jumped or clock.monotonic() >= renew_at:
                     await self._renew()
                     renew_at = clock.monotonic() + self._lease / 3
-                if jumped or clock.monotonic() >= present_at:
-                    await self._present()
-                    present_at = clock.monotonic() + CARD_INTERVAL
+                if jumped or clock.monotonic() >= publish_at:
+                    await self._publish()
+                    publish_at = clock.monotonic() + INFO_INTERVAL
             except BrokerError as error:
-                log.warning("heartbeat: %s; trying again in %.1f s", error, self._tick)
-            except Exception:
-                log.exception("heartbeat: trying again in %.1f s", self._tick)
+                log.warning(
+                    "heartbeat: %s; retrying in %.1f s",
+                    error,
+                    self._tick,
+                    extra={"event": "heartbeat_failed", "error": str(error), "retry_in": self._tick},
+                )
+            except Exception as error:
+                log.exception(
+                    "heartbeat failed; retrying in %.1f s",
+                    self._tick,
+                    extra={"event": "heartbeat_failed", "error": str(error), "retry_in": self._tick},
+                )
 
-    async def _present(self) -> None:
-        await self._broker.beat(self._card(), CARD_INTERVAL * (1 + CARDS_MISSED))
-        self._presented_at = self._broker.clock.monotonic()
+    async def _publish(self) -> None:
+        await self._broker.beat(self._info(), INFO_TTL)
+        self._published_at = self._broker.clock.monotonic()
 
     async def _renew(self) -> None:
-        """Renew what is running and what waits to be settled; leases taken a moment ago can wait."""
+        """Renew the leases of running attempts and of queued settlements, except recent ones."""
         young = self._broker.clock.now() + self._lease * 3 / 4
         attempts = list(self._runner.running.values())
         held = [attempt.lease for attempt in attempts] + self._settler.outstanding()
@@ -212,16 +245,23 @@ class Heartbeat:
             self._loop.call_soon_threadsafe(self._lose, lost)
 
     def _lose(self, lost: list[Lease]) -> None:
-        """On the server's event loop: stop the attempts whose lease went to somebody else."""
+        """On the server's event loop: stop the attempts whose lease was lost."""
         ids = {id(lease) for lease in lost}
         for attempt in list(self._runner.running.values()):
             if id(attempt.lease) in ids:
-                log.warning("task %r lost its lease: its handler is told to stop", attempt.lease.message.id)
+                message = attempt.lease.message
+                log.warning(
+                    "task %r (%s, queue %r) lost its lease; stopping its handler",
+                    message.id,
+                    message.type,
+                    message.queue,
+                    extra={"event": "lease_lost", **task_fields(message)},
+                )
                 attempt.lose()
                 if self._runner.events.listeners:
-                    self._runner.events.publish(LeaseLost(attempt.lease.message))
+                    self._runner.events.publish(LeaseLost(message))
 
 
 def host_name() -> str:
-    """This machine's name, as servers show it."""
+    """The name of this machine in ServerInfo."""
     return socket.gethostname()

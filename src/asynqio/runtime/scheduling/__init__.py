@@ -1,1 +1,1 @@
-"""Fires schedules: when each entry is due, and where the entries come from."""
+"""Fires schedules: when each entry is due, and the source of the entries."""

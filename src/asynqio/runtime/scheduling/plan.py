@@ -1,4 +1,4 @@
-"""One entry of a scheduler while it is served: when it fires next, and the tasks that it puts in."""
+"""One schedule entry while a scheduler serves it: its next tick, and the tasks that it enqueues."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD, Entry, make_entry
 
 @dataclass(frozen=True)
 class Terms:
-    """What all entries of one scheduler share."""
+    """Defaults for all entries of one scheduler."""
 
-    #: The time zone of entries that name none.
+    #: The time zone of entries without one.
     zone: str = "UTC"
     #: Seconds that a tick may be late and still count as on time.
     grace: float = 10.0
@@ -30,11 +30,11 @@ class Terms:
 
 
 class Plan:
-    """An entry, and how far it is."""
+    """An entry and its progress."""
 
     def __init__(self, entry: ScheduleEntry, terms: Terms, broker: Broker) -> None:
-        """Reads the spec, and with it a time zone from the disk: not on an event loop. Raises InvalidSchedule,
-        InvalidTask."""
+        """Parses the spec and reads its time zone from disk, so do not call it on an event loop. Raises
+        InvalidSchedule, InvalidTask."""
         self.entry = entry
         self.terms = terms
         self.zone = entry.zone or terms.zone
@@ -46,7 +46,7 @@ class Plan:
         broker.check(first)
         self.queue = first.message.queue
         self.texts = option_texts(self.options)
-        #: Ticks up to then are none of our business any more.
+        #: Ticks up to this moment are done.
         self.done_until = 0.0
         self.next_at = self.schedule.next(now, aligned=True)
         self.prev_at: float | None = None
@@ -58,36 +58,37 @@ class Plan:
         options = merge(self.options, {"headers": headers})
         return make_entry(self.entry.task, options, now, max_payload=self.terms.max_payload)
 
-    def learn(self, standing: ScheduleState, now: float) -> None:
-        """Go on from where the store says that it is. What is known since a moment to come (somebody's clock was
-        wrong) is known since now."""
-        self.paused = standing.paused
-        self.prev_at = standing.last
-        known = now if standing.paused else min(standing.since, now)
+    def resume(self, state: ScheduleState, now: float) -> None:
+        """Continue from the state in the store. A `since` in the future (a wrong clock) counts as now."""
+        self.paused = state.paused
+        self.prev_at = state.last
+        known = now if state.paused else min(state.since, now)
         own = self.done_until if self.done_until <= now else 0.0
-        self.done(max(standing.last or 0.0, known, own))
+        self.done(max(state.last or 0.0, known, own))
 
     def done(self, until: float) -> None:
-        """Ticks up to then are over."""
+        """Mark ticks up to `until` as done."""
         self.done_until = until
         self.next_at = self.schedule.next(until, aligned=True)
 
     def due(self, now: float) -> Due:
-        """What to fire now."""
+        """The ticks to fire now."""
         return due(self.schedule, self.done_until, now, missed=self.entry.missed, grace=self.terms.grace)
 
     def is_due(self, now: float) -> bool:
+        """Whether its next tick has come."""
         return self.next_at is not None and self.next_at <= now
 
     def is_ahead(self, now: float) -> bool:
-        """Whether its last tick is still to come."""
+        """Whether its last tick is in the future."""
         return self.done_until > now + self.terms.grace
 
     def is_late(self, now: float) -> bool:
-        """Whether its next tick was missed."""
+        """Whether it missed its next tick."""
         return self.next_at is not None and self.next_at < now - self.terms.grace
 
-    def card(self) -> ScheduleInfo:
+    def info(self) -> ScheduleInfo:
+        """What schedulers publish of an entry."""
         return ScheduleInfo(
             id=self.id,
             spec=self.entry.spec,

@@ -1,6 +1,6 @@
-"""Entries that change while a scheduler runs: asks where they come from, and serves what it says.
+"""Schedule entries that change while a scheduler runs: reads them from a source at intervals.
 
-Go calls it the periodic task manager (spec: redis wire format, section 6.3).
+Go calls it the periodic task manager.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from asynqio.runtime.service import Service
 
 log = logging.getLogger("asynqio.scheduler")
 
-#: Returns the entries that there are now. One that is not async is called in a thread.
+#: Returns the current entries. A plain function is called in a thread.
 Source = Callable[[], Iterable[ScheduleEntry] | Awaitable[Iterable[ScheduleEntry]]]
 
 
 class SourceReader(Service):
-    """At its first look the source must answer. Later on, whatever goes wrong leaves all entries as they are."""
+    """The first read must succeed. After that, a failed read leaves all entries unchanged."""
 
     name = "schedule source"
 
@@ -34,24 +34,29 @@ class SourceReader(Service):
         self._every = every
         self._served: dict[str, ScheduleEntry] = {}
         self._refused: list[tuple[ScheduleEntry, str]] = []
-        self._asked = False
+        self._is_read = False
 
     async def open(self) -> None:
         await self._sync()
-        self._asked = True
+        self._is_read = True
 
     async def once(self) -> float:
-        if not self._asked:
+        if not self._is_read:
             try:
                 await self._sync()
             except Exception as error:
-                log.error("the source of schedules failed, all stays as it is: %s", error, exc_info=error)
-        self._asked = False
+                log.error(
+                    "the source of schedules failed; all entries stay unchanged: %s",
+                    error,
+                    exc_info=error,
+                    extra={"event": "schedule_source_failed", "error": str(error)},
+                )
+        self._is_read = False
         return self._every
 
     async def _sync(self) -> None:
-        """Raises what the source raises, ConfigError for what is no entry, BrokerError."""
-        entries = await self._ask()
+        """Read the source and serve its entries. Raises what the source raises, ConfigError, BrokerError."""
+        entries = await self._read()
         plans: list[Plan] = []
         refused: list[tuple[ScheduleEntry, str]] = []
         for entry, plan in zip(entries, await self._ticker.plan(entries), strict=True):
@@ -63,13 +68,23 @@ class SourceReader(Service):
                 refused.append((entry, f"there is another schedule with the id {plan.id!r}"))
         for entry, problem in refused:
             if (entry, problem) not in self._refused:
-                log.error("%r of the source is left out: %s", entry, problem)
+                log.error(
+                    "the source's entry %r is not served: %s",
+                    entry,
+                    problem,
+                    extra={
+                        "event": "schedule_refused",
+                        "spec": entry.spec,
+                        "task_type": entry.task.type,
+                        "error": problem,
+                    },
+                )
         self._refused = refused
         new = [plan for plan in plans if self._served.get(plan.id) != plan.entry]
         if new:
             await self._ticker.serve(new)
         if gone := self._served.keys() - {plan.id for plan in plans}:
-            await self._ticker.drop(gone)
+            await self._ticker.remove(gone)
         self._served = {plan.id: plan.entry for plan in plans}
 
     def _is_free(self, plan: Plan, plans: list[Plan]) -> bool:
@@ -77,7 +92,7 @@ class SourceReader(Service):
             return False
         return plan.id in self._served or not self._ticker.serves(plan.id)
 
-    async def _ask(self) -> list[ScheduleEntry]:
+    async def _read(self) -> list[ScheduleEntry]:
         if inspect.iscoroutinefunction(self._source):
             answer: Any = await self._source()
         else:
@@ -86,5 +101,7 @@ class SourceReader(Service):
                 answer = await answer
         entries = list(answer)
         if wrong := [item for item in entries if not isinstance(item, ScheduleEntry)]:
-            raise ConfigError([f"the source of schedules gave {wrong[0]!r}, which is no ScheduleEntry"])
+            raise ConfigError(
+                [f"the source of schedules returned {wrong[0]!r}, which is not a ScheduleEntry"]
+            )
         return entries

@@ -1,21 +1,17 @@
-"""Fires schedules: at each tick it asks the store to put their tasks in. Any number of schedulers may run.
+"""Fires schedules: asks the store to enqueue a task at each tick. Any number of schedulers may run.
 
-There is no leader. All schedulers compute the same ticks, and the store takes each of them once: who asks second is
-told so. When one dies, the others have been firing all along.
+There is no leader. All schedulers compute the same ticks, and the store accepts each of them once; the second request
+learns that it was late. When a scheduler dies, the others have been firing all along.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import logging
 import os
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, NamedTuple
-
-import msgspec
+from collections.abc import Iterable, Sequence
 
 from asynqio.brokers.contract.broker import Broker, Store
 from asynqio.brokers.contract.inspection import Inspection
@@ -25,45 +21,24 @@ from asynqio.core.info import SchedulerInfo
 from asynqio.core.schedules.entry import ScheduleEntry
 from asynqio.core.schedules.misfire import Due
 from asynqio.core.schedules.records import Fire, FireEvent
-from asynqio.core.task.message import TaskInfo
-from asynqio.core.task.options import TaskOptions
-from asynqio.core.task.task import Entry, Task
-from asynqio.errors import (
-    AsynqioError,
-    BrokerError,
-    DuplicateTask,
-    EnqueueError,
-    EntryNotFound,
-    TaskIdConflict,
-)
-from asynqio.runtime.leases.heartbeat import CARD_INTERVAL, CARDS_MISSED, host_name
+from asynqio.core.task.task import Entry
+from asynqio.errors import AsynqioError, BrokerError, EnqueueError, EntryNotFound
+from asynqio.runtime.leases.heartbeat import INFO_INTERVAL, INFO_TTL, host_name
+from asynqio.runtime.scheduling.hooks import Hooks, outcome_of
 from asynqio.runtime.scheduling.plan import Plan, Terms
+from asynqio.runtime.scheduling.queues import QueueIsolation, by_queue
 from asynqio.runtime.service import Service
 
 log = logging.getLogger("asynqio.scheduler")
 
-#: Seconds after which it looks at the clock again at the latest: somebody may have set it.
-LOOK = 1.0
-#: Seconds between two times that it tells the store which schedules it serves.
-MEET_INTERVAL = 6 * 3600.0
-#: Seconds that a queue which failed rests, while others are fired.
-AWAY = 1.0
-
-#: Told before a task is put in: `(task, options)`; may be async.
-PreEnqueue = Callable[[Task, TaskOptions], Any]
-#: Told what came of it: `(schedule id, task or error)`; may be async.
-PostEnqueue = Callable[[str, "TaskInfo | EnqueueError"], Any]
-
-
-class Hooks(NamedTuple):
-    """The application's own functions."""
-
-    pre: PreEnqueue | None = None
-    post: PostEnqueue | None = None
+#: Longest sleep in seconds: the clock may have been set meanwhile.
+MAX_REST = 1.0
+#: Seconds between two registrations of the served schedules.
+REGISTER_INTERVAL = 6 * 3600.0
 
 
 class Ticker(Service):
-    """Sleeps until the next tick of any entry, and fires what is due, in one call per queue."""
+    """Sleeps until the next tick of any entry, and fires the ticks that are due, in one call per queue."""
 
     name = "scheduler"
 
@@ -72,21 +47,20 @@ class Ticker(Service):
         self._inspection: Inspection = broker
         self._terms = terms
         self._hooks = hooks
+        self._queues = QueueIsolation(broker.clock)
         self._plans: dict[str, Plan] = {}
         self._changed = asyncio.Event()
         self._host = host_name()
         self.id = f"{self._host}:{os.getpid()}:{uuid.uuid4()}"
         self._started_at = broker.clock.now()
-        self._beat_at = self._meet_at = 0.0
-        self._shown = False
-        #: Queues that failed, and until when they rest (monotonic time).
-        self._away: dict[str, float] = {}
+        self._publish_at = self._register_at = 0.0
+        self._published = False
         self._warned: set[str] = set()
 
     # --- entries ----------------------------------------------------------------------------------
 
     async def plan(self, entries: Iterable[ScheduleEntry]) -> list[Plan | AsynqioError]:
-        """Entries to be served, each read and checked; what is wrong with one is in its place."""
+        """Parse and check entries. The answer has one plan per entry, or the error in its place."""
 
         def read(entry: ScheduleEntry) -> Plan | AsynqioError:
             try:
@@ -97,134 +71,128 @@ class Ticker(Service):
         return await asyncio.to_thread(lambda: [read(entry) for entry in entries])
 
     async def serve(self, plans: Sequence[Plan]) -> None:
-        """From now on. One of the same id is replaced, and goes on from where it was. Raises BrokerError."""
-        for queue, some in _by_queue(plans).items():
-            await self._meet(queue, some)
+        """Serve these from now on. One with a known id replaces the old one and continues from its state. Raises
+        BrokerError."""
+        for queue, some in by_queue(plans).items():
+            await self._resume(queue, some)
         self._plans.update((plan.id, plan) for plan in plans)
-        await self._show()
+        await self._apply_change()
 
-    async def drop(self, ids: Iterable[str]) -> None:
+    async def remove(self, ids: Iterable[str]) -> None:
         """Serve these no longer. Raises EntryNotFound."""
         for id in ids:
             if id not in self._plans:
                 raise EntryNotFound(id)
             del self._plans[id]
-        await self._show()
+        await self._apply_change()
 
     def serves(self, id: str) -> bool:
+        """Whether this entry is served."""
         return id in self._plans
 
-    def card(self) -> SchedulerInfo:
-        """What the scheduler says of itself now."""
-        entries = [plan.card() for plan in self._plans.values()]
+    def info(self) -> SchedulerInfo:
+        """What the scheduler publishes of itself now."""
+        entries = [plan.info() for plan in self._plans.values()]
         return SchedulerInfo(self.id, self._host, os.getpid(), self._started_at, entries)
 
-    async def _show(self) -> None:
-        """Something has changed: the loop looks for its next tick, and everybody sees it."""
+    async def _apply_change(self) -> None:
+        """Wake the loop for the next tick, and publish the change."""
         self._changed.set()
-        if self._shown:
-            self._beat_at = 0.0  # if this one fails, the loop tries again
+        if self._published:
+            self._publish_at = 0.0  # if this call fails, the loop repeats it
             with contextlib.suppress(BrokerError):
-                await self._beat()
+                await self._publish()
 
     # --- the loop ---------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        await self._beat()
-        self._shown = True
+        await self._publish()
+        self._published = True
 
     async def close(self) -> None:
-        self._shown = False
+        self._published = False
         try:
-            await self._broker.leave(self.card())
+            await self._broker.leave(self.info())
         except BrokerError as error:
-            log.warning("the scheduler could not sign off: %s", error)
+            log.warning(
+                "the scheduler could not withdraw its info: %s",
+                error,
+                extra={"event": "scheduler_info_left", "error": str(error), "scheduler_id": self.id},
+            )
 
     async def once(self) -> float:
         self._changed.clear()
         now, steady = self._broker.clock.now(), self._broker.clock.monotonic()
-        await self._each_queue(self._fire_queue, [plan for plan in self._plans.values() if plan.is_due(now)])
-        if steady >= self._meet_at:
-            await self._each_queue(self._meet_again, list(self._plans.values()))
-            self._meet_at = steady + MEET_INTERVAL
-        if steady >= self._beat_at:
+        await self._queues.run(self._fire_queue, [plan for plan in self._plans.values() if plan.is_due(now)])
+        if steady >= self._register_at:
+            await self._queues.run(self._register, list(self._plans.values()))
+            self._register_at = steady + REGISTER_INTERVAL
+        if steady >= self._publish_at:
             ahead = [plan for plan in self._plans.values() if plan.is_ahead(now)]
-            await self._each_queue(self._meet, ahead)
-            await self._beat()
+            await self._queues.run(self._resume, ahead)
+            await self._publish()
         coming = [
-            plan.next_at for plan in self._plans.values() if plan.next_at and plan.queue not in self._away
+            plan.next_at
+            for plan in self._plans.values()
+            if plan.next_at and not self._queues.failed(plan.queue)
         ]
         if not coming:
-            return LOOK
-        # A timer may fire a hair early by this clock: a millisecond on top saves a useless look.
-        return min(max(min(coming) - self._broker.clock.now(), 0.0) + 0.001, LOOK)
+            return MAX_REST
+        # A timer may fire slightly early by this clock: one more millisecond saves a useless run.
+        return min(max(min(coming) - self._broker.clock.now(), 0.0) + 0.001, MAX_REST)
 
     async def rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
 
-    async def _beat(self) -> None:
-        await self._broker.beat(self.card(), CARD_INTERVAL * (1 + CARDS_MISSED))
-        self._beat_at = self._broker.clock.monotonic() + CARD_INTERVAL
+    async def _publish(self) -> None:
+        await self._broker.beat(self.info(), INFO_TTL)
+        self._publish_at = self._broker.clock.monotonic() + INFO_INTERVAL
 
-    # --- one queue after the other ----------------------------------------------------------------
+    # --- state in the store -----------------------------------------------------------------------
 
-    async def _each_queue(
-        self, work: Callable[[str, list[Plan]], Awaitable[None]], plans: Sequence[Plan]
-    ) -> None:
-        """Do this for the plans of each queue, all at once. A queue that fails, because its master is away or
-        because it is damaged, costs the others nothing: it rests for a second."""
-        steady = self._broker.clock.monotonic()
-        resting = {queue for queue, until in self._away.items() if until > steady}
-        calls = {queue: some for queue, some in _by_queue(plans).items() if queue not in resting}
-        answers = await asyncio.gather(
-            *(work(queue, some) for queue, some in calls.items()), return_exceptions=True
-        )
-        for queue, answer in zip(calls, answers, strict=True):
-            if isinstance(answer, BrokerError):
-                if queue not in self._away:
-                    log.warning("schedules of queue %r rest until it answers again: %s", queue, answer)
-                self._away[queue] = steady + AWAY
-            elif isinstance(answer, BaseException):
-                raise answer
-            elif self._away.pop(queue, None) is not None:
-                log.info("schedules of queue %r are fired again", queue)
-
-    async def _meet(self, queue: str, plans: list[Plan]) -> None:
-        """Go on from where the store is."""
-        schedule_states = await self._broker.register_schedules(queue, [plan.id for plan in plans])
+    async def _resume(self, queue: str, plans: list[Plan]) -> None:
+        """Register schedules and continue from their state in the store."""
+        states = await self._broker.register_schedules(queue, [plan.id for plan in plans])
         now = self._broker.clock.now()
-        for plan, standing in zip(plans, schedule_states, strict=True):
-            plan.learn(standing, now)
+        for plan, state in zip(plans, states, strict=True):
+            plan.resume(state, now)
             if plan.is_ahead(now) and plan.id not in self._warned:
-                # A clock is wrong, or was. To fire its ticks again could be to fire them twice.
+                # A clock is or was wrong. Firing its ticks again could mean firing them twice.
                 self._warned.add(plan.id)
+                seconds = plan.done_until - now
                 log.warning(
-                    "schedule %r: its last tick is %.0f s in the future, so a clock is or was wrong; it fires "
-                    "again from then on, or after `asynqio cron reset`",
+                    "schedule %r: its last tick is %.0f s in the future, so a clock is or was wrong; it fires again "
+                    "after that moment, or after `asynqio cron reset`",
                     plan.id,
-                    plan.done_until - now,
+                    seconds,
+                    extra={
+                        "event": "schedule_ahead",
+                        "schedule_id": plan.id,
+                        "queue": queue,
+                        "seconds": round(seconds, 3),
+                    },
                 )
 
-    async def _meet_again(self, queue: str, plans: list[Plan]) -> None:
-        """Say which schedules are served, and have those forgotten that nobody serves any more."""
+    async def _register(self, queue: str, plans: list[Plan]) -> None:
+        """Register the served schedules, and prune those that no scheduler serves any more."""
         await self._broker.register_schedules(queue, [plan.id for plan in plans])
         cutoff = self._broker.clock.now() - FIRES_AGE
-        schedule_states = await self._inspection.schedule_states(queue)
-        gone = [id for id, known in schedule_states.items() if known.met_at <= cutoff and not known.paused]
-        await self._broker.prune_schedules(queue, gone, cutoff)
+        states = await self._inspection.schedule_states(queue)
+        unserved = [id for id, state in states.items() if state.met_at <= cutoff and not state.paused]
+        await self._broker.prune_schedules(queue, unserved, cutoff)
 
     # --- firing -----------------------------------------------------------------------------------
 
     async def _fire_queue(self, queue: str, plans: list[Plan]) -> None:
-        """Fire what is due in one queue, in one call. What is not answered for stays due. Raises BrokerError."""
+        """Fire what is due in one queue, in one call. Ticks without an answer stay due. Raises BrokerError."""
         now = self._broker.clock.now()
         if late := [plan for plan in plans if plan.is_late(now)]:
-            await self._meet(queue, late)  # somebody else may have been there
+            await self._resume(queue, late)  # another scheduler may have fired them
             decided = await asyncio.to_thread(lambda: [(plan, plan.due(now)) for plan in late])
             for plan, ticks in decided:
-                self._tell_missed(plan, ticks)
+                _log_missed(plan, ticks)
             decided += [(plan, plan.due(now)) for plan in plans if plan not in late]
         else:
             decided = [(plan, plan.due(now)) for plan in plans]
@@ -236,12 +204,27 @@ class Ticker(Service):
         answers = await self._broker.fire([fire for _, fire in wanted]) if wanted else []
         for plan, _ in decided:
             plan.done(max(now, plan.done_until))
-        await self._settle(wanted, answers, now)
+        await self._record(wanted, answers, now)
 
-    async def _settle(
+    async def _entry(self, plan: Plan, tick: float, now: float) -> Entry | None:
+        """The task of a tick; None if it is no longer valid, such as one whose deadline has passed."""
+        await self._hooks.before(plan)
+        try:
+            return plan.task(tick, now)
+        except EnqueueError as error:
+            log.error(
+                "schedule %r cannot enqueue its task: %s",
+                plan.id,
+                error,
+                extra={"event": "schedule_failed", "schedule_id": plan.id, "error": str(error)},
+            )
+            await self._hooks.after(plan, error)
+            return None
+
+    async def _record(
         self, wanted: Sequence[tuple[Plan, Fire]], answers: Sequence[Fired], now: float
     ) -> None:
-        """Output what came of the ticks."""
+        """Record the outcome of the ticks, and call the hooks."""
         events = []
         for (plan, fire), fired in zip(wanted, answers, strict=True):
             plan.paused = fired.paused
@@ -251,70 +234,46 @@ class Ticker(Service):
                 events.append(FireEvent(plan.id, fire.entry.message.id, now))
             elif isinstance(fired.admission, Replaced):
                 events.append(FireEvent(plan.id, fired.admission.id, now))
-            await self._tell(plan, fire.entry, fired, now)
+            await self._report(plan, fire.entry, fired, now)
         try:
             if events:
                 await self._broker.record(events)
         except BrokerError as error:
-            log.warning("the events of %d schedules could not be recorded: %s", len(events), error)
-
-    def _tell_missed(self, plan: Plan, ticks: Due) -> None:
-        if ticks.missed is not None:
             log.warning(
-                "schedule %r: its tick at %d was missed, perhaps more; fired now: %d (missed=%s)",
-                plan.id,
-                ticks.missed,
-                len(ticks.ticks),
-                plan.entry.missed,
+                "the events of %d schedules could not be recorded: %s",
+                len(events),
+                error,
+                extra={"event": "schedule_events_lost", "count": len(events), "error": str(error)},
             )
 
-    async def _entry(self, plan: Plan, tick: float, now: float) -> Entry | None:
-        """The task of a tick; None if it cannot be one any more, such as one whose deadline is over."""
-        await self._call(self._hooks.pre, plan.entry.task, plan.options)
-        try:
-            return plan.task(tick, now)
-        except EnqueueError as error:
-            log.error("schedule %r cannot put its task in: %s", plan.id, error)
-            await self._call(self._hooks.post, plan.id, error)
-            return None
-
-    async def _tell(self, plan: Plan, entry: Entry, fired: Fired, now: float) -> None:
-        """Tell the application what came of a tick, unless it was another scheduler's."""
-        message = entry.message
-        outcome: TaskInfo | EnqueueError
-        if fired.admission is Admission.ACCEPTED:
-            outcome = TaskInfo.of(message, entry.state, next_process_at=entry.process_at or now)
-        elif isinstance(fired.admission, Replaced):
-            changed = msgspec.structs.replace(message, id=fired.admission.id)
-            outcome = TaskInfo.of(changed, entry.state, next_process_at=entry.process_at or now)
-        elif fired.admission is Admission.DUPLICATE:
-            outcome = DuplicateTask(message.queue, message.type)
-        elif fired.admission is Admission.ID_CONFLICT:
-            outcome = TaskIdConflict(message.queue, message.id)
-        else:
+    async def _report(self, plan: Plan, entry: Entry, fired: Fired, now: float) -> None:
+        """Report the outcome of a tick to the application, unless another scheduler fired it."""
+        outcome = outcome_of(entry, fired, now)
+        if outcome is None:
             return
         if isinstance(outcome, EnqueueError):
-            log.info("schedule %r: %s", plan.id, outcome)
-        await self._call(self._hooks.post, plan.id, outcome)
-
-    async def _call(self, hook: Callable[..., Any] | None, *values: object) -> None:
-        """A hook that fails costs no tick."""
-        if hook is None:
-            return
-        try:
-            answer = hook(*values)
-            if inspect.isawaitable(answer):
-                await _wait(answer)
-        except Exception:
-            log.exception("a hook of the scheduler failed")
+            log.info(
+                "schedule %r: %s",
+                plan.id,
+                outcome,
+                extra={"event": "tick_refused", "schedule_id": plan.id, "error": str(outcome)},
+            )
+        await self._hooks.after(plan, outcome)
 
 
-async def _wait(answer: Awaitable[Any]) -> None:
-    await answer
-
-
-def _by_queue(plans: Iterable[Plan]) -> dict[str, list[Plan]]:
-    found: dict[str, list[Plan]] = {}
-    for plan in plans:
-        found.setdefault(plan.queue, []).append(plan)
-    return found
+def _log_missed(plan: Plan, ticks: Due) -> None:
+    if ticks.missed is not None:
+        log.warning(
+            "schedule %r: its tick at %d was missed, perhaps more; fired now: %d (missed=%s)",
+            plan.id,
+            ticks.missed,
+            len(ticks.ticks),
+            plan.entry.missed,
+            extra={
+                "event": "tick_missed",
+                "schedule_id": plan.id,
+                "queue": plan.queue,
+                "tick": ticks.missed,
+                "count": len(ticks.ticks),
+            },
+        )

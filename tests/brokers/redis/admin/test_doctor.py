@@ -1,4 +1,4 @@
-"""What the doctor finds in a Redis, and repairs."""
+"""The doctor's findings on Redis, and its repairs."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 
 from asynqio.brokers.redis.broker import RedisBroker, open_redis
-from asynqio.brokers.redis.doctor.servers import judge
+from asynqio.brokers.redis.doctor.server_checks import judge_info
 from asynqio.clock import SystemClock
 from asynqio.core.findings import Finding, Severity
 from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.testing import FakeClock
 from tests.brokers.redis.operations.test_transfer import A, Dies
-from tests.brokers.redis.support.aside import Aside, key
+from tests.brokers.redis.support.go_client import GoClient, key
 from tests.brokers.redis.support.servers import RedisServer
 from tests.builders import card, entry, message
-from tests.conformance.looks import ids, put, state_of, take
+from tests.conformance.helpers import ids, put, state_of, take
 
-#: The clock of the test is years behind, and the server keeps nothing.
+#: The test clock is years behind, and the server does not persist data.
 EXPECTED = {"no-persistence", "clock-skew"}
 
 
@@ -29,127 +29,129 @@ def dies(monkeypatch: pytest.MonkeyPatch) -> Dies:
     return Dies(monkeypatch)
 
 
-async def look(broker: RedisBroker, *, fix: bool = False) -> list[Finding]:
+async def find_task(broker: RedisBroker, *, fix: bool = False) -> list[Finding]:
     found = await broker.examine(fix=fix)
     return [one for one in found if one.code not in EXPECTED]
 
 
 async def only(broker: RedisBroker, code: str, text: str) -> None:
-    """The one thing that is wrong: found, left alone, repaired on demand, not found any more."""
+    """The only finding: reported, not changed, repaired on request, then no longer reported."""
     for fix in (False, False, True):
-        [finding] = await look(broker, fix=fix)
+        [finding] = await find_task(broker, fix=fix)
         assert (finding.code, finding.fixable, finding.fixed) == (code, True, fix)
         assert text in finding.sentence
         assert finding.queue == "default"
-    assert await look(broker) == []
+    assert await find_task(broker) == []
 
 
-async def test_ids_without_a_task_are_dropped_from_every_place(broker: RedisBroker, aside: Aside) -> None:
+async def test_ids_without_a_task_are_deleted_from_every_list_and_set(
+    broker: RedisBroker, go: GoClient
+) -> None:
     await put(broker, entry("a"), entry("b", group="g"))
-    await aside("LPUSH", key("pending"), "ghost-1")
-    await aside("LPUSH", key("active"), "ghost-2")
-    await aside("ZADD", key("lease"), 1, "ghost-2")
+    await go("LPUSH", key("pending"), "ghost-1")
+    await go("LPUSH", key("active"), "ghost-2")
+    await go("ZADD", key("lease"), 1, "ghost-2")
     for place in ("scheduled", "retry", "archived", "completed"):
-        await aside("ZADD", key(place), 1, f"ghost-{place}")
+        await go("ZADD", key(place), 1, f"ghost-{place}")
     await only_ghosts(broker)
     assert await ids(broker, TaskState.PENDING) == ["a"]
-    assert await aside("ZCARD", key("lease")) == 0
+    assert await go("ZCARD", key("lease")) == 0
     [stats] = await broker.stats(["default"])
     assert (stats.size, stats.quarantined_total) == (2, 6)
 
 
 async def only_ghosts(broker: RedisBroker) -> None:
-    # An active id has a lease here, so nothing else is wrong with it.
+    # The active id has a lease, so there is no other finding.
     await only(broker, "ghosts", "6 ids without a task")
 
 
-async def test_tasks_that_are_in_no_place_are_archived(broker: RedisBroker, aside: Aside) -> None:
-    # Given what Go's inspector leaks, and a task whose id was lost
+async def test_tasks_in_no_list_or_set_are_archived(broker: RedisBroker, go: GoClient) -> None:
+    # Given a hash that Go's inspector leaked, and a task whose id was lost
     await put(broker, *(entry(str(number)) for number in range(50)))
-    await aside.archive_many(["leaked"], 5)
-    await aside("ZREM", key("archived"), "leaked")
-    await aside("LREM", key("pending"), 0, "7")
-    # Then they are found, and brought to where people see them
-    await only(broker, "stray-tasks", "2 tasks of queue 'default' are in no list")
+    await go.archive_many(["leaked"], 5)
+    await go("ZREM", key("archived"), "leaked")
+    await go("LREM", key("pending"), 0, "7")
+    # Then they are found, and archived for an operator
+    await only(broker, "orphaned-tasks", "2 tasks of queue 'default' are in no list")
     assert sorted(await ids(broker, TaskState.ARCHIVED)) == ["7", "leaked"]
     assert len(await ids(broker, TaskState.PENDING)) == 49
     await broker.move(Action.RUN, [TaskRef("default", "7")])
     assert await state_of(broker, "7") is TaskState.PENDING
 
 
-async def test_active_tasks_without_a_lease_get_one_that_has_lapsed(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+async def test_active_tasks_without_a_lease_get_a_lapsed_one(
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await put(broker, entry("a"))
     await take(broker)
-    await aside("ZREM", key("lease"), "a")
+    await go("ZREM", key("lease"), "a")
     await only(broker, "no-lease", "1 active tasks")
     assert [lease.message.id for lease in (await broker.expired(["default"], 10)).leases] == ["a"]
 
 
-async def test_groups_that_nobody_looks_at_are_listed(broker: RedisBroker, aside: Aside) -> None:
-    await aside.add_to_group(message("a", group="g:1"))
-    await aside("SREM", key("groups"), "g:1")
-    await only(broker, "stranded-groups", "1 groups")
+async def test_unlisted_groups_are_listed(broker: RedisBroker, go: GoClient) -> None:
+    await go.add_to_group(message("a", group="g:1"))
+    await go("SREM", key("groups"), "g:1")
+    await only(broker, "unlisted-groups", "1 groups")
     assert [group.group for group in await broker.groups("default")] == ["g:1"]
 
 
-async def test_a_batch_that_is_listed_nowhere_is_given_back(broker: RedisBroker, aside: Aside) -> None:
-    await aside.add_to_group(message("a", group="g"))
-    batch = await aside.claim("g", "set-1")
-    await aside("ZREM", key("aggregation_sets"), batch)
-    [finding] = await look(broker, fix=True)
-    assert finding.code == "stranded-groups"
+async def test_an_unlisted_batch_is_released(broker: RedisBroker, go: GoClient) -> None:
+    await go.add_to_group(message("a", group="g"))
+    batch = await go.claim("g", "set-1")
+    await go("ZREM", key("aggregation_sets"), batch)
+    [finding] = await find_task(broker, fix=True)
+    assert finding.code == "unlisted-groups"
     await broker.sweep(["default"], 10)
-    assert await aside.places("a") == ["g:g"]
+    assert await go.places("a") == ["g:g"]
     assert [group.group for group in await broker.groups("default")] == ["g"]
 
 
-async def test_journeys_that_nobody_ends_are_ended(broker: RedisBroker, dies: Dies, clock: FakeClock) -> None:
+async def test_interrupted_transfers_are_completed(broker: RedisBroker, dies: Dies, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     dies.at(6, after=False)
     with pytest.raises(Exception, match="dead"):
         await broker.transfer([A], "other")
     dies.no_more()
     clock.advance(100)
-    [finding] = await look(broker, fix=True)
-    assert (finding.code, finding.queue) == ("journeys-left", "other")
+    [finding] = await find_task(broker, fix=True)
+    assert (finding.code, finding.queue) == ("transfers-left", "other")
     assert await ids(broker, TaskState.PENDING, "other") == ["a"]
-    assert await look(broker) == []
+    assert await find_task(broker) == []
 
 
-async def test_locks_of_tasks_that_are_gone_are_told_and_left(broker: RedisBroker, aside: Aside) -> None:
+async def test_locks_of_deleted_tasks_are_reported_and_kept(broker: RedisBroker, go: GoClient) -> None:
     await put(broker, entry("a", unique=60))
-    await aside("SET", key("unique:x:y"), "gone", "EX", 100)
-    [finding] = await look(broker, fix=True)
+    await go("SET", key("unique:x:y"), "gone", "EX", 100)
+    [finding] = await find_task(broker, fix=True)
     assert (finding.code, finding.severity, finding.fixed) == ("locks-left", Severity.INFO, False)
-    assert await aside("EXISTS", key("unique:x:y")) == 1
+    assert await go("EXISTS", key("unique:x:y")) == 1
 
 
-async def test_a_throttle_outlives_its_task_and_is_no_finding(broker: RedisBroker) -> None:
+async def test_a_throttle_is_not_a_finding(broker: RedisBroker) -> None:
     await put(broker, entry("a", unique=60, until="expired"))
     await broker.move(Action.DELETE, [TaskRef("default", "a")])
-    assert await look(broker) == []
+    assert await find_task(broker) == []
 
 
-async def test_many_tasks_are_looked_at_in_pieces(broker: RedisBroker, aside: Aside) -> None:
+async def test_many_tasks_are_examined_in_chunks(broker: RedisBroker, go: GoClient) -> None:
     await put(broker, *(entry(str(number)) for number in range(5_000)))
-    await aside("CONFIG", "RESETSTAT")
+    await go("CONFIG", "RESETSTAT")
     seen: list[int] = []
     found = await broker.examine(progress=seen.append)
     assert {one.code for one in found} <= EXPECTED
     assert seen[-1] >= 10_000, "every id, and every key"
-    assert await aside.calls("lrange") >= 5
+    assert await go.calls("lrange") >= 5
 
 
 @pytest.fixture
 def evicting(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server that is set up as a cache."""
+    """A server that is configured as a cache."""
     with RedisServer(tmp_path / "redis", "maxmemory 100mb", "maxmemory-policy allkeys-lru") as server:
         yield server
 
 
-async def test_settings_that_lose_tasks_are_told(evicting: RedisServer) -> None:
+async def test_settings_that_lose_tasks_are_reported(evicting: RedisServer) -> None:
     async with open_redis(evicting.url, SystemClock()) as broker:
         found = {one.code: one for one in await broker.examine()}
     assert set(found) == {"eviction", "no-persistence"}
@@ -158,20 +160,20 @@ async def test_settings_that_lose_tasks_are_told(evicting: RedisServer) -> None:
     assert "noeviction" in found["eviction"].advice
 
 
-async def test_a_clock_that_is_off_is_told(broker: RedisBroker) -> None:
+async def test_clock_skew_is_reported(broker: RedisBroker) -> None:
     [finding] = [one for one in await broker.examine() if one.code == "clock-skew"]
     assert finding.severity is Severity.ERROR
 
 
 @pytest.fixture
 def limited(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server whose user may do nearly everything."""
+    """A server whose user lacks one permission."""
     users = {"worker": "~asynq* &* +@all -scan -time -config"}
     with RedisServer(tmp_path / "redis", users=users) as server:
         yield server
 
 
-async def test_a_user_who_may_not_do_what_we_need_is_told(limited: RedisServer) -> None:
+async def test_missing_permissions_are_reported(limited: RedisServer) -> None:
     async with open_redis(limited.url, SystemClock()) as broker:
         found = [one for one in await broker.examine() if one.code == "no-permission"]
     assert [one.sentence.split()[-1] for one in found] == ["SCAN", "TIME"]
@@ -188,20 +190,22 @@ async def test_a_user_who_may_not_do_what_we_need_is_told(limited: RedisServer) 
         ({"maxmemory_policy": "volatile-lru", "maxmemory": "0"}, "single", "eviction"),
     ],
 )
-def test_what_a_server_says_of_itself_is_judged(info: dict[str, str], kind: str, code: str) -> None:
-    assert [one.code for one in judge(info, kind)] == [code]
+def test_findings_from_info(info: dict[str, str], kind: str, code: str) -> None:
+    assert [one.code for one in judge_info(info, kind)] == [code]
 
 
-async def test_a_healthy_server_has_nothing_to_tell(broker: RedisBroker) -> None:
+async def test_a_healthy_server_has_no_findings(broker: RedisBroker) -> None:
     await broker.beat(card(), 15)
-    assert await look(broker) == []
+    assert await find_task(broker) == []
 
 
-async def test_a_key_of_a_wrong_type_is_told_and_stops_nothing(broker: RedisBroker, aside: Aside) -> None:
+async def test_a_key_of_the_wrong_type_is_reported_and_the_examination_continues(
+    broker: RedisBroker, go: GoClient
+) -> None:
     await put(broker, entry("a"), entry("b", queue="other"))
-    await aside("SET", key("scheduled"), "what")
-    await aside("LPUSH", key("pending", "other"), "ghost")
-    found = {one.queue: one for one in await look(broker)}
+    await go("SET", key("scheduled"), "what")
+    await go("LPUSH", key("pending", "other"), "ghost")
+    found = {one.queue: one for one in await find_task(broker)}
     assert {queue: one.code for queue, one in found.items()} == {
         "default": "queue-damaged",
         "other": "ghosts",
@@ -209,9 +213,9 @@ async def test_a_key_of_a_wrong_type_is_told_and_stops_nothing(broker: RedisBrok
     assert "WRONGTYPE" in found["default"].sentence
 
 
-async def test_queues_whose_names_are_alike_are_told_apart(broker: RedisBroker, aside: Aside) -> None:
+async def test_queues_with_similar_names_are_distinguished(broker: RedisBroker, go: GoClient) -> None:
     for name in ("a", "a}:t:b", "a}:g"):
         await put(broker, entry("x}:y", queue=name), entry(group="g}:h", queue=name))
-    await aside("LREM", key("pending", "a}:g"), 0, "x}:y")
-    [finding] = await look(broker)
-    assert (finding.code, finding.queue) == ("stray-tasks", "a}:g")
+    await go("LREM", key("pending", "a}:g"), 0, "x}:y")
+    [finding] = await find_task(broker)
+    assert (finding.code, finding.queue) == ("orphaned-tasks", "a}:g")

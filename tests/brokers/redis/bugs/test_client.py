@@ -1,4 +1,4 @@
-"""Go's bugs about what a producer says, and about URLs, in the situations that bring them out."""
+"""Go's bugs in enqueueing options and URLs, each in the situation that triggers it."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from collections.abc import AsyncIterator
 import pytest
 
 from asynqio import App, DuplicateTask, Task, TaskIdConflict, TaskInfo
-from asynqio.brokers.redis.settings import RedisSettings, parse
+from asynqio.brokers.redis.settings import RedisSettings
+from asynqio.brokers.redis.url import parse
 from asynqio.errors import ConfigError, InvalidOption
-from tests.brokers.redis.support.aside import Aside, key
+from tests.brokers.redis.support.go_client import GoClient, key
 from tests.brokers.redis.support.servers import RedisServer
 
 
 @pytest.fixture
 async def app(redis_server: RedisServer) -> AsyncIterator[App]:
-    """An open app on the shared server, on real time."""
+    """An open app on the shared server, in real time."""
     async with App(redis_server.url) as app:
         yield app
 
 
-async def test_b24_a_batch_answers_for_each_task_and_takes_all_kinds(app: App, aside: Aside) -> None:
+async def test_b24_a_batch_answers_for_each_task_and_takes_all_kinds(app: App, go: GoClient) -> None:
     await app.enqueue(Task("work"), task_id="taken")
     answers = await app.enqueue_many(
         [
@@ -35,31 +36,29 @@ async def test_b24_a_batch_answers_for_each_task_and_takes_all_kinds(app: App, a
     )
     kinds = [TaskInfo, TaskIdConflict, TaskInfo, DuplicateTask, TaskInfo, TaskInfo, TaskInfo]
     assert [type(answer) for answer in answers] == kinds
-    assert await aside.places("unique") == await aside.places("plain") == ["pending"]
-    assert await aside.places("grouped") == ["g:g"]
-    assert await aside.places("later") == ["scheduled"]
-    assert await aside.task("twice") == {}
-    assert (await aside.message("labelled")).headers == {"trace": "abc"}
+    assert await go.places("unique") == await go.places("plain") == ["pending"]
+    assert await go.places("grouped") == ["g:g"]
+    assert await go.places("later") == ["scheduled"]
+    assert await go.task("twice") == {}
+    assert (await go.message("labelled")).headers == {"trace": "abc"}
 
 
-async def test_b33_parts_of_a_second_are_rounded_up_and_never_mean_forever(app: App, aside: Aside) -> None:
+async def test_b33_fractions_of_a_second_are_rounded_up(app: App, go: GoClient) -> None:
     now = app.broker.clock.now()
     info = await app.enqueue(Task("work"), timeout=0.5, retention=0.25, deadline=now + 60.5)
-    stored = await aside.message(info.id)
+    stored = await go.message(info.id)
     assert (stored.timeout, stored.retention) == (1, 1)
     assert now + 60.5 <= stored.deadline <= now + 61.5
     info = await app.enqueue(Task("work", b"1"), unique=1.5)
-    lock = (await aside.message(info.id)).unique_key
-    assert 1_500 < await aside("PTTL", lock) <= 2_000
+    lock = (await go.message(info.id)).unique_key
+    assert 1_500 < await go("PTTL", lock) <= 2_000
 
 
 @pytest.mark.parametrize("options", [{"timeout": 0}, {"timeout": -1}, {"retention": -1}, {"unique": 0.5}])
-async def test_b33_what_would_silently_mean_something_else_is_refused(
-    app: App, aside: Aside, options: dict[str, float]
-) -> None:
+async def test_b33_ambiguous_values_are_rejected(app: App, go: GoClient, options: dict[str, float]) -> None:
     with pytest.raises(InvalidOption):
         await app.enqueue(Task("work", **options))  # type: ignore[arg-type]
-    assert await aside("EXISTS", key("pending")) == 0
+    assert await go("EXISTS", key("pending")) == 0
 
 
 @pytest.mark.parametrize(
@@ -86,11 +85,11 @@ async def test_b33_what_would_silently_mean_something_else_is_refused(
         ("redis-socket://:pw@/run/r.sock?db=1", RedisSettings("unix", (), "/run/r.sock", 1, password="pw")),
     ],
 )
-def test_b39_a_url_says_all_that_is_needed(url: str, settings: RedisSettings) -> None:
+def test_b39_a_url_can_express_every_setting(url: str, settings: RedisSettings) -> None:
     assert parse(url) == settings
 
 
-def test_b39_gos_lone_slash_is_no_error_and_nonsense_is_named() -> None:
+def test_b39_a_trailing_slash_is_accepted_and_errors_name_the_part() -> None:
     assert parse("redis://host:6379/") == parse("redis://host")
     with pytest.raises(ConfigError, match="database must be a number"):
         parse("redis://host:6379/two")

@@ -1,4 +1,4 @@
-"""Go's bugs about tasks whose server is gone and about ids without a task, in the situations that bring them out."""
+"""Go's bugs in recovery, and with ids without a task, each in the situation that triggers it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from asynqio.brokers.contract.inspection import Page, Where
 from asynqio.brokers.contract.results import CORRUPT_TYPE
 from asynqio.brokers.redis.broker import RedisBroker, open_redis
 from asynqio.brokers.redis.layout.messages import encode_task
-from asynqio.brokers.redis.operations.quarantine import GO_GRACE, Repair
+from asynqio.brokers.redis.operations.leases import GO_GRACE, LeaseRepair
 from asynqio.core.groups import GroupRule
 from asynqio.core.lifecycle import Settlement
 from asynqio.core.task.message import TaskMessage, TaskState
 from asynqio.testing import FakeClock
-from tests.brokers.redis.support.aside import LAPSED, Aside, key
+from tests.brokers.redis.support.go_client import LAPSED, GoClient, key
 from tests.brokers.redis.support.servers import RedisServer
 from tests.builders import entry, message, settlement
-from tests.conformance.looks import ids, look, put, recover, see, state_of, take
+from tests.conformance.helpers import find_task, get_task, ids, put, recover, state_of, take
 
 RIPE = GroupRule(grace=0.0)
-#: Bytes that are no message, one that is cut off, and one whose text is not UTF-8.
+#: Bytes that are not a message, a truncated message, and one with invalid UTF-8.
 WRECKS = [b"", b"\xff\xff\xff", b"\x0a\x0demail", b"\x0a\x02\xc3\x28\x1a\x01x"]
 
 
@@ -31,75 +31,75 @@ async def quarantined(broker: RedisBroker) -> int:
 # --- B7: ids without a task -----------------------------------------------------------------------
 
 
-async def test_b07_an_id_without_a_task_is_not_dequeued_and_leaves_nothing(
-    broker: RedisBroker, aside: Aside
+async def test_b07_an_id_without_a_task_is_not_dequeued_and_is_deleted(
+    broker: RedisBroker, go: GoClient
 ) -> None:
     await put(broker, entry("a"))
-    await aside("RPUSH", key("pending"), "ghost")
+    await go("RPUSH", key("pending"), "ghost")
     assert [held.message.id for held in await take(broker, 5)] == ["a"]
-    assert await aside.places("ghost") == []
-    assert await aside.task("ghost") == {}
+    assert await go.places("ghost") == []
+    assert await go.task("ghost") == {}
     assert await quarantined(broker) == 1
 
 
-async def test_b07_nothing_but_ids_without_a_task_ends_and_the_limit_is_still_reached(
-    broker: RedisBroker, aside: Aside
+async def test_b07_dequeue_skips_ids_without_a_task_up_to_its_limit(
+    broker: RedisBroker, go: GoClient
 ) -> None:
-    await aside("LPUSH", key("pending"), *(f"ghost-{number}" for number in range(1_200)))
+    await go("LPUSH", key("pending"), *(f"ghost-{number}" for number in range(1_200)))
     await put(broker, entry("a"))
     assert [held.message.id for held in await take(broker, 1)] == ["a"]
-    assert await aside("EXISTS", key("pending"), key("active"), key("lease")) == 2
+    assert await go("EXISTS", key("pending"), key("active"), key("lease")) == 2
     assert await quarantined(broker) == 1_200
 
 
 async def test_b07_ids_that_go_dequeued_without_a_task_are_swept(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
-    # Given what Go leaves: an id in active and lease, and a hash with nothing but a state
-    await aside("LPUSH", key("pending"), "ghost")
-    await aside.dequeue()
-    assert await aside.task("ghost") == {"state": b"active"}
-    await aside("SADD", "asynq:queues", "default")
-    # When its lease has lapsed
+    # Given what Go leaves: an id in active and lease, and a hash with only a state
+    await go("LPUSH", key("pending"), "ghost")
+    await go.dequeue()
+    assert await go.task("ghost") == {"state": b"active"}
+    await go("SADD", "asynq:queues", "default")
+    # When the lease has lapsed
     clock.advance(60)
     assert (await broker.expired(["default"], 10)).leases == []
-    # Then nothing is left of it
-    assert await aside.places("ghost") == []
-    assert await aside.task("ghost") == {}
+    # Then the id and the hash are deleted
+    assert await go.places("ghost") == []
+    assert await go.task("ghost") == {}
     assert await quarantined(broker) == 1
 
 
 @pytest.mark.parametrize("source", ["scheduled", "retry"])
 async def test_b07_ids_without_a_task_are_not_forwarded(
-    broker: RedisBroker, aside: Aside, clock: FakeClock, source: str
+    broker: RedisBroker, go: GoClient, clock: FakeClock, source: str
 ) -> None:
     await put(broker, entry("a", at=clock.now() + 1))
-    await aside("ZADD", key(source), int(clock.now()), "ghost")
+    await go("ZADD", key(source), int(clock.now()), "ghost")
     clock.advance(1)
     assert await broker.forward(["default"], 10) == (1, None)
     assert await ids(broker, TaskState.PENDING) == ["a"]
-    assert await aside.places("ghost") == []
-    assert await aside.task("ghost") == {}
+    assert await go.places("ghost") == []
+    assert await go.task("ghost") == {}
 
 
-async def test_b07_ids_without_a_task_are_no_members_of_a_group(broker: RedisBroker, aside: Aside) -> None:
+async def test_b07_ids_without_a_task_are_not_claimed_from_a_group(broker: RedisBroker, go: GoClient) -> None:
     await put(broker, entry("a", group="g"))
-    await aside("ZADD", key("g:g"), 1, "ghost")
+    await go("ZADD", key("g:g"), 1, "ghost")
     [batch] = (await broker.claim_groups(["default"], RIPE, 10)).batches
     assert [member.id for member in batch.messages] == ["a"]
     assert await broker.merge_group(batch, entry("merged")) is not None
     assert await ids(broker, TaskState.PENDING) == ["merged"]
-    assert await aside.places("ghost") == []
+    assert await go.places("ghost") == []
 
 
-async def test_b07_an_id_that_is_not_even_text_stops_nobody(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+async def test_b07_an_id_that_is_not_text_does_not_stop_dequeue(
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await put(broker, *map(entry, "ab"))
     await take(broker, 1)
-    await aside("RPUSH", key("pending"), b"\xff")
-    await aside("LPUSH", key("active"), b"\xfe")
-    await aside("ZADD", key("lease"), 1, b"\xfe")
+    await go("RPUSH", key("pending"), b"\xff")
+    await go("LPUSH", key("active"), b"\xfe")
+    await go("ZADD", key("lease"), 1, b"\xfe")
     assert len(await broker.tasks(Where("default", TaskState.PENDING), Page())) == 2
     assert len(await broker.tasks(Where("default", TaskState.ACTIVE), Page())) == 2
     clock.advance(30)
@@ -111,95 +111,95 @@ async def test_b07_an_id_that_is_not_even_text_stops_nobody(
 # --- B8: active without a lease -------------------------------------------------------------------
 
 
-async def test_b08_an_active_task_without_a_lease_is_recovered_once_it_was_seen_twice(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+async def test_b08_an_active_task_without_a_lease_is_recovered_when_seen_twice(
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
-    # Given a task that somebody moved to active, and died before it wrote a lease
-    await aside.enqueue(message("a"))
-    await aside("RPOPLPUSH", key("pending"), key("active"))
-    # When it is seen for the first time, nothing happens: it may be on its way
+    # Given a client that moved a task to active, and died before it wrote a lease
+    await go.enqueue(message("a"))
+    await go("RPOPLPUSH", key("pending"), key("active"))
+    # When it is seen for the first time, nothing happens: the lease may follow
     await broker.sweep(["default"], 10)
-    assert await aside("ZSCORE", key("lease"), "a") is None
-    # When it is seen again, it gets a lease that has lapsed for everybody, Go's recoverer included
-    clock.advance(Repair.EVERY)
+    assert await go("ZSCORE", key("lease"), "a") is None
+    # When it is seen again, it gets a lease that has lapsed, also for Go's recoverer
+    clock.advance(LeaseRepair.EVERY)
     await broker.sweep(["default"], 10)
-    assert await aside("ZSCORE", key("lease"), "a") <= clock.now() - GO_GRACE
-    # Then it goes the ordinary way
+    assert await go("ZSCORE", key("lease"), "a") <= clock.now() - GO_GRACE
+    # Then it is recovered like any other task
     assert await recover(broker, clock) == [True]
-    assert await aside.places("a") == ["pending"]
-    assert (await see(broker, "a")).retried == 1
+    assert await go.places("a") == ["pending"]
+    assert (await get_task(broker, "a")).retried == 1
 
 
-async def test_b08_an_active_task_whose_lease_comes_late_keeps_it(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+async def test_b08_a_late_lease_of_an_active_task_is_kept(
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
-    await aside.enqueue(message("a"))
-    await aside("RPOPLPUSH", key("pending"), key("active"))
+    await go.enqueue(message("a"))
+    await go("RPOPLPUSH", key("pending"), key("active"))
     await broker.sweep(["default"], 10)
-    await aside("ZADD", key("lease"), int(clock.now()) + 30, "a")
-    clock.advance(Repair.EVERY)
+    await go("ZADD", key("lease"), int(clock.now()) + 30, "a")
+    clock.advance(LeaseRepair.EVERY)
     await broker.sweep(["default"], 10)
-    assert await aside("ZSCORE", key("lease"), "a") == int(clock.now() - Repair.EVERY) + 30
+    assert await go("ZSCORE", key("lease"), "a") == int(clock.now() - LeaseRepair.EVERY) + 30
 
 
 # --- B9: messages that cannot be read --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("wreck", WRECKS)
-async def test_b09_one_unreadable_message_costs_no_other_task_its_recovery(
-    broker: RedisBroker, aside: Aside, clock: FakeClock, wreck: bytes
+async def test_b09_an_unreadable_message_does_not_block_recovery(
+    broker: RedisBroker, go: GoClient, clock: FakeClock, wreck: bytes
 ) -> None:
-    # Given tasks of two queues whose server is gone, and one of them cannot be read
+    # Given tasks of two queues whose server died, one of them unreadable
     await put(broker, *map(entry, "abc"), entry("d", queue="other"))
     await take(broker, 4, queues=["default", "other"])
-    await aside("HSET", key("t:b"), "msg", wreck)
+    await go("HSET", key("t:b"), "msg", wreck)
     clock.advance(30)
-    # When they are recovered
+    # When the lapsed leases are read
     lapsed = (await broker.expired(["default", "other"], 10)).leases
-    # Then it is in nobody's way
+    # Then it does not block the others
     assert sorted(held.message.id for held in lapsed) == ["a", "c", "d"]
-    # and is archived with its bytes, so that Go can read it as well, and counted
-    assert await aside.places("b") == ["archived"]
-    assert (await aside.message("b")).type == CORRUPT_TYPE
-    seen = await see(broker, "b")
+    # and is archived with its bytes in a message that Go can read, and counted
+    assert await go.places("b") == ["archived"]
+    assert (await go.message("b")).type == CORRUPT_TYPE
+    seen = await get_task(broker, "b")
     assert (seen.state, seen.type, seen.payload or b"") == (TaskState.ARCHIVED, CORRUPT_TYPE, wreck)
     assert await quarantined(broker) == 1
     assert len((await broker.expired(["default", "other"], 10)).leases) == 3
 
 
 @pytest.mark.parametrize("wreck", WRECKS)
-async def test_b09_an_unreadable_message_is_not_handed_out(
-    broker: RedisBroker, aside: Aside, wreck: bytes
+async def test_b09_an_unreadable_message_is_not_dequeued(
+    broker: RedisBroker, go: GoClient, wreck: bytes
 ) -> None:
     await put(broker, *map(entry, "abc"))
-    await aside("HSET", key("t:b"), "msg", wreck)
+    await go("HSET", key("t:b"), "msg", wreck)
     assert [held.message.id for held in await take(broker, 3)] == ["a", "c"]
-    assert await aside.places("b") == ["archived"]
+    assert await go.places("b") == ["archived"]
     assert await quarantined(broker) == 1
 
 
 @pytest.mark.parametrize("other", [message("x"), message("a", queue="other")], ids=["id", "queue"])
-async def test_b09_a_message_that_belongs_elsewhere_is_not_recovered_again_and_again(
-    broker: RedisBroker, aside: Aside, clock: FakeClock, other: TaskMessage
+async def test_b09_a_message_of_another_task_is_quarantined(
+    broker: RedisBroker, go: GoClient, clock: FakeClock, other: TaskMessage
 ) -> None:
-    # Given a task that somebody copied under another name: no settlement would ever find it
+    # Given a message that was copied to another id: no settlement would ever find it
     await put(broker, entry("a"))
-    await aside("HSET", key("t:a"), "msg", encode_task(other))
+    await go("HSET", key("t:a"), "msg", encode_task(other))
     await take(broker, 1)
     # When its lease lapses
     clock.advance(60)
     assert (await broker.expired(["default"], 10)).leases == []
     # Then it is archived
-    assert await aside.places("a") == ["archived"]
-    assert (await see(broker, "a")).type == CORRUPT_TYPE
+    assert await go.places("a") == ["archived"]
+    assert (await get_task(broker, "a")).type == CORRUPT_TYPE
     assert await quarantined(broker) == 1
 
 
 # --- B26: how long a dead server's tasks wait ------------------------------------------------------
 
 
-async def test_b26_our_own_task_is_pending_again_as_soon_as_its_lease_has_lapsed(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+async def test_b26_our_task_is_recovered_when_its_lease_lapses(
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await put(broker, entry("a"))
     await take(broker, lease=30)
@@ -207,72 +207,70 @@ async def test_b26_our_own_task_is_pending_again_as_soon_as_its_lease_has_lapsed
     assert (await broker.expired(["default"], 10)).leases == []
     clock.advance(1)
     assert await recover(broker, clock) == [True]
-    assert await aside.places("a") == ["pending"]
-    assert set(await aside.task("a")) == {"msg", "state", "pending_since", "asynqio:strikes"}
+    assert await go.places("a") == ["pending"]
+    assert set(await go.task("a")) == {"msg", "state", "pending_since", "asynqio:strikes"}
 
 
-async def test_b26_a_go_server_is_given_the_time_that_go_gives_it(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+async def test_b26_a_go_server_gets_the_grace_of_gos_recoverer(
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
-    await aside.enqueue(message("a"))
-    await aside.dequeue()
+    await go.enqueue(message("a"))
+    await go.dequeue()
     ends = clock.now() + 30
     for _ in range(2):
         assert await broker.expired(["default"], 10) == ([], ends if clock.now() < ends else ends + 30)
         clock.advance(30)
     assert await recover(broker, clock) == [True]
-    assert (await aside.message("a")).retried == 1
+    assert (await go.message("a")).retried == 1
 
 
-async def test_b26_a_task_of_ours_that_go_took_over_is_gos(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+async def test_b26_our_task_that_go_took_over_counts_as_gos(
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
-    # Given our token on a task that Go has recovered and dequeued since: Go leaves fields alone that it does not know
+    # Given our token on a task that Go has recovered and dequeued since: Go keeps unknown fields
     await put(broker, entry("a"))
     await take(broker)
     clock.advance(61)
-    await aside.recover("a")
-    await aside.forward("a", "retry")
-    await aside.dequeue()
-    assert "asynqio:lease" in await aside.task("a")
-    # Then it has the time that Go has
+    await go.recover("a")
+    await go.forward("a", "retry")
+    await go.dequeue()
+    assert "asynqio:lease" in await go.task("a")
+    # Then it gets the grace of Go's recoverer
     clock.advance(59)
     assert (await broker.expired(["default"], 10)).leases == []
     clock.advance(1)
     assert await recover(broker, clock) == [True]
-    assert (await see(broker, "a")).retried == 2
+    assert (await get_task(broker, "a")).retried == 2
 
 
 # --- B27: fencing ---------------------------------------------------------------------------------
 
 
-async def test_b27_who_lost_a_task_to_go_cannot_change_it_any_more(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
-) -> None:
-    # Given a task of ours that Go recovered, and which a Go server is running
+async def test_b27_a_lease_lost_to_go_is_fenced(broker: RedisBroker, go: GoClient, clock: FakeClock) -> None:
+    # Given a task of ours that Go has recovered, and a Go server is running
     await put(broker, entry("a", retention=60.0))
     [mine] = await take(broker)
     clock.advance(61)
-    await aside.recover("a")
-    assert (await aside.message("a")).last_error == LAPSED
+    await go.recover("a")
+    assert (await go.message("a")).last_error == LAPSED
     assert await broker.renew([mine], 30) == [False]
-    await aside.forward("a", "retry")
+    await go.forward("a", "retry")
     assert await broker.settle([settlement(mine, now=clock.now())]) == [False]
-    await aside.dequeue()
-    before = await aside.task("a")
-    # When we come back late
+    await go.dequeue()
+    before = await go.task("a")
+    # When our server settles late
     assert await broker.renew([mine], 30) == [False]
     assert await broker.settle([settlement(mine, now=clock.now())]) == [False]
     assert await broker.settle([Settlement(mine, TaskState.PENDING, mine.message)]) == [False]
-    # Then nothing has changed, and Go can finish
-    assert await aside.task("a") == before
-    assert await aside("ZSCORE", key("lease"), "a") == clock.now() + 30
-    await aside.finish("a")
-    assert await look(broker, "a") is None
+    # Then nothing changes, and Go can complete the task
+    assert await go.task("a") == before
+    assert await go("ZSCORE", key("lease"), "a") == clock.now() + 30
+    await go.finish("a")
+    assert await find_task(broker, "a") is None
 
 
-async def test_b27_who_lost_a_task_to_one_of_ours_cannot_change_it_any_more(
-    broker: RedisBroker, aside: Aside, clock: FakeClock, redis_server: RedisServer
+async def test_b27_a_lease_lost_to_another_of_our_servers_is_fenced(
+    broker: RedisBroker, go: GoClient, clock: FakeClock, redis_server: RedisServer
 ) -> None:
     await put(broker, entry("a"))
     [mine] = await take(broker, owner="first")
@@ -281,20 +279,20 @@ async def test_b27_who_lost_a_task_to_one_of_ours_cannot_change_it_any_more(
         assert await recover(other, clock) == [True]
         [theirs] = await take(other, owner="second")
         assert await broker.settle([settlement(mine, now=clock.now())]) == [False]
-        assert await aside.places("a") == ["active", "lease"]
+        assert await go.places("a") == ["active", "lease"]
         assert await other.settle([settlement(theirs, now=clock.now())]) == [True]
     assert await state_of(broker, "a") is None
 
 
-async def test_b27_a_large_payload_is_fenced_as_well(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+async def test_b27_a_task_with_a_large_payload_is_fenced(
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await put(broker, entry("a", payload=bytes(100_000)))
     [mine] = await take(broker)
     assert await broker.renew([mine], 30) == [True]
     clock.advance(61)
-    await aside.recover("a")
-    await aside.forward("a", "retry")
-    await aside.dequeue()
+    await go.recover("a")
+    await go.forward("a", "retry")
+    await go.dequeue()
     assert await broker.settle([settlement(mine, now=clock.now())]) == [False]
-    await aside.finish("a")
+    await go.finish("a")

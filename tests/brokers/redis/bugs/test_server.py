@@ -1,4 +1,4 @@
-"""Go's bugs about servers at work, in the situations that bring them out: with real time, and real outages."""
+"""Go's bugs in running servers, each in the situation that triggers it, in real time and with real outages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from asynqio.brokers.contract.signals import ended
 from asynqio.brokers.redis.layout.messages import encode_task
 from asynqio.core.task.message import TaskRef
 from asynqio.runtime.fetching.fetcher import Fetcher
-from tests.brokers.redis.support.aside import Aside, key
+from tests.brokers.redis.support.go_client import GoClient, key
 from tests.brokers.redis.support.servers import RedisServer
 from tests.builders import message
 from tests.runtime.waiting import gone, state_of, within
@@ -24,21 +24,21 @@ from tests.runtime.waiting import gone, state_of, within
 
 @pytest.fixture
 async def app(redis_server: RedisServer) -> AsyncIterator[App]:
-    """An open app on the shared server, on real time."""
+    """An open app on the shared server, in real time."""
     async with App(redis_server.url) as app:
         yield app
 
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server to kill and to freeze, which remembers."""
+    """A persistent server to kill and freeze."""
     with RedisServer(tmp_path / "redis", aof="always") as server:
         yield server
 
 
 @contextmanager
-def heard(text: str) -> Iterator[asyncio.Event]:
-    """Set when something with this text is logged by a server."""
+def logged(text: str) -> Iterator[asyncio.Event]:
+    """An event that is set when a server logs this text."""
     event, loop = asyncio.Event(), asyncio.get_running_loop()
 
     class Ear(logging.Handler):
@@ -46,12 +46,12 @@ def heard(text: str) -> Iterator[asyncio.Event]:
             if text in record.getMessage():
                 loop.call_soon_threadsafe(event.set)
 
-    log, ear = logging.getLogger("asynqio.server"), Ear()
-    log.addHandler(ear)
+    log, push = logging.getLogger("asynqio.server"), Ear()
+    log.addHandler(push)
     try:
         yield event
     finally:
-        log.removeHandler(ear)
+        log.removeHandler(push)
 
 
 # --- B1: an end that cannot be recorded at first ------------------------------------------------------
@@ -83,14 +83,14 @@ async def test_b01_an_end_that_could_not_be_recorded_at_first_is_recorded_later_
         async with app.running():
             handle = await work.enqueue()
             await within(started.wait())
-            # When Redis is away at the moment when the handler is done
-            with heard("settling 1 tasks") as failed:
+            # When Redis is down at the moment when the handler ends
+            with logged("settling 1 tasks") as failed:
                 await asyncio.to_thread(begin)
                 go_on.set()
                 await within(failed.wait())
             await asyncio.to_thread(end)
-            # Then the end is recorded when Redis is back, and the task does not run again
-            async with App(own.url) as fence:  # who is more patient
+            # Then the task is settled when Redis is up again, and does not run a second time
+            async with App(own.url) as fence:  # with a longer patience
                 await gone(fence, handle.info)
                 [stats] = await fence.broker.stats(["default"])
             assert (runs, stats.processed, stats.failed, stats.active) == ([1], 1, 0, 0)
@@ -99,7 +99,7 @@ async def test_b01_an_end_that_could_not_be_recorded_at_first_is_recorded_later_
 # --- B16, B18: cancelling -------------------------------------------------------------------------
 
 
-async def test_b16_a_canceled_handler_that_skips_its_retries_is_archived(app: App, aside: Aside) -> None:
+async def test_b16_a_cancelled_handler_that_skips_retries_is_archived(app: App, go: GoClient) -> None:
     started = asyncio.Event()
 
     @app.task("work")
@@ -113,13 +113,13 @@ async def test_b16_a_canceled_handler_that_skips_its_retries_is_archived(app: Ap
     async with app.running():
         handle = await work.enqueue()
         await within(started.wait())
-        await aside("PUBLISH", "asynq:cancel", handle.id)  # as Go does it
+        await go("PUBLISH", "asynq:cancel", handle.id)  # as Go does
         info = await state_of(app, handle.info, TaskState.ARCHIVED, TaskState.RETRY)
         assert (info.state, info.retried) == (TaskState.ARCHIVED, 0)
         assert "not wanted any more" in info.last_error
 
 
-async def test_b16_a_canceled_handler_that_says_nothing_is_retried_as_in_go(app: App, aside: Aside) -> None:
+async def test_b16_a_cancelled_handler_is_retried_by_default_as_in_go(app: App, go: GoClient) -> None:
     started = asyncio.Event()
 
     @app.task("work")
@@ -130,7 +130,7 @@ async def test_b16_a_canceled_handler_that_says_nothing_is_retried_as_in_go(app:
     async with app.running():
         handle = await work.enqueue()
         await within(started.wait())
-        await aside("PUBLISH", "asynq:cancel", handle.id)
+        await go("PUBLISH", "asynq:cancel", handle.id)
         info = await state_of(app, handle.info, TaskState.ARCHIVED, TaskState.RETRY)
         assert (info.state, info.retried) == (TaskState.RETRY, 1)
 
@@ -146,10 +146,10 @@ async def test_b16_a_canceled_handler_that_says_nothing_is_retried_as_in_go(app:
     ],
     ids=repr,
 )
-async def test_b16_a_task_canceled_to_be_archived_is_not_retried(
-    app: App, aside: Aside, raised: BaseException | None, state: TaskState | None
+async def test_b16_a_task_cancelled_with_archive_is_not_retried(
+    app: App, go: GoClient, raised: BaseException | None, state: TaskState | None
 ) -> None:
-    # Given a handler that runs
+    # Given a running handler
     started = asyncio.Event()
 
     @app.task("work", retention=60)
@@ -165,19 +165,19 @@ async def test_b16_a_task_canceled_to_be_archived_is_not_retried(
     async with app.running(), Inspector(app.broker) as inspector:
         handle = await work.enqueue()
         await within(started.wait())
-        # When an operator wants it out of the way
+        # When an operator cancels it with archive=True
         with app.broker.watch([ended(handle.info.ref)]) as watch:
             await inspector.cancel(handle, final=True)
             while (info := (await app.broker.find([handle.info.ref]))[0]) and info.state is TaskState.ACTIVE:
                 await within(watch.wait())
-        # Then it is archived, whatever the handler raised, unless that was that the task is to be forgotten
+        # Then it is archived, whatever the handler raised, except for RevokeTask
         assert (info and info.state) == state
         if isinstance(raised, SkipRetry):
             assert info is not None
             assert info.last_error == "half done"
 
 
-async def test_b16_a_handler_that_finishes_all_the_same_has_finished(app: App, aside: Aside) -> None:
+async def test_b16_a_cancelled_handler_that_succeeds_completes(app: App, go: GoClient) -> None:
     started = asyncio.Event()
 
     @app.task("work", retention=60)
@@ -194,8 +194,8 @@ async def test_b16_a_handler_that_finishes_all_the_same_has_finished(app: App, a
         assert await handle.result(timeout=10) == "done"
 
 
-async def test_b16_go_hears_of_a_task_to_be_archived_that_it_is_cancelled(app: App, aside: Aside) -> None:
-    async with aside.client.pubsub() as channel:
+async def test_b16_go_receives_cancellation_with_archive(app: App, go: GoClient) -> None:
+    async with go.client.pubsub() as channel:
         await channel.subscribe("asynq:cancel")
         assert (await channel.get_message(timeout=5) or {})["type"] == "subscribe"
         await app.broker.cancel([TaskRef("default", "a")], archive=True)
@@ -205,8 +205,8 @@ async def test_b16_go_hears_of_a_task_to_be_archived_that_it_is_cancelled(app: A
 
 
 @pytest.mark.parametrize("by_go", [False, True])
-async def test_b18_one_id_in_two_queues_is_two_tasks_unless_go_calls_for_both(
-    app: App, aside: Aside, by_go: bool
+async def test_b18_cancellation_distinguishes_queues_unless_go_requests_it(
+    app: App, go: GoClient, by_go: bool
 ) -> None:
     both, ended, go_on = asyncio.Semaphore(0), asyncio.Queue[str](), asyncio.Event()
 
@@ -225,7 +225,7 @@ async def test_b18_one_id_in_two_queues_is_two_tasks_unless_go_calls_for_both(
         await within(both.acquire())
         await within(both.acquire())
         if by_go:
-            await aside("PUBLISH", "asynq:cancel", "same")
+            await go("PUBLISH", "asynq:cancel", "same")
             assert {await within(ended.get()), await within(ended.get())} == {"one", "two"}
         else:
             await app.broker.cancel([one.info.ref])
@@ -236,12 +236,12 @@ async def test_b18_one_id_in_two_queues_is_two_tasks_unless_go_calls_for_both(
         await state_of(app, one.info, TaskState.ARCHIVED)
 
 
-async def test_b18_one_id_in_two_queues_has_two_leases(app: App, aside: Aside) -> None:
+async def test_b18_one_id_in_two_queues_has_two_leases(app: App, go: GoClient) -> None:
     for queue in ("one", "two"):
         await app.enqueue(Task("work"), task_id="same", queue=queue)
     leases = await app.broker.dequeue(["one", "two"], 2, 1, "me")
     assert await app.broker.renew(leases, 3600) == [True, True]
-    scores = [await aside("ZSCORE", key("lease", queue), "same") for queue in ("one", "two")]
+    scores = [await go("ZSCORE", key("lease", queue), "same") for queue in ("one", "two")]
     assert min(scores) > app.broker.clock.now() + 3000
 
 
@@ -280,18 +280,18 @@ async def test_b19_tasks_go_on_and_end_while_redis_stands_still(own: RedisServer
 # --- B20: waiting ---------------------------------------------------------------------------------
 
 
-async def test_b20_an_idle_server_asks_less_than_once_a_second(app: App, aside: Aside) -> None:
+async def test_b20_an_idle_server_sends_less_than_one_command_per_second(app: App, go: GoClient) -> None:
     async with app.running():
-        # Its first looks are over when a task has been through.
+        # The initial checks are complete when a task has been processed.
         handle = await app.enqueue(Task("unknown"))
         await state_of(app, handle, TaskState.RETRY)
-        await aside("CONFIG", "RESETSTAT")
-        # Real seconds, for it is about what happens when nothing does. Go asks at least every 1.5 s, per queue.
+        await go("CONFIG", "RESETSTAT")
+        # Real seconds, because the test observes an idle period. Go polls every queue at least every 1.5 s.
         await asyncio.sleep(4.0)
-        assert await aside.calls("evalsha", "eval") <= 4
+        assert await go.calls("evalsha", "eval") <= 4
 
 
-async def test_b20_a_task_that_a_go_program_pushes_starts_at_once(app: App, aside: Aside) -> None:
+async def test_b20_a_task_enqueued_by_go_starts_at_once(app: App, go: GoClient) -> None:
     started = asyncio.Queue[str]()
 
     @app.task("work")
@@ -299,34 +299,34 @@ async def test_b20_a_task_that_a_go_program_pushes_starts_at_once(app: App, asid
         started.put_nowait(current().id)
 
     async with app.running():
-        # The server sleeps when the first task is over.
+        # The server is idle when the first task has ended.
         handle = await work.enqueue()
         assert await within(started.get()) == handle.id
         await gone(app, handle.info)
         for id in ("one", "two", "three"):
-            await aside(
+            await go(
                 "EVAL",
                 "redis.call('HSET', KEYS[1], 'msg', ARGV[1], 'state', 'pending', 'pending_since', ARGV[3])"
                 "redis.call('LPUSH', KEYS[2], ARGV[2])",
                 *(2, key(f"t:{id}"), key("pending")),
                 *(encode_task(message(id, "work")), id, "1700000000000000000"),
             )
-            async with asyncio.timeout(Fetcher.poll / 2):  # it would be seen at the next look in any case
+            async with asyncio.timeout(Fetcher.poll / 2):  # the next poll would find it in any case
                 assert await started.get() == id
 
 
 # --- B37: unknown types ---------------------------------------------------------------------------
 
 
-async def test_b37_a_type_without_a_handler_here_costs_no_retry(app: App, aside: Aside) -> None:
-    await aside.enqueue(message("a", "only:go:knows", max_retry=0))
+async def test_b37_a_type_without_a_handler_here_costs_no_retry(app: App, go: GoClient) -> None:
+    await go.enqueue(message("a", "only:go:knows", max_retry=0))
     [shown] = await app.broker.find([TaskRef("default", "a")])
     assert shown is not None
     async with app.running():
         info = await state_of(app, shown, TaskState.RETRY, TaskState.ARCHIVED)
     assert (info.state, info.retried) == (TaskState.RETRY, 0)
-    stored = await aside.message("a")
+    stored = await go.message("a")
     assert (stored.retried, stored.last_error) == (0, 'handler not found for task "only:go:knows"')
-    assert 20 < await aside("ZSCORE", key("retry"), "a") - app.broker.clock.now() < 40
+    assert 20 < await go("ZSCORE", key("retry"), "a") - app.broker.clock.now() < 40
     [stats] = await app.broker.stats(["default"])
     assert (stats.processed, stats.failed) == (0, 0)

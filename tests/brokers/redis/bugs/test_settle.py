@@ -1,4 +1,4 @@
-"""Go's bugs about the ends of attempts, lost answers and times, in the situations that bring them out."""
+"""Go's bugs in settling, lost replies and times, each in the situation that triggers it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from benchmarks.proxy import DelayingProxy
 
 from asynqio.brokers.contract.results import Admission, Output
 from asynqio.brokers.redis.broker import RedisBroker, open_redis
+from asynqio.brokers.redis.queue_registry import REGISTERED_FOR
 from asynqio.brokers.redis.scripts.loader import LUA
-from asynqio.brokers.redis.session import LISTED_FOR
 from asynqio.core.groups import GroupRule
 from asynqio.core.lifecycle import Action, Failed, Policy
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.testing import FakeClock
 from asynqio.testing.clock import START
-from tests.brokers.redis.support.aside import Aside, key
+from tests.brokers.redis.support.go_client import GoClient, key
 from tests.brokers.redis.support.servers import RedisServer
 from tests.builders import abandoned, aborted, archived, entry, failed, settlement
-from tests.conformance.looks import ids, put, see, state_of, take
+from tests.conformance.helpers import get_task, ids, put, state_of, take
 
 RIPE = GroupRule(grace=0.0)
 
@@ -29,23 +29,23 @@ RIPE = GroupRule(grace=0.0)
 
 
 async def test_b15_a_queue_that_somebody_removed_is_listed_again_with_its_next_tasks(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await put(broker, entry("a"))
-    await aside("SREM", "asynq:queues", "default")
-    clock.advance(LISTED_FOR)
+    await go("SREM", "asynq:queues", "default")
+    clock.advance(REGISTERED_FOR)
     await put(broker, entry("b"))
-    assert await aside("SMEMBERS", "asynq:queues") == {b"default"}
+    assert await go("SMEMBERS", "asynq:queues") == {b"default"}
 
 
 # --- B21: times -----------------------------------------------------------------------------------
 
 
 async def test_b21_no_task_is_due_early_though_scores_have_whole_seconds(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await put(broker, entry("a", at=clock.now() + 10.3))
-    assert await aside("ZSCORE", key("scheduled"), "a") == START + 11
+    assert await go("ZSCORE", key("scheduled"), "a") == START + 11
     clock.advance(10.3)
     assert await broker.forward(["default"], 10) == (0, START + 11)
     clock.advance(0.7)
@@ -53,7 +53,7 @@ async def test_b21_no_task_is_due_early_though_scores_have_whole_seconds(
     await put(broker, entry("b"))
     _, held = await take(broker, 2)
     await broker.settle([failed(held, clock.now() + 0.01)])
-    assert await aside("ZSCORE", key("retry"), "b") == START + 11 + 61
+    assert await go("ZSCORE", key("retry"), "b") == START + 11 + 61
 
 
 # --- B25: lost answers ----------------------------------------------------------------------------
@@ -61,14 +61,14 @@ async def test_b21_no_task_is_due_early_though_scores_have_whole_seconds(
 
 @pytest.fixture
 def proxy(redis_server: RedisServer) -> Iterator[DelayingProxy]:
-    """A network that loses answers on command."""
+    """A proxy that drops replies on request."""
     with DelayingProxy(redis_server.port) as made:
         yield made
 
 
 @pytest.fixture
 async def far(proxy: DelayingProxy, clock: FakeClock) -> AsyncIterator[RedisBroker]:
-    """A broker behind it, whose scripts the server knows."""
+    """A broker behind the proxy, whose scripts are loaded."""
     async with open_redis(f"redis://127.0.0.1:{proxy.port}", clock) as broker:
         for script in LUA:
             await broker._session.redis.command(None, "SCRIPT", "LOAD", script.text)
@@ -76,7 +76,7 @@ async def far(proxy: DelayingProxy, clock: FakeClock) -> AsyncIterator[RedisBrok
 
 
 async def lose(proxy: DelayingProxy, sha: str) -> None:
-    """The answer to the next call of a script does not come."""
+    """Drop the reply to the next call of a script."""
     await asyncio.to_thread(proxy.drop_replies, sha)
 
 
@@ -84,8 +84,8 @@ async def was_lost(proxy: DelayingProxy) -> bool:
     return await asyncio.to_thread(proxy.dropped) == 1
 
 
-async def test_b25_tasks_whose_dequeueing_went_unanswered_are_not_left_to_their_leases(
-    far: RedisBroker, proxy: DelayingProxy, aside: Aside, clock: FakeClock
+async def test_b25_tasks_of_a_dequeue_without_reply_are_found(
+    far: RedisBroker, proxy: DelayingProxy, go: GoClient, clock: FakeClock
 ) -> None:
     await put(far, *(entry(id, queue=queue) for id, queue in ("ax", "bx", "cy")))
     await lose(proxy, LUA.dequeue.sha)
@@ -93,11 +93,11 @@ async def test_b25_tasks_whose_dequeueing_went_unanswered_are_not_left_to_their_
     assert await was_lost(proxy)
     assert [held.message.ref for held in leases] == [("y", "c"), ("x", "a"), ("x", "b")]
     assert await far.settle([settlement(held, now=clock.now()) for held in leases]) == [True] * 3
-    assert await aside.names("x") == [f"processed{day}" for day in ("", ":2023-11-14")]
+    assert await go.names("x") == [f"processed{day}" for day in ("", ":2023-11-14")]
 
 
 @pytest.mark.parametrize("how", [{}, {"unique": 60.0}, {"group": "g"}, {"at": 1_700_000_060.0}])
-async def test_b25_a_task_whose_enqueueing_went_unanswered_is_no_conflict_with_itself(
+async def test_b25_an_enqueue_without_reply_does_not_conflict_with_itself(
     far: RedisBroker, proxy: DelayingProxy, how: dict[str, Any]
 ) -> None:
     await put(far, entry("taken"))
@@ -110,8 +110,8 @@ async def test_b25_a_task_whose_enqueueing_went_unanswered_is_no_conflict_with_i
 
 
 @pytest.mark.parametrize("end", [settlement, failed, archived, abandoned])
-async def test_b25_an_end_whose_answer_was_lost_was_recorded_once(
-    far: RedisBroker, proxy: DelayingProxy, aside: Aside, clock: FakeClock, end: object
+async def test_b25_a_settlement_without_reply_is_applied_once(
+    far: RedisBroker, proxy: DelayingProxy, go: GoClient, clock: FakeClock, end: object
 ) -> None:
     await put(far, entry("a"))
     [held] = await take(far)
@@ -120,15 +120,13 @@ async def test_b25_an_end_whose_answer_was_lost_was_recorded_once(
     assert await was_lost(proxy)
     [stats] = await far.stats(["default"])
     assert stats.processed == 1
-    assert len(await aside.places("a")) == (0 if end is settlement else 1)
+    assert len(await go.places("a")) == (0 if end is settlement else 1)
 
 
-async def test_b25_a_merge_whose_answer_was_lost_was_done_once(
-    far: RedisBroker, proxy: DelayingProxy
-) -> None:
+async def test_b25_a_merge_without_reply_is_applied_once(far: RedisBroker, proxy: DelayingProxy) -> None:
     await put(far, entry("a", group="g"))
     [batch] = (await far.claim_groups(["default"], RIPE, 1)).batches
-    await lose(proxy, LUA.merge.sha)
+    await lose(proxy, LUA.merge_group.sha)
     assert await far.merge_group(batch, entry("merged")) is Admission.ACCEPTED
     assert await was_lost(proxy)
     assert await ids(far, TaskState.PENDING) == ["merged"]
@@ -138,12 +136,12 @@ async def test_b25_a_merge_whose_answer_was_lost_was_done_once(
 
 
 async def test_b28_a_task_that_is_pending_again_knows_since_when(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     async def waited() -> float:
         clock.advance(7)
         [stats] = await broker.stats(["default"])
-        assert int((await aside.task("a"))["pending_since"]) == (clock.now() - 7) * 1e9
+        assert int((await go.task("a"))["pending_since"]) == (clock.now() - 7) * 1e9
         return stats.latency
 
     await put(broker, entry("a"))
@@ -163,62 +161,62 @@ async def test_b28_a_task_that_is_pending_again_knows_since_when(
 # --- B32: results of failures ---------------------------------------------------------------------
 
 
-async def test_b32_what_a_handler_wrote_before_it_failed_is_kept(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+async def test_b32_a_result_written_before_a_failure_is_kept(
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await put(broker, entry("a"))
     [held] = await take(broker)
     assert await broker.write_output([Output(held, b"so far", b"0.5")]) == [True]
     await broker.settle([archived(held, clock.now())])
-    seen = await see(broker, "a")
+    seen = await get_task(broker, "a")
     assert (seen.state, seen.result, seen.progress) == (TaskState.ARCHIVED, b"so far", b"0.5")
-    assert (await aside.task("a"))["result"] == b"so far"
+    assert (await go.task("a"))["result"] == b"so far"
 
 
-async def test_b32_who_lost_a_task_leaves_no_result_and_no_ghost(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+async def test_b32_a_lost_lease_cannot_write_a_result(
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await put(broker, entry("a"))
     [held] = await take(broker)
     assert await broker.settle([settlement(held, now=clock.now())]) == [True]
     assert await broker.write_output([Output(held, b"late")]) == [False]
-    assert await aside.task("a") == {}
+    assert await go.task("a") == {}
 
 
 # --- B34: texts of errors -------------------------------------------------------------------------
 
 
 async def test_b34_an_error_whose_text_is_not_unicode_ends_the_attempt_all_the_same(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await put(broker, *map(entry, "ab"))
     [first, second] = await take(broker, 2)
     error = ValueError("half \ud83d of a pair, \x00, and \udcff of a path")
     assert await broker.settle([failed(first, clock.now(), error), failed(second, clock.now())]) == [True] * 2
-    stored = await aside.message("a")
+    stored = await go.message("a")
     assert stored.last_error == "ValueError: half ? of a pair, \x00, and ? of a path"
-    assert await aside.places("a") == ["retry"]
+    assert await go.places("a") == ["retry"]
 
 
 # --- B35: errors that are no failures -------------------------------------------------------------
 
 
 async def test_b35_what_is_never_a_failure_ends_in_the_archive_in_the_end(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     policy = Policy(is_failure=lambda error: False, max_deferrals=2)
     await put(broker, entry("a", max_retry=1))
     for deferrals in (1, 2):
         [held] = await take(broker)
         await broker.settle([settlement(held, Failed(ValueError()), clock.now(), policy)])
-        task, stored = await aside.task("a"), await aside.message("a")
+        task, stored = await go.task("a"), await go.message("a")
         assert (task["state"], stored.retried) == (b"retry", 0)
         assert task["asynqio:strikes"] == f"0,{deferrals}".encode()
         clock.advance(3600)
         await broker.forward(["default"], 1)
     [held] = await take(broker)
     await broker.settle([settlement(held, Failed(ValueError()), clock.now(), policy)])
-    assert await aside.places("a") == ["archived"]
+    assert await go.places("a") == ["archived"]
     [stats] = await broker.stats(["default"])
     assert (stats.processed_total, stats.failed_total) == (1, 1)
 
@@ -227,17 +225,17 @@ async def test_b35_what_is_never_a_failure_ends_in_the_archive_in_the_end(
 
 
 async def test_b41_many_ends_are_one_call_and_none_scans_the_whole_list(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await put(broker, *(entry(str(number)) for number in range(200)))
     leases = await take(broker, 200)
     *oldest, left, one, two = leases
-    async with aside.client.monitor() as monitor:
-        # what stands at the old end goes together, whatever the order in which it ended
+    async with go.client.monitor() as monitor:
+        # tasks at the oldest end are removed together, in whatever order they ended
         await broker.settle([settlement(held, now=clock.now()) for held in reversed(oldest)])
-        # what ended out of turn is looked for from there, once
+        # a task elsewhere is searched once from the oldest end
         await broker.settle([settlement(held, now=clock.now()) for held in (one, two)])
-        await aside("ECHO", "over")
+        await go("ECHO", "over")
         seen: list[str] = []
         while not seen or not seen[-1].startswith("ECHO"):
             seen.append((await monitor.next_command())["command"])

@@ -1,4 +1,4 @@
-"""The same calls, whatever is behind the URL. Against real servers, sentinels and clusters."""
+"""The client on single servers, sentinels and clusters. Against real servers."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from pathlib import Path
 
 import pytest
 
-from asynqio.brokers.redis.connection import client as topology
-from asynqio.brokers.redis.connection.client import Redis
+from asynqio.brokers.redis.connection import client
+from asynqio.brokers.redis.connection.client import RedisClient
 from asynqio.brokers.redis.connection.cluster_slots import SLOTS, redirection, slot_of
-from asynqio.brokers.redis.connection.reconnecting import RedisError, ReplyLost
+from asynqio.brokers.redis.connection.errors import RedisError, ReplyLost
 from asynqio.brokers.redis.scripts.script import Script
-from asynqio.brokers.redis.settings import parse
+from asynqio.brokers.redis.url import parse
 from asynqio.errors import BrokerError, BrokerUnavailable, VersionMismatch
 from tests.brokers.redis.support.certificates import Certificates
 from tests.brokers.redis.support.cluster import Node, RedisCluster
 from tests.brokers.redis.support.sentinels import RedisSentinels
 from tests.brokers.redis.support.servers import RedisServer
 
-#: Long enough for a slow machine; nobody waits for it to pass.
+#: Seconds; long enough for a slow machine. Tests do not wait for it to pass.
 SOON = 30.0
 APPEND = Script.of("append", "redis.call('RPUSH', KEYS[1], ARGV[1]) return redis.call('LLEN', KEYS[1])")
 
 
 @contextlib.asynccontextmanager
-async def opened(url: str) -> AsyncIterator[Redis]:
-    redis = Redis(parse(url))
+async def opened(url: str) -> AsyncIterator[RedisClient]:
+    redis = RedisClient(parse(url))
     await redis.open()
     try:
         async with asyncio.timeout(SOON):
@@ -54,7 +54,7 @@ async def test_commands_and_scripts(redis_server: RedisServer) -> None:
             await redis.run(APPEND, ["a"], ["x"])
 
 
-async def test_a_script_that_the_server_forgot_is_sent_again(redis_server: RedisServer) -> None:
+async def test_an_unknown_script_is_sent_again_with_its_text(redis_server: RedisServer) -> None:
     async with opened(redis_server.url) as redis:
         first = await asyncio.gather(*(redis.run(APPEND, ["list"], [number]) for number in range(10)))
         await to_thread(redis_server.cli, "SCRIPT", "FLUSH", "SYNC")
@@ -63,7 +63,7 @@ async def test_a_script_that_the_server_forgot_is_sent_again(redis_server: Redis
         assert await redis.everywhere("SCRIPT", "EXISTS", APPEND.sha) == [[1]]
 
 
-async def test_a_caller_that_leaves_while_its_script_is_sent_again(redis_server: RedisServer) -> None:
+async def test_a_cancelled_call_of_an_unknown_script_is_not_sent_again(redis_server: RedisServer) -> None:
     async with opened(redis_server.url) as redis:
         gone = asyncio.ensure_future(redis.run(APPEND, ["list"], ["a"]))
         await asyncio.sleep(0)
@@ -71,7 +71,7 @@ async def test_a_caller_that_leaves_while_its_script_is_sent_again(redis_server:
         assert await redis.run(APPEND, ["list"], ["b"]) == 1
 
 
-async def test_a_call_is_under_way_before_it_is_awaited(redis_server: RedisServer) -> None:
+async def test_a_call_is_sent_before_it_is_awaited(redis_server: RedisServer) -> None:
     async with opened(redis_server.url) as redis:
         call = redis.command("a", "SET", "a", 1)
         assert await redis.command("a", "GET", "a") == b"1"
@@ -79,14 +79,16 @@ async def test_a_call_is_under_way_before_it_is_awaited(redis_server: RedisServe
 
 
 async def test_a_server_that_is_too_old(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(topology, "OLDEST_REDIS", (99, 0))
-    with pytest.raises(VersionMismatch, match=r"is version 7\.\d+\.\d+: asynqio needs 6\.2 or later"):
-        await Redis(parse(redis_server.url)).open()
+    monkeypatch.setattr(client, "OLDEST_REDIS", (99, 0))
+    with pytest.raises(VersionMismatch, match=r"is version 7\.\d+\.\d+: asynqio requires 6\.2 or later"):
+        await RedisClient(parse(redis_server.url)).open()
 
 
-async def test_before_and_after(redis_server: RedisServer, redis_cluster: RedisCluster) -> None:
+async def test_calls_before_open_and_after_close_raise(
+    redis_server: RedisServer, redis_cluster: RedisCluster
+) -> None:
     for url in (redis_server.url, redis_cluster.url):
-        redis = Redis(parse(url))
+        redis = RedisClient(parse(url))
         for _ in range(2):
             with pytest.raises(BrokerUnavailable, match="is not open"):
                 await redis.command(None, "PING")
@@ -100,23 +102,25 @@ async def test_before_and_after(redis_server: RedisServer, redis_cluster: RedisC
 # --- the wrong kind of server ---------------------------------------------------------------------
 
 
-async def test_a_cluster_is_not_taken_for_a_server(redis_cluster: RedisCluster) -> None:
+async def test_a_cluster_node_is_rejected_as_a_single_server(redis_cluster: RedisCluster) -> None:
     with pytest.raises(BrokerError, match=r"write redis\+cluster://"):
-        await Redis(parse(redis_cluster.urls[0])).open()
+        await RedisClient(parse(redis_cluster.urls[0])).open()
 
 
-async def test_a_server_is_not_taken_for_a_cluster(redis_server: RedisServer) -> None:
-    with pytest.raises(BrokerError, match="write redis:// instead"):
-        await Redis(parse(f"redis+cluster://127.0.0.1:{redis_server.port}")).open()
+async def test_a_single_server_is_rejected_as_a_cluster(redis_server: RedisServer) -> None:
+    with pytest.raises(BrokerError, match="is not a cluster: write redis://"):
+        await RedisClient(parse(f"redis+cluster://127.0.0.1:{redis_server.port}")).open()
 
 
-async def test_nobody_there(redis_server: RedisServer) -> None:
+async def test_a_server_that_is_not_running(redis_server: RedisServer) -> None:
     url = "127.0.0.1:1"
     for scheme in ("redis", "redis+cluster"):
         with pytest.raises(BrokerUnavailable, match="Connection refused"):
-            await Redis(parse(f"{scheme}://{url}?patience=0.2")).open()
-    with pytest.raises(BrokerUnavailable, match=r"127\.0\.0\.1:1 .*no sentinel knows a master 'main'"):
-        await Redis(parse(f"redis+sentinel://{url}/main?patience=1")).open()
+            await RedisClient(parse(f"{scheme}://{url}?patience=0.2")).open()
+    with pytest.raises(
+        BrokerUnavailable, match=r"127\.0\.0\.1:1 .*no sentinel knows a running master 'main'"
+    ):
+        await RedisClient(parse(f"redis+sentinel://{url}/main?patience=1")).open()
 
 
 # --- sentinels ------------------------------------------------------------------------------------
@@ -130,7 +134,7 @@ def sentinels(tmp_path: Path) -> Iterator[RedisSentinels]:
 
 async def test_the_master_is_found_and_followed(sentinels: RedisSentinels) -> None:
     first, second = sentinels.servers
-    # The first sentinel is one that is gone.
+    # The first sentinel is down.
     url = sentinels.url.replace("://", "://127.0.0.1:1,")
     async with opened(f"{url}?patience=20") as redis:
         assert await redis.command("a", "SET", "a", 1) == b"OK"
@@ -151,15 +155,15 @@ async def test_the_master_is_found_and_followed(sentinels: RedisSentinels) -> No
 
 
 def agreement(sentinels: RedisSentinels, old: RedisServer) -> float:
-    """Wait until most sentinels name another master; when that was."""
+    """Wait until most sentinels name another master. Returns the time."""
     while sentinels.master_port() == old.port:
         time.sleep(0.01)
     return time.monotonic()
 
 
-async def test_a_name_that_no_sentinel_knows(sentinels: RedisSentinels) -> None:
-    with pytest.raises(BrokerUnavailable, match="knows a master 'nobody'"):
-        await Redis(parse(f"{sentinels.url.rpartition('/')[0]}/nobody?patience=0.5")).open()
+async def test_a_master_name_unknown_to_the_sentinels(sentinels: RedisSentinels) -> None:
+    with pytest.raises(BrokerUnavailable, match="knows a running master 'nobody'"):
+        await RedisClient(parse(f"{sentinels.url.rpartition('/')[0]}/nobody?patience=0.5")).open()
 
 
 def guard(sentinels: RedisSentinels) -> None:
@@ -174,13 +178,13 @@ async def test_sentinels_with_a_password(sentinels: RedisSentinels) -> None:
     async with opened(f"{sentinels.url}?{login}=sesame") as redis:
         assert await redis.command(None, "ECHO", "a") == b"a"
     with pytest.raises(BrokerUnavailable, match="sentinel_password=") as caught:
-        await Redis(parse(f"{sentinels.url}?{login}=solomon&patience=0.5")).open()
+        await RedisClient(parse(f"{sentinels.url}?{login}=solomon&patience=0.5")).open()
     assert "solomon" not in str(caught.value)
 
 
-async def test_a_sentinel_is_not_taken_for_a_server(sentinels: RedisSentinels) -> None:
+async def test_a_sentinel_is_rejected_as_a_single_server(sentinels: RedisSentinels) -> None:
     with pytest.raises(BrokerError, match=r"write redis\+sentinel://"):
-        await Redis(parse(sentinels.sentinels[0].url)).open()
+        await RedisClient(parse(sentinels.sentinels[0].url)).open()
 
 
 # --- clusters -------------------------------------------------------------------------------------
@@ -215,7 +219,7 @@ def test_redirections() -> None:
     assert redirection("MOVED 1 :6381", ("h", 1)) == (1, ("h", 6381))
 
 
-async def test_slots_are_those_of_the_server(redis_cluster: RedisCluster) -> None:
+async def test_slots_equal_those_of_the_server(redis_cluster: RedisCluster) -> None:
     async with opened(redis_cluster.url) as redis:
         for key in (
             "a",
@@ -255,7 +259,7 @@ async def test_scripts_run_on_each_node_without_being_loaded(redis_cluster: Redi
 
 
 def holder(cluster: RedisCluster, key: str) -> tuple[Node, Node]:
-    """The node that has the key's slot, and one that has not."""
+    """The node that serves the key's slot, and another one."""
     slot = slot_of(key)
     for first, last, (_, port, *_), *_ in cluster.nodes[0].cli("CLUSTER", "SLOTS"):
         if first <= slot <= last:
@@ -274,31 +278,31 @@ def end_to_move(slot: int, target: Node, cluster: RedisCluster) -> None:
         node.cli("CLUSTER", "SETSLOT", slot, "NODE", target.id)
 
 
-async def test_a_slot_on_the_move_and_moved(own_cluster: RedisCluster) -> None:
+async def test_a_slot_migration_is_followed(own_cluster: RedisCluster) -> None:
     key = "{q}:there"
     slot = slot_of(key)
     source, target = await to_thread(holder, own_cluster, key)
     async with opened(own_cluster.url) as redis:
         await redis.run(APPEND, [key], ["a"])
         await to_thread(begin_to_move, slot, source, target)
-        # What is still there is found there, what is new is asked for at the target (ASK).
+        # Existing keys are found at the source, new ones at the target (ASK).
         assert await redis.run(APPEND, [key], ["b"]) == 2
         news = [f"{{q}}:new-{number}" for number in range(20)]
         assert await asyncio.gather(*(redis.command(new, "INCR", new) for new in news)) == [1] * 20
         assert await redis.run(APPEND, ["{q}:new"], ["a"]) == 1
         assert await to_thread(target.cli, "CLUSTER", "COUNTKEYSINSLOT", slot) == 21
-        # Keys of which some are here and some there: TRYAGAIN, until the move is over.
+        # Keys of which some are on each node: TRYAGAIN, until the migration is complete.
         split = asyncio.ensure_future(redis.command(key, "EXISTS", key, "{q}:new"))
         await to_thread(source.cli, "MIGRATE", "127.0.0.1", target.port, key, 0, 5000)
         await to_thread(end_to_move, slot, target, own_cluster)
         assert await split == 2
-        # Many that are sent to the old place find the new one (MOVED).
+        # Calls that are sent to the old node are redirected (MOVED).
         counts = await asyncio.gather(*(redis.run(APPEND, [key], ["c"]) for _ in range(100)))
         assert counts == list(range(3, 103))
         assert await redis.command(key, "LLEN", key) == 102
 
 
-async def test_a_call_that_the_cluster_cannot_serve_fails_in_time(own_cluster: RedisCluster) -> None:
+async def test_a_call_to_an_unserved_slot_fails_after_patience_seconds(own_cluster: RedisCluster) -> None:
     async with opened(f"{own_cluster.url}?patience=0.5") as redis:
         key = "{q}:a"
         source, _ = await to_thread(holder, own_cluster, key)
@@ -317,7 +321,7 @@ async def test_a_call_that_the_cluster_cannot_serve_fails_in_time(own_cluster: R
 
 @pytest.fixture
 def replicated_cluster(tmp_path: Path) -> Iterator[RedisCluster]:
-    """A cluster that survives the loss of a master."""
+    """A cluster that survives the failure of a master."""
     with RedisCluster(tmp_path, replicas=1) as cluster:
         yield cluster
 
@@ -340,18 +344,18 @@ async def test_a_replica_takes_over(replicated_cluster: RedisCluster) -> None:
 
 @pytest.fixture
 def guarded_cluster(tmp_path: Path) -> Iterator[RedisCluster]:
-    """A cluster that is encrypted, and has a user."""
+    """A cluster with TLS and a user."""
     tls = Certificates(tmp_path / "tls")
     with RedisCluster(tmp_path, "tls-cluster yes", users={"me": "~* &* +@all"}, tls=tls) as cluster:
         yield cluster
 
 
-async def test_a_cluster_that_is_encrypted_and_asks_who_we_are(guarded_cluster: RedisCluster) -> None:
+async def test_a_cluster_with_tls_and_a_user(guarded_cluster: RedisCluster) -> None:
     node = guarded_cluster.nodes[1]
     assert node.tls
     url = node.url.replace("rediss:", "rediss+cluster:").removesuffix("/0")
     async with opened(f"{url}?ca={node.tls.ca}") as redis:
         names = [f"{{{number}}}" for number in range(30)]
         assert await asyncio.gather(*(redis.run(APPEND, [name], ["a"]) for name in names)) == [1] * 30
-    with pytest.raises(BrokerError, match="does not take this user name and password"):
-        await Redis(parse(f"{url.replace('me:', 'me:x')}?ca={node.tls.ca}")).open()
+    with pytest.raises(BrokerError, match="the user name or password is wrong"):
+        await RedisClient(parse(f"{url.replace('me:', 'me:x')}?ca={node.tls.ca}")).open()

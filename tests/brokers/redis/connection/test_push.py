@@ -1,4 +1,4 @@
-"""Listening to Redis: what is pushed arrives, disturbs no answer, and goes on after whatever happened."""
+"""Push connections: messages arrive, do not shift replies, and continue after failures."""
 
 from __future__ import annotations
 
@@ -13,44 +13,38 @@ from typing import Any
 
 import pytest
 
-from asynqio.brokers.redis.connection.client import Redis
-from asynqio.brokers.redis.connection.push import EarLink, Ears
-from asynqio.brokers.redis.connection.reconnecting import RedisError
+from asynqio.brokers.redis.connection.client import RedisClient
+from asynqio.brokers.redis.connection.errors import RedisError
+from asynqio.brokers.redis.connection.push import PushConnection, PushConnections
 from asynqio.brokers.redis.scripts.script import Script
-from asynqio.brokers.redis.settings import Address, parse
+from asynqio.brokers.redis.settings import Address
+from asynqio.brokers.redis.url import parse
 from asynqio.errors import BrokerUnavailable
 from tests.brokers.redis.support.cluster import RedisCluster
 from tests.brokers.redis.support.sentinels import RedisSentinels
 from tests.brokers.redis.support.servers import RedisServer
 
-#: Long enough for a slow machine; nobody waits for it to pass.
+#: Seconds; long enough for a slow machine. Tests do not wait for it to pass.
 SOON = 30.0
 PUSH = Script.of("push", "return redis.call('LPUSH', KEYS[1], ARGV[1])")
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server that the test may kill."""
-    with RedisServer(tmp_path / "own") as server:
-        yield server
-
-
-class Heard:
-    """What an ear heard."""
+class Received:
+    """The messages of push connections."""
 
     def __init__(self) -> None:
         self.frames: asyncio.Queue[list[Any]] = asyncio.Queue()
-        self.ups: asyncio.Queue[EarLink] = asyncio.Queue()
-        self.setup: Callable[[EarLink], Awaitable[Any]] = track
+        self.ups: asyncio.Queue[PushConnection] = asyncio.Queue()
+        self.setup: Callable[[PushConnection], Awaitable[Any]] = track
 
     def on_push(self, frame: list[Any]) -> None:
         self.frames.put_nowait(frame)
 
-    async def on_up(self, ear: EarLink) -> None:
-        await self.setup(ear)
-        self.ups.put_nowait(ear)
+    async def on_up(self, push: PushConnection) -> None:
+        await self.setup(push)
+        self.ups.put_nowait(push)
 
-    async def up(self) -> EarLink:
+    async def up(self) -> PushConnection:
         async with asyncio.timeout(SOON):
             return await self.ups.get()
 
@@ -59,44 +53,46 @@ class Heard:
             return await self.frames.get()
 
 
-async def track(ear: EarLink) -> None:
-    await ear.call("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "asynq:")
+async def track(push: PushConnection) -> None:
+    await push.call("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "asynq:")
 
 
 @contextlib.asynccontextmanager
-async def listening(url: str, heard: Heard, **others: Any) -> AsyncIterator[tuple[Redis, Ears]]:
-    redis = Redis(parse(url))
+async def opened(
+    url: str, received: Received, **others: Any
+) -> AsyncIterator[tuple[RedisClient, PushConnections]]:
+    redis = RedisClient(parse(url))
     await redis.open()
-    ears = Ears(redis.settings, redis._way, heard.on_push, heard.on_up, **others)
+    connections = PushConnections(redis.settings, redis._router, received.on_push, received.on_up, **others)
     before = asyncio.all_tasks()
-    await ears.open()
+    await connections.open()
     try:
-        yield redis, ears
+        yield redis, connections
     finally:
-        await ears.close()
+        await connections.close()
         await redis.close()
         assert not asyncio.all_tasks() - before
 
 
-async def test_a_push_in_a_script_is_heard_elsewhere(redis_server: RedisServer) -> None:
-    heard = Heard()
-    async with listening(redis_server.url, heard) as (redis, ears):
-        await heard.up()
-        assert ears.hears("asynq:{q}:pending")
+async def test_a_write_in_a_script_is_reported_to_a_push_connection(redis_server: RedisServer) -> None:
+    received = Received()
+    async with opened(redis_server.url, received) as (redis, connections):
+        await received.up()
+        assert connections.is_ready("asynq:{q}:pending")
         took = []
         for number in range(200):
             began = time.perf_counter()
             call = redis.run(PUSH, ["asynq:{q}:pending"], [number])
-            assert await heard.next() == [b"invalidate", [b"asynq:{q}:pending"]]
+            assert await received.next() == [b"invalidate", [b"asynq:{q}:pending"]]
             took.append(time.perf_counter() - began)
             await call
-        print(f"heard after {1000 * statistics.median(took):.2f} ms, at most {1000 * max(took):.2f} ms")
+        print(f"received after {1000 * statistics.median(took):.2f} ms, at most {1000 * max(took):.2f} ms")
         await redis.command("other", "SET", "other", 1)
         await redis.command("asynq:x", "SET", "asynq:x", 1)
-        assert await heard.next() == [b"invalidate", [b"asynq:x"]]
+        assert await received.next() == [b"invalidate", [b"asynq:x"]]
 
 
-async def test_a_driver_that_swallows_being_canceled_does_not_keep_the_ears_open(
+async def test_close_ends_even_if_the_driver_swallows_the_cancellation(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = asyncio.Event()
@@ -107,159 +103,164 @@ async def test_a_driver_that_swallows_being_canceled_does_not_keep_the_ears_open
             await asyncio.Event().wait()
         except asyncio.CancelledError:
             raise BrokerUnavailable("no sentinel knows") from None
-        raise AssertionError("nobody sets it")
+        raise AssertionError("unreachable")
 
-    redis = Redis(parse(redis_server.url))
+    redis = RedisClient(parse(redis_server.url))
     await redis.open()
-    monkeypatch.setattr(redis._way, "masters", lambda: {"one": locate})
-    heard = Heard()
-    ears = Ears(redis.settings, redis._way, heard.on_push, heard.on_up)
-    await ears.open()
+    monkeypatch.setattr(redis._router, "masters", lambda: {"one": locate})
+    received = Received()
+    connections = PushConnections(redis.settings, redis._router, received.on_push, received.on_up)
+    await connections.open()
     await asked.wait()
     async with asyncio.timeout(SOON):
-        await ears.close()
+        await connections.close()
     await redis.close()
 
 
-async def test_redis_hands_out_ears(redis_server: RedisServer) -> None:
-    heard = Heard()
-    redis = Redis(parse(redis_server.url))
+async def test_push_connections_of_the_client(redis_server: RedisServer) -> None:
+    received = Received()
+    redis = RedisClient(parse(redis_server.url))
     await redis.open()
-    ears = redis.ears(heard.on_push, heard.on_up)
-    await ears.open()
-    await heard.up()
-    await ears.close()
-    await ears.close()
+    connections = redis.push_connections(received.on_push, received.on_up)
+    await connections.open()
+    await received.up()
+    await connections.close()
+    await connections.close()
     await redis.close()
 
 
-async def test_pushes_disturb_no_answer(redis_server: RedisServer) -> None:
-    heard = Heard()
-    async with listening(redis_server.url, heard) as (redis, ears):
-        await heard.up()
+async def test_push_messages_do_not_shift_replies(redis_server: RedisServer) -> None:
+    received = Received()
+    async with opened(redis_server.url, received) as (redis, connections):
+        await received.up()
         writes = [redis.command("asynq:x", "SET", f"asynq:{number}", 1) for number in range(500)]
-        answers = await asyncio.gather(*(ears.call("asynq:x", "ECHO", number) for number in range(500)))
+        answers = await asyncio.gather(
+            *(connections.call("asynq:x", "ECHO", number) for number in range(500))
+        )
         assert answers == [str(number).encode() for number in range(500)]
         await asyncio.gather(*writes)
         keys: set[bytes] = set()
         while len(keys) < 500:
-            keys.update((await heard.next())[1])
+            keys.update((await received.next())[1])
 
 
 async def test_channels(redis_server: RedisServer) -> None:
-    heard = Heard()
-    heard.setup = lambda ear: ear.subscribe("a", b"b")
-    async with listening(redis_server.url, heard) as (redis, ears):
-        ear = await heard.up()
-        assert [await heard.next(), await heard.next()] == [[b"subscribe", b"a", 1], [b"subscribe", b"b", 2]]
-        echo = ears.call(None, "ECHO", "x")
+    received = Received()
+    received.setup = lambda push: push.subscribe("a", b"b")
+    async with opened(redis_server.url, received) as (redis, connections):
+        push = await received.up()
+        assert [await received.next(), await received.next()] == [
+            [b"subscribe", b"a", 1],
+            [b"subscribe", b"b", 2],
+        ]
+        echo = connections.call(None, "ECHO", "x")
         assert await redis.command(None, "PUBLISH", "a", b"\xff") == 1
-        assert await heard.next() == [b"message", b"a", b"\xff"]
+        assert await received.next() == [b"message", b"a", b"\xff"]
         assert await echo == b"x"
-        await ear.unsubscribe("a")
-        assert await heard.next() == [b"unsubscribe", b"a", 1]
+        await push.unsubscribe("a")
+        assert await received.next() == [b"unsubscribe", b"a", 1]
         assert await redis.command(None, "PUBLISH", "a", "x") == 0
 
 
-async def test_a_channel_that_is_forbidden(server: RedisServer) -> None:
+async def test_a_forbidden_channel_raises(server: RedisServer) -> None:
     await to_thread(
         server.cli, "ACL", "SETUSER", "me", "on", "nopass", "~*", "+@all", "resetchannels", "&mine"
     )
-    heard = Heard()
+    received = Received()
     errors: asyncio.Queue[RedisError] = asyncio.Queue()
 
-    async def setup(ear: EarLink) -> None:
-        before, subscribed = ear.call("ECHO", 1), asyncio.ensure_future(ear.subscribe("other"))
+    async def setup(push: PushConnection) -> None:
+        before, subscribed = push.call("ECHO", 1), asyncio.ensure_future(push.subscribe("other"))
         await asyncio.sleep(0)
-        after = ear.call("ECHO", 2)
+        after = push.call("ECHO", 2)
         with pytest.raises(RedisError) as refused:
             await subscribed
         assert (await before, await after) == (b"1", b"2")
         errors.put_nowait(refused.value)
-        await ear.subscribe("mine")
+        await push.subscribe("mine")
 
-    heard.setup = setup
-    async with listening(f"redis://me@127.0.0.1:{server.port}", heard):
-        await heard.up()
+    received.setup = setup
+    async with opened(f"redis://me@127.0.0.1:{server.port}", received):
+        await received.up()
         assert errors.get_nowait().code == "NOPERM"
-        assert await heard.next() == [b"subscribe", b"mine", 1]
+        assert await received.next() == [b"subscribe", b"mine", 1]
 
 
-async def test_one_who_cannot_hear_does_not_break_the_connection(redis_server: RedisServer) -> None:
-    heard = Heard()
+async def test_a_failing_callback_does_not_break_the_connection(redis_server: RedisServer) -> None:
+    received = Received()
     ups = 0
 
-    async def count(ear: EarLink) -> None:
+    async def count(push: PushConnection) -> None:
         nonlocal ups
         ups += 1
-        await track(ear)
+        await track(push)
 
-    heard.setup = count
+    received.setup = count
     first = True
-    put = heard.on_push
+    put = received.on_push
 
     def fail_once(frame: list[Any]) -> None:
         nonlocal first
         put(frame)
         if first:
             first = False
-            raise ValueError("deaf")
+            raise ValueError("callback failed")
 
-    heard.on_push = fail_once  # type: ignore[method-assign]
-    async with listening(redis_server.url, heard) as (redis, _):
-        await heard.up()
+    received.on_push = fail_once  # type: ignore[method-assign]
+    async with opened(redis_server.url, received) as (redis, _):
+        await received.up()
         for _ in range(2):
             await redis.command("asynq:x", "SET", "asynq:x", 1)
-            assert await heard.next() == [b"invalidate", [b"asynq:x"]]
+            assert await received.next() == [b"invalidate", [b"asynq:x"]]
     assert ups == 1
 
 
 @pytest.mark.parametrize("end", ["kill", "stop"])
-async def test_it_listens_again_after_a_restart(server: RedisServer, end: str) -> None:
-    heard = Heard()
-    async with listening(f"{server.url}?patience=20", heard) as (redis, ears):
-        await heard.up()
+async def test_it_reconnects_after_a_restart(server: RedisServer, end: str) -> None:
+    received = Received()
+    async with opened(f"{server.url}?patience=20", received) as (redis, connections):
+        await received.up()
         await to_thread(getattr(server, end))
         with contextlib.suppress(BrokerUnavailable):
             while True:
-                await ears.call("asynq:x", "PING")
-        assert not ears.hears("asynq:x")
+                await connections.call("asynq:x", "PING")
+        assert not connections.is_ready("asynq:x")
         await to_thread(server.start)
-        await heard.up()
+        await received.up()
         await redis.command("asynq:x", "SET", "asynq:x", 1)
-        assert await heard.next() == [b"invalidate", [b"asynq:x"]]
+        assert await received.next() == [b"invalidate", [b"asynq:x"]]
 
 
-async def test_a_server_that_is_down_when_it_begins(server: RedisServer) -> None:
-    heard = Heard()
-    redis = Redis(parse(server.url))
+async def test_opening_while_the_server_is_down(server: RedisServer) -> None:
+    received = Received()
+    redis = RedisClient(parse(server.url))
     await to_thread(server.stop)
-    ears = redis.ears(heard.on_push, heard.on_up)
-    await ears.open()
-    with pytest.raises(BrokerUnavailable, match="nothing is heard"):
-        ears.call("asynq:x", "PING")
+    connections = redis.push_connections(received.on_push, received.on_up)
+    await connections.open()
+    with pytest.raises(BrokerUnavailable, match="no push connection"):
+        connections.call("asynq:x", "PING")
     await to_thread(server.start)
-    await heard.up()
-    await ears.close()
+    await received.up()
+    await connections.close()
 
 
-async def test_a_frozen_server_is_noticed_though_nothing_is_sent(server: RedisServer) -> None:
-    heard = Heard()
+async def test_a_frozen_server_is_noticed_by_pings(server: RedisServer) -> None:
+    received = Received()
     url = f"{server.url}?timeout=0.2&connect_timeout=0.2"
-    async with listening(url, heard, ping_every=0.1) as (_, ears):
-        await heard.up()
+    async with opened(url, received, ping_every=0.1) as (_, connections):
+        await received.up()
         await to_thread(server.pause)
         async with asyncio.timeout(SOON):
-            while ears.hears("a"):  # noqa: ASYNC110  # it says so to nobody
+            while connections.is_ready("a"):  # noqa: ASYNC110  # it has no signal
                 await asyncio.sleep(0.01)
         await to_thread(server.unpause)
-        await heard.up()
+        await received.up()
 
 
-async def test_an_idle_ear_says_little(server: RedisServer) -> None:
-    heard = Heard()
-    async with listening(server.url, heard, ping_every=0.1):
-        await heard.up()
+async def test_an_idle_push_connection_sends_only_pings(server: RedisServer) -> None:
+    received = Received()
+    async with opened(server.url, received, ping_every=0.1):
+        await received.up()
         before = await to_thread(server.cli, "INFO", "stats")
         await asyncio.sleep(0.55)  # five PINGs
         after = await to_thread(server.cli, "INFO", "stats")
@@ -267,39 +268,39 @@ async def test_an_idle_ear_says_little(server: RedisServer) -> None:
         assert 3 <= commands - 1 <= 6
 
 
-async def test_a_setup_that_breaks_off_is_begun_again(server: RedisServer) -> None:
-    heard = Heard()
+async def test_an_interrupted_setup_is_repeated(server: RedisServer) -> None:
+    received = Received()
     begun: asyncio.Queue[str] = asyncio.Queue()
 
-    async def once_stuck(ear: EarLink) -> None:
-        heard.setup = track
+    async def once_stuck(push: PushConnection) -> None:
+        received.setup = track
         begun.put_nowait("")
         try:
             await asyncio.Event().wait()
         finally:
             begun.put_nowait("cancelled")
 
-    heard.setup = once_stuck
-    async with listening(server.url, heard):
+    received.setup = once_stuck
+    async with opened(server.url, received):
         await begun.get()
         await to_thread(server.cli, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         assert await begun.get() == "cancelled"
-        await heard.up()
+        await received.up()
 
 
 @pytest.mark.parametrize("error", [RedisError("ERR not today"), ValueError("not today")])
-async def test_a_setup_that_fails_is_tried_again(
+async def test_a_failed_setup_is_repeated(
     redis_server: RedisServer, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
-    heard = Heard()
+    received = Received()
 
-    async def fail(ear: EarLink) -> None:
-        heard.setup = track
+    async def fail(push: PushConnection) -> None:
+        received.setup = track
         raise error
 
-    heard.setup = fail
-    async with listening(redis_server.url, heard):
-        await heard.up()
+    received.setup = fail
+    async with opened(redis_server.url, received):
+        await received.up()
     assert "not today" in caplog.text
 
 
@@ -309,43 +310,43 @@ def sentinels(tmp_path: Path) -> Iterator[RedisSentinels]:
         yield group
 
 
-async def test_an_ear_follows_the_sentinels(sentinels: RedisSentinels) -> None:
-    heard = Heard()
-    async with listening(f"{sentinels.url}?patience=20", heard) as (redis, _):
-        first = await heard.up()
+async def test_a_push_connection_follows_a_failover_of_sentinels(sentinels: RedisSentinels) -> None:
+    received = Received()
+    async with opened(f"{sentinels.url}?patience=20", received) as (redis, _):
+        first = await received.up()
         await to_thread(sentinels.kill_master)
-        second = await heard.up()
+        second = await received.up()
         assert second.where != first.where
         assert await redis.command("asynq:x", "SET", "asynq:x", 1) == b"OK"
-        assert await heard.next() == [b"invalidate", [b"asynq:x"]]
+        assert await received.next() == [b"invalidate", [b"asynq:x"]]
 
 
-async def test_an_ear_at_each_master_of_a_cluster(redis_cluster: RedisCluster) -> None:
-    heard = Heard()
-    async with listening(redis_cluster.url, heard) as (redis, ears):
-        places = {(await heard.up()).where for _ in range(3)}
-        assert all(ears.hears(f"{{{number}}}") for number in range(30))
+async def test_every_master_of_a_cluster_has_a_push_connection(redis_cluster: RedisCluster) -> None:
+    received = Received()
+    async with opened(redis_cluster.url, received) as (redis, connections):
+        places = {(await received.up()).where for _ in range(3)}
+        assert all(connections.is_ready(f"{{{number}}}") for number in range(30))
         assert places == {f"127.0.0.1:{node.port}" for node in redis_cluster.nodes}
         for number in range(30):
             key = f"asynq:{{{number}}}:pending"
-            assert ears.hears(key)
+            assert connections.is_ready(key)
             await redis.run(PUSH, [key], ["x"])
-            assert await heard.next() == [b"invalidate", [key.encode()]]
-            assert await ears.call(key, "CLIENT", "ID")
+            assert await received.next() == [b"invalidate", [key.encode()]]
+            assert await connections.call(key, "CLIENT", "ID")
 
 
 @pytest.fixture
 def replicated_cluster(tmp_path: Path) -> Iterator[RedisCluster]:
-    """A cluster that survives the loss of a master."""
+    """A cluster that survives the failure of a master."""
     with RedisCluster(tmp_path, replicas=1) as cluster:
         yield cluster
 
 
-async def test_an_ear_at_a_new_master_of_a_cluster(replicated_cluster: RedisCluster) -> None:
-    heard = Heard()
-    async with listening(replicated_cluster.url, heard):
+async def test_a_new_master_of_a_cluster_gets_a_push_connection(replicated_cluster: RedisCluster) -> None:
+    received = Received()
+    async with opened(replicated_cluster.url, received):
         for _ in range(3):
-            await heard.up()
+            await received.up()
         await to_thread(replicated_cluster.kill, 0)
-        # Nobody sends anything: the broken link is what makes it look.
-        assert (await heard.up()).where == f"127.0.0.1:{replicated_cluster.nodes[3].port}"
+        # No command is sent: the broken connection triggers the refresh of the slot map.
+        assert (await received.up()).where == f"127.0.0.1:{replicated_cluster.nodes[3].port}"

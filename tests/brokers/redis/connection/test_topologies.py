@@ -1,4 +1,4 @@
-"""The cluster and the sentinels do what the tests that stand on them believe."""
+"""The test cluster and sentinels behave as other tests assume."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.until import until
 
 
 def connected(cluster: RedisCluster) -> redis.RedisCluster:
-    """A client as a user of a cluster would make it."""
+    """An ordinary client of a cluster."""
     return redis.RedisCluster.from_url(cluster.urls[0], decode_responses=True)
 
 
@@ -34,10 +34,10 @@ def test_the_shared_cluster_is_empty(redis_cluster: RedisCluster) -> None:
     assert not any(node.cli("DBSIZE") for node in redis_cluster.nodes)
 
 
-def test_a_node_comes_back_with_its_slots(tmp_path: Path) -> None:
+def test_a_restarted_node_keeps_its_slots(tmp_path: Path) -> None:
     with RedisCluster(tmp_path, aof="always") as cluster:
         with connected(cluster) as caller:
-            caller.set("foo", "value")  # "foo" is in slot 12182, which is the third node's
+            caller.set("foo", "value")  # "foo" is in slot 12182, which the third node serves
         cluster.kill(2)
         with pytest.raises(redis.ConnectionError):
             cluster.nodes[2].cli("PING")

@@ -1,4 +1,4 @@
-"""Messages are Go's to the byte where that is defined, and damaged ones are told from whole ones."""
+"""Messages equal Go's to the byte where that is defined, and damaged ones are detected."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynqio.brokers.redis.layout.messages import (
-    decode_server,
-    decode_strikes,
+    decode_failure_counters,
     decode_task,
-    encode_server,
-    encode_strikes,
+    encode_failure_counters,
     encode_task,
-    encode_worker,
     id_offset,
 )
+from asynqio.brokers.redis.layout.server_messages import decode_server, encode_server, encode_worker
 from asynqio.core.info import WorkerInfo
 from asynqio.core.task.message import TaskMessage
 from asynqio.core.task.unique import UniqueUntil
@@ -26,7 +24,7 @@ from asynqio.errors import CorruptMessage, InvalidTask
 from asynqio.testing.clock import START
 from tests.builders import card, message
 
-#: What Go 0.26 wrote (spec: redis wire format, section 2.6).
+#: Messages written by Go asynq 0.26.
 VECTORS = {
     "welcome": (
         (
@@ -68,13 +66,13 @@ ZERO = bytes.fromhex("088092b8c398feffffff01")
 
 
 @pytest.mark.parametrize("name", VECTORS)
-def test_what_go_wrote_is_read(name: str) -> None:
+def test_a_message_of_go_is_decoded(name: str) -> None:
     stored, meant = VECTORS[name]
     assert decode_task(bytes.fromhex(stored)) == meant
 
 
 @pytest.mark.parametrize("name", VECTORS)
-def test_what_go_reads_is_written(name: str) -> None:
+def test_a_message_is_encoded_as_go_does(name: str) -> None:
     stored, meant = VECTORS[name]
     assert encode_task(meant).hex() == stored
 
@@ -83,22 +81,22 @@ def test_what_go_reads_is_written(name: str) -> None:
 
 
 @pytest.mark.parametrize("payload", [None, b"", b"\x00\xff not text"])
-def test_no_payload_and_an_empty_one_are_two_things(payload: bytes | None) -> None:
+def test_a_missing_payload_differs_from_an_empty_one(payload: bytes | None) -> None:
     assert decode_task(encode_task(message("a", payload=payload))).payload == payload
 
 
-def test_go_writes_nothing_for_either_and_that_is_no_payload() -> None:
+def test_go_omits_an_empty_payload_which_decodes_as_missing() -> None:
     assert b"\x12" not in encode_task(message("a", payload=None))
     assert decode_task(encode_task(message("a", payload=None))).payload is None
 
 
-def test_fields_that_we_do_not_know_are_ignored() -> None:
+def test_unknown_message_fields_are_ignored() -> None:
     stored = encode_task(message("a"))
     later = stored + b"\x80\x01\x05" + b"\x8a\x01\x03new" + b"\x91\x01" + bytes(8)  # fields 16, 17 and 18
     assert decode_task(later) == decode_task(stored)
 
 
-def test_headers_come_through_with_all_their_characters() -> None:
+def test_headers_keep_all_characters() -> None:
     headers = {"trace": "00-ab", "": "empty name", "ключ": "", "emoji": "\U0001f600", "nul": "\x00"}
     assert decode_task(encode_task(message("a", headers=headers))).headers == headers
 
@@ -108,17 +106,17 @@ def test_the_largest_numbers_are_kept() -> None:
     assert decode_task(encode_task(most)) == most
 
 
-def test_retries_that_go_could_not_read_are_cut() -> None:
+def test_numbers_beyond_int32_are_clamped_for_go() -> None:
     read = decode_task(encode_task(message("a", max_retry=2**31, retried=2**40)))
     assert (read.max_retry, read.retried) == (2**31 - 1, 2**31 - 1)
 
 
-def test_negative_numbers_that_go_wrote_are_read() -> None:
+def test_negative_numbers_of_go_are_decoded() -> None:
     stored = encode_task(message("a", max_retry=0)) + b"\x28" + b"\xff" * 9 + b"\x01"
     assert decode_task(stored).max_retry == -1
 
 
-def test_parts_of_a_second_are_rounded_so_that_nothing_ends_early_or_becomes_nothing() -> None:
+def test_fractions_of_a_second_are_rounded_up_to_avoid_zero() -> None:
     exact = message("a", timeout=0.2, deadline=START + 0.2, retention=0.2, last_failed_at=START + 0.9)
     kept = decode_task(encode_task(exact))
     assert (kept.timeout, kept.deadline, kept.retention) == (1.0, START + 1, 1.0)
@@ -128,7 +126,7 @@ def test_parts_of_a_second_are_rounded_so_that_nothing_ends_early_or_becomes_not
 @pytest.mark.parametrize(
     "field", ["id", "type", "queue", "last_error", "unique_key", "group", "headers", "names"]
 )
-def test_text_that_is_not_unicode_is_refused_by_name(field: str) -> None:
+def test_invalid_unicode_is_rejected_by_field_name(field: str) -> None:
     half: Any = "half \ud83d"
     if field == "headers":
         broken = message("a", headers={"key": half})
@@ -136,14 +134,14 @@ def test_text_that_is_not_unicode_is_refused_by_name(field: str) -> None:
         broken = message("a", headers={half: "value"})
     else:
         broken = msgspec.structs.replace(message("a"), **{field: half})
-    with pytest.raises(InvalidTask, match="cannot be written"):
+    with pytest.raises(InvalidTask, match="cannot be encoded"):
         encode_task(broken)
 
 
 # --- damage ---------------------------------------------------------------------------------------
 
 
-def test_a_message_that_is_cut_off_is_corrupt_or_lacks_whole_fields_at_its_end() -> None:
+def test_a_truncated_message_is_corrupt_or_lacks_whole_trailing_fields() -> None:
     stored = bytes.fromhex(VECTORS["report"][0])
     whole = decode_task(stored)
     ends = 0
@@ -154,7 +152,7 @@ def test_a_message_that_is_cut_off_is_corrupt_or_lacks_whole_fields_at_its_end()
             continue
         ends += 1
         assert (part.type, part.payload, part.id) == (whole.type, whole.payload, whole.id)
-    assert 0 < ends < 12  # the ends of its fields behind the id
+    assert 0 < ends < 12  # the ends of the fields after the id
 
 
 @pytest.mark.parametrize(
@@ -167,10 +165,10 @@ def test_a_message_that_is_cut_off_is_corrupt_or_lacks_whole_fields_at_its_end()
         b"\x0a\x05short",  # no id
         b"\x0a\x02\xc3\x28\x1a\x01a",  # a type that is not UTF-8
         b"\x1a\x01a\x7a\x06\x0a\x01k\x12\x01\xff",  # a header that is not UTF-8
-        b"\x1a\x01a\x0b",  # a group that does not end
+        b"\x1a\x01a\x0b",  # a protobuf group that does not end
     ],
 )
-def test_what_is_no_message_is_called_corrupt(stored: bytes) -> None:
+def test_bytes_that_are_not_a_message_are_corrupt(stored: bytes) -> None:
     with pytest.raises(CorruptMessage, match="not a task message"):
         decode_task(stored)
 
@@ -213,14 +211,14 @@ _messages = st.builds(
 
 
 @given(_messages)
-def test_a_message_comes_back_as_it_went(sent: TaskMessage) -> None:
-    strikes = encode_strikes(sent).encode()
-    assert decode_task(encode_task(sent), strikes) == sent
+def test_a_message_survives_a_round_trip(sent: TaskMessage) -> None:
+    counters = encode_failure_counters(sent).encode()
+    assert decode_task(encode_task(sent), counters) == sent
 
 
 @given(_messages, st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200))
-def test_another_id_is_put_where_the_offset_says(sent: TaskMessage, other: str) -> None:
-    """What scripts/lib_change.lua does, in Python."""
+def test_the_id_can_be_replaced_at_its_offset(sent: TaskMessage, other: str) -> None:
+    """The replacement of the id in scripts/lib/update_holder.lua, in Python."""
     data, at = encode_task(sent), id_offset(sent)
     renamed = data[:at] + _field(other) + data[at + len(_field(sent.id)) :]
     assert renamed == encode_task(msgspec.structs.replace(sent, id=other))
@@ -233,16 +231,16 @@ def _field(id: str) -> bytes:
 
 
 @pytest.mark.parametrize("field", [b"", b"x", b"1", b"1,", b",1", b"-1,2", b"1,2,3", b"\xff,1"])
-def test_strikes_that_nobody_of_us_wrote_count_as_none(field: bytes) -> None:
-    assert decode_strikes(field) == (0, 0, UniqueUntil.FINISHED)
+def test_malformed_failure_counters_count_as_none(field: bytes) -> None:
+    assert decode_failure_counters(field) == (0, 0, UniqueUntil.FINISHED)
 
 
-# --- cards ----------------------------------------------------------------------------------------
+# --- servers --------------------------------------------------------------------------------------
 
 
-def test_a_card_comes_back_as_go_shows_it() -> None:
+def test_server_info_survives_a_round_trip_as_go_shows_it() -> None:
     worker = WorkerInfo("default", "a", "work", START + 0.25, START + 30.5)
-    shown = card(
+    info = card(
         "host:1:server-1",
         concurrency=7,
         queues={"a": 3, "b": 1},
@@ -250,7 +248,7 @@ def test_a_card_comes_back_as_go_shows_it() -> None:
         status="stopped",
         workers=[worker],
     )
-    read = decode_server(encode_server(shown), [encode_worker(shown, worker)])
+    read = decode_server(encode_server(info), [encode_worker(info, worker)])
     fields = (
         "id",
         "host",
@@ -263,10 +261,10 @@ def test_a_card_comes_back_as_go_shows_it() -> None:
         "workers",
     )
     for field in fields:
-        assert getattr(read, field) == getattr(shown, field), field
+        assert getattr(read, field) == getattr(info, field), field
 
 
-def test_a_deadline_that_is_none_is_gos_zero_time() -> None:
+def test_a_missing_deadline_is_gos_zero_time() -> None:
     worker = WorkerInfo("default", "a", "work", START, 0.0)
     stored = encode_worker(card(), worker)
     assert stored.endswith(b"\x4a" + bytes([len(ZERO)]) + ZERO)
@@ -274,7 +272,7 @@ def test_a_deadline_that_is_none_is_gos_zero_time() -> None:
     assert read.deadline == 0.0
 
 
-def test_a_card_that_cannot_be_read_is_called_corrupt() -> None:
+def test_an_unreadable_server_message_is_corrupt() -> None:
     with pytest.raises(CorruptMessage):
         decode_server(b"\xff", [])
     with pytest.raises(CorruptMessage):

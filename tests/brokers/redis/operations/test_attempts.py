@@ -1,4 +1,4 @@
-"""Records of attempts as they stand in Redis: what was left by others, or cannot be read."""
+"""Attempt records in Redis: those of other servers, and unreadable ones."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from asynqio.core.attempts.record import RUNS_KEPT, AttemptOutcome, AttemptRecor
 from asynqio.core.lifecycle import Failed
 from asynqio.core.task.message import TaskRef
 from asynqio.testing import FakeClock
-from tests.brokers.redis.support.aside import Aside, key
+from tests.brokers.redis.support.go_client import GoClient, key
 from tests.builders import entry, failed
-from tests.conformance.looks import put, take
+from tests.conformance.helpers import put, take
 
 A = TaskRef("default", "a")
 
@@ -21,8 +21,8 @@ async def runs(broker: RedisBroker) -> list[AttemptRecord]:
     return found
 
 
-async def test_a_task_has_as_many_fields_as_attempts_are_kept(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+async def test_only_the_kept_attempts_have_fields(
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
     await put(broker, entry("a"))
     for _ in range(RUNS_KEPT + 3):
@@ -33,46 +33,44 @@ async def test_a_task_has_as_many_fields_as_attempts_are_kept(
         assert await broker.settle([end]) == [True]
         clock.advance(60)
         await broker.forward(["default"], 1)
-    fields = await aside.task("a")
+    fields = await go.task("a")
     assert {name for name in fields if name.startswith("asynqio:")} == {
         "asynqio:runs",
         *(f"asynqio:run:{number}" for number in range(4, RUNS_KEPT + 4)),
     }
 
 
-async def test_what_is_gone_leaves_no_key(broker: RedisBroker, aside: Aside, clock: FakeClock) -> None:
+async def test_a_deleted_task_leaves_no_key(broker: RedisBroker, go: GoClient, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     [held] = await take(broker)
-    before = await aside("KEYS", "*")
+    before = await go("KEYS", "*")
     end = failed(held, clock.now())
     await broker.settle([recorded(end, Failed(ValueError("no")), AttemptRecord(), clock.now())])
-    assert set(await aside("KEYS", "*t:*")) == {key("t:a").encode()} <= set(before)
+    assert set(await go("KEYS", "*t:*")) == {key("t:a").encode()} <= set(before)
 
 
-async def test_what_an_earlier_holder_left_is_not_taken_for_the_attempt_that_goes_on(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+async def test_output_of_an_earlier_holder_does_not_count_as_the_current_attempt(
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
-    # Given a task that Go took over from a server of ours, and retried: it leaves our fields where they are
+    # Given a task that Go took over from our server and retried: Go keeps our fields
     await put(broker, entry("a"))
     left = AttemptRecord(worker="earlier", started_at=clock.now() - 100)
-    await aside("HSET", key("t:a"), "asynqio:live", encode_record(left))
-    # When one of ours has it again
+    await go("HSET", key("t:a"), "asynqio:live", encode_record(left))
+    # When one of our servers leases it again
     await take(broker, owner="later")
     assert await runs(broker) == [AttemptRecord(1, "later")]
 
 
-async def test_of_a_task_that_go_holds_nothing_is_known(broker: RedisBroker, aside: Aside) -> None:
+async def test_an_attempt_by_go_has_no_record(broker: RedisBroker, go: GoClient) -> None:
     await put(broker, entry("a"))
-    await aside.dequeue()
+    await go.dequeue()
     assert await runs(broker) == []
 
 
-async def test_a_record_that_cannot_be_read_stops_nothing(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
-) -> None:
+async def test_an_unreadable_record_is_skipped(broker: RedisBroker, go: GoClient, clock: FakeClock) -> None:
     await put(broker, entry("a"))
-    await aside("HSET", key("t:a"), "asynqio:runs", 3, "asynqio:run:2", b"\xc1junk", "asynqio:run:3", b"")
-    await aside("HSET", key("t:a"), "asynqio:live", b"\xff")
+    await go("HSET", key("t:a"), "asynqio:runs", 3, "asynqio:run:2", b"\xc1junk", "asynqio:run:3", b"")
+    await go("HSET", key("t:a"), "asynqio:live", b"\xff")
     assert [(run.number, run.outcome) for run in await runs(broker)] == [
         (2, AttemptOutcome.FAILED),
         (3, AttemptOutcome.FAILED),
@@ -82,6 +80,6 @@ async def test_a_record_that_cannot_be_read_stops_nothing(
     end = recorded(failed(held, clock.now()), Failed(ValueError("no")), AttemptRecord(), clock.now())
     assert await broker.settle([end]) == [True]
     assert [run.number for run in await runs(broker)] == [2, 3, 4]
-    # Nor does a number that is none.
-    await aside("HSET", key("t:a"), "asynqio:runs", "many")
+    # Nor does a malformed number.
+    await go("HSET", key("t:a"), "asynqio:runs", "many")
     assert await runs(broker) == []

@@ -1,4 +1,4 @@
-"""A group of 20,000 members stops nobody else: every command on it is short."""
+"""A group of 20,000 members does not block other clients: every command on it is short."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from asynqio.core.groups import BATCH_LEASE, BATCH_MEMBERS, GroupRule
 from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.testing import FakeClock
-from tests.brokers.redis.support.aside import Aside
+from tests.brokers.redis.support.go_client import GoClient
 from tests.builders import entry
 
 MEMBERS = 20_000
@@ -29,76 +29,76 @@ async def put_many(broker: RedisBroker) -> None:
     assert set(await broker.enqueue(entries)) == {Admission.ACCEPTED}
 
 
-async def busy(aside: Aside) -> float:
-    """Microseconds for which this Redis had a processor."""
-    cpu = await aside.client.info("cpu")
+async def busy(go: GoClient) -> float:
+    """Microseconds of CPU time that this Redis has used."""
+    cpu = await go.client.info("cpu")
     return 1e6 * float(cpu["used_cpu_user_main_thread"] + cpu["used_cpu_sys_main_thread"])
 
 
 @contextlib.asynccontextmanager
-async def short_commands(aside: Aside) -> AsyncIterator[None]:
+async def short_commands(go: GoClient) -> AsyncIterator[None]:
     """The slow log stays empty. It also counts the time in which others had the processor, so what it holds is
     weighed against the time that Redis itself was at work."""
-    await aside("CONFIG", "SET", "slowlog-log-slower-than", SHORT)
-    await aside("SLOWLOG", "RESET")
-    await aside("CONFIG", "RESETSTAT")
-    before = await busy(aside)
+    await go("CONFIG", "SET", "slowlog-log-slower-than", SHORT)
+    await go("SLOWLOG", "RESET")
+    await go("CONFIG", "RESETSTAT")
+    before = await busy(go)
     yield
-    spent = await busy(aside) - before
-    calls = await aside.calls("evalsha", "eval")
-    slow = await aside("SLOWLOG", "GET", 10)
+    spent = await busy(go) - before
+    calls = await go.calls("evalsha", "eval")
+    slow = await go("SLOWLOG", "GET", 10)
     assert not slow or spent / max(1, calls) < SHORT, (spent, calls, slow)
 
 
-async def test_no_command_on_a_group_of_twenty_thousand_is_long(
-    broker: RedisBroker, aside: Aside, clock: FakeClock
+async def test_no_command_on_a_group_of_20000_is_slow(
+    broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:
-    async with short_commands(aside):
+    async with short_commands(go):
         await put_many(broker)
-    for _ in range(BATCHES):  # one call each
-        async with short_commands(aside):
+    for _ in range(BATCHES):  # one call per batch
+        async with short_commands(go):
             [batch] = (await broker.claim_groups(["default"], RIPE, 1)).batches
         assert len(batch.messages) == BATCH_MEMBERS
-    async with short_commands(aside):
+    async with short_commands(go):
         [stats] = await broker.stats(["default"])
     assert (stats.aggregating, stats.groups) == (MEMBERS, 0)
-    # When all of it is given back
+    # When all batches are released
     clock.advance(BATCH_LEASE)
     while not (groups := await broker.groups("default")) or groups[0].size < MEMBERS:
-        async with short_commands(aside):
+        async with short_commands(go):
             await broker.sweep(["default"], 100)
-    # Then it can be flushed, and merged
-    async with short_commands(aside):
+    # Then the group can be flushed and merged
+    async with short_commands(go):
         assert await broker.flush_group("default", "g") == MEMBERS
-    async with short_commands(aside):
+    async with short_commands(go):
         claimed = await broker.claim_groups(["default"], GroupRule(grace=1e9), 100)
     assert len(claimed.batches) == BATCHES
     for batch in claimed.batches:
-        async with short_commands(aside):
+        async with short_commands(go):
             assert await broker.merge_group(batch, entry(retention=1.0)) is Admission.ACCEPTED
     [stats] = await broker.stats(["default"])
     assert (stats.aggregating, stats.groups, stats.pending) == (0, 0, BATCHES)
-    locks = await aside("KEYS", "asynq:{default}:unique:*")
+    locks = await go("KEYS", "asynq:{default}:unique:*")
     assert locks == []
 
 
-async def test_dropping_a_queue_with_a_large_group_comes_in_pieces(broker: RedisBroker, aside: Aside) -> None:
+async def test_removing_a_queue_with_a_large_group_runs_in_chunks(broker: RedisBroker, go: GoClient) -> None:
     await put_many(broker)
     await broker.claim_groups(["default"], RIPE, 3)
-    async with short_commands(aside):
+    async with short_commands(go):
         await broker.remove_queue("default", force=True)
-        assert await aside.calls("evalsha", "eval") >= MEMBERS / 500
-    assert await aside("DBSIZE") == 0
+        assert await go.calls("evalsha", "eval") >= MEMBERS / 500
+    assert await go("DBSIZE") == 0
 
 
-async def test_b31_of_ids_without_a_task_no_batch_is_made(broker: RedisBroker, aside: Aside) -> None:
-    # Given a group in which nothing but ids are left, and one with one task
+async def test_b31_ids_without_a_task_make_no_batch(broker: RedisBroker, go: GoClient) -> None:
+    # Given a group with only ids without a task, and one with a task
     groups = {"a": "g", "b": "g", "c": "h", "d": "h"}
     await broker.enqueue([entry(id, group=group) for id, group in groups.items()])
-    await aside("DEL", *(f"asynq:{{default}}:t:{id}" for id in "abc"))
+    await go("DEL", *(f"asynq:{{default}}:t:{id}" for id in "abc"))
     # When both are claimed
     claimed = await broker.claim_groups(["default"], RIPE, 100)
-    # Then there is one batch with the one task, and the others are counted
+    # Then there is one batch with the task, and the ids are counted
     assert [[one.id for one in batch.messages] for batch in claimed.batches] == [["d"]]
     [stats] = await broker.stats(["default"])
     assert (stats.quarantined_total, stats.groups, stats.aggregating) == (3, 0, 1)

@@ -1,4 +1,4 @@
-"""A reply that gets lost leaves open whether the call was carried out (trap T14). It is found out, not guessed."""
+"""After a lost reply, a call may or may not have run: the broker finds out instead of guessing (B25)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.results import Admission, Fired, Replaced
 from asynqio.brokers.redis.broker import RedisBroker
+from asynqio.brokers.redis.connection.connection import Arg
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.scripts.script import Script
-from asynqio.brokers.redis.session import Word
 from asynqio.core.groups import GroupRule
 from asynqio.core.schedules.records import Fire
 from asynqio.core.task.message import TaskState
 from asynqio.errors import BrokerUnavailable
 from tests.brokers.redis.support.fixtures import fresh_server
 from tests.builders import aborted, archived, entry, failed, settlement
-from tests.conformance.looks import ids, locked, look, put, see, state_of, take
+from tests.conformance.helpers import find_task, get_task, ids, is_locked, put, state_of, take
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ async def broker(proxy: DelayingProxy) -> AsyncIterator[Store]:
 
 
 async def lose_the_reply(proxy: DelayingProxy, script: str, times: int = 1) -> None:
-    """The next call of a script is carried out, and its connection breaks before the reply is back."""
+    """The next call of a script runs, and its connection breaks before the reply arrives."""
     await asyncio.to_thread(proxy.drop_replies, getattr(LUA, script).sha, times)
 
 
@@ -52,15 +52,13 @@ async def lost_one(proxy: DelayingProxy) -> bool:
 
 
 async def known(broker: Store) -> None:
-    """Let the server know the scripts, so that the first call of each is the one that counts."""
+    """Call the scripts once, so that they are loaded, and the next call is not an EVAL."""
     await put(broker, entry("known", retention=60.0))
     [lease] = await take(broker)
     await broker.settle([settlement(lease)])
 
 
-async def test_an_enqueue_that_happened_is_no_conflict_with_itself(
-    broker: Store, proxy: DelayingProxy
-) -> None:
+async def test_a_resent_enqueue_does_not_conflict_with_itself(broker: Store, proxy: DelayingProxy) -> None:
     await known(broker)
     await lose_the_reply(proxy, "enqueue")
     assert await broker.enqueue([entry("a"), entry("b", unique=60)]) == [Admission.ACCEPTED] * 2
@@ -68,7 +66,7 @@ async def test_an_enqueue_that_happened_is_no_conflict_with_itself(
     assert await ids(broker, TaskState.PENDING) == ["a", "b"]
 
 
-async def test_a_real_conflict_is_still_one_after_a_lost_reply(broker: Store, proxy: DelayingProxy) -> None:
+async def test_a_real_conflict_is_reported_after_a_lost_reply(broker: Store, proxy: DelayingProxy) -> None:
     await known(broker)
     await put(broker, entry("a", payload=b"first"), entry("holder", payload=b"u", unique=60))
     await lose_the_reply(proxy, "enqueue")
@@ -80,36 +78,36 @@ async def test_a_real_conflict_is_still_one_after_a_lost_reply(broker: Store, pr
 
 
 @pytest.mark.parametrize("on_duplicate", ["replace", "reschedule"])
-async def test_what_was_changed_and_begun_before_it_is_sent_again_is_not_queued_again(
+async def test_a_resent_update_of_a_started_task_does_not_enqueue_it_again(
     broker: Store, proxy: DelayingProxy, on_duplicate: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given an entry that changes a waiting task, and whose reply is lost
+    # Given an entry that updates a waiting task, and a lost reply
     await known(broker)
     await put(broker, entry("a", payload=b"old", by=b"x", unique=60))
     assert isinstance(broker, RedisBroker)
-    session, sent = broker._session, list[tuple[Sequence[str], list[Word]]]()
-    certain = session.certain
+    session, sent = broker._session, list[tuple[Sequence[str], list[Arg]]]()
+    run_once = session.run_once
 
-    def remember(script: Script, keys: Sequence[str], args: list[Word]) -> Any:
+    def remember(script: Script, keys: Sequence[str], args: list[Arg]) -> Any:
         sent.append((keys, args))
-        return certain(script, keys, args)
+        return run_once(script, keys, args)
 
-    monkeypatch.setattr(session, "certain", remember)
+    monkeypatch.setattr(session, "run_once", remember)
     await lose_the_reply(proxy, "enqueue")
     new = entry("b", payload=b"new", by=b"x", unique=60, on_duplicate=on_duplicate)
     assert await broker.enqueue([new]) == [Replaced("a")]
     assert await lost_one(proxy)
-    # When it is sent again though the task runs by now
+    # When it is sent again after the task has started
     assert len(await take(broker)) == 1
     [(keys, args)] = sent
     again = await session.run(LUA.enqueue, keys, ["1", *args])
-    # Then it is the same change, and no second task
+    # Then it counts as the same update, and there is no second task
     assert again == [b"3", b"a"]
-    assert await look(broker, "b") is None
+    assert await find_task(broker, "b") is None
     assert await ids(broker, TaskState.PENDING) == []
 
 
-async def test_a_task_in_the_place_of_one_that_is_over_is_no_conflict_with_itself(
+async def test_a_resent_replacement_of_a_finished_task_does_not_conflict_with_itself(
     broker: Store, proxy: DelayingProxy
 ) -> None:
     await known(broker)
@@ -120,12 +118,10 @@ async def test_a_task_in_the_place_of_one_that_is_over_is_no_conflict_with_itsel
         == [Admission.ACCEPTED] * 2
     )
     assert await lost_one(proxy)
-    assert (await see(broker, "known")).payload == b"new"
+    assert (await get_task(broker, "known")).payload == b"new"
 
 
-async def test_tasks_whose_lease_got_lost_on_the_way_are_found_again(
-    broker: Store, proxy: DelayingProxy
-) -> None:
+async def test_leases_of_a_lost_reply_are_found(broker: Store, proxy: DelayingProxy) -> None:
     await known(broker)
     await put(broker, *map(entry, "abc"))
     await lose_the_reply(proxy, "dequeue")
@@ -137,9 +133,7 @@ async def test_tasks_whose_lease_got_lost_on_the_way_are_found_again(
 
 
 @pytest.mark.parametrize("retention", [0.0, 60.0])
-async def test_a_settlement_that_happened_is_not_refused(
-    broker: Store, proxy: DelayingProxy, retention: float
-) -> None:
+async def test_a_resent_settlement_is_accepted(broker: Store, proxy: DelayingProxy, retention: float) -> None:
     await known(broker)
     one = entry("a", retention=retention, unique=60)
     await put(broker, one)
@@ -148,13 +142,15 @@ async def test_a_settlement_that_happened_is_not_refused(
     assert await broker.settle([settlement(lease, now=broker.clock.now())]) == [True]
     assert await lost_one(proxy)
     assert await state_of(broker, "a") is (TaskState.COMPLETED if retention else None)
-    assert not await locked(broker, one)
+    assert not await is_locked(broker, one)
     [stats] = await broker.stats(["default"])
     assert stats.processed_total == 2  # counted once, beside the first one
 
 
 @pytest.mark.parametrize("end", [failed, archived, aborted])
-async def test_whatever_it_was_settled_to(broker: Store, proxy: DelayingProxy, end: object) -> None:
+async def test_a_resent_settlement_is_accepted_in_every_state(
+    broker: Store, proxy: DelayingProxy, end: object
+) -> None:
     await known(broker)
     await put(broker, entry("a"))
     [lease] = await take(broker)
@@ -166,7 +162,7 @@ async def test_whatever_it_was_settled_to(broker: Store, proxy: DelayingProxy, e
     assert stats.size == 2
 
 
-async def test_a_lease_that_was_lost_before_is_still_refused(broker: Store, proxy: DelayingProxy) -> None:
+async def test_a_resent_settlement_of_a_lost_lease_is_rejected(broker: Store, proxy: DelayingProxy) -> None:
     await known(broker)
     await put(broker, entry("a"))
     [lease] = await take(broker)
@@ -178,19 +174,19 @@ async def test_a_lease_that_was_lost_before_is_still_refused(broker: Store, prox
     assert await broker.settle([settlement(other)]) == [True]
 
 
-async def test_a_merge_that_happened_is_no_conflict_with_itself(broker: Store, proxy: DelayingProxy) -> None:
+async def test_a_resent_merge_does_not_conflict_with_itself(broker: Store, proxy: DelayingProxy) -> None:
     await put(broker, *(entry(id, group="g") for id in "ab"))
     [batch] = (await broker.claim_groups(["default"], GroupRule(grace=-5.0), 9)).batches
-    await broker.merge_group(batch, entry("a"))  # refused, but now the script is known
-    await lose_the_reply(proxy, "merge")
+    await broker.merge_group(batch, entry("a"))  # rejected, but the script is loaded now
+    await lose_the_reply(proxy, "merge_group")
     assert await broker.merge_group(batch, entry("merged")) is Admission.ACCEPTED
     assert await lost_one(proxy)
-    assert await look(broker, "a") is None
-    assert (await see(broker, "merged")).state is TaskState.PENDING
+    assert await find_task(broker, "a") is None
+    assert (await get_task(broker, "merged")).state is TaskState.PENDING
 
 
 @pytest.mark.parametrize("retention", [0.0, 60.0])
-async def test_who_settles_again_after_an_outage_is_not_refused(
+async def test_settling_again_after_an_outage_is_accepted(
     broker: Store, proxy: DelayingProxy, retention: float
 ) -> None:
     await known(broker)
@@ -206,9 +202,7 @@ async def test_who_settles_again_after_an_outage_is_not_refused(
     assert stats.processed_total == 2  # counted once, beside the first one
 
 
-async def test_one_queue_that_does_not_answer_has_nobody_else_refused(
-    broker: Store, proxy: DelayingProxy
-) -> None:
+async def test_a_lost_reply_of_one_queue_does_not_affect_others(broker: Store, proxy: DelayingProxy) -> None:
     await known(broker)
     await put(broker, entry("a"), entry("b", queue="other"))
     leases = await take(broker, 2, queues=["default", "other"])
@@ -219,11 +213,11 @@ async def test_one_queue_that_does_not_answer_has_nobody_else_refused(
     assert await broker.settle(ends) == [True, True]
 
 
-async def test_tasks_that_nobody_knows_he_has_are_handed_back(broker: Store, proxy: DelayingProxy) -> None:
-    """The reply to dequeue is lost, and then those to the question what it had taken."""
+async def test_tasks_of_an_unconfirmed_dequeue_are_handed_back(broker: Store, proxy: DelayingProxy) -> None:
+    """The reply to dequeue is lost, and then the replies to both searches for its token."""
     await known(broker)
     await put(broker, *map(entry, "abc"))
-    await asyncio.to_thread(proxy.drop_replies, "asynq:{default}:active", 3)  # which both of them name
+    await asyncio.to_thread(proxy.drop_replies, "asynq:{default}:active", 3)  # which both scripts name
     with pytest.raises(BrokerUnavailable):
         await take(broker, 2)
     assert await lost(proxy, 3)
@@ -236,7 +230,7 @@ async def test_tasks_that_nobody_knows_he_has_are_handed_back(broker: Store, pro
     assert await broker.settle([settlement(lease) for lease in leases]) == [True] * 3
 
 
-async def test_an_enqueue_that_may_have_happened_does_not_say_that_it_was_not_sent(
+async def test_the_error_of_an_uncertain_enqueue_says_so(
     proxy: DelayingProxy,
 ) -> None:
     async with open_broker(f"redis://127.0.0.1:{proxy.port}?patience=0.5") as broker:
@@ -244,13 +238,13 @@ async def test_an_enqueue_that_may_have_happened_does_not_say_that_it_was_not_se
         await asyncio.to_thread(proxy.stall)
         sent = asyncio.create_task(broker.enqueue([entry("b")]))
         for _ in range(5):
-            await asyncio.sleep(0)  # it is on its way
+            await asyncio.sleep(0)  # until it is sent
         await asyncio.to_thread(proxy.stop)
         with pytest.raises(BrokerUnavailable, match="may or may not"):
             await sent
 
 
-async def test_an_enqueue_that_cannot_be_begun_leaves_nothing_behind(proxy: DelayingProxy) -> None:
+async def test_a_failed_enqueue_leaves_no_unawaited_coroutine(proxy: DelayingProxy) -> None:
     async with open_broker(f"redis://127.0.0.1:{proxy.port}?patience=0.1") as broker:
         await asyncio.to_thread(proxy.stop)
         with pytest.raises(BrokerUnavailable):
@@ -258,12 +252,10 @@ async def test_an_enqueue_that_cannot_be_begun_leaves_nothing_behind(proxy: Dela
         gc.collect()  # a coroutine that was never awaited is a warning now, and warnings are errors
 
 
-async def test_a_tick_that_was_taken_is_not_taken_by_somebody_else(
-    broker: Store, proxy: DelayingProxy
-) -> None:
+async def test_a_resent_fire_recognises_its_own_ticks(broker: Store, proxy: DelayingProxy) -> None:
     await known(broker)
     await put(broker, entry("b", unique=60))
-    await lose_the_reply(proxy, "fire")
+    await lose_the_reply(proxy, "fire_schedules")
     fires = [
         Fire("one", 60, entry("a1")),
         Fire("one", 120, entry("a2")),
@@ -279,7 +271,7 @@ async def test_a_tick_that_was_taken_is_not_taken_by_somebody_else(
     assert await broker.fire(fires) == [Fired(None)] * 3
 
 
-async def test_opening_that_fails_half_way_leaves_nothing_open(proxy: DelayingProxy) -> None:
+async def test_a_failed_opening_leaves_nothing_open(proxy: DelayingProxy) -> None:
     before = asyncio.all_tasks()
     broker = open_broker(f"redis://127.0.0.1:{proxy.port}")
     await asyncio.to_thread(proxy.drop_replies, "EXISTS")

@@ -1,4 +1,4 @@
-"""Nobody asks again and again: what anybody does to the keys, Go's way too, is heard at once."""
+"""Notifications: changes by any client, Go's included, are reported at once, without polling."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from asynqio.brokers.redis.layout.messages import encode_task
 from asynqio.core.task.message import TaskRef
 from tests.brokers.redis.support.servers import RedisServer
 from tests.builders import entry, message, settlement
-from tests.conformance.looks import TIMEOUT, put, take, woken
+from tests.conformance.helpers import TIMEOUT, is_notified, put, take
 
-#: As Go's enqueue writes it (spec: redis wire format, section 3.1).
+#: The script of Go's enqueue.
 GO_ENQUEUE = """
 redis.call('HSET', KEYS[1], 'msg', ARGV[1], 'state', 'pending', 'pending_since', ARGV[3])
 redis.call('LPUSH', KEYS[2], ARGV[2])
@@ -41,8 +41,8 @@ async def broker(server: RedisServer) -> AsyncIterator[Store]:
 
 
 async def calm(watch: signals.Watch) -> None:
-    """Until nothing was heard for a while: the ear is open, and what came with that is over."""
-    assert await woken(watch)
+    """Wait until no signal has arrived for a while: the push connection is open, and its first signals are over."""
+    assert await is_notified(watch)
     while await watch.wait(QUIET):
         pass
 
@@ -60,20 +60,20 @@ def go_enqueues(server: RedisServer, id: str) -> None:
         )
 
 
-async def test_a_producer_in_go_wakes_who_waits_for_work(broker: Store, server: RedisServer) -> None:
+async def test_an_enqueue_by_go_notifies_a_waiting_fetcher(broker: Store, server: RedisServer) -> None:
     with broker.watch([signals.pending("default")]) as watch:
         await calm(watch)
         await asyncio.to_thread(go_enqueues, server, "a")
-        assert await woken(watch)
+        assert await is_notified(watch)
     assert [lease.message.id for lease in await take(broker)] == ["a"]
 
 
-async def test_a_queue_that_goes_inspector_resumes_wakes_too(broker: Store, server: RedisServer) -> None:
+async def test_a_queue_resumed_by_gos_inspector_notifies(broker: Store, server: RedisServer) -> None:
     await broker.pause("default", True)
     with broker.watch([signals.pending("default")]) as watch:
         await calm(watch)
         await asyncio.to_thread(server.cli, "DEL", "asynq:{default}:paused")
-        assert await woken(watch)
+        assert await is_notified(watch)
 
 
 @pytest.mark.parametrize(
@@ -91,18 +91,18 @@ async def test_each_topic_has_its_keys(
     with broker.watch([topic]) as watch:
         await calm(watch)
         await asyncio.to_thread(server.cli, *words)
-        assert await woken(watch)
+        assert await is_notified(watch)
 
 
-async def test_what_happens_in_other_queues_wakes_nobody(broker: Store, server: RedisServer) -> None:
+async def test_changes_of_other_queues_do_not_notify(broker: Store, server: RedisServer) -> None:
     with broker.watch([signals.pending("default")]) as watch:
         await calm(watch)
         await put(broker, entry(queue="other"), entry(at=4e9))
         assert not await watch.wait(QUIET)
 
 
-async def test_watches_opened_one_after_the_other_are_all_told(broker: Store) -> None:
-    """Redis refuses to be asked for a prefix twice, so nobody may be."""
+async def test_successive_watches_are_all_notified(broker: Store) -> None:
+    """Redis rejects a prefix that is tracked already, so each is requested once."""
     watches = [broker.watch([signals.pending(f"q{number % 5}")]) for number in range(10)]
     await calm(watches[0])
     watches += [broker.watch([signals.pending(f"q{number % 7}")]) for number in range(10)]
@@ -110,46 +110,48 @@ async def test_watches_opened_one_after_the_other_are_all_told(broker: Store) ->
         await calm(watch) if watch is watches[-1] else watch.clear()
     await put(broker, *(entry(queue=f"q{number}") for number in range(7)))
     for watch in watches:
-        assert await woken(watch)
+        assert await is_notified(watch)
         watch.close()
 
 
-async def test_who_waits_for_a_task_is_told_when_go_has_ended_it(broker: Store, server: RedisServer) -> None:
+async def test_a_caller_waiting_for_a_task_is_notified_when_go_ends_it(
+    broker: Store, server: RedisServer
+) -> None:
     await put(broker, entry("a"), entry("b"))
     ref = TaskRef("default", "a")
     with broker.watch([signals.ended(ref)]) as watch:
         while await watch.wait(QUIET):
             pass
-        # work begins: no reason to wake anybody
+        # the task starts: no notification
         await asyncio.to_thread(server.cli, "HSET", "asynq:{default}:t:a", "state", "active")
         assert not await watch.wait(QUIET)
-        # a retry is no end either
+        # a retry does not end the task either
         await asyncio.to_thread(server.cli, "HSET", "asynq:{default}:t:a", "state", "retry")
         assert not await watch.wait(QUIET)
         await asyncio.to_thread(server.cli, "HSET", "asynq:{default}:t:a", "state", "completed")
-        assert await woken(watch)
+        assert await is_notified(watch)
 
 
-async def test_who_waits_for_a_task_that_is_over_is_told_at_once(broker: Store) -> None:
+async def test_a_caller_waiting_for_an_ended_task_is_notified_at_once(broker: Store) -> None:
     with broker.watch([signals.ended(TaskRef("default", "never was"))]) as watch:
-        assert await woken(watch)
+        assert await is_notified(watch)
 
 
-async def test_ears_that_lost_their_server_hear_again_when_it_is_back(
+async def test_notifications_continue_after_a_restart_of_the_server(
     broker: Store, server: RedisServer
 ) -> None:
     ref = TaskRef("default", "later")
     with broker.watch([signals.pending("default")]) as pending, broker.watch([signals.ended(ref)]) as ended:
         await calm(pending)
-        # When it comes back, those who wait look for themselves: nobody knows what they missed
+        # When the server is back, all watches are notified, because changes may have been missed
         await asyncio.to_thread(server.restart)
-        assert await woken(pending)
+        assert await is_notified(pending)
         await calm_or_quiet(pending)
         await asyncio.to_thread(go_enqueues, server, "later")
-        assert await woken(pending)
+        assert await is_notified(pending)
         [lease] = await take(broker)
         await broker.settle([settlement(lease)])
-        assert await woken(ended)
+        assert await is_notified(ended)
 
 
 async def calm_or_quiet(watch: signals.Watch) -> None:
@@ -157,7 +159,7 @@ async def calm_or_quiet(watch: signals.Watch) -> None:
         pass
 
 
-async def test_a_go_server_cancels_by_id_and_we_by_queue_and_id(broker: Store, server: RedisServer) -> None:
+async def test_go_cancels_by_id_and_we_by_queue_and_id(broker: Store, server: RedisServer) -> None:
     async with aclosing(broker.cancellations()) as calls:  # type: ignore[type-var]
         first = asyncio.ensure_future(anext(calls))
         while not first.done():
@@ -166,50 +168,50 @@ async def test_a_go_server_cancels_by_id_and_we_by_queue_and_id(broker: Store, s
         assert (await first).ref == TaskRef("", "warm-up")
         await broker.cancel([TaskRef("low", "a")])
         await asyncio.to_thread(server.cli, "PUBLISH", "asynq:cancel", "a")
-        heard = []
+        received = []
         async with asyncio.timeout(TIMEOUT):
-            while TaskRef("", "a") not in heard:
-                heard.append((await anext(calls)).ref)
-        # ours once, though it was published for Go's servers as well; then Go's
-        assert [ref for ref in heard if ref.id == "a"] == [TaskRef("low", "a"), TaskRef("", "a")]
+            while TaskRef("", "a") not in received:
+                received.append((await anext(calls)).ref)
+        # ours once, although it was published on Go's channel too; then Go's
+        assert [ref for ref in received if ref.id == "a"] == [TaskRef("low", "a"), TaskRef("", "a")]
 
 
-async def test_go_is_told_the_bare_id(broker: Store, server: RedisServer) -> None:
+async def test_gos_channel_carries_the_bare_id(broker: Store, server: RedisServer) -> None:
     loop = asyncio.get_running_loop()
-    heard: asyncio.Queue[str] = asyncio.Queue()
+    received: asyncio.Queue[str] = asyncio.Queue()
 
     def listen() -> None:
         client = redis.Redis(port=server.port, decode_responses=True)
         with client.pubsub() as go:  # type: ignore[no-untyped-call]
             go.subscribe("asynq:cancel")
             for said in go.listen():
-                loop.call_soon_threadsafe(heard.put_nowait, str(said["data"]))
+                loop.call_soon_threadsafe(received.put_nowait, str(said["data"]))
                 if said["type"] == "message":
                     return
 
     listening = asyncio.create_task(asyncio.to_thread(listen))
     async with asyncio.timeout(TIMEOUT):
-        assert await heard.get() == "1"  # subscribed
+        assert await received.get() == "1"  # subscribed
         await broker.cancel([TaskRef("low", "a")])
-        assert await heard.get() == "a"
+        assert await received.get() == "a"
         await listening
 
 
 @pytest.fixture
 def silent_server(tmp_path: Path) -> Iterator[RedisServer]:
-    """Some proxies and services do not offer client tracking; a user without the right to it stands for them."""
+    """Some proxies and services lack client tracking; simulated by a user without permission for it."""
     users = {"worker": "~* &* +@all -client|tracking"}
     with RedisServer(tmp_path / "silent", users=users) as server:
         yield server
 
 
-async def test_a_redis_that_does_not_tell_is_looked_at(
+async def test_a_redis_without_client_tracking_is_polled(
     silent_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with open_broker(silent_server.url) as broker:
         with broker.watch([signals.pending("default")]) as watch, caplog.at_level(logging.WARNING):
-            assert await woken(watch)
+            assert await is_notified(watch)
             watch.clear()
             await put(broker, entry("a"))
-            assert await woken(watch)
-            assert "does not tell of changes" in caplog.text
+            assert await is_notified(watch)
+            assert "does not support client tracking" in caplog.text

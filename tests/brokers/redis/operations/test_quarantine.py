@@ -1,4 +1,4 @@
-"""A store that other hands have been in: workers go on, inspectors show what is there, nothing else is lost (P8)."""
+"""A damaged store: workers continue, inspectors show the damage, and no other task is lost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from asynqio.brokers.contract.inspection import Page, Where
 from asynqio.brokers.contract.limits import ARCHIVE_LIMIT
 from asynqio.brokers.contract.results import CORRUPT_TYPE
 from asynqio.brokers.redis.layout.messages import decode_task, encode_task
-from asynqio.brokers.redis.operations.quarantine import Repair
+from asynqio.brokers.redis.operations.leases import LeaseRepair
 from asynqio.runtime.duties import sweeper
 from tests.brokers.redis.support.fixtures import fresh_server
 from tests.brokers.redis.support.servers import RedisServer
@@ -36,10 +36,10 @@ def server() -> RedisServer:
 
 
 def damage(server: RedisServer, now: float) -> None:
-    """Everything that was ever found in a Redis of somebody's, at once."""
+    """All kinds of damage at once."""
     client = server._client
     client.sadd("asynq:queues", "default")
-    # a message that is none, in every place where ids wait to be worked on
+    # bytes that are not a message, in every list and set that is processed
     for id, place in (("corrupt-p", "pending"), ("corrupt-a", "active")):
         client.hset(key(f"t:{id}"), mapping={"msg": b"\xff\xfe garbage", "state": place})
         client.lpush(key(place), id)
@@ -52,15 +52,15 @@ def damage(server: RedisServer, now: float) -> None:
     client.lpush(key("active"), "ghost-a")
     client.zadd(key("lease"), {"ghost-a": now - 100})
     client.zadd(key("scheduled"), {"ghost-s": now - 1})
-    # what Go leaves when it takes one of them
+    # what Go leaves when it dequeues one of them
     client.lpush(key("active"), "half")
     client.hset(key("t:half"), "state", "active")
     client.zadd(key("lease"), {"half": now - 100})
-    # active, but nobody has a lease
+    # active without a lease
     leaseless = encode_task(message("leaseless", "work", payload=b'"leaseless"'))
     client.hset(key("t:leaseless"), mapping={"msg": leaseless, "state": "active"})
     client.lpush(key("active"), "leaseless")
-    # an archive that is too full and too old
+    # an archive with too many and too old tasks
     pipe = client.pipeline(transaction=False)
     for number in range(12_000):
         old = number < 9_000
@@ -68,7 +68,7 @@ def damage(server: RedisServer, now: float) -> None:
         pipe.hset(key(f"t:{id}"), mapping={"msg": encode_task(message(id, "work")), "state": "archived"})
         pipe.zadd(key("archived"), {id: int(now - (100 * DAY if old else DAY))})
     pipe.execute()
-    # keys of a wrong type: a task, and a whole queue
+    # keys of the wrong type: a task, and a whole queue
     client.set(key("t:string"), "not a hash")
     client.lpush(key("pending"), "string")
     client.sadd("asynq:queues", "broken")
@@ -80,10 +80,10 @@ def damage(server: RedisServer, now: float) -> None:
 
 
 @pytest.mark.parametrize("queues", [["default", "broken"], ["broken", "default"]])
-async def test_workers_go_on_in_a_damaged_store(
+async def test_workers_continue_in_a_damaged_store(
     server: RedisServer, queues: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Repair, "EVERY", 0.5)
+    monkeypatch.setattr(LeaseRepair, "EVERY", 0.5)
     monkeypatch.setattr(sweeper, "INTERVAL", 0.5)
     done: set[str] = set()
     archived_by_handler = asyncio.Event()
@@ -101,22 +101,22 @@ async def test_workers_go_on_in_a_damaged_store(
     broker = open_broker(server.url)
     await asyncio.to_thread(damage, server, broker.clock.now())
     async with broker, Client(broker) as client:
-        # Given good tasks before, between and behind the damage
+        # Given valid tasks before, between and behind the damaged ones
         for number in range(20):
             await client.enqueue(Task.json("work", f"task-{number}"))
         await client.enqueue(Task.json("work", "later"), process_in=1)
         await client.enqueue(Task("hopeless"))
-        # When a server works on it, a damaged queue beside it
+        # When a server processes the queue, beside a damaged one
         worker = Server(broker, queues=dict.fromkeys(queues, 1), concurrency=5, lease=5.0)
         async with worker.running(mux):
-            # Then everything good is done, also what had no lease and what joins later
+            # Then every valid task is processed, including those without a lease and later ones
             await within(archived_by_handler.wait())
             wanted = {f"task-{number}" for number in range(20)} | {"later", "leaseless"}
             await eventually(broker, lambda found: wanted <= done)
             await eventually(broker, lambda found: found["pending"] == found["active"] == 0)
             await eventually(broker, lambda found: found["scheduled"] == found["retry"] == 0)
             await eventually(broker, lambda found: found["archived"] < ARCHIVE_LIMIT)
-        # and what was damaged is in the archive, to be seen, and counted
+        # and the damaged tasks are archived and counted
         archived = await broker.tasks(Where("default", TaskState.ARCHIVED), Page(20_000))
         corrupt = {info.id: info for info in archived if info.type == CORRUPT_TYPE}
         assert {"corrupt-p", "corrupt-a", "corrupt-s", "corrupt-r"} <= set(corrupt)
@@ -125,19 +125,19 @@ async def test_workers_go_on_in_a_damaged_store(
         [stats] = await broker.stats(["default"])
         # four messages, three ids without a task, half a task, a string
         assert stats.quarantined_total >= 9
-        # nothing that was young is lost, everything over age went, and was counted
+        # no recent task is lost, all too old ones are evicted and counted
         assert sum(info.id.startswith("young-") for info in archived) == 3_000
         assert not any(info.id.startswith("old-") for info in archived)
         assert stats.evicted_total == 9_000
         assert stats.archived <= ARCHIVE_LIMIT
-        # the foreign key is untouched, and no hash is left behind
+        # the foreign key is not changed, and no hash is leaked
         assert await asyncio.to_thread(server.cli, "GET", key("t:string")) == "not a hash"
         left = await asyncio.to_thread(lambda: {name.decode() for name in raw_keys(server)})
         assert not {key(f"t:{id}") for id in ("ghost-p", "ghost-a", "ghost-s", "half", "old-1")} & left
-        # what Go reads of a damaged task is a task
+        # Go can read a quarantined task
         stored = await asyncio.to_thread(raw_hget, server, key("t:corrupt-a"), "msg")
         assert decode_task(stored).type == CORRUPT_TYPE
-        # the broken queue still has figures
+        # the damaged queue still has statistics
         [broken] = await broker.stats(["broken"])
         assert broken.size == 0
 
@@ -164,7 +164,7 @@ async def counts(broker: Store) -> dict[str, int]:
 
 
 async def eventually(broker: Store, condition: Callable[[dict[str, int]], bool]) -> None:
-    """Until it is so, looked at each time that something moves in the queue."""
+    """Wait until a condition holds, checked after every change of the queue."""
     topics = [signals.pending("default"), signals.due("default")]
     async with asyncio.timeout(60):
         with broker.watch(topics) as watch:

@@ -1,4 +1,4 @@
-"""An authority of our own, and what it signs for a server and for a client."""
+"""A certificate authority, and certificates for a server and a client."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.brokers.redis.support.servers import MissingProgram
 
-#: What a strict verifier wants to see in each certificate.
+#: Extensions that strict verification requires.
 AUTHORITY = ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign"]
 SERVER = ["subjectAltName=DNS:localhost,IP:127.0.0.1", "extendedKeyUsage=serverAuth,clientAuth"]
 CLIENT = ["extendedKeyUsage=clientAuth"]

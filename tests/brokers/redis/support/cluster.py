@@ -1,4 +1,4 @@
-"""A Redis Cluster of our own."""
+"""A Redis Cluster for tests."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tests.brokers.redis.support.servers import RedisServer
 from tests.until import until
 
 SLOTS = 16_384
-#: After how many milliseconds a node that does not answer counts as dead.
+#: Milliseconds after which a node that does not reply counts as failed.
 NODE_TIMEOUT = 1000
 
 
 class Node(RedisServer):
-    """A server that is one of a cluster."""
+    """One node of a cluster."""
 
     def __init__(self, folder: Path, *options: str, **others: Any) -> None:
         super().__init__(folder, *options, **others)
@@ -40,7 +40,7 @@ class Node(RedisServer):
         return str(self.cli("CLUSTER", "MYID"))
 
     def info(self) -> dict[str, str]:
-        """What it knows of its cluster."""
+        """Its view of the cluster."""
         lines = str(self.cli("CLUSTER", "INFO")).split()
         return {name: value for name, _, value in (line.partition(":") for line in lines)}
 
@@ -70,7 +70,7 @@ class RedisCluster:
         return f"redis+cluster://{places}"
 
     def start(self) -> Self:
-        """Give it back when every node can reach every slot."""
+        """Return when every node can reach every slot."""
         for node in self.nodes:
             node.start()
         ends = [SLOTS * number // self.masters for number in range(self.masters + 1)]
@@ -98,7 +98,7 @@ class RedisCluster:
         self.nodes[number].restart()
 
     def flush(self) -> None:
-        """Forget all data and all scripts."""
+        """Delete all data and all scripts."""
         for node in self.running:
             if self.is_master(node):
                 node.flush()
@@ -112,7 +112,7 @@ class RedisCluster:
         return bool(node.cli("ROLE")[0] == "master")
 
     def wait_until_whole(self) -> None:
-        """Wait until each node knows that each slot is served, and by which replicas too."""
+        """Wait until every node knows the master and replicas of every slot."""
         until("every node reaches every slot", lambda: all(map(self._sees_all, self.running)))
 
     def _knows_all(self, node: Node) -> bool:

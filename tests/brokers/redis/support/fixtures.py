@@ -1,7 +1,7 @@
-"""The Redis servers that tests share: one of each kind per process of pytest, started when first asked for.
+"""Redis servers that tests share: one of each kind per pytest process, started on first use.
 
-They are for tests that only need an empty store. A test that kills, freezes or configures a server starts its own.
-Here alone a test may block its event loop, for half a millisecond.
+They are for tests that need only an empty store. A test that kills, freezes or configures a server starts its own.
+Emptying a shared server blocks the event loop of the test for half a millisecond.
 """
 
 from __future__ import annotations
@@ -50,56 +50,56 @@ def _skipping() -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup() -> Generator[None, object, object]:
-    """A fixture whose program is not installed skips the test at home, and fails it in CI."""
+    """Skip a test whose fixture needs a missing program; in CI, fail it."""
     with _skipping():
         return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Generator[None, object, object]:
-    """So does a test that starts a server itself."""
+    """The same for a test that starts a server itself."""
     with _skipping():
         return (yield)
 
 
 def fresh_server() -> RedisServer:
-    """The shared server, with nothing in it. The first call starts it (15 ms), every call empties it (0.5 ms)."""
+    """The shared server, emptied. The first call starts it (15 ms), every call empties it (0.5 ms)."""
     server = _server()
     server.flush()
     return server
 
 
 def fresh_cluster() -> RedisCluster:
-    """The shared cluster of three masters, with nothing in it. Here the first call takes 2 s, the others 1.5 ms."""
+    """The shared cluster of three masters, emptied. The first call takes 2 s, the others 1.5 ms."""
     cluster = _cluster()
     cluster.flush()
     return cluster
 
 
 def redis_url() -> str:
-    """The URL of the shared server, with nothing in it."""
+    """The URL of the shared server, emptied."""
     return fresh_server().url
 
 
 def redis_cluster_url() -> str:
-    """The URL of the shared cluster, with nothing in it."""
+    """The URL of the shared cluster, emptied."""
     return fresh_cluster().url
 
 
 @pytest.fixture
 def redis_server() -> RedisServer:
-    """The shared server, with nothing in it."""
+    """The shared server, emptied."""
     return fresh_server()
 
 
 @pytest.fixture
 def redis_cluster() -> RedisCluster:
-    """The shared cluster, with nothing in it."""
+    """The shared cluster, emptied."""
     return fresh_cluster()
 
 
 def pytest_unconfigure() -> None:
-    """Stop what was started."""
+    """Stop the servers."""
     _open.close()
     for made in (_server, _cluster, _folder):
         made.cache_clear()

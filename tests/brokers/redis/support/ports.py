@@ -5,13 +5,12 @@ from __future__ import annotations
 import random
 import socket
 
-#: Below the ports that Linux and macOS hand out to outgoing connections, so that a server which was killed finds
-#: its own port free again.
+#: Below the ephemeral ports of Linux and macOS, so that a killed server finds its port free again.
 PORTS = range(12_000, 32_000)
 
 
 def free_port() -> int:
-    """A port that nobody listened on a moment ago. Who then finds it taken asks for another."""
+    """A port that was free a moment ago. If it is taken by now, ask for another one."""
     while True:
         port = random.choice(PORTS)
         with socket.socket() as probe:

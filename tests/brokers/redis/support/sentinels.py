@@ -1,4 +1,4 @@
-"""A master with a replica, and three sentinels that watch over them."""
+"""A master with a replica, monitored by three sentinels."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from tests.brokers.redis.support.servers import RedisServer
 from tests.until import until
 
 NAME = "mymaster"
-#: After how many milliseconds without an answer the master is given up.
+#: Milliseconds without a reply after which the master counts as down.
 DOWN_AFTER = 500
-#: What sentinels do every so many milliseconds; in the field it is every 1 to 10 s. They trust in what a replica
-#: said 5 pings ago and ask it once a second while its master is away: pings that are more frequent than every
-#: 200 ms leave them without a candidate.
+#: The interval of the sentinels in milliseconds; in production 1 to 10 s. They trust replica information for 5 pings,
+#: and refresh it once per second while the master is down: below 200 ms they find no candidate.
 PERIODS = {"info-period": 100, "ping-period": 400, "ask-period": 100, "publish-period": 100}
 
 
 class Sentinel(RedisServer):
-    """One sentinel of three."""
+    """One of three sentinels."""
 
     def __init__(self, folder: Path, master: RedisServer, *options: str, **others: Any) -> None:
         super().__init__(folder, *options, **others)
@@ -46,17 +45,17 @@ class Sentinel(RedisServer):
         return self
 
     def master_port(self) -> int:
-        """Who is the master, as far as it knows."""
+        """The master, according to this sentinel."""
         return int(self.cli("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)[1])
 
     def knows(self, what: str) -> int:
-        """How many "replicas", or other "sentinels", it knows that are well."""
+        """The number of healthy "replicas", or other "sentinels", that it knows."""
         found = [dict(one) for one in self.cli("SENTINEL", what, NAME)]
         return sum("down" not in one["flags"] and "disconnected" not in one["flags"] for one in found)
 
 
 class RedisSentinels:
-    """`servers` are the first master and its replica. `options` and `others` are what `RedisServer` takes."""
+    """`servers` are the first master and its replica. `options` and `others` are passed to `RedisServer`."""
 
     def __init__(self, folder: Path, *options: str, **others: Any) -> None:
         self.servers = [RedisServer(folder / f"server-{number}", *options, **others) for number in range(2)]
@@ -64,12 +63,12 @@ class RedisSentinels:
 
     @property
     def url(self) -> str:
-        """The URL that names all sentinels, and the master by its name."""
+        """The URL of all sentinels, with the name of the master."""
         places = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
         return f"redis+sentinel://{places}/{NAME}"
 
     def start(self) -> Self:
-        """Give it back when each sentinel knows the replica and the others."""
+        """Return when each sentinel knows the replica and the other sentinels."""
         master, replica = self.servers
         master.start()
         replica.start()
@@ -95,7 +94,7 @@ class RedisSentinels:
         return next(server for server in self.servers if server.port == port)
 
     def kill_master(self) -> None:
-        """The sentinels promote the other one in about 1 s."""
+        """Kill the master. The sentinels promote the replica in about 1 s."""
         self.master().kill()
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""A Redis server of our own: started, killed, frozen and started again at will.
+"""A Redis server for tests, to start, kill, freeze and restart.
 
 All of it is synchronous. On an event loop use `asyncio.to_thread`, or start the server in a sync fixture.
 """
@@ -21,28 +21,28 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.brokers.redis.support.leash import Leash
+from tests.brokers.redis.support.kill_on_exit import KillOnExit
 from tests.brokers.redis.support.ports import free_port
 
 if TYPE_CHECKING:
     from tests.brokers.redis.support.certificates import Certificates
 
-#: How long a server may take to start or to stop, in seconds.
+#: Seconds that a server may take to start or to stop.
 TIMEOUT = 15.0
-#: Between two looks at a server that is starting, in seconds. It takes about 15 ms.
+#: Seconds between two checks of a starting server. Starting takes about 15 ms.
 GLANCE = 0.002
 #: The longest path of a Unix socket is 104 bytes on macOS, 108 on Linux.
 LONGEST_SOCKET = 100
-#: Who `cli` is on a server whose other users are limited.
+#: The user of `cli` on a server whose other users are restricted.
 KEEPER = "keeper"
 
 
 class MissingProgram(Exception):
-    """A server is not installed here."""
+    """A required program is not installed."""
 
 
 def password(user: str) -> str:
-    """The password of a user. Its characters must be quoted in a URL, for real ones must be too."""
+    """The password of a user. It contains characters that must be escaped in a URL, as real ones do."""
     return f"{user}:p@ss/w%rd?"
 
 
@@ -75,7 +75,7 @@ class RedisServer:
         self._may_move = port is None
         self._configured = False
         self._popen: subprocess.Popen[bytes] | None = None
-        self._leash: Leash | None = None
+        self._leash: KillOnExit | None = None
         self._client = redis.Redis(
             unix_socket_path=str(self.socket),
             username=KEEPER if users else None,
@@ -87,7 +87,7 @@ class RedisServer:
             retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
         )
 
-    # What it is
+    # --- properties
 
     @property
     def running(self) -> bool:
@@ -106,18 +106,18 @@ class RedisServer:
         return self._url(f"{quote(user, safe='')}:{quote(password(user), safe='')}@")
 
     def cli(self, *words: str | int) -> Any:
-        """The answer to one command, given by a user who may do all."""
+        """The reply to one command, sent by a user with all permissions."""
         return self._client.execute_command(*words)  # type: ignore[no-untyped-call]
 
     def flush(self) -> None:
-        """Forget all data and all scripts."""
+        """Delete all data and all scripts."""
         self.cli("FLUSHALL", "SYNC")
         self.cli("SCRIPT", "FLUSH", "SYNC")
 
-    # What can happen to it
+    # --- life cycle
 
     def start(self) -> Self:
-        """Give it back when it answers."""
+        """Start it, and return when it replies."""
         if self._popen is not None:
             raise RuntimeError(f"this server runs already, as process {self._popen.pid}")
         program = shutil.which(self._program)
@@ -130,7 +130,7 @@ class RedisServer:
         return self
 
     def stop(self) -> None:
-        """End it in good order. That it did not run is no matter; that it had died is."""
+        """Stop it cleanly. No error if it is not running; an error if it has crashed."""
         if self._popen is None:
             return
         popen = self._popen
@@ -146,19 +146,19 @@ class RedisServer:
             raise AssertionError(f"{self._program} ended with {code}:\n{self._last_words()}")
 
     def kill(self) -> None:
-        """Kill it in the middle of whatever it does."""
+        """Kill it at once."""
         popen = self._running()
         popen.kill()
         popen.wait()
         self._buried()
 
     def restart(self) -> None:
-        """Stop it if it runs, then start it at the same port with what it had kept."""
+        """Stop it if it is running, then start it on the same port with its stored data."""
         self.stop()
         self.start()
 
     def pause(self) -> None:
-        """Freeze it: connections stay, answers do not come."""
+        """Freeze it: connections stay open, but there are no replies."""
         pid = self._running().pid
         os.kill(pid, signal.SIGSTOP)
         os.waitpid(pid, os.WUNTRACED)
@@ -174,7 +174,7 @@ class RedisServer:
     ) -> None:
         self.stop()
 
-    # How
+    # --- internals
 
     def _url(self, user: str) -> str:
         return f"{'rediss' if self.tls else 'redis'}://{user}127.0.0.1:{self.port}/0"
@@ -221,8 +221,8 @@ class RedisServer:
         self._configured = False
 
     def _launched(self, program: str) -> bool:
-        """Whether it answers; it does not when somebody was faster at the port that we chose."""
-        if not self._configured:  # later it may hold what the server has noted there
+        """Whether it replies; it does not if another process has taken the port."""
+        if not self._configured:  # later the server may have written to it
             self._config.write_text("\n".join(self._lines()) + "\n")
             self._configured = True
         with self.log.open("ab") as log:
@@ -234,7 +234,7 @@ class RedisServer:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._leash = Leash(self._popen.pid)
+        self._leash = KillOnExit(self._popen.pid)
         end = time.monotonic() + TIMEOUT
         while not self._answers():
             if self._popen.poll() is not None:
@@ -251,7 +251,7 @@ class RedisServer:
     def _answers(self) -> bool:
         try:
             return bool(self.cli("PING"))
-        except redis.ConnectionError:  # not there yet, or still reading its data
+        except redis.ConnectionError:  # not started yet, or still loading its data
             return False
 
     def _running(self) -> subprocess.Popen[bytes]:

@@ -1,4 +1,4 @@
-"""The slow and broken network of the tests is slow and broken as it was told, and else faithful."""
+"""The proxy delays, cuts and drops as configured, and otherwise forwards faithfully."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from tests.until import until
 
 @pytest.fixture
 def proxy(redis_server: RedisServer) -> Iterator[DelayingProxy]:
-    """A proxy before the shared server."""
+    """A proxy in front of the shared server."""
     with DelayingProxy(redis_server.port) as made:
         yield made
 
 
 @pytest.fixture
 def caller(proxy: DelayingProxy) -> Iterator[redis.Redis]:
-    """A client that comes through the proxy and never tries twice."""
+    """A client behind the proxy that never retries."""
     with redis.Redis(port=proxy.port, retry=Retry(NoBackoff(), 0)) as made:
         yield made
 
 
-def test_each_direction_takes_the_delay(proxy: DelayingProxy, caller: redis.Redis) -> None:
+def test_the_delay_applies_to_each_direction(proxy: DelayingProxy, caller: redis.Redis) -> None:
     caller.ping()
     proxy.set_delay(0.02)
     start = time.perf_counter()
@@ -38,7 +38,7 @@ def test_each_direction_takes_the_delay(proxy: DelayingProxy, caller: redis.Redi
     assert time.perf_counter() - start >= 0.04
 
 
-def test_what_is_under_way_together_arrives_together_and_in_order(proxy: DelayingProxy) -> None:
+def test_concurrent_messages_arrive_in_order(proxy: DelayingProxy) -> None:
     proxy.set_delay(0.02)
     with socket.create_connection(("127.0.0.1", proxy.port)) as raw:
         start = time.perf_counter()
@@ -49,14 +49,14 @@ def test_what_is_under_way_together_arrives_together_and_in_order(proxy: Delayin
     assert time.perf_counter() - start < 500 * 0.04 / 10
 
 
-def test_much_data_arrives_whole(proxy: DelayingProxy, caller: redis.Redis) -> None:
+def test_large_data_arrives_complete(proxy: DelayingProxy, caller: redis.Redis) -> None:
     proxy.set_delay(0.001)
     value = bytes(range(256)) * 40_000
     caller.set("key", value)
     assert caller.get("key") == value
 
 
-def test_a_cut_is_felt_and_can_be_mended(proxy: DelayingProxy, caller: redis.Redis) -> None:
+def test_a_cut_connection_can_be_reopened(proxy: DelayingProxy, caller: redis.Redis) -> None:
     with socket.create_connection(("127.0.0.1", proxy.port)) as raw:
         until("the proxy has it", lambda: proxy.connections() == 1)
         assert proxy.cut() == 1
@@ -65,7 +65,7 @@ def test_a_cut_is_felt_and_can_be_mended(proxy: DelayingProxy, caller: redis.Red
     assert caller.ping()
 
 
-def test_a_request_whose_answer_is_lost_has_had_its_effect(
+def test_a_request_whose_reply_is_dropped_has_its_effect(
     proxy: DelayingProxy, caller: redis.Redis, redis_server: RedisServer
 ) -> None:
     proxy.drop_replies(after="INCR")
@@ -77,7 +77,7 @@ def test_a_request_whose_answer_is_lost_has_had_its_effect(
     assert caller.incr("key") == 2
 
 
-def test_what_stalls_goes_on_later(proxy: DelayingProxy, redis_server: RedisServer) -> None:
+def test_stalled_data_arrives_after_resuming(proxy: DelayingProxy, redis_server: RedisServer) -> None:
     with socket.create_connection(("127.0.0.1", proxy.port)) as raw:
         proxy.stall()
         raw.sendall(b"SET key value\r\n")
@@ -90,7 +90,7 @@ def test_what_stalls_goes_on_later(proxy: DelayingProxy, redis_server: RedisServ
         assert raw.recv(100) == b"+OK\r\n"
 
 
-def test_the_end_of_a_connection_passes_through(proxy: DelayingProxy) -> None:
+def test_closing_a_connection_is_forwarded(proxy: DelayingProxy) -> None:
     with socket.create_connection(("127.0.0.1", proxy.port)) as raw:
         raw.sendall(b"PING\r\nQUIT\r\n")
         raw.shutdown(socket.SHUT_WR)
@@ -98,7 +98,7 @@ def test_the_end_of_a_connection_passes_through(proxy: DelayingProxy) -> None:
     until("the proxy has forgotten it", lambda: proxy.connections() == 0)
 
 
-def test_a_server_that_is_away_refuses() -> None:
+def test_a_stopped_server_refuses_connections() -> None:
     with (
         DelayingProxy(target=1) as lonely,
         redis.Redis(port=lonely.port, retry=Retry(NoBackoff(), 0)) as caller,
@@ -108,6 +108,6 @@ def test_a_server_that_is_away_refuses() -> None:
 
 
 def _lines(raw: socket.socket, count: int) -> list[bytes]:
-    """So many lines, or fewer when the connection ends."""
+    """N lines, or fewer if the connection ends."""
     with raw.makefile("rb") as file:
         return [line.rstrip(b"\r\n") for _, line in zip(range(count), file, strict=False)]

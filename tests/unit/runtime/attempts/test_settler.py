@@ -17,21 +17,21 @@ from tests.builders import entry, settlement
 LIMIT = 10.0
 
 
-class HalfAway:
-    """A store that cannot be reached where one queue is, as when a cluster has lost one master."""
+class HalfUnavailable:
+    """A store in which one queue is unavailable, as when a cluster has lost one master."""
 
     def __init__(self) -> None:
         self._store = open_broker("memory://")
-        self.away = "far"
+        self.unavailable = "far"
         #: For each call, whether all of it could be done.
         self.calls = asyncio.Queue[bool]()
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
-        near = [one for one in settlements if one.lease.message.queue != self.away]
+        near = [one for one in settlements if one.lease.message.queue != self.unavailable]
         answers = await self._store.settle(near)
         self.calls.put_nowait(len(near) == len(settlements))
         if len(near) < len(settlements):
-            raise BrokerUnavailable("its master is away")
+            raise BrokerUnavailable("its master is down")
         return answers
 
     def __getattr__(self, name: str) -> Any:
@@ -44,8 +44,8 @@ async def leased(store: Store, *queues: str) -> list[Lease]:
     return await store.dequeue([*dict.fromkeys(queues)], len(queues), 30.0, "server-1")
 
 
-async def test_a_queue_that_cannot_be_reached_holds_up_no_other() -> None:
-    half = HalfAway()
+async def test_an_unavailable_queue_delays_no_other() -> None:
+    half = HalfUnavailable()
     store = cast("Store", half)
     settler = Settler(store, high_water=1_000)
     settler.start()
@@ -60,7 +60,7 @@ async def test_a_queue_that_cannot_be_reached_holds_up_no_other() -> None:
         assert (await store.stats(["near"]))[0].active == 0
         assert settler.outstanding() == [far, also_far]
 
-        half.away = ""
+        half.unavailable = ""
         await settler.drain()
 
     assert settler.outstanding() == []
@@ -69,8 +69,8 @@ async def test_a_queue_that_cannot_be_reached_holds_up_no_other() -> None:
     await settler.stop(LIMIT)
 
 
-async def test_what_cannot_be_stored_at_the_end_is_left_to_its_lease() -> None:
-    half = HalfAway()
+async def test_settlements_that_cannot_be_stored_at_the_end_are_dropped() -> None:
+    half = HalfUnavailable()
     settler = Settler(cast("Store", half), high_water=1_000)
     settler.start()
     [far] = await leased(cast("Store", half), "far")

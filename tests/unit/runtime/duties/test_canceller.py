@@ -1,4 +1,4 @@
-"""A server hears calls to cancel before it takes its first task."""
+"""A server receives cancellations before it fetches its first task."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from asynqio.brokers.memory import MemoryBroker
 from asynqio.errors import BrokerUnavailable
 
 
-class Deaf(MemoryBroker):
-    """Hears nothing until `ears` are open, as over a network that takes its time."""
+class Unsubscribed(MemoryBroker):
+    """Delivers no cancellation until `subscribed` is set, as over a slow network."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.ears = asyncio.Event()
+        self.subscribed = asyncio.Event()
         self.failures = 0
 
     async def cancellations(self) -> AsyncIterator[Cancellation]:
         if self.failures:
             self.failures -= 1
-            raise BrokerUnavailable("no ears")
-        await self.ears.wait()
+            raise BrokerUnavailable("no subscription")
+        await self.subscribed.wait()
         async for ref in super().cancellations():
             yield ref
 
 
-async def test_no_task_starts_before_calls_to_cancel_are_heard() -> None:
-    broker = Deaf()
+async def test_no_task_starts_before_cancellations_are_received() -> None:
+    broker = Unsubscribed()
     mux = Mux()
     started = asyncio.Event()
 
@@ -44,16 +44,16 @@ async def test_no_task_starts_before_calls_to_cancel_are_heard() -> None:
         await asyncio.wait([starting], timeout=0.2)
         assert not starting.done()
         assert not started.is_set()
-        broker.ears.set()
+        broker.subscribed.set()
         await starting
         async with asyncio.timeout(10):
             await started.wait()
         await server.shutdown()
 
 
-async def test_a_listener_that_fails_at_first_is_started_again() -> None:
-    broker = Deaf()
-    broker.ears.set()
+async def test_a_failed_subscription_is_repeated() -> None:
+    broker = Unsubscribed()
+    broker.subscribed.set()
     broker.failures = 1
     mux = Mux()
     running, cancelled = asyncio.Event(), asyncio.Event()
@@ -71,6 +71,6 @@ async def test_a_listener_that_fails_at_first_is_started_again() -> None:
         info = await client.enqueue(Task("long"))
         async with asyncio.timeout(10):
             await running.wait()
-            while not cancelled.is_set():  # it listens again after a back-off
+            while not cancelled.is_set():  # it subscribes again after a back-off
                 await client.cancel(info)
                 await asyncio.sleep(0.02)

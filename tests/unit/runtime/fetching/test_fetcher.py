@@ -1,4 +1,4 @@
-"""What a server asks for ahead of time, from a store that is far away."""
+"""What a server requests early from a store that is far away."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.runtime.waiting import within
 
 
 class Far(MemoryBroker):
-    """Takes tasks at once, and says so when it is told to."""
+    """Fetches at once, and answers on request."""
 
     round_trip = 0.002
 
@@ -39,12 +39,12 @@ class Far(MemoryBroker):
         return leases
 
     async def deliver(self) -> None:
-        """Let the oldest answer come."""
+        """Deliver the oldest answer."""
         await self.until(lambda: len(self.under_way) > 0)
         self.under_way.pop(0)[1].set()
 
     def come_near(self) -> None:
-        """Let everything come at once from now on."""
+        """Deliver all answers at once from now on."""
         self.near = True
         for _, come in self.under_way:
             come.set()
@@ -56,12 +56,12 @@ class Far(MemoryBroker):
 
 
 async def until_idle() -> None:
-    """Until whatever can go on without the store has gone on."""
+    """Let everything continue that can without the store."""
     for _ in range(50):
         await asyncio.sleep(0)
 
 
-async def test_calls_are_made_ahead_while_there_is_plenty_and_never_for_more_than_the_slots() -> None:
+async def test_the_next_part_is_requested_early_and_never_more_than_the_slots() -> None:
     broker, mux, go_on = Far(), Mux(), asyncio.Event()
     running = 0
 
@@ -98,7 +98,7 @@ async def test_calls_are_made_ahead_while_there_is_plenty_and_never_for_more_tha
                 await until_idle()
 
 
-async def test_what_comes_beside_a_task_that_may_be_poison_is_handed_back() -> None:
+async def test_tasks_that_arrive_beside_a_suspect_are_returned() -> None:
     broker, mux, go_on, ran = Far(), Mux(), asyncio.Event(), list[str]()
 
     @mux.handle("work")
@@ -132,7 +132,7 @@ async def test_what_comes_beside_a_task_that_may_be_poison_is_handed_back() -> N
                 await until_idle()
 
 
-async def test_a_task_that_is_canceled_on_its_way_here_does_not_start() -> None:
+async def test_a_task_that_is_cancelled_in_flight_does_not_start() -> None:
     broker, mux, ran = Far(), Mux(), list[str]()
 
     @mux.handle("work")
@@ -155,8 +155,8 @@ async def test_a_task_that_is_canceled_on_its_way_here_does_not_start() -> None:
             broker.come_near()
 
 
-async def test_whoever_was_canceled_elsewhere_runs_when_it_comes_later() -> None:
-    """A call to cancel is about those who run when it is made."""
+async def test_a_task_that_was_cancelled_elsewhere_runs_when_it_arrives_later() -> None:
+    """A cancellation applies to attempts that run when it is sent."""
     broker, mux, ran = Far(), Mux(), list[str]()
 
     @mux.handle("work")

@@ -1,4 +1,4 @@
-"""When a lease counts as lapsed."""
+"""When an expired lease is recovered."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Bystander:
 
 
 class Slow:
-    """A store that takes a second to tell which leases have lapsed."""
+    """A store that takes a second to list expired leases."""
 
     def __init__(self, clock: FakeClock) -> None:
         self._store = open_broker("memory://", clock=clock)
@@ -54,7 +54,7 @@ class Slow:
 
 
 async def abandoned(clock: FakeClock) -> tuple[Store, Recoverer, Lease]:
-    """A task whose lease of 30 s has just lapsed, and somebody who looks."""
+    """A task whose lease of 30 s has just lapsed, and a recoverer."""
     broker = open_broker("memory://", clock=clock)
     return await leased(broker, clock)
 
@@ -73,7 +73,7 @@ async def state(broker: Store) -> TaskState:
     return info.state
 
 
-async def test_a_lease_is_taken_away_when_it_was_seen_lapsed_twice(clock: FakeClock) -> None:
+async def test_a_lease_is_revoked_after_two_looks_found_it_lapsed(clock: FakeClock) -> None:
     broker, recoverer, _ = await abandoned(clock)
     assert CONFIRMATION < await recoverer.once() < CONFIRMATION + 0.1
     assert await state(broker) is TaskState.ACTIVE
@@ -82,7 +82,7 @@ async def test_a_lease_is_taken_away_when_it_was_seen_lapsed_twice(clock: FakeCl
     assert await state(broker) is TaskState.PENDING
 
 
-async def test_a_holder_that_renews_in_between_keeps_it(clock: FakeClock) -> None:
+async def test_a_holder_that_renews_in_between_keeps_its_lease(clock: FakeClock) -> None:
     broker, recoverer, lease = await abandoned(clock)
     await recoverer.once()
     assert await broker.renew([lease], 30.0) == [True]
@@ -93,7 +93,7 @@ async def test_a_holder_that_renews_in_between_keeps_it(clock: FakeClock) -> Non
     assert await state(broker) is TaskState.ACTIVE
 
 
-async def test_after_the_clock_was_set_no_lease_is_judged_for_its_length(clock: FakeClock) -> None:
+async def test_after_a_clock_change_no_lease_is_revoked_for_its_length(clock: FakeClock) -> None:
     broker = open_broker("memory://", clock=clock)
     await broker.enqueue([entry("a")])
     [_] = await broker.dequeue(["default"], 1, 30.0, "another server")
@@ -110,7 +110,7 @@ async def test_after_the_clock_was_set_no_lease_is_judged_for_its_length(clock: 
     assert await state(broker) is TaskState.PENDING
 
 
-async def test_after_an_outage_everybody_gets_time_to_come_back(clock: FakeClock) -> None:
+async def test_after_an_outage_all_servers_get_time_to_reconnect(clock: FakeClock) -> None:
     flaky = Flaky(open_broker("memory://", clock=clock))
     broker, recoverer, _ = await leased(flaky.broker, clock)
     flaky.fail(1, "expired")
@@ -126,7 +126,7 @@ async def test_after_an_outage_everybody_gets_time_to_come_back(clock: FakeClock
     assert await state(broker) is TaskState.PENDING
 
 
-async def test_so_they_do_when_the_call_waited_for_the_end_of_the_outage(clock: FakeClock) -> None:
+async def test_a_call_that_waited_for_the_end_of_the_outage_gives_them_time_too(clock: FakeClock) -> None:
     broker, recoverer, _ = await leased(Slow(clock).broker, clock)
     await recoverer.once()
     clock.advance(CONFIRMATION)
@@ -134,7 +134,7 @@ async def test_so_they_do_when_the_call_waited_for_the_end_of_the_outage(clock: 
     assert await state(broker) is TaskState.ACTIVE
 
 
-async def test_a_store_that_is_always_slow_is_not_away(clock: FakeClock) -> None:
+async def test_a_store_that_is_always_slow_is_not_unavailable(clock: FakeClock) -> None:
     broker, recoverer, _ = await leased(Slow(clock).broker, clock)
     for _ in range(12):
         await recoverer.once()

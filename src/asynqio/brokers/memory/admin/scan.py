@@ -1,4 +1,4 @@
-"""Walking through the tasks of a state, whatever happens to them meanwhile."""
+"""Scan the tasks of a state step by step, while other callers change them."""
 
 from __future__ import annotations
 
@@ -7,48 +7,55 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
-from asynqio.brokers.contract.cursors import encode_place, read_place
+from asynqio.brokers.contract.cursors import decode_cursor, encode_cursor
 from asynqio.brokers.contract.inspection import Scan, Where
-from asynqio.brokers.memory.storage.queue import Queue, Record
+from asynqio.brokers.memory.storage.queue import Queue
+from asynqio.brokers.memory.storage.record import Record
+from asynqio.brokers.memory.storage.store import MemoryStore
 from asynqio.core.task.message import TaskState
 
 
 class ByNumber(NamedTuple):
-    """A place: what a task has and keeps as long as it stays in its state, in the order in which tasks are shown."""
+    """A position by values that do not change while the task stays in its state, in the order of the listing."""
 
     at: float
     number: int
 
 
 class ById(NamedTuple):
-    """A place in a group. A batch that is given back counts as a new arrival: only its time and its id stay."""
+    """A position in a group. A released batch counts as a new arrival: only its time and its ids stay."""
 
     at: float
     id: str
 
 
-Place: TypeAlias = ByNumber | ById
+Position: TypeAlias = ByNumber | ById
 
 
-def scan(queue: Queue, where: Where, after: str, size: int, now: float) -> Scan:
+def scan(store: MemoryStore, now: float, where: Where, after: str, size: int) -> Scan:
     """See Inspection.scan."""
+    with store.lock:
+        return _scan(store.existing(where.queue), now, where, after, size)
+
+
+def _scan(queue: Queue, now: float, where: Where, after: str, size: int) -> Scan:
     state = where.state
     if state is TaskState.AGGREGATING and not where.group:
-        raise ValueError("one group at a time is scanned: name it")
-    last: Place | None
-    last = read_place(ById, after) if state is TaskState.AGGREGATING else read_place(ByNumber, after)
+        raise ValueError("a scan of aggregating tasks needs a group: name one")
+    last: Position | None
+    last = decode_cursor(ById, after) if state is TaskState.AGGREGATING else decode_cursor(ByNumber, after)
     newest_first = state in (TaskState.ARCHIVED, TaskState.COMPLETED)
     ahead = (
         record
         for record in _all(queue, where)
-        if last is None or (_place(record) < last if newest_first else _place(record) > last)
+        if last is None or (_position(record) < last if newest_first else _position(record) > last)
     )
-    if state in (TaskState.PENDING, TaskState.ACTIVE):  # in order already
+    if state in (TaskState.PENDING, TaskState.ACTIVE):  # stored in order
         some = list(islice(ahead, size))
     else:
-        some = (heapq.nlargest if newest_first else heapq.nsmallest)(size, ahead, key=_place)
-    place = encode_place(_place(some[-1])).decode() if len(some) == size else ""
-    return Scan([queue.info(record, now) for record in some], place)
+        some = (heapq.nlargest if newest_first else heapq.nsmallest)(size, ahead, key=_position)
+    cursor = encode_cursor(_position(some[-1])).decode() if len(some) == size else ""
+    return Scan([queue.info(record, now) for record in some], cursor)
 
 
 def _all(queue: Queue, where: Where) -> Iterator[Record]:
@@ -64,7 +71,7 @@ def _all(queue: Queue, where: Where) -> Iterator[Record]:
     )
 
 
-def _place(record: Record) -> Place:
+def _position(record: Record) -> Position:
     if record.state is TaskState.PENDING:
         return ByNumber(0.0, record.number)
     if record.state is TaskState.ACTIVE:

@@ -1,4 +1,4 @@
-"""What the clones of one memory broker share: the queues, the locks around them, and who is there."""
+"""The state shared by the clones of one memory broker."""
 
 from __future__ import annotations
 
@@ -13,23 +13,29 @@ from asynqio.brokers.contract.limits import ARCHIVE_AGE, ARCHIVE_LIMIT
 from asynqio.brokers.contract.results import Cancellation
 from asynqio.brokers.contract.signals import Signals, Topic
 from asynqio.brokers.memory.storage.queue import Queue
+from asynqio.brokers.memory.storage.record import Record
 from asynqio.core.info import SchedulerInfo, ServerInfo
+from asynqio.core.lifecycle import Lease
 from asynqio.core.schedules.records import FireEvent
 from asynqio.core.task.message import TaskRef
+from asynqio.errors import QueueNotFound
 
-#: Cancellations remembered for servers that have not read them yet.
+#: Cancellations kept for servers that have not read them yet.
 CANCELLATIONS_KEPT = 10_000
 
 
 class Archive(TypedDict, total=False):
-    """How much an archive keeps: tasks per queue, and seconds."""
+    """Limits of an archive: tasks per queue, and age in seconds."""
 
     archive_limit: int
     archive_age: float
 
 
 class MemoryStore:
-    """Everything that a memory broker holds. `lock` guards all of it: clones live in several threads."""
+    """Everything that a memory broker stores. `lock` guards all of it, because clones run in several threads.
+
+    Methods must be called with the lock held, except `changed`.
+    """
 
     def __init__(
         self, name: str = "", *, archive_limit: int = ARCHIVE_LIMIT, archive_age: float = ARCHIVE_AGE
@@ -41,21 +47,45 @@ class MemoryStore:
         self.queues: dict[str, Queue] = {}
         self.servers: dict[str, tuple[ServerInfo, float]] = {}
         self.schedulers: dict[str, tuple[SchedulerInfo, float]] = {}
-        #: What each schedule has put in, newest first.
+        #: The events of each schedule, newest first.
         self.fires: dict[str, deque[FireEvent]] = {}
         self.cancellations: deque[tuple[int, Cancellation]] = deque(maxlen=CANCELLATIONS_KEPT)
+        #: The number taken last, for lease tokens and cancellations.
         self.tokens = 0
 
     def changed(self, refs: Iterable[TaskRef]) -> list[Topic]:
-        """The topics of tasks that changed, if anybody follows some: naming them costs more than most changes."""
+        """The topics of tasks that changed; empty if no watch follows a task, because building topics costs more
+        than most changes."""
         return [signals.changed(ref) for ref in refs] if self.signals.watched("changed") else []
 
     def queue(self, name: str) -> Queue:
-        """The queue of this name, made if need be."""
+        """The queue of this name, created if it does not exist."""
         queue = self.queues.get(name)
         if queue is None:
             queue = self.queues[name] = Queue(name, self.archive_limit, self.archive_age)
         return queue
+
+    def existing(self, name: str) -> Queue:
+        """The queue of this name. Raises QueueNotFound."""
+        queue = self.queues.get(name)
+        if queue is None:
+            raise QueueNotFound(name)
+        return queue
+
+    def known(self, names: Iterable[str]) -> list[Queue]:
+        """Those of the named queues that exist."""
+        return [self.queues[name] for name in names if name in self.queues]
+
+    def find(self, ref: TaskRef) -> tuple[Queue | None, Record | None]:
+        """The queue and the record of a task."""
+        queue = self.queues.get(ref.queue)
+        return queue, queue.records.get(ref.id) if queue else None
+
+    def held(self, lease: Lease) -> Record | None:
+        """The record of a leased task; None: the lease is lost."""
+        queue = self.queues.get(lease.message.queue)
+        record = queue.active.get(lease.message.id) if queue is not None else None
+        return record if record is not None and record.token == lease.token else None
 
 
 _named: weakref.WeakValueDictionary[str, MemoryStore] = weakref.WeakValueDictionary()
@@ -63,8 +93,8 @@ _naming = threading.Lock()
 
 
 def shared_store(name: str, **archive: Unpack[Archive]) -> MemoryStore:
-    """The store of `memory://name`: one per process and name, for as long as somebody uses it; how much its archive
-    keeps is up to who makes it."""
+    """The store of `memory://name`: one per process and name, for as long as a broker uses it. The first caller sets
+    the limits of its archive."""
     with _naming:
         store = _named.get(name)
         if store is None:

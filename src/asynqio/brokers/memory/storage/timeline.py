@@ -1,4 +1,4 @@
-"""Ids in order of time, with removal from anywhere: a heap that forgets lazily."""
+"""Ids ordered by time, with removal of any id: a heap with lazy deletion."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import heapq
 
 
 class Timeline:
-    """A set of ids, each with a time; the earliest comes first, equal times in order of arrival."""
+    """A set of ids, each with a time; earliest first, equal times in order of insertion."""
 
     __slots__ = ("_heap", "_latest", "_next", "_places")
 
@@ -14,7 +14,7 @@ class Timeline:
         self._places: dict[str, tuple[float, int]] = {}
         self._heap: list[tuple[float, int, str]] = []
         self._next = 0
-        #: The latest time, or None when its id was removed and it must be looked for.
+        #: The latest time; None: its id was removed, so it must be computed again.
         self._latest: float | None = None
 
     def add(self, id: str, at: float) -> None:
@@ -25,8 +25,8 @@ class Timeline:
         heapq.heappush(self._heap, (at, self._next, id))
 
     def discard(self, id: str) -> None:
-        self._drop(id)
-        # Removed ids stay in the heap until they surface; rebuild before they outnumber the rest.
+        self._remove(id)
+        # Removed ids stay in the heap until they reach its top; rebuild before they outnumber the others.
         if len(self._heap) > 2 * len(self._places) + 64:
             self._heap = [(at, number, id) for id, (at, number) in self._places.items()]
             heapq.heapify(self._heap)
@@ -45,13 +45,13 @@ class Timeline:
         return self._latest
 
     def pop(self) -> str:
-        """The id with the earliest time, which is removed. There must be one."""
+        """Remove and return the id with the earliest time. There must be one."""
         self.next_at()
         id = heapq.heappop(self._heap)[2]
-        self._drop(id)
+        self._remove(id)
         return id
 
-    def _drop(self, id: str) -> None:
+    def _remove(self, id: str) -> None:
         if self._places.pop(id)[0] == self._latest:
             self._latest = None
 

@@ -1,1 +1,1 @@
-"""What inspectors read and operators change."""
+"""Inspection of queues and tasks, and operator actions."""

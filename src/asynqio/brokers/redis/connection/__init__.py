@@ -1,1 +1,1 @@
-"""Connections to Redis: one server, Sentinel, Cluster; reconnecting; push messages."""
+"""Connections to Redis: single server, Sentinel, Cluster; reconnecting; push messages."""

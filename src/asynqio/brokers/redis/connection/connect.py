@@ -1,4 +1,4 @@
-"""Getting a connection: the socket, TLS, who we are, and whether the server is one to talk to."""
+"""Open and close connections: socket, TLS, authentication, role check."""
 
 from __future__ import annotations
 
@@ -9,88 +9,88 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from asynqio.brokers.redis.connection import errors as problems
-from asynqio.brokers.redis.connection.connection import Wire, Word
+from asynqio.brokers.redis.connection import errors
+from asynqio.brokers.redis.connection.connection import Arg, Connection
 from asynqio.brokers.redis.connection.errors import RedisError
-from asynqio.brokers.redis.settings import Address, RedisSettings, written
+from asynqio.brokers.redis.settings import Address, RedisSettings, format_address
 from asynqio.errors import BrokerError, BrokerUnavailable, ConfigError
 
-#: A peer that is gone without a word is noticed after 15 + 3 × 5 s, even if nothing is ever sent.
+#: A peer that disappears silently is noticed after 15 + 3 × 5 s, even if nothing is sent.
 _KEEPALIVE = (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
 
-#: Seconds that a server has to take what was sent, when we leave.
-_FAREWELL = 1.0
+#: Seconds for the server to receive buffered data before the connection is aborted.
+_CLOSE_TIMEOUT = 1.0
 
 
-async def dial(
+async def connect(
     settings: RedisSettings,
     address: Address,
     *,
     on_push: Callable[[list[Any]], None] | None = None,
     resp3: bool = False,
     only_master: bool = False,
-) -> Wire:
-    """A connection that is logged in and ready.
+) -> Connection:
+    """Open an authenticated connection that is ready for commands.
 
-    Raises BrokerUnavailable when another try may help, and BrokerError or ConfigError when it cannot.
+    Raises BrokerUnavailable if a retry may succeed; BrokerError or ConfigError if it cannot.
     """
-    where = written(address)
-    wire = Wire(where, settings.timeout, on_push)
+    where = format_address(address)
+    connection = Connection(where, settings.timeout, on_push)
     try:
         async with asyncio.timeout(settings.connect_timeout):
-            await _connect(settings, address, wire)
-            await _introduce(settings, wire, resp3=resp3)
+            await _open_socket(settings, address, connection)
+            await _set_up(settings, connection, resp3=resp3)
             if only_master:
-                await _check_role(wire)
+                await _check_role(connection)
     except BaseException as error:
-        why, farewell = wire.down, wire.farewell
-        await hang_up(wire, at_once=True)
+        why, unsolicited_error = connection.down_reason, connection.unsolicited_error
+        await disconnect(connection, at_once=True)
         match error:
-            case BrokerUnavailable() if isinstance(farewell, RedisError):
-                raise problems.refused(where, farewell, "the door") from error
+            case BrokerUnavailable() if isinstance(unsolicited_error, RedisError):
+                raise errors.refused(where, unsolicited_error, "connect") from error
             case BrokerUnavailable() if why:
                 raise BrokerUnavailable(why) from error
             case UnicodeError():
-                raise ConfigError([f"{where} is no host name"]) from error
+                raise ConfigError([f"{where} is not a valid host name"]) from error
             case ssl.SSLCertVerificationError():
                 raise BrokerError(
                     f"the certificate of Redis at {where} is not trusted ({error.verify_message}): give the "
                     "authority with ca=/path/ca.pem, or loosen it with verify=ca or verify=none"
                 ) from error
             case ssl.SSLError():
-                raise BrokerUnavailable(f"no TLS: {error.reason or error}") from error
+                raise BrokerUnavailable(f"TLS handshake failed: {error.reason or error}") from error
             case TimeoutError():
-                hint = "; does this port speak TLS?" if settings.tls and not wire.connected else ""
-                raise BrokerUnavailable(f"no answer within {settings.connect_timeout:g} s{hint}") from error
+                hint = "; does this port use TLS?" if settings.tls and not connection.connected else ""
+                raise BrokerUnavailable(f"no reply within {settings.connect_timeout:g} s{hint}") from error
             case OSError():
-                raise BrokerUnavailable(problems.reason(error)) from error
+                raise BrokerUnavailable(errors.reason(error)) from error
         raise
-    return wire
+    return connection
 
 
-async def _connect(settings: RedisSettings, address: Address, wire: Wire) -> None:
+async def _open_socket(settings: RedisSettings, address: Address, connection: Connection) -> None:
     loop = asyncio.get_running_loop()
     if isinstance(address, str):
-        await loop.create_unix_connection(lambda: wire, address)
+        await loop.create_unix_connection(lambda: connection, address)
         return
     context = await asyncio.to_thread(_context, settings) if settings.tls else None
-    transport, _ = await loop.create_connection(lambda: wire, *address, ssl=context)
-    connection: socket.socket = transport.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    transport, _ = await loop.create_connection(lambda: connection, *address, ssl=context)
+    sock: socket.socket = transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _KEEPALIVE:
         if hasattr(socket, name):
-            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _context(settings: RedisSettings) -> ssl.SSLContext:
-    """Made for each connection, so that renewed certificates count. Reads files."""
+    """Made for each connection, so that renewed certificates are used. Reads files."""
     try:
         context = ssl.create_default_context(cafile=settings.ca or None)
         if settings.cert:
             context.load_cert_chain(settings.cert, settings.key or None)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(
-            [f"the TLS files of the Redis URL (ca, cert, key) cannot be used: {problems.reason(error)}"]
+            [f"the TLS files of the Redis URL (ca, cert, key) cannot be used: {errors.reason(error)}"]
         ) from error
     context.check_hostname = settings.verify == "full"
     if settings.verify == "none":
@@ -98,13 +98,12 @@ def _context(settings: RedisSettings) -> ssl.SSLContext:
     return context
 
 
-async def _introduce(settings: RedisSettings, wire: Wire, *, resp3: bool) -> None:
-    """Log in. All of it goes out in one piece, so it costs one round trip.
+async def _set_up(settings: RedisSettings, connection: Connection, *, resp3: bool) -> None:
+    """Authenticate and set up the connection, pipelined in one round trip.
 
-    The password travels in AUTH and not in HELLO: a server that is too old for HELLO repeats its arguments
-    in the error.
+    The password is sent with AUTH, not HELLO: a server that is too old for HELLO repeats its arguments in the error.
     """
-    steps: list[tuple[Word, ...]] = []
+    steps: list[tuple[Arg, ...]] = []
     if settings.username:
         steps.append(("AUTH", settings.username, settings.password))
     elif settings.password:
@@ -113,40 +112,40 @@ async def _introduce(settings: RedisSettings, wire: Wire, *, resp3: bool) -> Non
         steps.append(("HELLO", 3))
     if settings.db:
         steps.append(("SELECT", settings.db))
-    # A server that loads its data lets one log in; it is the PING that it refuses.
+    # A server that is loading its data accepts AUTH; it rejects PING.
     steps += [("CLIENT", "SETNAME", settings.client_name), ("PING",)]
-    answers = await asyncio.gather(*(wire.call(*words) for words in steps), return_exceptions=True)
-    for words, answer in zip(steps, answers, strict=True):
-        step = str(words[0])
+    answers = await asyncio.gather(*(connection.call(*args) for args in steps), return_exceptions=True)
+    for args, answer in zip(steps, answers, strict=True):
+        step = str(args[0])
         if isinstance(answer, RedisError):
             if answer.code == "NOPERM" and step in ("CLIENT", "PING"):
-                continue  # nothing that we depend on
-            raise problems.refused(wire.where, answer, step) from None
+                continue  # not required
+            raise errors.refused(connection.where, answer, step) from None
         if isinstance(answer, BaseException):
             raise answer
 
 
-async def _check_role(wire: Wire) -> None:
-    """Sentinels can be a moment behind: only a master will do."""
+async def _check_role(connection: Connection) -> None:
+    """Sentinels may lag behind a failover: raise BrokerUnavailable unless the server is a master."""
     role: list[Any] = [b"master"]
-    # Who may not ask is told by the first command that writes.
+    # If the ACL forbids ROLE, the first write command fails on a replica.
     with contextlib.suppress(RedisError):
-        role = await wire.call("ROLE")
+        role = await connection.call("ROLE")
     if role[0] != b"master":
-        raise BrokerUnavailable("the sentinels named a server that is no master (yet)")
+        raise BrokerUnavailable("the sentinels named a server that is not a master (yet)")
 
 
-async def hang_up(wire: Wire, *, at_once: bool = False) -> None:
-    """Close a connection and see it gone."""
-    if at_once or not wire.connected:
-        wire.break_off("closed by us")
+async def disconnect(connection: Connection, *, at_once: bool = False) -> None:
+    """Close a connection and wait until it is closed."""
+    if at_once or not connection.connected:
+        connection.abort("closed by the client")
     else:
-        wire.close()
-    if not wire.connected:
+        connection.close()
+    if not connection.connected:
         return
     try:
-        async with asyncio.timeout(_FAREWELL):
-            await asyncio.shield(wire.gone)
+        async with asyncio.timeout(_CLOSE_TIMEOUT):
+            await asyncio.shield(connection.closed)
     except TimeoutError:
-        wire.break_off("closed by us")
-        await wire.gone
+        connection.abort("closed by the client")
+        await connection.closed

@@ -1,4 +1,4 @@
-"""What goes wrong in Redis, in the words of this library: no driver's exception gets out."""
+"""Errors of Redis and its connections as exceptions of asynqio; no driver exception is raised to callers."""
 
 from __future__ import annotations
 
@@ -10,132 +10,129 @@ from asynqio.errors import BrokerError, BrokerUnavailable, StorageFull
 
 
 class RedisError(BrokerError):
-    """Redis answered with an error. `code` is its first word ("WRONGTYPE", "NOSCRIPT", "MOVED"), `text` all."""
+    """An error reply. `code` is its first word ("WRONGTYPE", "NOSCRIPT", "MOVED"), `text` the complete reply."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(f"Redis answered: {text}")
+        super().__init__(f"Redis replied: {text}")
         self.text = text
         self.code = text.partition(" ")[0]
 
 
 class ReplyLost(BrokerUnavailable):
-    """The command was sent, but the answer did not come: it may or may not have been done."""
+    """The command was sent, but its reply was lost: it may or may not have been executed."""
 
 
-class Demoted(BrokerUnavailable):
-    """The server has become a replica: there is another master by now, or soon."""
+class BecameReplica(BrokerUnavailable):
+    """The server has become a replica: another server is master by now, or soon."""
 
 
-class Unsettled(BrokerUnavailable):
-    """The cluster moves or votes just now; the same command goes through a moment later."""
+class Reconfiguring(BrokerUnavailable):
+    """The cluster is migrating slots or electing a master; the same command succeeds a moment later."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(f"the Redis cluster cannot serve this now ({text}): try again")
+        super().__init__(f"the Redis cluster cannot serve this now ({text}): retry")
         self.text = text
 
 
-#: Before version 7 an error inside a script arrives wrapped into one of the script, with the code in the midst.
+#: Before version 7, an error inside a script is wrapped in an error of the script.
 _WRAPPED = re.compile(
     r"^ERR Error (?:running|compiling) script.*@user_script: ?\d+: -?([A-Z]+ .*)$", re.DOTALL
 )
 
 
 def translate(text: str) -> BrokerError:
-    """The error that a caller is to see for an error reply."""
+    """The exception for an error reply."""
     if found := _WRAPPED.match(text):
         text = found[1]
     match text.partition(" ")[0]:
         case "OOM":
             return StorageFull(
-                "Redis has reached maxmemory and refuses to write: nothing was changed. Give it more memory, or "
-                "delete tasks that are kept (archived, completed)"
+                "Redis has reached maxmemory and rejects writes: nothing was changed. Raise maxmemory, or delete "
+                "archived and completed tasks"
             )
         case "READONLY":
-            return Demoted("this Redis server is a replica and takes no writes: connect to the master")
+            return BecameReplica("this Redis server is a replica and rejects writes: connect to the master")
         case "TRYAGAIN" | "CLUSTERDOWN":
-            return Unsettled(text)
+            return Reconfiguring(text)
         case "LOADING":
-            return BrokerUnavailable("Redis is still loading its data from disk: try again")
+            return BrokerUnavailable("Redis is loading its data from disk: retry")
         case "MASTERDOWN":
-            return BrokerUnavailable("this Redis server is a replica that has lost its master: try again")
+            return BrokerUnavailable("this Redis server is a replica that has lost its master: retry")
         case "MISCONF":
             return BrokerUnavailable(
-                "Redis cannot save its data and refuses to write (look into its log; is its disk full?)"
+                "Redis cannot save its data and rejects writes: check its log and its disk space"
             )
         case "NOREPLICAS":
             return BrokerUnavailable(
-                "Redis has fewer replicas than min-replicas-to-write, and refuses to write"
+                "Redis has fewer replicas than min-replicas-to-write, and rejects writes"
             )
         case "BUSY":
-            return BrokerUnavailable(
-                "Redis is busy with a script that runs for too long (SCRIPT KILL ends it)"
-            )
+            return BrokerUnavailable("Redis is blocked by a long-running script: SCRIPT KILL stops it")
     if text.startswith("ERR max number of clients"):
         return BrokerUnavailable(
-            "Redis has no connection left: raise maxclients there, or find out who holds them (CLIENT LIST)"
+            "Redis has reached maxclients: raise it, or close idle clients (CLIENT LIST shows them)"
         )
     return RedisError(text)
 
 
 def reason(error: BaseException | None) -> str:
-    """An error in few words: operating systems and TLS like to say much."""
+    """A short description of an error."""
     if error is None:
         return "closed by the server"
     if isinstance(error, TimeoutError) and not error.args:
-        return "no answer"
+        return "no reply"
     if isinstance(error, OSError) and error.strerror:
         if (error.errno or 0) > 0 and not isinstance(error, ssl.SSLError):
-            # asyncio writes "Connect call failed" and the address instead of why.
+            # asyncio writes "Connect call failed" and the address instead of the reason.
             return os.strerror(error.errno or 0)
         return error.strerror
     return str(error) or type(error).__name__
 
 
 def unreachable(where: str, why: str, patience: float) -> BrokerUnavailable:
-    """The connection did not come (back) while a caller waited."""
+    """The connection was not established while a call waited for it."""
     return BrokerUnavailable(
-        f"Redis at {where} cannot be reached ({why}), for {patience:g} s now: check that it runs and that the "
-        "URL is right; this call was not sent"
+        f"Redis at {where} cannot be reached for {patience:g} s ({why}): check that it is running and that the URL "
+        "is correct; this call was not sent"
     )
 
 
-def gone(where: str, why: str) -> BrokerUnavailable:
-    """Somebody still used a connection that has ended."""
-    return BrokerUnavailable(f"the connection to Redis at {where} is gone ({why}): this call was not sent")
+def closed(where: str, why: str) -> BrokerUnavailable:
+    """A call used a connection that was closed already."""
+    return BrokerUnavailable(f"the connection to Redis at {where} is closed ({why}): this call was not sent")
 
 
 def lost(where: str, why: str) -> ReplyLost:
-    """The connection broke between command and answer."""
+    """The connection broke between command and reply."""
     return ReplyLost(
-        f"Redis at {where} went away ({why}) before it answered: the command may or may not have been done"
+        f"lost the connection to Redis at {where} ({why}) before the reply: the command may or may not have run"
     )
 
 
 def not_open(where: str) -> BrokerUnavailable:
-    """Called too early or too late."""
+    """The broker was called before it was entered, or after it was left."""
     return BrokerUnavailable(f"Redis at {where} is not open: use the broker in `async with broker: ...`")
 
 
-#: What a server says to who must not come in, and what to do about it. No text of the server is repeated
-#: here, for it may quote what it was sent.
+#: Error code → advice. The server's own text is not repeated, because it may contain the credentials.
 _REFUSALS = {
-    "WRONGPASS": "it does not take this user name and password: fix them in the URL",
-    "NOAUTH": "it wants a password: write redis://:password@host or redis://user:password@host",
-    "NOPERM": "this user may not do what is needed: give it the commands and keys (ACL SETUSER)",
-    "DENIED": "it is in protected mode and takes local clients only: set a password there (requirepass)",
+    "WRONGPASS": "the user name or password is wrong: correct them in the URL",
+    "NOAUTH": "a password is required: write redis://:password@host or redis://user:password@host",
+    "NOPERM": "the user lacks permissions: grant the commands and keys (ACL SETUSER)",
+    "DENIED": "the server is in protected mode and accepts local clients only: set a password there (requirepass)",
 }
 
 
 def refused(where: str, error: RedisError, step: str) -> BrokerError:
-    """The server let us connect, and then would not have us."""
+    """The server accepted the connection, but refused a command of its setup."""
     advice = _REFUSALS.get(error.code)
     if advice is None and step == "AUTH":
         advice = (
-            "it does not take this user name and password: leave both out if it asks for none, and the user "
-            "name if it is older than Redis 6"
+            "the user name or password is wrong: omit both if the server requires none, and the user name if it is "
+            "older than Redis 6"
         )
     if advice is None and step == "SELECT":
-        advice = "it has no such database: fix the number in the URL (clusters have only 0)"
+        advice = "the database does not exist: correct the number in the URL (clusters have only 0)"
     if advice is None and step == "HELLO":
-        advice = "it does not speak RESP3: asynqio needs Redis 6.2 or later"
-    return BrokerError(f"Redis at {where} refuses us at {step}: {advice or error.text}")
+        advice = "the server does not support RESP3: asynqio requires Redis 6.2 or later"
+    return BrokerError(f"Redis at {where} refused the connection at {step}: {advice or error.text}")

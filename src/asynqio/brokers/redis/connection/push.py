@@ -1,6 +1,6 @@
-"""Connections that only listen: to invalidations (client tracking) and to channels, on each master.
+"""Connections for push messages: invalidations of client tracking, and Pub/Sub channels, one per master.
 
-They speak RESP3, in which a server may say something that nobody asked for.
+They use RESP3, in which a server sends messages that are not replies.
 """
 
 from __future__ import annotations
@@ -11,183 +11,192 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from asynqio.brokers.redis.connection.backoff import LONGEST, Backoff
-from asynqio.brokers.redis.connection.connect import dial, hang_up
-from asynqio.brokers.redis.connection.connection import Wire, Word
-from asynqio.brokers.redis.connection.router import Locate, Way
+from asynqio.brokers.redis.connection.connect import connect, disconnect
+from asynqio.brokers.redis.connection.connection import Arg, Connection
+from asynqio.brokers.redis.connection.router import Locate, Router
 from asynqio.brokers.redis.settings import RedisSettings
 from asynqio.errors import BrokerError, BrokerUnavailable, ConfigError
 
 log = logging.getLogger("asynqio.redis")
 
-#: Seconds between two signs of life. A server that vanished without a word is noticed within this and `timeout`.
+#: Seconds between two PINGs. A server that disappears silently is noticed within this and `timeout`.
 PING_EVERY = 15.0
 
 OnPush = Callable[[list[Any]], None]
 
 
-class EarLink:
-    """One connection of an ear, to set it up. When it breaks there is another, and `on_up` is called again."""
+class PushConnection:
+    """A connection to one master, to be set up by `on_up`. When it breaks, another one replaces it."""
 
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-        self.where = wire.where
-        #: Whether `on_up` is done with it.
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.where = connection.where
+        #: Whether `on_up` has returned.
         self.ready = False
 
     @property
-    def hears(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether it is set up, and still connected."""
-        return self.ready and not self._wire.down
+        return self.ready and not self._connection.down_reason
 
-    def call(self, *words: Word) -> Awaitable[Any]:
-        """Send a command that is answered in the usual way; not SUBSCRIBE and its like."""
-        return self._wire.call(*words)
+    def call(self, *args: Arg) -> Awaitable[Any]:
+        """Send a command that has an ordinary reply; not SUBSCRIBE or UNSUBSCRIBE."""
+        return self._connection.call(*args)
 
     async def subscribe(self, *channels: str | bytes) -> None:
-        """Hear these channels. The confirmations arrive as pushes; all of them have when this returns."""
-        await self._wire.announce("SUBSCRIBE", *channels)
+        """Subscribe to channels. The confirmations arrive as push messages, all before this returns."""
+        await self._connection.call_subscribe("SUBSCRIBE", *channels)
 
     async def unsubscribe(self, *channels: str | bytes) -> None:
-        """Hear these channels no longer."""
-        await self._wire.announce("UNSUBSCRIBE", *channels)
+        """Unsubscribe from channels."""
+        await self._connection.call_subscribe("UNSUBSCRIBE", *channels)
 
 
-class Ears:
-    """An ear at each master, kept up in the background for as long as it is open.
+class PushConnections:
+    """One push connection per master, reconnected in the background until `close`.
 
-    `on_push` gets each frame, such as `[b"invalidate", [b"key"]]` or `[b"message", b"channel", b"text"]`; it
-    must not block. `on_up` is awaited on each new connection, also after a restart, a failover, and for a new
-    master: what happened before went unheard. It is cancelled when the connection breaks meanwhile.
+    `on_push` receives each message, such as `[b"invalidate", [b"key"]]` or `[b"message", b"channel", b"text"]`; it
+    must not block. `on_up` is awaited on each new connection, also after a restart or failover, and for a new master:
+    messages before that are lost. It is cancelled if the connection breaks meanwhile.
     """
 
     def __init__(
         self,
         settings: RedisSettings,
-        way: Way,
+        router: Router,
         on_push: OnPush,
-        on_up: Callable[[EarLink], Awaitable[None]],
+        on_up: Callable[[PushConnection], Awaitable[None]],
         *,
         ping_every: float = PING_EVERY,
     ) -> None:
         self._settings = settings
-        self._way = way
+        self._router = router
         self._on_push = on_push
         self._on_up = on_up
         self._ping_every = ping_every
-        self._ears: dict[str, EarLink] = {}
-        self._keepers: dict[str, asyncio.Task[None]] = {}
+        self._current: dict[str, PushConnection] = {}
+        self._maintenance: dict[str, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
-        self._forget: Callable[[], None] | None = None
+        self._stop_following: Callable[[], None] | None = None
 
     async def open(self) -> None:
-        """Begin to listen. Does not wait for the servers, and does not fail if they are down."""
-        if self._forget is None:
-            self._forget = self._way.on_change(self._follow)
+        """Start to connect. Does not wait for the servers, and does not fail if they are down."""
+        if self._stop_following is None:
+            self._stop_following = self._router.on_change(self._follow)
             self._follow()
 
     async def close(self) -> None:
-        """Stop listening."""
-        if self._forget is not None:
-            self._forget()
-            self._forget = None
-        for name in [*self._keepers]:
+        """Close all connections."""
+        if self._stop_following is not None:
+            self._stop_following()
+            self._stop_following = None
+        for name in [*self._maintenance]:
             self._end(name)
         if self._ending:
             await asyncio.wait([*self._ending])
 
-    def hears(self, key: str | None) -> bool:
-        """Whether the ear at this key's master is connected, and `on_up` is done with it."""
-        ear = self._ears.get(self._way.master_of(key))
-        return ear is not None and ear.hears
+    def is_ready(self, key: str | None) -> bool:
+        """Whether the connection to this key's master is up, and `on_up` has returned."""
+        push = self._current.get(self._router.master_of(key))
+        return push is not None and push.is_ready
 
-    def holds(self, ear: EarLink, key: str | None) -> bool:
-        """Whether this is the ear at this key's master."""
-        return self._ears.get(self._way.master_of(key)) is ear
+    def is_current(self, push: PushConnection, key: str | None) -> bool:
+        """Whether this is the connection to this key's master."""
+        return self._current.get(self._router.master_of(key)) is push
 
-    def call(self, key: str | None, *words: Word) -> Awaitable[Any]:
-        """Send a command over the ear at the master of this key, behind what `on_up` has sent so far.
+    def call(self, key: str | None, *args: Arg) -> Awaitable[Any]:
+        """Send a command over the connection to this key's master, after the commands that `on_up` has sent so far.
 
-        Raises BrokerUnavailable at once when there is none just now: `on_up` will see to it when there is.
+        Raises BrokerUnavailable at once if there is no connection now; `on_up` follows when there is one.
         """
-        name = self._way.master_of(key)
-        ear = self._ears.get(name)
-        if ear is None:
-            raise BrokerUnavailable(f"nothing is heard from Redis at {name or self._settings.place} just now")
-        return ear.call(*words)
+        name = self._router.master_of(key)
+        push = self._current.get(name)
+        if push is None:
+            raise BrokerUnavailable(f"no push connection to Redis at {name or self._settings.location}")
+        return push.call(*args)
 
-    # --- one ear per master -----------------------------------------------------------------------
+    # --- one connection per master ----------------------------------------------------------------
 
     def _follow(self) -> None:
-        masters = self._way.masters()
-        for name in [*self._keepers]:
+        masters = self._router.masters()
+        for name in [*self._maintenance]:
             if name not in masters:
                 self._end(name)
         for name, locate in masters.items():
-            if name not in self._keepers:
-                self._keepers[name] = asyncio.create_task(
-                    self._keep(name, locate), name=f"asynqio-redis ear {name}"
+            if name not in self._maintenance:
+                self._maintenance[name] = asyncio.create_task(
+                    self._maintain(name, locate), name=f"asynqio-redis push {name}"
                 )
 
     def _end(self, name: str) -> None:
-        task = self._keepers.pop(name)
+        task = self._maintenance.pop(name)
         task.cancel()
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
-    async def _keep(self, name: str, locate: Locate) -> None:
-        """Connect, and again whenever the connection is gone, until nobody wants to hear it any more."""
+    async def _maintain(self, name: str, locate: Locate) -> None:
+        """Connect, and reconnect whenever the connection is lost, until cancelled."""
         loop = asyncio.get_running_loop()
         backoff = Backoff()
-        told = False
+        warned = False
         while True:
-            hopeless, since = False, loop.time()
+            permanent, since = False, loop.time()
             try:
-                why = await self._listen(name, locate)
+                why = await self._receive(name, locate)
             except BrokerUnavailable as error:
                 why = str(error)
             except (BrokerError, ConfigError) as error:
-                why, hopeless = str(error), True
+                why, permanent = str(error), True
             except Exception:
-                log.exception("an ear at Redis at %s could not be set up", name)
-                why, hopeless, told = "", True, True
-            if self._keepers.get(name) is not asyncio.current_task():
-                return  # cancelled, but `locate` took it for a failure of its own, as the driver does now and then
+                log.exception(
+                    "cannot set up the push connection to Redis at %s",
+                    name,
+                    extra={"event": "push_connection_failed", "broker": name},
+                )
+                why, permanent, warned = "", True, True
+            if self._maintenance.get(name) is not asyncio.current_task():
+                return  # cancelled, but the driver in `locate` turned the cancellation into an error
             if loop.time() - since > LONGEST:
                 backoff.reset()
-                told = False
-            if not told:
+                warned = False
+            if not warned:
                 # Once per outage.
-                log.warning("nothing is heard from Redis at %s: %s", name, why)
-                told = True
-            await asyncio.sleep(backoff.pause(longest=hopeless))
+                log.warning(
+                    "no push connection to Redis at %s: %s",
+                    name,
+                    why,
+                    extra={"event": "push_connection_lost", "broker": name, "error": why},
+                )
+                warned = True
+            await asyncio.sleep(backoff.pause(longest=permanent))
 
-    async def _listen(self, name: str, locate: Locate) -> str:
-        """Listen over one connection until it ends; why it did."""
-        wire = await dial(
+    async def _receive(self, name: str, locate: Locate) -> str:
+        """Receive over one connection until it ends. Returns the reason."""
+        connection = await connect(
             self._settings,
             await locate(),
             on_push=self._on_push,
             resp3=True,
             only_master=self._settings.kind == "sentinel",
         )
-        ear = self._ears[name] = EarLink(wire)
-        serving = asyncio.create_task(self._serve(ear))
+        push = self._current[name] = PushConnection(connection)
+        serving = asyncio.create_task(self._serve(push))
         try:
-            ends: list[asyncio.Future[Any]] = [serving, wire.gone]
+            ends: list[asyncio.Future[Any]] = [serving, connection.closed]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            why = wire.down
-            del self._ears[name]
+            why = connection.down_reason
+            del self._current[name]
             serving.cancel()
             await asyncio.wait([serving])
-            await hang_up(wire)
+            await disconnect(connection)
         if not why and not serving.cancelled() and (error := serving.exception()):
             raise error
         return why
 
-    async def _serve(self, ear: EarLink) -> None:
-        await self._on_up(ear)
-        ear.ready = True
+    async def _serve(self, push: PushConnection) -> None:
+        await self._on_up(push)
+        push.ready = True
         while True:
             await asyncio.sleep(self._ping_every)
-            await ear.call("PING")
+            await push.call("PING")

@@ -1,4 +1,4 @@
-"""A connection that comes back: to one server, or to whichever takes its place."""
+"""A connection that reconnects, to the same server or to the one that replaces it."""
 
 from __future__ import annotations
 
@@ -12,27 +12,25 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from asynqio.brokers.redis.connection import errors as problems
+from asynqio.brokers.redis.connection import errors
 from asynqio.brokers.redis.connection.backoff import LONGEST, Backoff
-from asynqio.brokers.redis.connection.connect import dial, hang_up
-from asynqio.brokers.redis.connection.connection import Answer, Unsent, Wire, Word, pack
-from asynqio.brokers.redis.connection.errors import RedisError, ReplyLost
+from asynqio.brokers.redis.connection.connect import connect, disconnect
+from asynqio.brokers.redis.connection.connection import Answer, Arg, Connection, Unsent, pack
+from asynqio.brokers.redis.connection.errors import RedisError
 from asynqio.brokers.redis.settings import Address, RedisSettings
 from asynqio.errors import BrokerError, BrokerUnavailable, ConfigError
 
 log = logging.getLogger("asynqio.redis")
 
-__all__ = ["Link", "RedisError", "ReplyLost"]
 
+class ReconnectingConnection:
+    """Sends commands to one server, and reconnects when the connection breaks.
 
-class Link:
-    """Sends commands to one server, whatever happens to the connection.
-
-    While it is down, calls wait for it, each up to `patience` seconds. A command that was sent and not answered
-    is never sent again: its caller gets ReplyLost and has to find out. `locate` is asked before each connect.
+    While it is down, calls wait for it, each up to `patience` seconds. A command that was sent is never sent again:
+    if its reply is lost, the caller gets ReplyLost. `locate` returns the address before each connect.
     """
 
-    #: Send a command: `await link.call("GET", "key")`. While the connection is up, this is the wire's own method.
+    #: Send a command: `await connection.call("GET", "key")`. While up, this is the method of the open connection.
     call: Callable[..., Awaitable[Any]]
 
     def __init__(
@@ -47,17 +45,17 @@ class Link:
     ) -> None:
         self._settings = settings
         self._locate = locate
-        self.where = where or settings.place
+        self.where = where or settings.location
         self._only_master = only_master
         self._on_error = on_error
         self._on_down = on_down
-        self._wire: Wire | None = None
-        self._last: Wire | None = None
-        self._keeper: asyncio.Task[None] | None = None
-        #: Calls that wait for the connection, oldest first, with the loop's time at which they give up.
+        self._connection: Connection | None = None
+        self._last: Connection | None = None
+        self._maintenance: asyncio.Task[None] | None = None
+        #: Calls that wait for the connection, oldest first, with the loop time at which they fail.
         self._waiting: deque[tuple[float, bytes, Answer]] = deque()
-        #: Until when those would have waited that were sent at last: the connection may not last.
-        self._waited: WeakKeyDictionary[Answer, float] = WeakKeyDictionary()
+        #: The deadlines of calls that were sent after waiting: if they are returned unsent, the deadline still holds.
+        self._deadlines: WeakKeyDictionary[Answer, float] = WeakKeyDictionary()
         self._timer: asyncio.TimerHandle | None = None
         self._why = "not connected yet"
         self._tried = False
@@ -66,27 +64,27 @@ class Link:
     @property
     def is_up(self) -> bool:
         """Whether a command would be sent at once."""
-        return self._wire is not None
+        return self._connection is not None
 
     @property
     def is_away(self) -> bool:
-        """Whether the server could not be reached when that was last tried, or has just gone away."""
-        return self._tried and self._wire is None
+        """Whether the last attempt to connect failed, or the connection has been lost since."""
+        return self._tried and self._connection is None
 
     # --- opening and closing ----------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to connect; does not wait for it."""
-        if self._keeper is None:
+        """Start to connect, without waiting."""
+        if self._maintenance is None:
             self._loop = asyncio.get_running_loop()
             self.call = self._wait
-            self._keeper = self._loop.create_task(self._keep(), name=f"asynqio-redis {self.where}")
+            self._maintenance = self._loop.create_task(self._maintain(), name=f"asynqio-redis {self.where}")
 
     async def open(self) -> None:
-        """Connect. Raises BrokerUnavailable after `patience`, and BrokerError at once if we are not let in."""
+        """Connect. Raises BrokerUnavailable after `patience` seconds, and BrokerError at once if refused."""
         self.start()
         try:
-            # Who may not PING is connected as well.
+            # An ACL that forbids PING still proves that the connection is up.
             with contextlib.suppress(RedisError):
                 await self.call("PING")
         except BaseException:
@@ -94,28 +92,28 @@ class Link:
             raise
 
     async def close(self) -> None:
-        """Disconnect for good; calls that are still out fail."""
-        keeper, self._keeper = self._keeper, None
+        """Disconnect permanently; pending calls fail."""
+        maintenance, self._maintenance = self._maintenance, None
         self.call = self._closed
-        if keeper is None:
+        if maintenance is None:
             return
-        keeper.cancel()
-        await asyncio.wait([keeper])
-        self._fail_waiting(lambda: problems.not_open(self.where))
+        maintenance.cancel()
+        await asyncio.wait([maintenance])
+        self._fail_waiting(lambda: errors.not_open(self.where))
 
     def retire(self) -> list[Unsent]:
-        """Take no more commands: those that were not sent are returned. `close` remains to be called."""
-        if self._wire is not None:
-            self._wire.retire("it has left the cluster")
+        """Accept no more commands, and return the unsent ones. Call `close` afterwards."""
+        if self._connection is not None:
+            self._connection.retire("the node has left the cluster")
         return self.take_waiting()
 
     async def drained(self) -> None:
-        """Wait until a retired link has all its answers, or they are lost."""
+        """Wait until a retired connection has received all replies, or lost them."""
         if self._last is not None:
-            await asyncio.shield(self._last.gone)
+            await asyncio.shield(self._last.closed)
 
     def take_waiting(self) -> list[Unsent]:
-        """What waits for the connection, to be sent elsewhere."""
+        """Remove and return the commands that wait for the connection."""
         waiting = [(data, answer) for _, data, answer in self._waiting]
         self._waiting.clear()
         return waiting
@@ -123,38 +121,38 @@ class Link:
     # --- sending ----------------------------------------------------------------------------------
 
     def send(self, data: bytes, answer: Answer, *, asking: bool = False) -> None:
-        """Send a command that is packed already."""
-        if self._wire is not None:
-            self._wire.send(data, answer, asking=asking)
-        elif self._keeper is None:
-            answer.set_exception(problems.not_open(self.where))
+        """Send an encoded command."""
+        if self._connection is not None:
+            self._connection.send(data, answer, asking=asking)
+        elif self._maintenance is None:
+            answer.set_exception(errors.not_open(self.where))
         else:
-            self._hold(data, answer)
+            self._queue(data, answer)
 
-    def _closed(self, *words: Word) -> Awaitable[Any]:
-        raise problems.not_open(self.where)
+    def _closed(self, *args: Arg) -> Awaitable[Any]:
+        raise errors.not_open(self.where)
 
-    def _wait(self, *words: Word) -> Awaitable[Any]:
+    def _wait(self, *args: Arg) -> Awaitable[Any]:
         answer = self._loop.create_future()
-        self._hold(pack(words), answer)
+        self._queue(pack(args), answer)
         return answer
 
-    def _hold(self, data: bytes, answer: Answer) -> None:
-        until = self._waited.pop(answer, None) or self._loop.time() + self._settings.patience
+    def _queue(self, data: bytes, answer: Answer) -> None:
+        until = self._deadlines.pop(answer, None) or self._loop.time() + self._settings.patience
         self._waiting.append((until, data, answer))
         if self._timer is None:
-            self._timer = self._loop.call_at(until, self._give_up)
+            self._timer = self._loop.call_at(until, self._expire)
 
-    def _give_up(self) -> None:
-        """Fail those who waited long enough."""
+    def _expire(self) -> None:
+        """Fail the calls whose deadline has passed."""
         self._timer = None
         now = self._loop.time()
         while self._waiting and (self._waiting[0][0] <= now or self._waiting[0][2].done()):
             _, _, answer = self._waiting.popleft()
             if not answer.done():
-                answer.set_exception(problems.unreachable(self.where, self._why, self._settings.patience))
+                answer.set_exception(errors.unreachable(self.where, self._why, self._settings.patience))
         if self._waiting:
-            self._timer = self._loop.call_at(self._waiting[0][0], self._give_up)
+            self._timer = self._loop.call_at(self._waiting[0][0], self._expire)
 
     def _fail_waiting(self, error: Callable[[], BrokerError | ConfigError]) -> None:
         for _, answer in self.take_waiting():
@@ -166,66 +164,81 @@ class Link:
 
     # --- keeping it up ----------------------------------------------------------------------------
 
-    async def _keep(self) -> None:
-        """Connect, and again whenever the connection is gone, until closed."""
+    async def _maintain(self) -> None:
+        """Connect, and reconnect whenever the connection is lost, until closed."""
         backoff = Backoff()
-        warned = relieved = False
+        warned = recovered = False
         while True:
-            hopeless = False
+            permanent = False
             try:
-                wire = await dial(self._settings, await self._locate(), only_master=self._only_master)
+                connection = await connect(
+                    self._settings, await self._locate(), only_master=self._only_master
+                )
             except BrokerUnavailable as error:
                 self._why = str(error)
             except (BrokerError, ConfigError) as error:
-                # Nobody gains by waiting, and by asking often.
-                self._why, hopeless = str(error), True
+                # A retry cannot succeed soon: fail waiting calls, and use the longest delay.
+                self._why, permanent = str(error), True
                 self._fail_waiting(partial(copy.copy, error))
             except Exception as error:
-                # A mistake of ours; whoever calls must not wait for a connection that nobody makes.
-                log.exception("connecting to Redis at %s went wrong", self.where)
-                self._why, hopeless = problems.reason(error), True
+                # An internal error; calls must not wait for a connection that will not be made.
+                log.exception(
+                    "internal error while connecting to Redis at %s",
+                    self.where,
+                    extra={"event": "connection_failed", "broker": self.where},
+                )
+                self._why, permanent = errors.reason(error), True
             else:
                 since = self._loop.time()
-                if warned and not relieved:
-                    log.info("Redis at %s is back", self.where)
-                    relieved = True
+                if warned and not recovered:
+                    log.info(
+                        "reconnected to Redis at %s",
+                        self.where,
+                        extra={"event": "connection_restored", "broker": self.where},
+                    )
+                    recovered = True
                 try:
-                    self._up(wire)
-                    self._why = await asyncio.shield(wire.gone)
+                    self._on_connected(connection)
+                    self._why = await asyncio.shield(connection.closed)
                 finally:
-                    await hang_up(wire)
+                    await disconnect(connection)
                 if self._loop.time() - since > LONGEST:
                     backoff.reset()
-                    warned = relieved = False
-            if self._keeper is None:
-                return  # cancelled, but `locate` took it for a failure of its own, as the driver does now and then
+                    warned = recovered = False
+            if self._maintenance is None:
+                return  # cancelled, but the driver in `locate` turned the cancellation into an error
             self._tried = True
             if not warned:
-                # Once per outage; a connection that does not last does not end it.
-                log.warning("no connection to Redis at %s: %s", self.where, self._why)
+                # Once per outage; a short-lived connection does not end it.
+                log.warning(
+                    "no connection to Redis at %s: %s",
+                    self.where,
+                    self._why,
+                    extra={"event": "connection_lost", "broker": self.where, "error": self._why},
+                )
                 warned = True
-            await asyncio.sleep(backoff.pause(longest=hopeless))
+            await asyncio.sleep(backoff.pause(longest=permanent))
 
-    def _up(self, wire: Wire) -> None:
-        if wire.down:
-            return  # it was gone again before we came to look
-        wire.on_down, wire.on_error = self._down, self._on_error
-        self._wire = self._last = wire
-        self.call = wire.call
+    def _on_connected(self, connection: Connection) -> None:
+        if connection.down_reason:
+            return  # lost again before this ran
+        connection.on_down, connection.on_error = self._on_lost, self._on_error
+        self._connection = self._last = connection
+        self.call = connection.call
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         for until, _, answer in self._waiting:
-            self._waited[answer] = until
+            self._deadlines[answer] = until
         for data, answer in self.take_waiting():
             if not answer.done():
-                wire.send(data, answer)
+                connection.send(data, answer)
 
-    def _down(self, wire: Wire, why: str, unsent: list[Unsent]) -> None:
-        self._wire = None
+    def _on_lost(self, connection: Connection, why: str, unsent: list[Unsent]) -> None:
+        self._connection = None
         self._why = why
-        self.call = self._wait if self._keeper is not None else self._closed
+        self.call = self._wait if self._maintenance is not None else self._closed
         for data, answer in unsent:
-            self._hold(data, answer)
+            self._queue(data, answer)
         if self._on_down is not None:
             self._on_down()

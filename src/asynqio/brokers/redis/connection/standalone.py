@@ -1,4 +1,4 @@
-"""The way to one master: a server, a unix socket, or whichever the sentinels name."""
+"""Routes commands to one master: a server, a unix socket, or the master that the sentinels name."""
 
 from __future__ import annotations
 
@@ -7,49 +7,49 @@ import importlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from asynqio.brokers.redis.connection.connection import Answer, Word, pack
-from asynqio.brokers.redis.connection.reconnecting import Link
+from asynqio.brokers.redis.connection.connection import Answer, Arg, pack
+from asynqio.brokers.redis.connection.reconnecting import ReconnectingConnection
 from asynqio.brokers.redis.connection.router import Call, Locate, unknown_script
 from asynqio.brokers.redis.settings import Address, RedisSettings
 from asynqio.errors import BrokerError, BrokerUnavailable
 
 
-class One:
-    """All commands go over one link."""
+class Standalone:
+    """Sends all commands over one connection."""
 
     def __init__(self, settings: RedisSettings) -> None:
         self._settings = settings
         self._locate: Locate = self._by_sentinels if settings.kind == "sentinel" else self._as_given
         self._sentinels = [*settings.nodes]
-        self._link = Link(
+        self._connection = ReconnectingConnection(
             settings, self._locate, only_master=settings.kind == "sentinel", on_error=self._on_error
         )
 
     async def open(self) -> None:
-        await self._link.open()
+        await self._connection.open()
 
     async def close(self) -> None:
-        await self._link.close()
+        await self._connection.close()
 
-    def command(self, key: str | None, /, *words: Word) -> Awaitable[Any]:
-        return self._link.call(*words)
+    def command(self, key: str | None, /, *args: Arg) -> Awaitable[Any]:
+        return self._connection.call(*args)
 
     def send(self, call: Call) -> None:
-        self._link.send(pack(call.words), call)
+        self._connection.send(pack(call.args), call)
 
-    async def everywhere(self, *words: Word) -> list[Any]:
-        return [await self._link.call(*words)]
+    async def everywhere(self, *args: Arg) -> list[Any]:
+        return [await self._connection.call(*args)]
 
     def masters(self) -> Mapping[str, Locate]:
-        return {self._settings.place: self._locate}
+        return {self._settings.location: self._locate}
 
     def master_of(self, key: str | None) -> str:
-        return self._settings.place
+        return self._settings.location
 
     def is_away(self, key: str) -> bool:
-        return False  # there is no other: whoever calls waits for it
+        return False  # there is no other server, so calls wait for this one
 
-    def on_change(self, tell: Callable[[], None]) -> Callable[[], None]:
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         return lambda: None
 
     def _on_error(self, answer: Answer, error: BrokerError) -> bool:
@@ -63,8 +63,8 @@ class One:
         return self._settings.path or self._settings.nodes[0]
 
     async def _by_sentinels(self) -> Address:
-        """Ask one sentinel after the other. Raises BrokerUnavailable while none knows a master."""
-        # On a thread, for it reads many files, and not at the top, for who has no sentinels needs none of it.
+        """Query the sentinels one by one. Raises BrokerUnavailable while none knows a master."""
+        # Imported here because only Sentinel needs it, and in a thread because it reads many files.
         await asyncio.to_thread(importlib.import_module, "redis.asyncio.sentinel")
         from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
         from redis.backoff import NoBackoff
@@ -77,7 +77,7 @@ class One:
             "socket_connect_timeout": given.connect_timeout,
             "username": given.sentinel_username or None,
             "password": given.sentinel_password or None,
-            # The next sentinel is the better second try, and our link comes back anyway.
+            # No retry here: the next sentinel is more likely to answer.
             "retry": Retry(NoBackoff(), 0),
         }
         if given.tls:
@@ -89,18 +89,18 @@ class One:
                 "ssl_cert_reqs": "none" if given.verify == "none" else "required",
                 "ssl_check_hostname": given.verify == "full",
             }
-        # Made on a thread too: it looks up its own version among the installed packages.
+        # Made in a thread too: it looks up its own version among the installed packages.
         async with await asyncio.to_thread(Sentinel, self._sentinels, sentinel_kwargs=options) as sentinel:
             try:
                 host, port = await sentinel.discover_master(given.master)
             except MasterNotFoundError as error:
                 raise BrokerUnavailable(
-                    f"no sentinel knows a master {given.master!r} that is up: check the sentinels, the name, and "
+                    f"no sentinel knows a running master {given.master!r}: check the sentinels, the name, and "
                     "sentinel_password="
                 ) from error
             except DriverError as error:
-                raise BrokerUnavailable(f"a sentinel answered: {error}") from error
-            # It has put the one that knew in front: next time begin there, for one that is dead costs time.
+                raise BrokerUnavailable(f"a sentinel replied: {error}") from error
+            # The driver moves the sentinel that answered to the front: start there next time.
             first = sentinel.sentinels[0].connection_pool.connection_kwargs
         known = (first["host"], first["port"])
         self._sentinels = [known, *(node for node in self._sentinels if node != known)]

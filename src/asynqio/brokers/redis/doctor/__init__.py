@@ -1,1 +1,1 @@
-"""Finds damage in the stored data and risks in the server settings."""
+"""Detects and repairs damaged data, and reports risky server settings."""

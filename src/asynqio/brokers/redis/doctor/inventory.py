@@ -1,4 +1,4 @@
-"""What keys there are of which queue: one walk through all keys of every server, a thousand at a time."""
+"""An inventory of the keys of each queue, from one SCAN of every server."""
 
 from __future__ import annotations
 
@@ -8,44 +8,46 @@ from typing import NamedTuple
 from asynqio.brokers.redis.layout.keys import queue_keys
 from asynqio.brokers.redis.session import Session
 
-#: Keys looked at per call.
-SCANNED_TOGETHER = 1_000
+#: Keys scanned per call.
+SCAN_BATCH_SIZE = 1_000
 
 
 class Keys(NamedTuple):
-    """Of one queue: the ids of its tasks, and the whole keys of its groups and batches, and of its locks."""
+    """The task ids of one queue, the keys of its groups and batches, and the keys of its locks."""
 
     tasks: set[bytes]
     groups: list[bytes]
     locks: list[bytes]
 
 
-async def take(session: Session, queues: Sequence[str], went: Callable[[int], None]) -> dict[str, Keys]:
-    """The keys of these queues; `went` is told how many were looked at."""
+async def scan_keys(
+    session: Session, queues: Sequence[str], advance: Callable[[int], None]
+) -> dict[str, Keys]:
+    """The keys of these queues; `advance` is called with the number of keys scanned."""
     found = {name: Keys(set(), [], []) for name in queues}
     names = {name.encode(): name for name in queues}
-    # One key stands for its server: in a cluster, that of each queue; else they are all the same.
+    # One key per master: in a cluster one of each queue's master, otherwise one.
     for key in {
         session.redis.master_of(queue_keys(name).pending): queue_keys(name).pending for name in queues
     }.values():
         cursor = b"0"
         while True:
             cursor, keys = await session.redis.command(
-                key, "SCAN", cursor, "MATCH", "asynq:{*", "COUNT", SCANNED_TOGETHER
+                key, "SCAN", cursor, "MATCH", "asynq:{*", "COUNT", SCAN_BATCH_SIZE
             )
             for one in keys:
                 name, rest = _parts(one, names)
                 if name:
                     _sort(found[name], one, rest)
-            went(len(keys))
+            advance(len(keys))
             if cursor == b"0":
                 break
     return found
 
 
 def _parts(key: bytes, names: dict[bytes, str]) -> tuple[str, bytes]:
-    """The queue that a key belongs to, and what follows its prefix. `asynq:{a}:b}:pending` is one of `a}:b`, if there
-    is such a queue, and else of `a`."""
+    """The queue of a key, and the rest of the key. `asynq:{a}:b}:pending` belongs to `a}:b` if that queue exists,
+    otherwise to `a`."""
     best: tuple[str, bytes] = ("", b"")
     start = len(b"asynq:{")
     at = key.find(b"}:", start)

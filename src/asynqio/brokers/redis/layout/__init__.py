@@ -1,1 +1,1 @@
-"""Keys, messages and tokens as they are stored in Redis."""
+"""Keys, messages and encodings of the Redis layout."""

@@ -1,7 +1,7 @@
-"""Every key and hash field of the layout, by name (spec: redis wire format, sections 1.1 to 1.3).
+"""The keys of the layout; docs/reference/redis-layout.md describes their contents.
 
-What is shared with Go asynq is called as Go calls it. What is ours alone is a field that begins with
-`asynqio:` or a key under `asynq:{<queue>}:asynqio:`; Go never touches either.
+Keys that are shared with Go asynq have Go's names. Ours alone are hash fields that begin with `asynqio:` and keys
+under `asynq:{<queue>}:asynqio:`; Go never touches either.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import lru_cache
 
-#: The set of all known queues.
+#: The set of all queues.
 QUEUES = "asynq:queues"
-#: Sorted sets of the keys below, by when they lapse.
+#: Sorted sets of the keys of servers, their workers, and schedulers, by expiry.
 SERVERS = "asynq:servers"
 WORKERS = "asynq:workers"
 SCHEDULERS = "asynq:schedulers"
-#: Where Go publishes the id of a task that is to be cancelled, and where we add the queue.
+#: Pub/Sub channels for cancellation: Go's carries the bare task id, ours carries the queue too.
 CANCEL = "asynq:cancel"
 OWN_CANCEL = "asynqio:cancel"
 
 
 class QueueKeys:
-    """The keys of one queue. All carry its name in braces, so a cluster keeps them on one node."""
+    """The keys of one queue. All contain its name in braces, so a cluster keeps them in one slot."""
 
     __slots__ = (
         "active",
@@ -64,23 +64,23 @@ class QueueKeys:
         self.processed = f"{prefix}processed"
         self.failed = f"{prefix}failed"
         self.groups = f"{prefix}groups"
-        #: Go's `aggregation_sets`: the batches that somebody aggregates now, by when they are given back.
+        #: Go's `aggregation_sets`: the claimed batches, by the time at which they are released.
         self.batches = f"{prefix}aggregation_sets"
-        #: Ours: evicted and quarantined tasks, as a hash of counters.
+        #: Ours: a hash that counts evicted and quarantined tasks.
         self.counts = f"{prefix}asynqio:counts"
-        #: Ours: the schedules whose tasks go to this queue, and their last ticks.
+        #: Ours: a hash of the schedules whose tasks go to this queue, and their last ticks.
         self.cron = f"{prefix}asynqio:cron"
-        #: Ours: groups that were flushed, as a hash: as long as a member waits that is as old as this, they are ripe.
+        #: Ours: a hash of flushed groups → time: a group is ripe while a member at least as old as this is waiting.
         self.flushed = f"{prefix}asynqio:flushed"
-        #: Ours: groups that had members once, to find those that Go forgot to list.
+        #: Ours: groups that had members, to find those that Go did not list.
         self.known_groups = f"{prefix}asynqio:groups"
-        #: Ours: task types that nobody is to work on, and since when, as a hash.
+        #: Ours: a hash of paused task types → time of pausing.
         self.paused_types = f"{prefix}asynqio:paused_types"
-        #: Ours: tasks on their way to or from another queue, by when they set out.
+        #: Ours: tasks in transfer to or from another queue, by the time at which the transfer began.
         self.moving = f"{prefix}asynqio:moving"
-        #: Ours: tasks that went elsewhere and may not live there yet, as `<id>\\n<journey>`, by when they went.
+        #: Ours: committed transfers that are not finished, as `<id>\\n<transfer id>`, by time of commit.
         self.left = f"{prefix}asynqio:left"
-        #: Ours: locks that belong to no task, as `<id>\\n<lock>`, by their exact end.
+        #: Ours: locks that outlive their task, as `<id>\\n<lock>`, by their exact expiry.
         self.throttles = f"{prefix}asynqio:locks"
 
     def task(self, id: str) -> str:
@@ -88,11 +88,11 @@ class QueueKeys:
         return self.task_prefix + id
 
     def group(self, name: str) -> str:
-        """The members of a group that nobody has claimed."""
+        """The members of a group that are not claimed."""
         return f"{self.prefix}g:{name}"
 
     def batch(self, group: str, id: str) -> str:
-        """The members of a claimed batch (Go: an aggregation set)."""
+        """The members of a claimed batch (in Go: an aggregation set)."""
         return f"{self.prefix}g:{group}:{id}"
 
     def processed_on(self, day: str) -> str:
@@ -104,23 +104,23 @@ class QueueKeys:
 
 @lru_cache(maxsize=1_024)
 def queue_keys(name: str) -> QueueKeys:
-    """The keys of this queue, made once."""
+    """The keys of this queue; cached."""
     return QueueKeys(name)
 
 
 @lru_cache(maxsize=512)
 def day_of(number: int) -> str:
-    """The name of a day (UTC) in the keys of its counters; `number` is days since the epoch."""
+    """A day (UTC) as in the keys of daily counters; `number` is days since the epoch."""
     return datetime.fromtimestamp(number * 86_400, UTC).strftime("%Y-%m-%d")
 
 
 def server_key(host: str, pid: int, id: str) -> str:
-    """What a server says of itself, for Go's inspectors."""
+    """The ServerInfo of a server, for Go's inspectors."""
     return f"asynq:servers:{{{host}:{pid}:{id}}}"
 
 
 def workers_key(host: str, pid: int, id: str) -> str:
-    """The tasks that a server is running, for Go's inspectors."""
+    """The WorkerInfo of each task that a server is running, for Go's inspectors."""
     return f"asynq:workers:{{{host}:{pid}:{id}}}"
 
 
@@ -130,10 +130,15 @@ def scheduler_key(id: str) -> str:
 
 
 def history_key(schedule_id: str) -> str:
-    """What a schedule has put in."""
+    """The enqueue events of a schedule."""
     return f"asynq:scheduler_history:{schedule_id}"
 
 
-def card_key(server_key: str) -> str:
-    """Ours: the whole card of a server or scheduler, in the same slot as what Go reads of it."""
+def record_key(server_key: str) -> str:
+    """Ours: the complete record of a server or scheduler, in the same slot as the messages that Go reads."""
     return "asynqio" + server_key.removeprefix("asynq")
+
+
+def decode_lossy(data: bytes) -> str:
+    """An id or name as text. Invalid UTF-8 is replaced, so that listing never fails."""
+    return data.decode("utf-8", "replace")

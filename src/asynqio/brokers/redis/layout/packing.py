@@ -1,13 +1,13 @@
-"""Several values as one argument of a script; scripts/lib_fields.lua takes them apart.
+"""Several values in one argument of a script; scripts/lib/fields.lua unpacks them.
 
-MessagePack would be at hand on both sides, but what Redis has of it cannot read binary values.
+Not MessagePack: the version in Redis cannot read binary values.
 """
 
 from __future__ import annotations
 
 
 def pack(*values: bytes | str) -> bytes:
-    """Each value behind its length (4 bytes, big-endian)."""
+    """Each value after its length (4 bytes, big-endian)."""
     parts = []
     for value in values:
         data = value.encode() if isinstance(value, str) else value
@@ -16,13 +16,13 @@ def pack(*values: bytes | str) -> bytes:
     return b"".join(parts)
 
 
-def maybe(value: bytes | None) -> bytes:
-    """A value that may be missing: nothing, or `=` and the value."""
+def optional(value: bytes | None) -> bytes:
+    """A value that may be missing: empty, or `=` and the value."""
     return b"" if value is None else b"=" + value
 
 
 def unpack(packed: bytes) -> list[bytes]:
-    """The values again."""
+    """Decode `pack`."""
     values, at = [], 0
     while at < len(packed):
         start = at + 4

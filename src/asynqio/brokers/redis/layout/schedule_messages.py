@@ -1,11 +1,10 @@
-"""Schedule entries and their events as the protobuf messages of Go asynq, and back (spec: redis wire format,
-sections 2.4 to 2.6)."""
+"""Schedule entries and enqueue events in protobuf, as Go asynq stores them."""
 
 from __future__ import annotations
 
 from google.protobuf.message import DecodeError
 
-from asynqio.brokers.redis.layout.messages import CLASSES, GO_ZERO, moment, timestamp
+from asynqio.brokers.redis.layout.descriptors import CLASSES, GO_ZERO, moment, timestamp
 from asynqio.core.info import ScheduleInfo, SchedulerInfo
 from asynqio.core.schedules.go_options import read_options
 from asynqio.core.schedules.records import FireEvent
@@ -14,26 +13,26 @@ from asynqio.errors import CorruptMessage
 _Entry, _Event = CLASSES["SchedulerEntry"], CLASSES["SchedulerEnqueueEvent"]
 
 
-def encode_schedule(card: ScheduleInfo) -> bytes:
-    """Go's `SchedulerEntry`. It has no field for a time zone: that stands before the spec, where cron has it."""
-    own_zone = card.spec.startswith(("TZ=", "CRON_TZ="))
-    prefix = "" if own_zone or card.zone in ("", "UTC") else f"CRON_TZ={card.zone} "
+def encode_schedule(info: ScheduleInfo) -> bytes:
+    """Go's `SchedulerEntry`. It has no field for a time zone, so that is a prefix of the cron spec."""
+    own_zone = info.spec.startswith(("TZ=", "CRON_TZ="))
+    prefix = "" if own_zone or info.zone in ("", "UTC") else f"CRON_TZ={info.zone} "
     return bytes(
         _Entry(
-            id=card.id,
-            spec=prefix + card.spec,
-            task_type=card.type,
-            task_payload=card.payload or b"",
-            # Go's reader crashes on a text without a bracket (B30).
-            enqueue_options=[text for text in card.options if "(" in text],
-            next_enqueue_time=timestamp(GO_ZERO if card.next_at is None else card.next_at),
-            prev_enqueue_time=timestamp(GO_ZERO if card.prev_at is None else card.prev_at),
+            id=info.id,
+            spec=prefix + info.spec,
+            task_type=info.type,
+            task_payload=info.payload or b"",
+            # Go's reader crashes on an option without a parenthesis (B30).
+            enqueue_options=[text for text in info.options if "(" in text],
+            next_enqueue_time=timestamp(GO_ZERO if info.next_at is None else info.next_at),
+            prev_enqueue_time=timestamp(GO_ZERO if info.prev_at is None else info.prev_at),
         ).SerializeToString()
     )
 
 
 def decode_scheduler(id: str, entries: list[bytes]) -> SchedulerInfo:
-    """The card of a scheduler that only left Go's messages, newest first. Raises CorruptMessage."""
+    """The info of a Go scheduler, from its entries, newest first. Raises CorruptMessage."""
     host, pid, _ = f"::{id}".rsplit(":", 2)
     return SchedulerInfo(
         id,
@@ -47,8 +46,8 @@ def decode_scheduler(id: str, entries: list[bytes]) -> SchedulerInfo:
 def _decode_schedule(data: bytes) -> ScheduleInfo:
     try:
         read = _Entry.FromString(data)
-    except DecodeError as problem:
-        raise CorruptMessage(f"{len(data)} bytes that are no schedule entry: {problem}") from None
+    except DecodeError as error:
+        raise CorruptMessage(f"{len(data)} bytes that are not a schedule entry: {error}") from None
     texts = list(read.enqueue_options)
     next_at, prev_at = moment(read.next_enqueue_time), moment(read.prev_enqueue_time)
     return ScheduleInfo(
@@ -70,9 +69,9 @@ def encode_event(event: FireEvent) -> bytes:
 
 
 def decode_event(schedule_id: str, data: bytes) -> FireEvent:
-    """The reverse. Raises CorruptMessage."""
+    """Decode `encode_event`. Raises CorruptMessage."""
     try:
         read = _Event.FromString(data)
-    except DecodeError as problem:
-        raise CorruptMessage(f"{len(data)} bytes that are no event of a schedule: {problem}") from None
+    except DecodeError as error:
+        raise CorruptMessage(f"{len(data)} bytes that are not an enqueue event: {error}") from None
     return FireEvent(schedule_id, read.task_id, round(moment(read.enqueue_time), 6))

@@ -1,4 +1,4 @@
-"""Tasks in: entries as one script call per queue and chunk."""
+"""Enqueue: one script call per queue and chunk of entries."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any
 
 from asynqio.brokers.contract.results import Admission, Replaced
+from asynqio.brokers.redis.chunking import chunks
+from asynqio.brokers.redis.connection.connection import Arg
 from asynqio.brokers.redis.layout.keys import QueueKeys
-from asynqio.brokers.redis.layout.messages import encode_strikes, encode_task, id_offset
+from asynqio.brokers.redis.layout.messages import encode_failure_counters, encode_task, id_offset
 from asynqio.brokers.redis.layout.packing import pack
-from asynqio.brokers.redis.scripts.batches import chunks
 from asynqio.brokers.redis.scripts.loader import LUA
-from asynqio.brokers.redis.session import Session, Word
+from asynqio.brokers.redis.session import Session
 from asynqio.core.task.message import TaskState
 from asynqio.core.task.task import Entry
 from asynqio.core.task.unique import OnDuplicate
 
-#: How scripts answer for one entry; REPLACED comes with the id of the task that was changed.
+#: What scripts return for one entry; REPLACED is followed by the id of the updated task.
 REPLACED = b"3"
 ANSWERS = {"1": Admission.ACCEPTED, "0": Admission.ID_CONFLICT, "2": Admission.DUPLICATE}
 _ANSWERS = {ord(char): answer for char, answer in ANSWERS.items()}
 
 
 async def enqueue(session: Session, entries: Sequence[Entry]) -> list[Admission | Replaced]:
-    """One answer per entry, in their order. Redis works on one chunk while we write the next."""
+    """See Broker.enqueue. Redis works on one chunk while the next one is encoded."""
     if not entries:
         return []
     by_queue: dict[str, list[int]] = {}
@@ -36,35 +37,35 @@ async def enqueue(session: Session, entries: Sequence[Entry]) -> list[Admission 
         for at, entry in enumerate(entries):
             by_queue.setdefault(entry.message.queue, []).append(at)
     queues = {name: session.keys(name) for name in by_queue}
-    listing = session.listing(by_queue)
+    registration = session.registry.begin(by_queue)
     calls: list[tuple[Sequence[int], Coroutine[Any, Any, Any]]] = []
     try:
-        for name, places in by_queue.items():
-            for some in chunks(places, [len(entries[at].message.payload or b"") for at in places]):
+        for name, indexes in by_queue.items():
+            for some in chunks(indexes, [len(entries[at].message.payload or b"") for at in indexes]):
                 if calls:
-                    await asyncio.sleep(0)  # what was written goes out
+                    await asyncio.sleep(0)  # flush the calls so far
                 calls.append((some, _send(session, queues[name], [entries[at] for at in some])))
     except BaseException:
         for _, call in calls:
             call.close()
         raise
     answers: list[Admission | Replaced] = [Admission.ACCEPTED] * len(entries)
-    if listing is None and len(calls) == 1:
+    if registration is None and len(calls) == 1:
         replies = [await calls[0][1]]
     else:
         replies = await asyncio.gather(*(call for _, call in calls))
-        if listing is not None:
-            await listing
+        if registration is not None:
+            await registration
     for (some, _), reply in zip(calls, replies, strict=True):
-        found, changed = opened(reply)
+        found, updated = split_reply(reply)
         if found.count(b"1") < len(found):
             for at, char in zip(some, found, strict=True):
-                answers[at] = _ANSWERS.get(char) or next(changed)
+                answers[at] = _ANSWERS.get(char) or next(updated)
     return answers
 
 
-def opened(reply: bytes | list[bytes]) -> tuple[bytes, Iterator[Replaced]]:
-    """A script's answer: a character for each item, and what it says of those that changed another task."""
+def split_reply(reply: bytes | list[bytes]) -> tuple[bytes, Iterator[Replaced]]:
+    """A script's reply: one character per item, and the results of those that updated another task."""
     if isinstance(reply, bytes):
         return reply, iter(())
     found, *holders = reply
@@ -72,22 +73,22 @@ def opened(reply: bytes | list[bytes]) -> tuple[bytes, Iterator[Replaced]]:
 
 
 def _send(session: Session, queue: QueueKeys, entries: Sequence[Entry]) -> Coroutine[Any, Any, Any]:
-    """Send entries of one queue; the reply has a character for each, and the ids of those that were changed."""
+    """Send entries of one queue. The reply has one character per entry, and the ids of the updated tasks."""
     now = session.clock.now()
     keys = [queue.pending]
-    args: list[Word] = [queue.prefix, repr(now), session.nanoseconds()]
+    args: list[Arg] = [queue.prefix, repr(now), session.now_ns()]
     prefix = queue.task_prefix
     for entry in entries:
         message = entry.message
         keys.append(prefix + message.id)
         args.append(message.id)
         args.append(encode_task(message))
-        args.append(spec(entry, now))
-    return session.certain(LUA.enqueue, keys, args)
+        args.append(entry_options(entry, now))
+    return session.run_once(LUA.enqueue, keys, args)
 
 
-def spec(entry: Entry, now: float) -> bytes:
-    """What scripts/lib_admit.lua is told of an entry beside id and message; nothing for an ordinary one."""
+def entry_options(entry: Entry, now: float) -> bytes:
+    """The `options` of an entry for scripts/lib/admit_entry.lua; empty for an ordinary one."""
     message = entry.message
     if (
         entry.state is TaskState.PENDING
@@ -107,7 +108,7 @@ def spec(entry: Entry, now: float) -> bytes:
         entry.lock if unique else "",
         str(math.ceil(entry.unique_ttl)),
         repr(now + entry.unique_ttl),
-        encode_strikes(message),
+        encode_failure_counters(message),
     )
     if entry.on_duplicate is OnDuplicate.REJECT and not entry.throttle and not entry.replace_finished:
         return pack(*fields)

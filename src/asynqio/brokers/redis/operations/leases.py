@@ -1,42 +1,51 @@
-"""Leases that are still held: made to last longer, and what running handlers leave with their tasks."""
+"""Leases: renew those that are held, find those that have lapsed, repair active tasks that have none."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from asynqio.brokers.contract.results import Output
-from asynqio.brokers.redis.layout.fencing import KEPT, is_ours, lease_of, token_of
-from asynqio.brokers.redis.layout.keys import QUEUES, queue_keys
+from asynqio.brokers.contract.results import Expired
+from asynqio.brokers.redis.chunking import by_queue
+from asynqio.brokers.redis.connection.connection import Arg
+from asynqio.brokers.redis.layout.fencing import HELD, is_ours, lease_of, token_of
+from asynqio.brokers.redis.layout.keys import QUEUES, QueueKeys, decode_lossy, queue_keys
 from asynqio.brokers.redis.layout.messages import decode_task
-from asynqio.brokers.redis.layout.packing import maybe, pack
-from asynqio.brokers.redis.operations import quarantine as damage
-from asynqio.brokers.redis.scripts.batches import by_queue
+from asynqio.brokers.redis.operations.forward import earliest
+from asynqio.brokers.redis.operations.quarantine import decode_stored, quarantine
 from asynqio.brokers.redis.scripts.loader import LUA
-from asynqio.brokers.redis.session import Session, Word
-from asynqio.core.attempts.record import encode_record
+from asynqio.brokers.redis.session import Session
 from asynqio.core.lifecycle import Lease
 from asynqio.errors import CorruptMessage
 
-#: Active tasks looked at per call when the leases of one server are renewed.
-ACTIVE_TOGETHER = 1_000
+#: Active tasks read per call when the leases of one server are renewed.
+ACTIVE_BATCH_SIZE = 1_000
+#: Active tasks, oldest first, that are searched for missing leases.
+REPAIR_LIMIT = 1_000
+#: Seconds after which Go's recoverer too considers a lapsed lease as lost.
+GO_GRACE = 30
+#: Seconds until the next check while the master of a queue is down, and seconds after its return during which no
+#: lease counts as lapsed: running servers need time to renew theirs.
+CHECK_AGAIN, RETURN_GRACE = 1.0, 5.0
 
 
 async def renew(session: Session, leases: Sequence[Lease], lease: float) -> list[bool]:
+    """See Broker.renew."""
     expires_at = float(math.ceil(session.clock.now() + lease))
     answers = [False] * len(leases)
 
-    async def call(name: str, places: Sequence[int]) -> None:
+    async def call(name: str, indexes: Sequence[int]) -> None:
         queue = queue_keys(name)
         keys, args = [queue.lease], [int(expires_at)]
-        for at in places:
+        for at in indexes:
             id, token = leases[at].message.id, token_of(leases[at])
             keys.append(queue.task(id))
             args += (id, token.owner, token.fence)  # type: ignore[arg-type]
-        reply = await session.repeat(LUA.renew, keys, args)
-        for at, kept in zip(places, reply, strict=True):
-            if kept == KEPT:
+        reply = await session.run_idempotent(LUA.renew, keys, args)
+        for at, held in zip(indexes, reply, strict=True):
+            if held == HELD:
                 answers[at] = True
                 leases[at].expires_at = expires_at
 
@@ -45,20 +54,21 @@ async def renew(session: Session, leases: Sequence[Lease], lease: float) -> list
 
 
 async def renew_owner(session: Session, owner: str, lease: float) -> int:
+    """See Broker.renew_owner."""
     renewed = 0
     for name in await session.redis.command(QUEUES, "SMEMBERS", QUEUES):
-        queue = queue_keys(damage.shown(name))
+        queue = queue_keys(decode_lossy(name))
         active = await session.redis.command(queue.active, "LLEN", queue.active)
-        for start in range(0, active, ACTIVE_TOGETHER):
-            args: list[Word] = [owner, queue.task_prefix, start, start + ACTIVE_TOGETHER - 1]
-            found = await session.repeat(LUA.owned, [queue.active], args)
+        for start in range(0, active, ACTIVE_BATCH_SIZE):
+            args: list[Arg] = [owner, queue.task_prefix, start, start + ACTIVE_BATCH_SIZE - 1]
+            found = await session.run_idempotent(LUA.leases_by_owner, [queue.active], args)
             answers = await renew(session, _held(zip(found[::2], found[1::2], strict=True)), lease)
             renewed += sum(answers)
     return renewed
 
 
 def _held(found: Iterable[tuple[bytes, bytes | None]]) -> list[Lease]:
-    """The leases among tasks that carry a token: Go leaves it where it is when it takes a task over."""
+    """The leases that are ours: Go leaves the token in place when it takes a task over."""
     leases = []
     for token, msg in found:
         if msg is not None:
@@ -69,22 +79,91 @@ def _held(found: Iterable[tuple[bytes, bytes | None]]) -> list[Lease]:
     return leases
 
 
-async def write_output(session: Session, notes: Sequence[Output]) -> list[bool]:
-    answers = [False] * len(notes)
+# --- lapsed leases --------------------------------------------------------------------------------
 
-    async def call(name: str, places: Sequence[int]) -> None:
-        queue = queue_keys(name)
-        keys: list[str] = []
-        args: list[Word] = []
-        for at in places:
-            one = notes[at]
-            keys.append(queue.task(one.lease.message.id))
-            token = token_of(one.lease)
-            live = b"" if one.live is None else encode_record(one.live)
-            args += (token.owner, token.fence, pack(maybe(one.result), maybe(one.progress), live))
-        reply = await session.repeat(LUA.write_output, keys, args)
-        for at, kept in zip(places, reply, strict=True):
-            answers[at] = kept == KEPT
 
-    await by_queue([one.lease.message.queue for one in notes], call)
-    return answers
+async def expired(session: Session, queues: Sequence[str], limit: int) -> Expired:
+    """See Broker.expired: lapsed leases of our servers, and of Go's servers those that Go would recover too.
+
+    Our servers write a token and are fenced by it, so their leases end at the stored time. A Go server may still be
+    working, so it gets the 30 s of grace that Go's own recoverer gives it.
+    """
+    found: list[Lease] = []
+    next_at: list[float | None] = []
+
+    async def call(some: list[QueueKeys]) -> None:
+        now = session.clock.now()
+        skipped_at = session.skipped_at.get(some[0].name, -RETURN_GRACE)
+        if session.clock.monotonic() - skipped_at < RETURN_GRACE:
+            next_at.append(now + CHECK_AGAIN)
+            return
+        args: list[Arg] = [math.floor(now), 0, limit, *(queue.task_prefix for queue in some)]
+        reply = await session.run_idempotent(LUA.expired, [queue.lease for queue in some], args)
+        for queue, (coming, *items) in zip(some, reply, strict=True):
+            next_at.append(None if coming is None else float(coming))
+            await _check(session, queue, items, now, found, next_at)
+
+    slots = session.by_slot(queues)
+    reachable = session.reachable(slots)
+    for [queue] in [some for some in slots if some not in reachable]:
+        session.skipped_at[queue.name] = session.clock.monotonic()
+        next_at.append(session.clock.now() + CHECK_AGAIN)
+    await session.for_each_slot(queues, call, None)
+    found.sort(key=lambda lease: lease.expires_at)
+    return Expired(found[:limit], earliest(next_at))
+
+
+async def _check(
+    session: Session,
+    queue: QueueKeys,
+    items: list[Any],
+    now: float,
+    found: list[Lease],
+    next_at: list[float | None],
+) -> None:
+    damaged: list[tuple[bytes, bytes | None]] = []
+    for id, score, msg, token, counters in items:
+        try:
+            message = decode_stored(queue, id, msg, counters) if msg is not None else None
+        except CorruptMessage:
+            message = None
+        if message is None:
+            damaged.append((id, msg))
+            continue
+        expires_at = float(score)
+        if is_ours(token, message.last_failed_at) or expires_at + GO_GRACE <= now:
+            found.append(lease_of(message, msg, token or b"", expires_at))
+        else:
+            next_at.append(expires_at + GO_GRACE)
+    await quarantine(session, queue, damaged)
+
+
+# --- missing leases -------------------------------------------------------------------------------
+
+
+class LeaseRepair:
+    """Gives active tasks without a lease, which no server would recover (B8), a lapsed one when seen twice."""
+
+    #: Seconds between two checks.
+    EVERY = 10.0
+
+    def __init__(self) -> None:
+        self._seen: dict[str, list[bytes]] = {}
+        self._next = 0.0
+
+    async def run(self, session: Session, queues: list[QueueKeys]) -> None:
+        """Check these queues."""
+        for queue in queues:
+            seen = self._seen.get(queue.name, [])
+            lapsed = int(session.clock.now()) - GO_GRACE - 1
+            args: list[Arg] = [lapsed, REPAIR_LIMIT, queue.task_prefix, *seen]
+            found = await session.run_idempotent(LUA.lease_orphans, [queue.active, queue.lease], args)
+            self._seen[queue.name] = found
+
+    def due(self, session: Session) -> bool:
+        """Whether it is time for another check."""
+        now = session.clock.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + self.EVERY
+        return True

@@ -1,8 +1,8 @@
-"""Hearing what anybody does to the store, Go's servers and producers included, without asking for it.
+"""Notifications of changes in Redis, by any client including Go's, without polling.
 
-Two connections per master, both made when they are first needed. On the one, Redis tells which keys under the
-prefixes of a queue were written (client tracking, broadcast), and the calls to cancel running tasks. On the
-other it tells of single tasks that somebody waits for or follows (client tracking of keys that were read).
+Two push connections per master, both opened when first needed. On one, Redis reports which keys with the prefixes of
+a queue were written (client tracking in broadcast mode), and cancellation requests. On the other it reports changes
+of single tasks that a caller waits for or follows (client tracking of keys that were read).
 """
 
 from __future__ import annotations
@@ -10,73 +10,60 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import Any
 
 from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.results import Cancellation
 from asynqio.brokers.contract.signals import Signals, Topic, Watch
-from asynqio.brokers.redis.connection.push import EarLink, Ears
-from asynqio.brokers.redis.connection.reconnecting import RedisError
+from asynqio.brokers.redis.connection.errors import RedisError
+from asynqio.brokers.redis.connection.push import PushConnection, PushConnections
 from asynqio.brokers.redis.layout.keys import CANCEL, OWN_CANCEL, queue_keys
-from asynqio.brokers.redis.scripts.loader import LUA
+from asynqio.brokers.redis.operations.cancellations import Cancellations, publish
 from asynqio.brokers.redis.session import Session
 from asynqio.core.task.message import TaskRef
 from asynqio.errors import BrokerError, BrokerUnavailable
 
 log = logging.getLogger("asynqio.redis")
 
-#: Where Redis cannot tell (a proxy, an old or foreign server), everybody looks this often.
-LOOK_EVERY = 0.25
-#: Calls to cancel that wait for a slow reader; older ones are dropped.
-CANCELS_KEPT = 10_000
-#: The states in which nothing will happen to a task by itself any more; None: it is gone.
-_OVER = {b"completed", b"archived", None}
+#: Seconds between two polls, where Redis does not support client tracking (a proxy, an old or foreign server).
+POLL_EVERY = 0.25
+#: The states in which a task does not change without an operator; None: it does not exist.
+_ENDED = {b"completed", b"archived", None}
 
 
-class Said(NamedTuple):
-    """What a call to cancel says on our own channel, as a JSON array."""
-
-    queue: str
-    id: str
-    archive: bool = False
-
-
-class Listener:
-    """Publishes to watches what Redis tells, on the event loop of one session."""
+class Notifications:
+    """Publishes the changes that Redis reports to watches, on the event loop of one session."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._signals = Signals()
-        #: Exact keys, and beginnings of keys, whose change means a topic.
+        #: Keys, and prefixes of keys, whose change means a topic.
         self._keys: dict[bytes, Topic] = {}
         self._groups: dict[bytes, Topic] = {}
         self._prefixes: set[str] = set()
         self._awaited: dict[bytes, TaskRef] = {}
-        self._cancels: list[asyncio.Queue[Cancellation]] = []
-        self._said_twice: dict[str, int] = {}
-        self._broadcast: Ears | None = None
-        self._single: Ears | None = None
-        #: The ears that are connected, and the prefixes each was asked for.
-        self._up: dict[EarLink, set[str]] = {}
-        self._looking: asyncio.Task[None] | None = None
+        self._cancellations = Cancellations()
+        self._broadcast: PushConnections | None = None
+        self._single: PushConnections | None = None
+        #: The open connections of `_broadcast`, and the prefixes that each one tracks.
+        self._tracking: dict[PushConnection, set[str]] = {}
+        self._polling: asyncio.Task[None] | None = None
         self._closed = False
 
     def watch(self, topics: Iterable[Topic]) -> Watch:
-        """Be told of these; what happened before the ears are open is made up for by one signal more."""
+        """Watch these topics. Changes before the connections are open are covered by one extra signal."""
         watch = self._signals.watch(topics)
-        new = {prefix for topic in watch.topics for prefix in self._learn(topic)} - self._prefixes
+        new = {prefix for topic in watch.topics for prefix in self._add_topic(topic)} - self._prefixes
         if new:
             self._prefixes |= new
-            self._session.spawn(self._track())
+            self._session.background.spawn(self._track())
         for topic in watch.topics:
             if topic[0] in ("ended", "changed"):
-                self._await(TaskRef(*topic[1:]))
+                self._await_task(TaskRef(*topic[1:]))
         return watch
 
-    def _learn(self, topic: Topic) -> list[str]:
-        """The prefixes to track for a topic, and what to make of their keys."""
+    def _add_topic(self, topic: Topic) -> list[str]:
+        """Map the keys of a topic to it. Returns the prefixes to track."""
         kind, name = topic[0], topic[1] if len(topic) > 1 else ""
         queue = queue_keys(name)
         keys = {
@@ -93,55 +80,57 @@ class Listener:
             keys = [*keys, members]
         return keys
 
-    # --- the ear for queues -----------------------------------------------------------------------
+    # --- queues -----------------------------------------------------------------------------------
 
     async def _track(self) -> None:
         if self._closed:
             return
         if self._broadcast is None:
-            self._broadcast = self._session.redis.ears(self._heard, self._listen)
+            self._broadcast = self._session.redis.push_connections(self._receive, self._set_up_broadcast)
             await self._broadcast.open()
             return
-        for ear in list(self._up):
-            await self._ask_for_prefixes(ear)
+        for push in list(self._tracking):
+            await self._track_prefixes(push)
         self._signals.publish_all()
 
-    async def _listen(self, ear: EarLink) -> None:
-        """The ear has just been (re)connected."""
-        for gone in [other for other in self._up if other.where == ear.where]:
-            del self._up[gone]
-        self._up[ear] = set()
-        await self._ask_for_prefixes(ear)
-        if self._cancels:
-            await self._subscribe(ear)
+    async def _set_up_broadcast(self, push: PushConnection) -> None:
+        for stale in [other for other in self._tracking if other.where == push.where]:
+            del self._tracking[stale]
+        self._tracking[push] = set()
+        await self._track_prefixes(push)
+        if self._cancellations:
+            await self._subscribe(push)
         self._signals.publish_all()
 
-    async def _ask_for_prefixes(self, ear: EarLink) -> None:
-        asked = self._up.get(ear)
-        if asked is None or not (new := self._prefixes - asked):
+    async def _track_prefixes(self, push: PushConnection) -> None:
+        tracked = self._tracking.get(push)
+        if tracked is None or not (new := self._prefixes - tracked):
             return
-        asked |= new  # before anything else runs: Redis refuses to be asked for a prefix twice
-        words = [word for prefix in sorted(new) for word in ("PREFIX", prefix)]
+        tracked |= new  # before the next await: Redis rejects a prefix that is tracked already
+        args = [arg for prefix in sorted(new) for arg in ("PREFIX", prefix)]
         try:
-            await ear.call("CLIENT", "TRACKING", "ON", "BCAST", *words)
+            await push.call("CLIENT", "TRACKING", "ON", "BCAST", *args)
         except BrokerUnavailable:
-            self._up.pop(ear, None)  # another one is asked when it is up again
-        except BrokerError as problem:
-            self._look_instead(problem)
+            self._tracking.pop(push, None)  # the next connection tracks the prefixes
+        except BrokerError as error:
+            self._start_polling(error)
 
-    def _look_instead(self, problem: BrokerError) -> None:
-        if self._looking is None:
+    def _start_polling(self, error: BrokerError) -> None:
+        if self._polling is None:
             log.warning(
-                "this Redis does not tell of changes (%s): looking every %g s instead", problem, LOOK_EVERY
+                "this Redis does not support client tracking (%s): polling every %g s instead",
+                error,
+                POLL_EVERY,
+                extra={"event": "polling_started", "error": str(error), "poll_every": POLL_EVERY},
             )
-            self._looking = asyncio.create_task(self._look())
+            self._polling = asyncio.create_task(self._poll())
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(POLL_EVERY)
             self._signals.publish_all()
 
-    def _heard(self, frame: list[Any]) -> None:
+    def _receive(self, frame: list[Any]) -> None:
         kind = frame[0]
         if kind == b"invalidate":
             if frame[1] is None:
@@ -150,7 +139,7 @@ class Listener:
             topics = {topic for key in frame[1] if (topic := self._topic(key)) is not None}
             self._signals.publish(topics)
         elif kind == b"message":
-            self._canceled(frame[1], frame[2])
+            self._cancellations.receive(frame[1], frame[2])
 
     def _topic(self, key: bytes) -> Topic | None:
         topic = self._keys.get(key)
@@ -161,16 +150,16 @@ class Listener:
             return None
         return topic
 
-    # --- the ear for single tasks -----------------------------------------------------------------
+    # --- single tasks -----------------------------------------------------------------------------
 
-    def _await(self, ref: TaskRef) -> None:
+    def _await_task(self, ref: TaskRef) -> None:
         key = queue_keys(ref.queue).task(ref.id).encode()
         if key not in self._awaited:
             self._awaited[key] = ref
-            self._session.spawn(self._ask(key))
+            self._session.background.spawn(self._read_state(key))
 
-    async def _ask(self, key: bytes) -> None:
-        """Look at a task, so that we are told when it changes."""
+    async def _read_state(self, key: bytes) -> None:
+        """Read the state of a task, so that Redis reports its next change."""
         ref = self._awaited.get(key)
         if ref is None or self._closed:
             return
@@ -178,94 +167,70 @@ class Listener:
             del self._awaited[key]
             return
         if self._single is None:
-            self._single = self._session.redis.ears(self._changed, self._follow)
+            self._single = self._session.redis.push_connections(self._task_changed, self._set_up_single)
             await self._single.open()
             return
         try:
             state = await self._single.call(key.decode(), "HGET", key, "state")
         except RedisError:
-            state = None  # not a task at all: let those who wait see for themselves
+            state = None  # not a hash: notify, so that waiting callers read it themselves
         except BrokerUnavailable:
-            return  # asked again when the ear is up again
+            return  # read again when the connection is up
         self._signals.publish([signals.changed(ref)])
-        if state in _OVER:
+        if state in _ENDED:
             self._signals.publish([signals.ended(ref)])
 
-    async def _follow(self, ear: EarLink) -> None:
+    async def _set_up_single(self, push: PushConnection) -> None:
         try:
-            await ear.call("CLIENT", "TRACKING", "ON")
+            await push.call("CLIENT", "TRACKING", "ON")
         except BrokerUnavailable:
             return
-        except BrokerError as problem:
-            self._look_instead(problem)
+        except BrokerError as error:
+            self._start_polling(error)
         for key in list(self._awaited):
-            self._session.spawn(self._ask(key))
+            self._session.background.spawn(self._read_state(key))
 
-    def _changed(self, frame: list[Any]) -> None:
+    def _task_changed(self, frame: list[Any]) -> None:
         if frame[0] != b"invalidate":
             return
         for key in list(self._awaited) if frame[1] is None else frame[1]:
             if key in self._awaited:
-                self._session.spawn(self._ask(key))
+                self._session.background.spawn(self._read_state(key))
 
-    # --- calls to cancel --------------------------------------------------------------------------
+    # --- cancellation -----------------------------------------------------------------------------
 
     async def cancel(self, refs: Iterable[TaskRef], *, archive: bool) -> None:
-        said = [
-            word for ref in refs for word in (msgspec.json.encode(Said(ref.queue, ref.id, archive)), ref.id)
-        ]
-        if said:
-            await self._session.run(LUA.cancel, [OWN_CANCEL], [OWN_CANCEL, CANCEL, *said])
+        """See Broker.cancel."""
+        await publish(self._session, refs, archive=archive)
 
     async def cancellations(self) -> AsyncIterator[Cancellation]:
-        heard: asyncio.Queue[Cancellation] = asyncio.Queue()
-        self._cancels.append(heard)
-        try:
+        """See Broker.cancellations."""
+        with self._cancellations.reader() as requests:
             if self._broadcast is None:
                 await self._track()
-            elif len(self._cancels) == 1:
-                for ear in list(self._up):
-                    await self._subscribe(ear)
+            elif len(self._cancellations) == 1:
+                for push in list(self._tracking):
+                    await self._subscribe(push)
             while True:
-                yield await heard.get()
-        finally:
-            self._cancels.remove(heard)
+                yield await requests.get()
 
-    async def _subscribe(self, ear: EarLink) -> None:
-        if self._broadcast is not None and self._broadcast.holds(ear, OWN_CANCEL):
+    async def _subscribe(self, push: PushConnection) -> None:
+        if self._broadcast is not None and self._broadcast.is_current(push, OWN_CANCEL):
             try:
-                await ear.subscribe(OWN_CANCEL, CANCEL)
+                await push.subscribe(OWN_CANCEL, CANCEL)
             except BrokerUnavailable:
-                self._up.pop(ear, None)
-
-    def _canceled(self, channel: bytes, said: bytes) -> None:
-        """Ours say queue and id, and then the id again for Go's servers; Go says the id only."""
-        if channel == OWN_CANCEL.encode():
-            queue, id, archive = msgspec.json.decode(said, type=Said)
-            call = Cancellation(TaskRef(queue, id), archive)
-            self._said_twice[id] = self._said_twice.get(id, 0) + 1
-        else:
-            id = said.decode("utf-8", "replace")
-            if (count := self._said_twice.pop(id, 0)) > 0:
-                if count > 1:
-                    self._said_twice[id] = count - 1
-                return
-            call = Cancellation(TaskRef("", id))
-        for heard in self._cancels:
-            if heard.qsize() >= CANCELS_KEPT:
-                heard.get_nowait()
-            heard.put_nowait(call)
+                self._tracking.pop(push, None)
 
     async def close(self) -> None:
-        """Hear nothing more; what has been asked for and not begun is not begun."""
+        """Stop receiving. Work that was scheduled but has not started does nothing."""
         self._closed = True
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.gather(self._looking, return_exceptions=True)
-            self._looking = None
-        for ears in (self._broadcast, self._single):
-            if ears is not None:
-                await ears.close()
+        if self._polling is not None:
+            self._polling.cancel()
+            await asyncio.gather(self._polling, return_exceptions=True)
+            self._polling = None
+        for connections in (self._broadcast, self._single):
+            if connections is not None:
+                await connections.close()
         self._broadcast = self._single = None
         self._prefixes.clear()
-        self._up.clear()
+        self._tracking.clear()

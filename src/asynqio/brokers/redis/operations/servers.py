@@ -1,4 +1,4 @@
-"""Who is there: cards of servers, for ours and for Go's inspectors (spec: redis wire format, section 3.12)."""
+"""Heartbeats of servers and schedulers: our complete records, and the messages that Go's inspectors read."""
 
 from __future__ import annotations
 
@@ -7,64 +7,120 @@ import math
 
 import msgspec
 
-from asynqio.brokers.redis.layout.keys import SERVERS, WORKERS, card_key, server_key, workers_key
-from asynqio.brokers.redis.layout.messages import decode_server, encode_server, encode_worker, plain_id
+from asynqio.brokers.redis.connection.connection import Arg
+from asynqio.brokers.redis.layout.keys import (
+    SCHEDULERS,
+    SERVERS,
+    WORKERS,
+    decode_lossy,
+    record_key,
+    scheduler_key,
+    server_key,
+    workers_key,
+)
+from asynqio.brokers.redis.layout.schedule_messages import decode_scheduler, encode_schedule
+from asynqio.brokers.redis.layout.server_messages import decode_server, encode_server, encode_worker, plain_id
 from asynqio.brokers.redis.scripts.loader import LUA
-from asynqio.brokers.redis.session import Session, Word
-from asynqio.core.info import ServerInfo
+from asynqio.brokers.redis.session import Session
+from asynqio.core.info import SchedulerInfo, ServerInfo
 from asynqio.errors import CorruptMessage
 
 log = logging.getLogger("asynqio.redis")
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(ServerInfo).decode
+_decode_server = msgspec.json.Decoder(ServerInfo).decode
+_decode_scheduler = msgspec.json.Decoder(SchedulerInfo).decode
 
 
-async def beat(session: Session, card: ServerInfo, ttl: float) -> None:
-    """Show a card for `ttl` seconds."""
-    server = server_key(card.host, card.pid, plain_id(card))
-    workers = workers_key(card.host, card.pid, plain_id(card))
+async def beat(session: Session, info: ServerInfo | SchedulerInfo, ttl: float) -> None:
+    """See Broker.beat: the record is valid for `ttl` seconds."""
     until = math.ceil(session.clock.now() + ttl)
-    args: list[Word] = [max(1, math.ceil(ttl)), encode_server(card), _encode(card)]
-    for worker in card.workers:
-        args += (worker.id, encode_worker(card, worker))
-    await session.repeat(LUA.beat, [server, workers, card_key(server)], args)
+    seconds = max(1, math.ceil(ttl))
+    if isinstance(info, SchedulerInfo):
+        key = scheduler_key(info.id)
+        args: list[Arg] = [seconds, _encode(info), *map(encode_schedule, info.entries)]
+        await session.run_idempotent(LUA.beat_scheduler, [key, record_key(key)], args)
+        await session.redis.command(SCHEDULERS, "ZADD", SCHEDULERS, until, key)
+        return
+    server, workers = _server_keys(info)
+    args = [seconds, encode_server(info), _encode(info)]
+    for worker in info.workers:
+        args += (worker.id, encode_worker(info, worker))
+    await session.run_idempotent(LUA.beat_server, [server, workers, record_key(server)], args)
     await session.redis.command(SERVERS, "ZADD", SERVERS, until, server)
     await session.redis.command(WORKERS, "ZADD", WORKERS, until, workers)
 
 
-async def leave(session: Session, card: ServerInfo) -> None:
-    """Take a card back."""
-    server = server_key(card.host, card.pid, plain_id(card))
-    workers = workers_key(card.host, card.pid, plain_id(card))
+async def leave(session: Session, info: ServerInfo | SchedulerInfo) -> None:
+    """See Broker.leave: delete the record."""
+    if isinstance(info, SchedulerInfo):
+        key = scheduler_key(info.id)
+        await session.redis.command(SCHEDULERS, "ZREM", SCHEDULERS, key)
+        await session.redis.command(key, "DEL", key, record_key(key))
+        return
+    server, workers = _server_keys(info)
     await session.redis.command(SERVERS, "ZREM", SERVERS, server)
     await session.redis.command(WORKERS, "ZREM", WORKERS, workers)
-    await session.redis.command(server, "DEL", server, workers, card_key(server))
+    await session.redis.command(server, "DEL", server, workers, record_key(server))
+
+
+def _server_keys(info: ServerInfo) -> tuple[str, str]:
+    identity = (info.host, info.pid, plain_id(info))
+    return server_key(*identity), workers_key(*identity)
 
 
 async def servers(session: Session) -> list[ServerInfo]:
-    """The cards that are still valid, of our servers and of Go's."""
+    """The valid records of servers, ours and Go's."""
+    found = [await _read_server(session, key) for key in await _valid(session, SERVERS, WORKERS)]
+    return [info for info in found if info is not None]
+
+
+async def schedulers(session: Session) -> list[SchedulerInfo]:
+    """The valid records of schedulers, ours and Go's."""
+    found = [await _read_scheduler(session, key) for key in await _valid(session, SCHEDULERS)]
+    return [info for info in found if info is not None]
+
+
+async def _valid(session: Session, listing: str, *others: str) -> list[str]:
+    """Remove expired members from the sorted sets, and return those of the first."""
     now = math.floor(session.clock.now())
-    for listing in (SERVERS, WORKERS):
-        await session.redis.command(listing, "ZREMRANGEBYSCORE", listing, "-inf", now)
-    cards = []
-    for member in await session.redis.command(SERVERS, "ZRANGE", SERVERS, 0, -1):
-        if (card := await _read(session, member.decode("utf-8", "replace"))) is not None:
-            cards.append(card)
-    return cards
+    for key in (listing, *others):
+        await session.redis.command(key, "ZREMRANGEBYSCORE", key, "-inf", now)
+    return [decode_lossy(key) for key in await session.redis.command(listing, "ZRANGE", listing, 0, -1)]
 
 
-async def _read(session: Session, server: str) -> ServerInfo | None:
-    own = card_key(server)
-    whole = await session.redis.command(own, "GET", own)
+async def _read_server(session: Session, key: str) -> ServerInfo | None:
+    own = record_key(key)
+    record = await session.redis.command(own, "GET", own)
     try:
-        if whole is not None:
-            return _decode(whole)
-        info = await session.redis.command(server, "GET", server)
-        if info is None:
+        if record is not None:
+            return _decode_server(record)
+        message = await session.redis.command(key, "GET", key)
+        if message is None:
             return None
-        workers = server.replace(SERVERS, WORKERS, 1)
-        return decode_server(info, await session.redis.command(workers, "HVALS", workers))
-    except (CorruptMessage, msgspec.MsgspecError) as problem:
-        log.error("the card %r cannot be read: %s", server, problem)
+        workers = key.replace(SERVERS, WORKERS, 1)
+        return decode_server(message, await session.redis.command(workers, "HVALS", workers))
+    except (CorruptMessage, msgspec.MsgspecError) as error:
+        _report(key, error)
         return None
+
+
+async def _read_scheduler(session: Session, key: str) -> SchedulerInfo | None:
+    own = record_key(key)
+    try:
+        if (record := await session.redis.command(own, "GET", own)) is not None:
+            return _decode_scheduler(record)
+        entries = await session.redis.command(key, "LRANGE", key, 0, -1)
+        return decode_scheduler(key.removeprefix(f"{SCHEDULERS}:{{").removesuffix("}"), entries)
+    except (CorruptMessage, msgspec.MsgspecError) as error:
+        _report(key, error)
+        return None
+
+
+def _report(key: str, error: Exception) -> None:
+    log.error(
+        "the record %r cannot be read: %s",
+        key,
+        error,
+        extra={"event": "server_record_unreadable", "key": key, "error": str(error)},
+    )

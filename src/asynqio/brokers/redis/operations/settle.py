@@ -1,4 +1,4 @@
-"""What was decided about leased tasks is carried out, fenced, once."""
+"""Settle: apply settlements of leased tasks, fenced, each once."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import math
 from collections.abc import Sequence
 
 from asynqio.brokers.contract.limits import STATS_AGE
-from asynqio.brokers.redis.layout.fencing import KEPT, token_of
+from asynqio.brokers.redis.chunking import by_queue
+from asynqio.brokers.redis.connection.connection import Arg
+from asynqio.brokers.redis.layout.fencing import HELD, token_of
 from asynqio.brokers.redis.layout.keys import queue_keys
-from asynqio.brokers.redis.layout.messages import encode_strikes, encode_task
-from asynqio.brokers.redis.layout.packing import maybe, pack
-from asynqio.brokers.redis.scripts.batches import by_queue
+from asynqio.brokers.redis.layout.messages import encode_failure_counters, encode_task
+from asynqio.brokers.redis.layout.packing import optional, pack
 from asynqio.brokers.redis.scripts.loader import LUA
-from asynqio.brokers.redis.session import Session, Word
+from asynqio.brokers.redis.session import Session
 from asynqio.core.attempts.record import RUNS_KEPT, encode_record
 from asynqio.core.lifecycle import Settlement
 from asynqio.core.task.message import TaskState
@@ -21,9 +22,10 @@ from asynqio.errors import BrokerUnavailable
 
 
 async def settle(session: Session, settlements: Sequence[Settlement]) -> list[bool]:
+    """See Broker.settle."""
     answers = [False] * len(settlements)
 
-    async def call(name: str, places: Sequence[int]) -> None:
+    async def call(name: str, indexes: Sequence[int]) -> None:
         queue = queue_keys(name)
         today = session.today()
         keys = [
@@ -38,40 +40,40 @@ async def settle(session: Session, settlements: Sequence[Settlement]) -> list[bo
             queue.processed,
             queue.failed,
         ]
-        args: list[Word] = [
+        args: list[Arg] = [
             queue.prefix,
-            session.nanoseconds(),
+            session.now_ns(),
             int(STATS_AGE),
             session.archive_limit,
             session.archive_cutoff(),
             RUNS_KEPT,
         ]
         prefix = queue.task_prefix
-        again = False
-        for at in places:
+        resent = False
+        for at in indexes:
             settlement = settlements[at]
             id = settlement.lease.message.id
             keys.append(prefix + id)
-            owner, seen, doubtful = token_of(settlement.lease)
-            again |= doubtful
-            args += (id, owner, seen, _spec(settlement))
-        reply = await session.certain(LUA.settle, keys, args, again=again)
-        for at, kept in zip(places, reply, strict=True):
-            answers[at] = kept == KEPT
+            owner, fence, unconfirmed = token_of(settlement.lease)
+            resent |= unconfirmed
+            args += (id, owner, fence, _spec(settlement))
+        reply = await session.run_once(LUA.settle, keys, args, resent=resent)
+        for at, held in zip(indexes, reply, strict=True):
+            answers[at] = held == HELD
 
     leases = [settlement.lease for settlement in settlements]
     try:
         await by_queue([lease.message.queue for lease in leases], call)
     except BrokerUnavailable:
-        # Whoever settles them again does not want to hear that they are settled already, by themselves.
+        # A later attempt must recognise what this one may have applied.
         for lease in leases:
-            lease.token = token_of(lease)._replace(doubtful=True)
+            lease.token = token_of(lease)._replace(unconfirmed=True)
         raise
     return answers
 
 
 def _spec(settlement: Settlement) -> bytes | str:
-    """What scripts/settle.lua is told to do."""
+    """The `spec` of a settlement for scripts/tasks/settle.lua."""
     message = settlement.message
     if settlement.to is None and settlement.processed and not settlement.failed:
         return "-" + message.unique_key
@@ -83,7 +85,7 @@ def _spec(settlement: Settlement) -> bytes | str:
         "1" if settlement.processed else "",
         "1" if settlement.failed else "",
         message.unique_key if freed_by(message, settlement.to) else "",
-        maybe(settlement.result),
-        encode_strikes(message),
+        optional(settlement.result),
+        encode_failure_counters(message),
         b"" if settlement.record is None else encode_record(settlement.record),
     )

@@ -1,17 +1,17 @@
-"""Putting tasks into another queue, whose keys may live on another server: so in steps, each whole by itself.
+"""Transfer of tasks to another queue, whose keys may be on another server: so in steps, each of which is atomic.
 
-park    at home: out of its place, so that nobody takes it any more
-park    there: a copy, out of reach as well
-gone    at home: the one at home is deleted, and this is kept in mind
-live    there: the copy takes its place
-over    at home: it need not be kept in mind any more
+prepare  source: hide the task, so that no server dequeues it
+prepare  target: store a hidden copy
+commit   source: delete the task, and record the transfer
+commit   target: make the copy a task
+finish   source: delete the record
 
-So there is at every moment one at least, and never one that can be taken in each queue. Every step may be done again;
-who calls again begins at the first and so ends what was begun. `resume` does that for those whose caller is gone.
+At every moment at least one of the two exists, and never can both be dequeued. Every step may be repeated; a caller
+that starts again from the first step completes an interrupted transfer. `resume` does so when the caller is gone.
 
-Several may be at it at once, one of them very late. So each journey has a name, and home decides: who parks takes the
-task over from earlier journeys, which come to their end no more (`gone` refuses them). A copy counts only if home
-knows that the task went on that very journey; it is dropped if it never will.
+Several callers may transfer the same task, and one of them may be late. So each transfer has an id, and the source
+queue decides: `prepare` takes the task over from earlier transfers, whose `commit` is then rejected. A copy becomes a
+task only if the source has committed exactly its transfer, and is discarded if it never will.
 """
 
 from __future__ import annotations
@@ -22,28 +22,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from asynqio.brokers.contract.results import Moved
-from asynqio.brokers.redis.layout.keys import QueueKeys, queue_keys
+from asynqio.brokers.redis.connection.connection import Arg
+from asynqio.brokers.redis.layout.keys import QueueKeys, decode_lossy, queue_keys
 from asynqio.brokers.redis.layout.messages import decode_task, encode_task
 from asynqio.brokers.redis.layout.packing import pack, unpack
-from asynqio.brokers.redis.operations import quarantine as damage
+from asynqio.brokers.redis.operations.quarantine import decode_stored
 from asynqio.brokers.redis.scripts.loader import LUA
-from asynqio.brokers.redis.session import Session, Word
+from asynqio.brokers.redis.session import Session
 from asynqio.core.task.message import TaskRef
 from asynqio.core.task.unique_locks import in_queue
 from asynqio.errors import CorruptMessage
 
-_REFUSED = {b"0": Moved.ID_CONFLICT, b"2": Moved.DUPLICATE}
-#: Tasks moved per call: each is copied whole.
+_REJECTED = {b"0": Moved.ID_CONFLICT, b"2": Moved.DUPLICATE}
+#: Tasks transferred per call: each is copied completely.
 BATCH_SIZE = 50
-#: Tasks whose journey began so many seconds ago have nobody who sees to them.
-ABANDONED = 60.0
+#: Seconds after which a transfer counts as interrupted.
+INTERRUPTED_AFTER = 60.0
 
 
 class Route(NamedTuple):
-    """From where to where."""
+    """The queue that tasks leave, and the one that they enter."""
 
-    home: QueueKeys
-    there: QueueKeys
+    source: QueueKeys
+    target: QueueKeys
 
 
 async def transfer(session: Session, refs: Sequence[TaskRef], target: str) -> list[Moved]:
@@ -59,174 +60,178 @@ async def transfer(session: Session, refs: Sequence[TaskRef], target: str) -> li
 
 
 async def _transfer(session: Session, route: Route, ids: Sequence[str]) -> dict[str, Moved]:
-    answers, looked = await _look(session, route, ids)
-    if gone := [id for id, answer in answers.items() if answer is Moved.NOT_FOUND]:
-        # An earlier call may have come as far as that.
-        answers |= dict.fromkeys(
-            await _settle(session, route, await _copies(session, route, gone)), Moved.DONE
-        )
-    if route.home.name == route.there.name:
-        return answers | dict.fromkeys(looked, Moved.WRONG_STATE)
-    if not looked:
+    answers, candidates = await _inspect(session, route, ids)
+    if missing := [id for id, answer in answers.items() if answer is Moved.NOT_FOUND]:
+        # An earlier call may have been interrupted after the commit.
+        copies = await _find_copies(session, route, missing)
+        answers |= dict.fromkeys(await _resolve(session, route, copies), Moved.DONE)
+    if route.source.name == route.target.name:
+        return answers | dict.fromkeys(candidates, Moved.WRONG_STATE)
+    if not candidates:
         return answers
-    refused = _refused(await _arrive(session, route, "look", looked))
-    answers |= refused
-    trip = secrets.token_hex(8)
-    wanted = dict.fromkeys((id for id in looked if id not in refused), trip)
-    parked: dict[str, bytes] = {}
-    for id, row in (await _depart(session, route, "park", wanted)).items():
-        if row in (b"0", b"2"):  # somebody was quicker
+    rejected = _rejected(await _in(session, route, "inspect", candidates))
+    answers |= rejected
+    transfer_id = secrets.token_hex(8)
+    wanted = dict.fromkeys((id for id in candidates if id not in rejected), transfer_id)
+    prepared: dict[str, bytes] = {}
+    for id, row in (await _out(session, route, "prepare", wanted)).items():
+        if row in (b"0", b"2"):  # the task has changed since it was inspected
             answers[id] = Moved.NOT_FOUND if row == b"0" else Moved.WRONG_STATE
         else:
-            parked[id] = _copy(route, row, trip)
-    if not parked:
+            prepared[id] = _copy(route, row, transfer_id)
+    if not prepared:
         return answers
-    await session.listed([route.there.name])
-    refused = await _park_there(session, route, parked)
-    answers |= refused
-    await _depart(session, route, "back", dict.fromkeys(refused, trip))
-    moving = dict.fromkeys((id for id in parked if id not in refused), trip)
-    return answers | await _go(session, route, moving)
+    await session.registry.register([route.target.name])
+    rejected = await _prepare_copies(session, route, prepared)
+    answers |= rejected
+    await _out(session, route, "rollback", dict.fromkeys(rejected, transfer_id))
+    transfers = dict.fromkeys((id for id in prepared if id not in rejected), transfer_id)
+    return answers | await _commit(session, route, transfers)
 
 
-async def _look(
+async def _inspect(
     session: Session, route: Route, ids: Sequence[str]
 ) -> tuple[dict[str, Moved], dict[str, bytes]]:
-    """What can be said at once, and what the other queue is to be asked about the rest."""
+    """Answers that are known at once, and the arguments to inspect the others in the target queue."""
     answers: dict[str, Moved] = {}
-    asked: dict[str, bytes] = {}
-    for id, row in (await _depart(session, route, "look", dict.fromkeys(ids, ""))).items():
+    candidates: dict[str, bytes] = {}
+    for id, row in (await _out(session, route, "inspect", dict.fromkeys(ids, ""))).items():
         if row in (b"0", b"2"):
             answers[id] = Moved.NOT_FOUND if row == b"0" else Moved.WRONG_STATE
             continue
         _, msg, lock = row
         try:
-            message = damage.read(route.home, id.encode(), msg)
+            message = decode_stored(route.source, id.encode(), msg)
         except CorruptMessage:
             answers[id] = Moved.WRONG_STATE
             continue
-        asked[id] = pack(in_queue(message, route.there.name).unique_key if lock else "")
-    return answers, asked
+        candidates[id] = pack(in_queue(message, route.target.name).unique_key if lock else "")
+    return answers, candidates
 
 
-def _copy(route: Route, row: Sequence[bytes], trip: str) -> bytes:
-    """What the other queue is told to keep of a task that was parked."""
+def _copy(route: Route, row: Sequence[bytes], transfer_id: str) -> bytes:
+    """The arguments to store a prepared task in the target queue."""
     _, state, score, ttl, *flat = row
     hash = dict(zip(flat[::2], flat[1::2], strict=True))
-    after = in_queue(decode_task(hash[b"msg"]), route.there.name)
+    after = in_queue(decode_task(hash[b"msg"]), route.target.name)
     hash[b"msg"] = encode_task(after)
     if b"unique_key" in hash:
         hash[b"unique_key"] = after.unique_key.encode()
     lock = after.unique_key if ttl else ""
-    return pack(trip, lock, ttl, state, score, *(word for pair in hash.items() for word in pair))
+    return pack(transfer_id, lock, ttl, state, score, *(item for pair in hash.items() for item in pair))
 
 
-async def _park_there(session: Session, route: Route, parked: Mapping[str, bytes]) -> dict[str, Moved]:
-    """Those that the other queue refuses, and why. A copy of an earlier journey is settled first."""
-    answers = await _arrive(session, route, "park", parked)
-    if earlier := _journeys(answers):
-        await _settle(session, route, earlier)
-        answers |= await _arrive(session, route, "park", {id: parked[id] for id in earlier})
-    # A later one, which took over from ours.
-    return _refused(answers) | dict.fromkeys(_journeys(answers), Moved.WRONG_STATE)
+async def _prepare_copies(session: Session, route: Route, prepared: Mapping[str, bytes]) -> dict[str, Moved]:
+    """Store the copies; return those that the target rejects. Copies of earlier transfers are resolved first."""
+    answers = await _in(session, route, "prepare", prepared)
+    if earlier := _transfer_ids(answers):
+        await _resolve(session, route, earlier)
+        answers |= await _in(session, route, "prepare", {id: prepared[id] for id in earlier})
+    # What is left belongs to a later transfer, which took the task over from this one.
+    return _rejected(answers) | dict.fromkeys(_transfer_ids(answers), Moved.WRONG_STATE)
 
 
-async def _go(session: Session, route: Route, moving: Mapping[str, str]) -> dict[str, Moved]:
-    """The copies are there: delete those at home, and let the copies live."""
-    gone = await _depart(session, route, "gone", moving)
-    late = {id: moving[id] for id, answer in gone.items() if answer != b"1"}
-    await _arrive(session, route, "drop", _packed(late))  # somebody else took over, or was done long ago
-    await _live(session, route, {id: trip for id, trip in moving.items() if id not in late})
-    found = {id: Moved.NOT_FOUND if gone[id] == b"0" else Moved.WRONG_STATE for id in late}
-    return dict.fromkeys(moving, Moved.DONE) | found
+async def _commit(session: Session, route: Route, transfers: Mapping[str, str]) -> dict[str, Moved]:
+    """The copies are stored: delete the tasks in the source queue, and make the copies tasks."""
+    committed = await _out(session, route, "commit", transfers)
+    late = {id: transfers[id] for id, answer in committed.items() if answer != b"1"}
+    await _in(session, route, "discard", _packed(late))  # another transfer took over, or finished before
+    await _commit_copies(session, route, {id: own for id, own in transfers.items() if id not in late})
+    found = {id: Moved.NOT_FOUND if committed[id] == b"0" else Moved.WRONG_STATE for id in late}
+    return dict.fromkeys(transfers, Moved.DONE) | found
 
 
-async def _live(session: Session, route: Route, trips: Mapping[str, str]) -> None:
-    await _arrive(session, route, "live", _packed(trips))
-    await _depart(session, route, "over", trips)
+async def _commit_copies(session: Session, route: Route, transfers: Mapping[str, str]) -> None:
+    await _in(session, route, "commit", _packed(transfers))
+    await _out(session, route, "finish", transfers)
 
 
-# --- what earlier journeys have left --------------------------------------------------------------
+# --- interrupted transfers ------------------------------------------------------------------------
 
 
-async def _copies(session: Session, route: Route, ids: Sequence[str]) -> dict[str, str]:
-    """Those of which a copy is on its way there, and on which journey."""
-    return _journeys(await _arrive(session, route, "find", dict.fromkeys(ids, b"")))
+async def _find_copies(session: Session, route: Route, ids: Sequence[str]) -> dict[str, str]:
+    """Those that have a copy in the target queue, and its transfer id."""
+    return _transfer_ids(await _in(session, route, "find", dict.fromkeys(ids, b"")))
 
 
-async def _settle(session: Session, route: Route, trips: Mapping[str, str]) -> list[str]:
-    """Let copies live whose task went on that journey, and drop those whose task never will; which live now.
+async def _resolve(session: Session, route: Route, transfers: Mapping[str, str]) -> list[str]:
+    """Commit the copies whose transfer the source has committed, and discard those it never will.
 
-    Where the queue that they come from was removed nobody knows, so they live.
+    Returns the ids of committed copies. If the source queue has been removed, its decision is lost: commit the
+    copies.
     """
-    if not trips:
+    if not transfers:
         return []
-    known = await session.exists(route.home.name)
-    went = await _depart(session, route, "was", trips) if known else dict.fromkeys(trips, b"1")
-    lives = {id: trip for id, trip in trips.items() if went[id] == b"1"}
-    await _arrive(session, route, "drop", _packed({id: trips[id] for id in trips if went[id] == b"0"}))
-    await _live(session, route, lives)
-    return list(lives)
+    known = await session.registry.contains(route.source.name)
+    committed = await _out(session, route, "check", transfers) if known else dict.fromkeys(transfers, b"1")
+    done = {id: own for id, own in transfers.items() if committed[id] == b"1"}
+    discarded = {id: transfers[id] for id in transfers if committed[id] == b"0"}
+    await _in(session, route, "discard", _packed(discarded))
+    await _commit_copies(session, route, done)
+    return list(done)
 
 
 async def resume(session: Session, queue: QueueKeys) -> None:
-    """End the journeys that were begun a while ago, from or to this queue."""
-    old = math.floor(session.clock.now() - ABANDONED)
+    """Complete interrupted transfers from or to this queue."""
+    before = math.floor(session.clock.now() - INTERRUPTED_AFTER)
     found = await session.redis.command(
-        queue.moving, "ZRANGEBYSCORE", queue.moving, "-inf", old, "LIMIT", 0, 100
+        queue.moving, "ZRANGEBYSCORE", queue.moving, "-inf", before, "LIMIT", 0, 100
     )
-    for id in map(damage.shown, found):
-        note = await _note(session, queue, id)
-        if note is None:
+    for id in map(decode_lossy, found):
+        state = await _read_transfer(session, queue, id)
+        if state is None:
             await session.redis.command(queue.moving, "ZREM", queue.moving, id)
             continue
-        way, other = note[0], damage.shown(note[1])
-        home, there = (queue.name, other) if way == b"out" else (other, queue.name)
-        left = await _note(session, queue_keys(home), id)
-        if left is not None and left[0] == b"out" and damage.shown(left[1]) == there:
-            await transfer(session, [TaskRef(home, id)], there)
-        elif way == b"in":
-            await _settle(session, Route(queue_keys(home), queue), {id: note[-1].decode()})
+        direction, other = state[0], decode_lossy(state[1])
+        source, target = (queue.name, other) if direction == b"out" else (other, queue.name)
+        original = await _read_transfer(session, queue_keys(source), id)
+        if original is not None and original[0] == b"out" and decode_lossy(original[1]) == target:
+            await transfer(session, [TaskRef(source, id)], target)
+        elif direction == b"in":
+            await _resolve(session, Route(queue_keys(source), queue), {id: state[-1].decode()})
 
 
-async def _note(session: Session, queue: QueueKeys, id: str) -> list[bytes] | None:
-    note = await session.redis.command(queue.moving, "HGET", queue.task(id), "asynqio:moving")
-    return None if note is None else unpack(note)
+async def _read_transfer(session: Session, queue: QueueKeys, id: str) -> list[bytes] | None:
+    packed = await session.redis.command(queue.moving, "HGET", queue.task(id), "asynqio:moving")
+    return None if packed is None else unpack(packed)
 
 
 # --- calls ----------------------------------------------------------------------------------------
 
 
-def _refused(answers: Mapping[str, bytes]) -> dict[str, Moved]:
-    return {id: _REFUSED[answer] for id, answer in answers.items() if answer in _REFUSED}
+def _rejected(answers: Mapping[str, bytes]) -> dict[str, Moved]:
+    return {id: _REJECTED[answer] for id, answer in answers.items() if answer in _REJECTED}
 
 
-def _journeys(answers: Mapping[str, bytes]) -> dict[str, str]:
+def _transfer_ids(answers: Mapping[str, bytes]) -> dict[str, str]:
     return {id: answer[1:].decode() for id, answer in answers.items() if answer.startswith(b"3")}
 
 
-def _packed(trips: Mapping[str, str]) -> dict[str, bytes]:
-    return {id: pack(trip) for id, trip in trips.items()}
+def _packed(transfers: Mapping[str, str]) -> dict[str, bytes]:
+    return {id: pack(transfer_id) for id, transfer_id in transfers.items()}
 
 
-async def _depart(session: Session, route: Route, step: str, trips: Mapping[str, str]) -> dict[str, Any]:
-    if not trips:
+async def _out(session: Session, route: Route, step: str, transfers: Mapping[str, str]) -> dict[str, Any]:
+    """Run a step in the source queue."""
+    if not transfers:
         return {}
-    home = route.home
-    keys = [home.moving, home.left, *(home.task(id) for id in trips)]
-    args: list[Word] = [step, home.prefix, repr(session.clock.now()), route.there.name]
-    for pair in trips.items():
+    source = route.source
+    keys = [source.moving, source.left, *(source.task(id) for id in transfers)]
+    args: list[Arg] = [step, source.prefix, repr(session.clock.now()), route.target.name]
+    for pair in transfers.items():
         args += pair
-    return dict(zip(trips, await session.repeat(LUA.depart, keys, args), strict=True))
+    return dict(zip(transfers, await session.run_idempotent(LUA.transfer_out, keys, args), strict=True))
 
 
-async def _arrive(session: Session, route: Route, step: str, said: Mapping[str, bytes]) -> dict[str, bytes]:
-    if not said:
+async def _in(session: Session, route: Route, step: str, given: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Run a step in the target queue."""
+    if not given:
         return {}
-    there = route.there
-    keys = [there.moving, there.archived, there.groups, there.known_groups, *(there.task(id) for id in said)]
-    args: list[Word] = [step, there.prefix, repr(session.clock.now()), session.nanoseconds(), route.home.name]
+    target = route.target
+    keys = [target.moving, target.archived, target.groups, target.known_groups]
+    keys += (target.task(id) for id in given)
+    args: list[Arg] = [step, target.prefix, repr(session.clock.now()), session.now_ns(), route.source.name]
     args += (session.archive_limit, session.archive_cutoff())
-    for pair in said.items():
+    for pair in given.items():
         args += pair
-    return dict(zip(said, await session.repeat(LUA.arrive, keys, args), strict=True))
+    return dict(zip(given, await session.run_idempotent(LUA.transfer_in, keys, args), strict=True))

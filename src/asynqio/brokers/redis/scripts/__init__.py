@@ -1,1 +1,1 @@
-"""The Lua scripts, and how they are loaded and called."""
+"""The Lua scripts, and the code that loads them."""

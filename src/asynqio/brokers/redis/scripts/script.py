@@ -1,4 +1,4 @@
-"""A Lua script and the name under which Redis remembers it."""
+"""A Lua script and the SHA-1 digest that EVALSHA calls it by."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Script(NamedTuple):
-    """What runs on the server in one piece. `name` is for messages only."""
+    """A script that Redis runs atomically. `name` is for error messages only."""
 
     name: str
     text: str

@@ -1,1 +1,1 @@
-"""What inspectors read and operators change."""
+"""Inspection and operator actions, one idea per file."""

@@ -1,60 +1,53 @@
-"""Walking through the tasks of a state, whatever happens to them meanwhile. Nothing here writes."""
+"""Scan the tasks of a state step by step, while other processes change them. Only reads."""
 
 from __future__ import annotations
 
 import math
 from typing import Any, NamedTuple
 
-from asynqio.brokers.contract.cursors import encode_place, read_place
+from asynqio.brokers.contract.cursors import decode_cursor, encode_cursor
 from asynqio.brokers.contract.inspection import Scan, Where
-from asynqio.brokers.sqlite.admin.stats import existing
+from asynqio.brokers.sqlite.storage.queues import existing
 from asynqio.brokers.sqlite.storage.rows import info
-from asynqio.brokers.sqlite.storage.statements import QUERIES as SQL
+from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.core.task.message import TaskState
 
 
-class Place(NamedTuple):
-    """The last two columns of the rows, which a task keeps as long as it stays in its state."""
+class Position(NamedTuple):
+    """The last two columns of a row, which do not change while the task stays in its state."""
 
     first: float
     second: int
 
 
-_BEGINNING, _END = Place(-math.inf, 0), Place(math.inf, 0)
+_START, _END = Position(-math.inf, 0), Position(math.inf, 0)
 
 
 def scan(transaction: Transaction, where: Where, after: str, size: int) -> Scan:
     """See Inspection.scan."""
     existing(transaction, where.queue)
-    place = read_place(Place, after)
-    query, place = _query(where.state), place or (_END if _newest_first(where.state) else _BEGINNING)
-    bounds: dict[str, Any] = {"queue": where.queue, "size": size, **place._asdict()}
+    position = decode_cursor(Position, after) or (_END if _newest_first(where.state) else _START)
+    bounds: dict[str, Any] = {"queue": where.queue, "size": size, **position._asdict()}
     match where.state:
         case TaskState.AGGREGATING:
             if not where.group:
-                raise ValueError("one group at a time is scanned: name it")
+                raise ValueError("a scan of aggregating tasks needs a group: name one")
             bounds["group"] = where.group
         case TaskState.ACTIVE:
             pass
         case _:
             bounds["state"] = where.state
-    rows = transaction.all(query, **bounds)
-    last = encode_place(rows[-1][-2:]).decode() if len(rows) == size else ""
+    rows = transaction.all(_statement(where.state), **bounds)
+    last = encode_cursor(rows[-1][-2:]).decode() if len(rows) == size else ""
     return Scan([info(row[:-2], transaction.now) for row in rows], last)
-
-
-def group_names(transaction: Transaction, queue: str) -> list[str]:
-    """See Inspection.group_names."""
-    existing(transaction, queue)
-    return [name for (name,) in transaction.all(SQL.all_group_names, queue=queue)]
 
 
 def _newest_first(state: TaskState) -> bool:
     return state in (TaskState.ARCHIVED, TaskState.COMPLETED)
 
 
-def _query(state: TaskState) -> str:
+def _statement(state: TaskState) -> str:
     match state:
         case TaskState.ACTIVE:
             return SQL.scan_active

@@ -1,1 +1,1 @@
-"""Finds damage in the file and wrong counters."""
+"""Finds problems of a database and fixes some of them."""

@@ -1,7 +1,7 @@
--- The first layout. Times are seconds since the epoch (UTC).
+-- The first version of the schema. Times are seconds since the epoch (UTC).
 
--- One number that only grows. Keys, places in line, lease tokens and cancellations are all taken from it, so
--- none is ever used twice.
+-- A number that only grows. Keys, positions, lease tokens and cancellations are taken from it, so that none is used
+-- twice.
 CREATE TABLE counter (last INTEGER NOT NULL);
 INSERT INTO counter VALUES (0);
 
@@ -10,9 +10,9 @@ CREATE TABLE queues (
     paused      INTEGER NOT NULL DEFAULT 0,
     processed   INTEGER NOT NULL DEFAULT 0,
     failed      INTEGER NOT NULL DEFAULT 0,
-    -- Archived tasks dropped because the archive was full or they were too old.
+    -- Archived tasks evicted because the archive was full or they were too old.
     evicted     INTEGER NOT NULL DEFAULT 0,
-    -- Tasks whose bytes could not be read and were archived for that.
+    -- Tasks archived because their bytes could not be decoded.
     quarantined INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 
@@ -23,15 +23,15 @@ CREATE TABLE tasks (
     state         TEXT NOT NULL,
     -- active: lease expiry. scheduled, retry: due. completed: expiry. archived, aggregating: since. pending: 0.
     at            REAL NOT NULL,
-    -- Order among equal times, by arrival in the state; below 0: put at the front. An active task keeps the
-    -- place it had while it was pending.
+    -- Order among equal times, by arrival in the state; negative at the front. An active task keeps the position that
+    -- it had while pending.
     seq           INTEGER NOT NULL,
-    -- Which dequeue leased it; 0 when it is not active.
+    -- The number of the dequeue that leased it; 0 when it is not active.
     token         INTEGER NOT NULL DEFAULT 0,
     owner         TEXT NOT NULL DEFAULT '',
     pending_since REAL NOT NULL DEFAULT 0,
     group_key     TEXT NOT NULL DEFAULT '',
-    -- The claimed batch that an aggregating task is part of.
+    -- The claimed batch that an aggregating task belongs to.
     batch         TEXT NOT NULL DEFAULT '',
     unique_key    TEXT NOT NULL DEFAULT '',
     message       BLOB NOT NULL,
@@ -40,7 +40,7 @@ CREATE TABLE tasks (
     UNIQUE (queue, id)
 );
 CREATE INDEX tasks_in_line ON tasks (queue, state, at, seq);
--- Partial, so they cost nothing to the tasks that belong to no group.
+-- Partial indexes: tasks without a group have no entry in them.
 CREATE INDEX tasks_grouped ON tasks (queue, group_key, at, seq) WHERE state = 'aggregating' AND batch = '';
 CREATE INDEX tasks_batched ON tasks (batch) WHERE batch <> '';
 
@@ -70,7 +70,7 @@ CREATE TABLE days (
     PRIMARY KEY (queue, day)
 ) WITHOUT ROWID;
 
--- `card` is MessagePack.
+-- `card` is a ServerInfo in MessagePack.
 CREATE TABLE servers (
     key   INTEGER PRIMARY KEY,
     id    TEXT NOT NULL UNIQUE,
@@ -85,9 +85,9 @@ CREATE TABLE cancels (
     at    REAL NOT NULL
 );
 
--- Sockets of processes that want to be told. A plain name lies beside the database, a path is a path.
+-- Sockets of processes to notify: a file name beside the database, or an absolute path.
 CREATE TABLE listeners (
     name  TEXT PRIMARY KEY,
-    -- Whether somebody there waits for tasks to end.
+    -- Whether to notify of single tasks: 0, 1 (ends) or 2 (every change).
     ended INTEGER NOT NULL
 ) WITHOUT ROWID;

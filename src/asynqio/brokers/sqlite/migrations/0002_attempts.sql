@@ -1,6 +1,6 @@
--- What is kept of the attempts at a task (core/attempts.py). `record` and `live` are MessagePack.
+-- Records of attempts (core/attempts). `record` and `live` are MessagePack.
 
--- How many attempts were recorded so far, and what the one that goes on has left of itself.
+-- The number of recorded attempts, and the live record of the running one.
 ALTER TABLE tasks ADD COLUMN runs INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE tasks ADD COLUMN live BLOB;
 
@@ -11,7 +11,7 @@ CREATE TABLE attempts (
     PRIMARY KEY (task, number)
 ) WITHOUT ROWID;
 
--- Whoever deletes a task, its attempts go too; a task without any, as almost all are, is not looked up.
+-- Delete the records with the task. Almost all tasks have none, and cause no lookup.
 CREATE TRIGGER attempts_go AFTER DELETE ON tasks WHEN OLD.runs > 0
 BEGIN
     DELETE FROM attempts WHERE task = OLD.key;

@@ -1,14 +1,14 @@
--- Schedules: what is known of each, what they have put in, and who serves them.
+-- Schedules: their states, their events, and the schedulers that serve them.
 
 CREATE TABLE schedules (
     queue  TEXT NOT NULL,
     id     TEXT NOT NULL,
-    -- The last tick that was taken; NULL: none was.
+    -- The last tick taken; NULL: none yet.
     last   REAL,
     paused INTEGER NOT NULL DEFAULT 0,
-    -- No tick up to then is made up.
+    -- Ticks up to this time are skipped.
     since  REAL NOT NULL,
-    -- When a scheduler was last there to serve it.
+    -- When a scheduler last registered it.
     met_at REAL NOT NULL,
     PRIMARY KEY (queue, id)
 ) WITHOUT ROWID;
@@ -21,7 +21,7 @@ CREATE TABLE fires (
     PRIMARY KEY (schedule, seq)
 ) WITHOUT ROWID;
 
--- `card` is MessagePack.
+-- `card` is a SchedulerInfo in MessagePack.
 CREATE TABLE schedulers (
     key   INTEGER PRIMARY KEY,
     id    TEXT NOT NULL UNIQUE,

@@ -1,4 +1,4 @@
--- Groups that somebody flushed: as long as a member waits that is as old as `until`, the group is ripe.
+-- Flushed groups: a group is ripe while it has an unclaimed member that joined at `until` or earlier.
 CREATE TABLE flushed_groups (
     queue     TEXT NOT NULL,
     group_key TEXT NOT NULL,

@@ -1,9 +1,9 @@
--- What operators can ask for since.
+-- Operator features: cancel with archive, pause task types.
 
--- Canceled, and then archived instead of retried.
+-- Whether to archive the cancelled task instead of retrying it.
 ALTER TABLE cancels ADD COLUMN archive INTEGER NOT NULL DEFAULT 0;
 
--- Task types that nobody is to work on, and since when.
+-- Paused task types, and when they were paused.
 CREATE TABLE paused_types (
     queue TEXT NOT NULL,
     type  TEXT NOT NULL,

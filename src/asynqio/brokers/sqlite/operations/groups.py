@@ -1,4 +1,4 @@
-"""Groups: members become batches, batches become one task."""
+"""Groups: claim members as batches, replace a batch by one task."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.results import Admission, Claimed, Replaced
-from asynqio.brokers.sqlite.admin.stats import existing
 from asynqio.brokers.sqlite.operations.enqueue import enqueue
 from asynqio.brokers.sqlite.settings import Settings
-from asynqio.brokers.sqlite.storage.rows import forget, sound
-from asynqio.brokers.sqlite.storage.statements import QUERIES as SQL
+from asynqio.brokers.sqlite.storage.queues import existing
+from asynqio.brokers.sqlite.storage.rows import delete, sound
+from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupPolicy, GroupRule
 from asynqio.core.task.message import TaskRef
@@ -20,50 +20,50 @@ from asynqio.core.task.task import Entry
 
 
 def claim_groups(transaction: Transaction, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
+    """See Broker.claim_groups."""
     batches: list[GroupBatch] = []
     next_at: list[float] = []
     for queue in queues:
         flushed: dict[str, float] = dict(transaction.all(SQL.flushed_groups, queue=queue))
         groups = []
-        for (group,) in transaction.all(SQL.group_names, queue=queue):
+        for (group,) in transaction.all(SQL.unclaimed_group_names, queue=queue):
             if (rule := policy.of(group)) is not None:
-                groups.append((_figures(transaction, queue, group, rule), group, rule))
+                groups.append((_stats(transaction, queue, group, rule), group, rule))
         for group in flushed.keys() - {group for _, group, _ in groups}:
             if policy.of(group) is not None:  # its members are gone
-                transaction.run(SQL.forget_flush, queue=queue, group=group)
+                transaction.run(SQL.delete_flush, queue=queue, group=group)
         groups.sort(key=lambda found: found[0].oldest)
-        for figures, group, rule in groups:
-            while figures.size and len(batches) < limit:
-                count = rule.ripe(*figures, transaction.now, flushed.get(group, 0.0))
+        for stats, group, rule in groups:
+            while stats.size and len(batches) < limit:
+                count = rule.ripe(*stats, transaction.now, flushed.get(group, 0.0))
                 if not count:
-                    next_at.append(rule.ripe_at(figures.oldest, figures.newest))
+                    next_at.append(rule.ripe_at(stats.oldest, stats.newest))
                     break
                 batch = _claim(transaction, queue, group, count)
                 if batch is not None:
                     batches.append(batch)
-                figures = _figures(transaction, queue, group, rule)
-            if group in flushed and (not figures.size or figures.oldest > flushed[group]):
-                transaction.run(SQL.forget_flush, queue=queue, group=group)
+                stats = _stats(transaction, queue, group, rule)
+            if group in flushed and (not stats.size or stats.oldest > flushed[group]):
+                transaction.run(SQL.delete_flush, queue=queue, group=group)
     return Claimed(batches, min(next_at, default=None))
 
 
-class _Figures(NamedTuple):
-    """A group: the size only as far as it matters."""
+class _Stats(NamedTuple):
+    """A group: its size, counted only as far as the rule needs it, and the times of oldest and newest member."""
 
     size: int
     oldest: float
     newest: float
 
 
-def _figures(transaction: Transaction, queue: str, group: str, rule: GroupRule) -> _Figures:
-    found = transaction.one(SQL.group_figures, queue=queue, group=group, most=rule.most)
-    return _Figures(*found)
+def _stats(transaction: Transaction, queue: str, group: str, rule: GroupRule) -> _Stats:
+    return _Stats(*transaction.one(SQL.group_stats, queue=queue, group=group, most=rule.most))
 
 
-def flush(transaction: Transaction, queue: str, group: str) -> int:
-    """The members that a group has now are ripe; how many these are."""
+def flush_group(transaction: Transaction, queue: str, group: str) -> int:
+    """See Inspection.flush_group."""
     existing(transaction, queue)
-    size, _, newest = transaction.one(SQL.group_figures, queue=queue, group=group, most=-1)
+    size, _, newest = transaction.one(SQL.group_stats, queue=queue, group=group, most=-1)
     if size:
         transaction.run(SQL.flush_group, queue=queue, group=group, until=newest)
         transaction.topics.add(signals.grouped(queue))
@@ -71,7 +71,7 @@ def flush(transaction: Transaction, queue: str, group: str) -> int:
 
 
 def _claim(transaction: Transaction, queue: str, group: str, count: int) -> GroupBatch | None:
-    """The `count` oldest members become a batch. None: some could not be read, so look at the group again."""
+    """Claim the `count` oldest members as a batch. None: some were quarantined, so read the group's stats again."""
     rows = transaction.all(SQL.oldest_members, queue=queue, group=group, limit=count)
     members = list(sound(transaction, rows))
     if len(members) < len(rows):
@@ -87,15 +87,15 @@ def _claim(transaction: Transaction, queue: str, group: str, count: int) -> Grou
     return batch
 
 
-def release(transaction: Transaction, claimed: Claimed) -> None:
-    """Batches that nobody got to know of go back to their groups at once."""
+def return_batches(transaction: Transaction, claimed: Claimed) -> None:
+    """Release claimed batches at once: their caller was cancelled."""
     for batch in claimed.batches:
-        dissolve(transaction, batch.id)
+        release_batch(transaction, batch.id)
         transaction.topics.add(signals.grouped(batch.queue))
 
 
-def dissolve(transaction: Transaction, batch: str) -> None:
-    """The members of a batch go back to their group, as old as they were."""
+def release_batch(transaction: Transaction, batch: str) -> None:
+    """Return the members of a batch to their group, with their age unchanged."""
     members = transaction.all(SQL.batch_members, batch=batch)
     numbers = transaction.numbers(len(members))
     transaction.connection.executemany(
@@ -107,12 +107,13 @@ def dissolve(transaction: Transaction, batch: str) -> None:
 def merge_group(
     transaction: Transaction, batch: GroupBatch, merged: Entry, settings: Settings
 ) -> Admission | Replaced | None:
+    """See Broker.merge_group."""
     if not transaction.one(SQL.batch_exists, batch=batch.id, queue=batch.queue):
         return None
     [answer] = enqueue(transaction, [merged], settings)
     if answer is Admission.ACCEPTED or isinstance(answer, Replaced):
         members = transaction.all(SQL.batch_members, batch=batch.id)
-        forget(transaction, members)
+        delete(transaction, members)
         transaction.run(SQL.delete_batch, batch=batch.id)
         transaction.ended += [TaskRef(row[1], row[2]) for row in members]
     return answer

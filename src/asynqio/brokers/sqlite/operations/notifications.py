@@ -1,7 +1,7 @@
-"""Hearing what other processes did to the file, without asking it all the time.
+"""Receives notifications of what other processes did to the file, without polling it.
 
-One datagram socket per process that watches, bound at the first watch. The thread behind it belongs to no
-event loop, so a blocked loop delays nobody else. Where there are no such sockets it looks every 20 ms.
+A process that watches binds one datagram socket at its first watch. The thread behind it belongs to no event loop,
+so a blocked loop delays no other loop. On systems without such sockets it polls the file every 20 ms.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ import threading
 from collections.abc import Callable
 
 from asynqio.brokers.contract.signals import Signals
-from asynqio.brokers.sqlite.storage import notify as hints
-from asynqio.brokers.sqlite.storage.statements import QUERIES
+from asynqio.brokers.sqlite.storage import notify
+from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 
 log = logging.getLogger("asynqio.sqlite")
 
-#: Seconds between two looks at the file: with a socket they only guard against lost hints (measured: an idle
-#: process spends 0.03 % of a processor on them), without one they are all there is.
-LOOK_EVERY, LOOK_OFTEN = 1.0, 0.02
-#: So many hints at once may mean that the buffer was full (Linux keeps 10) and others were lost.
-MANY = 8
+#: Seconds between two polls of the file. With a socket they only guard against lost datagrams (measured: an idle
+#: process spends 0.03 % of a processor on them); without one there is nothing else.
+POLL_INTERVAL, POLL_INTERVAL_WITHOUT_SOCKET = 1.0, 0.02
+#: This many datagrams at once may mean that the buffer was full (Linux keeps 10) and that others were lost.
+NEARLY_FULL = 8
 #: Longest path of a socket, in bytes (the limit is 104 or 108).
-LONGEST_PATH = 100
+MAX_PATH = 100
 
 
 class Listener:
-    """Publishes what others did to `signals`. `post` hands a step to the writer."""
+    """Publishes what other processes did to `signals`. `post` queues a step for the writer thread."""
 
     def __init__(
         self, path: str, signals: Signals, post: Callable[[Callable[[Transaction], None]], None]
@@ -47,37 +47,39 @@ class Listener:
         self._thread: threading.Thread | None = None
         self._socket: socket.socket | None = None
         self._stopping = threading.Event()
-        #: What we asked to be told of single tasks (see hints.py).
+        #: What we registered for: 0, notify.ENDED or notify.CHANGED.
         self._wants = 0
-        #: What the writer saw last: the data version, and the number taken last.
+        #: The state of the file that the writer thread saw last: data version and last number.
         self._seen = (0, 0)
-        #: How others address us; empty without a socket.
+        #: The address of our socket for other processes; empty without a socket.
         self.name = ""
 
     def remember(self, transaction: Transaction) -> None:
-        """Output the state of the file: what comes later and from elsewhere is news."""
+        """Store the current state of the file: later changes by other processes are news."""
         self._seen = _state(transaction)
 
     def ensure(self) -> None:
-        """Somebody watches now: see to it that others tell us. Does not wait."""
+        """Ensure that other processes notify us: a watch has been opened. Does not block."""
         with self._lock:
-            wants = hints.wanted_of(self._signals)
-            news = wants > self._wants
+            wants = notify.wanted_of(self._signals)
+            grown = wants > self._wants
             self._wants = max(wants, self._wants)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="asynqio-sqlite-hear", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._run, name="asynqio-sqlite-notifications", daemon=True
+                )
                 self._thread.start()
-            elif news:
+            elif grown:
                 self._post(self._register)
 
     def stop(self) -> None:
-        """Tell the thread to end. From any thread, does not wait."""
+        """Ask the thread to end. Callable from any thread; does not block."""
         self._stopping.set()
         address = self._address
         if self._socket is not None and address:
-            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as knock:
-                knock.setblocking(False)
-                knock.sendto(b"", address)
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.setblocking(False)
+                sender.sendto(b"", address)
 
     def is_alive(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
@@ -92,67 +94,78 @@ class Listener:
         try:
             self._socket = self._bind()
         except OSError as error:
-            log.info("no socket beside %s (%s): looking at the file instead", self._path, error)
+            log.info(
+                "no notification socket beside %s (%s): polling the file every %g s",
+                self._path,
+                error,
+                POLL_INTERVAL_WITHOUT_SOCKET,
+                extra={
+                    "event": "notification_socket_unavailable",
+                    "path": self._path,
+                    "error": str(error),
+                    "poll_interval": POLL_INTERVAL_WITHOUT_SOCKET,
+                },
+            )
         self._post(self._register)
         try:
             if self._socket is not None:
                 with contextlib.suppress(OSError):
-                    self._hear(self._socket)
-            # Without a socket, or when it broke.
-            while not self._stopping.wait(LOOK_OFTEN):
-                self._look_later()
+                    self._receive(self._socket)
+            # Reached without a socket, or when the socket failed.
+            while not self._stopping.wait(POLL_INTERVAL_WITHOUT_SOCKET):
+                self._poll_later()
         finally:
             if self._socket is not None:
                 self._socket.close()
                 with contextlib.suppress(OSError):
                     os.unlink(self._address)
 
-    def _hear(self, ear: socket.socket) -> None:
+    def _receive(self, receiver: socket.socket) -> None:
         while not self._stopping.is_set():
-            heard = 0
-            ear.settimeout(LOOK_EVERY)
+            received = 0
+            receiver.settimeout(POLL_INTERVAL)
             try:
-                while heard <= 2 * MANY:
-                    datagram = ear.recv(2 * hints.MOST_BYTES)
+                while received <= 2 * NEARLY_FULL:
+                    datagram = receiver.recv(2 * notify.MAX_BYTES)
                     if self._stopping.is_set():
                         return
-                    hints.receive(self._signals, datagram)
-                    heard += 1
-                    ear.settimeout(0)
+                    notify.receive(self._signals, datagram)
+                    received += 1
+                    receiver.settimeout(0)
             except BlockingIOError:
-                pass
+                pass  # the buffer is empty
             except TimeoutError:
-                self._look_later()
-            if heard >= MANY:
-                hints.publish(self._signals, [("",)])
+                self._poll_later()
+            if received >= NEARLY_FULL:
+                notify.publish(self._signals, [("",)])
 
     def _bind(self) -> socket.socket:
-        if not hints.HAS_SOCKETS:
+        if not notify.HAS_SOCKETS:
             raise OSError("this system has no unix sockets")
-        place = f"{self._path}-wake-"
-        if len(os.fsencode(place)) + 24 > LONGEST_PATH:
-            place = _private_place(self._path)
-        _tidy(place)
-        address = f"{place}{os.getpid()}-{secrets.token_hex(4)}"
-        ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        prefix = f"{self._path}-wake-"
+        if len(os.fsencode(prefix)) + 24 > MAX_PATH:
+            prefix = _private_prefix(self._path)
+        _remove_dead_sockets(prefix)
+        address = f"{prefix}{os.getpid()}-{secrets.token_hex(4)}"
+        receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
-            ear.bind(address)
+            receiver.bind(address)
         except BaseException:
-            ear.close()
+            receiver.close()
             raise
         beside = os.path.dirname(address) == os.path.dirname(self._path)
-        # A bare name holds in every container that mounts the directory, wherever it does.
+        # A bare name is valid in every container that mounts the directory, at any mount point.
         self.name = os.path.basename(address) if beside else address
-        return ear
+        return receiver
 
-    def _look_later(self) -> None:
+    def _poll_later(self) -> None:
         with self._lock:
-            wants = hints.wanted_of(self._signals)
+            wants = notify.wanted_of(self._signals)
             if wants < self._wants:
-                # Under the lock, so that who begins to watch now registers after this.
+                # Under the lock, so that a watch opened now registers after this.
                 self._wants = wants
                 self._post(self._register)
-        self._post(self._look)
+        self._post(self._poll)
 
     # --- on the writer thread ---------------------------------------------------------------------
 
@@ -160,31 +173,31 @@ class Listener:
         if self._stopping.is_set():
             return
         if self.name:
-            transaction.run(QUERIES.listen, name=self.name, ended=self._wants)
-        # What others did before they knew of us, told now. They write before this transaction or after it.
-        self._look(transaction)
+            transaction.run(SQL.listen, name=self.name, ended=self._wants)
+        # Publishes what others committed before this registration; later commits notify us.
+        self._poll(transaction)
 
-    def _look(self, transaction: Transaction) -> None:
+    def _poll(self, transaction: Transaction) -> None:
         seen, self._seen = self._seen, _state(transaction)
         if self._seen[0] == seen[0]:
             return
-        # Without a fresh number nothing can have become pending, due or grouped, or been cancelled.
-        hints.publish(self._signals, [("ended",), ("changed",)] if self._seen[1] == seen[1] else [("",)])
-        if self.name and not transaction.one(QUERIES.is_listening, name=self.name):
-            transaction.run(QUERIES.listen, name=self.name, ended=self._wants)
+        # Without a new number no task became pending, due or grouped, and none was cancelled.
+        notify.publish(self._signals, [("ended",), ("changed",)] if self._seen[1] == seen[1] else [("",)])
+        if self.name and not transaction.one(SQL.is_listening, name=self.name):
+            transaction.run(SQL.listen, name=self.name, ended=self._wants)
 
     def unregister(self, transaction: Transaction) -> None:
-        """The last job: nobody shall write to us any more."""
+        """The last job: other processes stop notifying us."""
         if self.name:
-            transaction.run(QUERIES.unlisten, name=self.name)
+            transaction.run(SQL.unlisten, name=self.name)
 
 
 def _state(transaction: Transaction) -> tuple[int, int]:
-    return transaction.value(QUERIES.data_version), transaction.value(QUERIES.last_number)
+    return transaction.value(SQL.data_version), transaction.value(SQL.last_number)
 
 
-def _private_place(path: str) -> str:
-    """Where the sockets of a database with a long path lie: a directory that only this user can enter."""
+def _private_prefix(path: str) -> str:
+    """Where the sockets of a database with a long path are: in a directory that only this user can enter."""
     directory = os.path.join(tempfile.gettempdir(), f"asynqio-{os.getuid()}")
     with contextlib.suppress(FileExistsError):
         os.mkdir(directory, 0o700)
@@ -194,10 +207,10 @@ def _private_place(path: str) -> str:
     return os.path.join(directory, hashlib.sha256(os.fsencode(path)).hexdigest()[:16] + "-wake-")
 
 
-def _tidy(place: str) -> None:
+def _remove_dead_sockets(prefix: str) -> None:
     """Remove the sockets of processes that were killed."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
-        for left in glob.glob(glob.escape(place) + "*"):
+        for left in glob.glob(glob.escape(prefix) + "*"):
             try:
                 probe.connect(left)
             except ConnectionRefusedError:

@@ -1,4 +1,4 @@
-"""Schedules: which ticks were taken, and what came of them."""
+"""Schedules: their states, the ticks taken, and their events."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from asynqio.brokers.contract.limits import FIRES_AGE, FIRES_KEPT
 from asynqio.brokers.contract.results import Fired
 from asynqio.brokers.sqlite.operations.enqueue import admit, keep_reserve, tally
 from asynqio.brokers.sqlite.settings import Settings
-from asynqio.brokers.sqlite.storage.statements import QUERIES as SQL
+from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.core.schedules.records import Fire, FireEvent, ScheduleState
 
 
 def register_schedules(transaction: Transaction, queue: str, ids: Sequence[str]) -> list[ScheduleState]:
+    """See Broker.register_schedules."""
     transaction.run(SQL.ensure_queue, queue=queue)
     for id in ids:
         transaction.run(SQL.register_schedule, queue=queue, id=id, now=transaction.now)
-    found = [transaction.one(SQL.schedule_state, queue=queue, id=id) for id in ids]
-    return [_standing(row) for row in found]
+    return [_state(transaction.one(SQL.schedule_state, queue=queue, id=id)) for id in ids]
 
 
 def fire(transaction: Transaction, fires: Sequence[Fire], settings: Settings) -> list[Fired]:
+    """See Broker.fire."""
     for queue in {one.entry.message.queue for one in fires}:
         transaction.run(SQL.ensure_queue, queue=queue)
     numbers = transaction.numbers(len(fires))
@@ -41,6 +42,7 @@ def _fire(transaction: Transaction, one: Fire, number: int) -> Fired:
 
 
 def record(transaction: Transaction, events: Sequence[FireEvent]) -> None:
+    """See Broker.record."""
     for event, seq in zip(events, transaction.numbers(len(events)), strict=True):
         transaction.run(SQL.insert_fire, schedule=event.schedule_id, seq=seq, task=event.task_id, at=event.at)
     for schedule in {event.schedule_id for event in events}:
@@ -48,23 +50,26 @@ def record(transaction: Transaction, events: Sequence[FireEvent]) -> None:
 
 
 def prune_schedules(transaction: Transaction, queue: str, ids: Sequence[str], before: float) -> int:
+    """See Broker.prune_schedules. Also deletes events older than FIRES_AGE."""
     transaction.run(SQL.purge_fires, old=transaction.now - FIRES_AGE)
-    return sum(transaction.run(SQL.forget_schedule, queue=queue, id=id, before=before).rowcount for id in ids)
+    return sum(transaction.run(SQL.prune_schedule, queue=queue, id=id, before=before).rowcount for id in ids)
 
 
-# --- looking --------------------------------------------------------------------------------------
+# --- inspection -----------------------------------------------------------------------------------
 
 
 def schedule_states(transaction: Transaction, queue: str) -> dict[str, ScheduleState]:
-    return {id: _standing(row) for id, *row in transaction.all(SQL.schedule_states, queue=queue)}
+    """See Inspection.schedule_states."""
+    return {id: _state(row) for id, *row in transaction.all(SQL.schedule_states, queue=queue)}
 
 
-def _standing(row: Sequence[float | None]) -> ScheduleState:
+def _state(row: Sequence[float | None]) -> ScheduleState:
     last, paused, since, met_at = row
     return ScheduleState(last, bool(paused), since or 0.0, met_at or 0.0)
 
 
 def pause_schedule(transaction: Transaction, queue: str, id: str, paused: bool) -> bool:
+    """See Inspection.pause_schedule."""
     if paused:
         transaction.run(SQL.ensure_queue, queue=queue)
         statement = SQL.pause_schedule
@@ -74,6 +79,7 @@ def pause_schedule(transaction: Transaction, queue: str, id: str, paused: bool) 
 
 
 def fires(transaction: Transaction, schedule_id: str, page: Page) -> list[FireEvent]:
+    """See Inspection.fires."""
     newest = transaction.value(SQL.newest_fire, schedule=schedule_id)
     if newest is None or newest <= transaction.now - FIRES_AGE:
         return []

@@ -1,4 +1,4 @@
-"""Who is there: the cards of servers and schedulers, for as long as they are renewed."""
+"""Running servers and schedulers: registered with an expiry that heartbeats extend."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from asynqio.brokers.sqlite.storage.rows import encode
-from asynqio.brokers.sqlite.storage.statements import QUERIES as SQL
+from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.core.info import SchedulerInfo, ServerInfo
 
@@ -15,30 +15,35 @@ _decode_server = msgspec.msgpack.Decoder(ServerInfo).decode
 _decode_scheduler = msgspec.msgpack.Decoder(SchedulerInfo).decode
 
 
-def beat(transaction: Transaction, card: ServerInfo | SchedulerInfo, ttl: float) -> None:
-    statement = SQL.beat if isinstance(card, ServerInfo) else SQL.beat_scheduler
-    transaction.run(statement, id=card.id, card=encode(card), until=transaction.now + ttl)
+def beat(transaction: Transaction, info: ServerInfo | SchedulerInfo, ttl: float) -> None:
+    """See Broker.beat."""
+    statement = SQL.beat if isinstance(info, ServerInfo) else SQL.beat_scheduler
+    # The column `card` holds the info.
+    transaction.run(statement, id=info.id, card=encode(info), until=transaction.now + ttl)
 
 
-def leave(transaction: Transaction, card: ServerInfo | SchedulerInfo) -> None:
-    transaction.run(SQL.leave if isinstance(card, ServerInfo) else SQL.leave_scheduler, id=card.id)
+def leave(transaction: Transaction, info: ServerInfo | SchedulerInfo) -> None:
+    """See Broker.leave."""
+    transaction.run(SQL.leave if isinstance(info, ServerInfo) else SQL.leave_scheduler, id=info.id)
 
 
 def servers(transaction: Transaction) -> list[ServerInfo]:
+    """See Inspection.servers. Also deletes expired registrations."""
     transaction.run(SQL.purge_servers, now=transaction.now)
     return _readable(transaction.all(SQL.servers), _decode_server)
 
 
 def schedulers(transaction: Transaction) -> list[SchedulerInfo]:
+    """See Inspection.schedulers. Also deletes expired registrations."""
     transaction.run(SQL.purge_schedulers, now=transaction.now)
     return _readable(transaction.all(SQL.schedulers), _decode_scheduler)
 
 
 def _readable(rows: list[Any], decode: Any) -> list[Any]:
-    cards = []
-    for (card,) in rows:
+    infos = []
+    for (encoded,) in rows:
         try:
-            cards.append(decode(card))
+            infos.append(decode(encoded))
         except msgspec.MsgspecError:
-            continue  # not readable for us; it goes when it is not renewed
-    return cards
+            continue  # written by another version; it expires when its server stops
+    return infos

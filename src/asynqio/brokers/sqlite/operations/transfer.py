@@ -1,4 +1,4 @@
-"""Putting tasks into another queue: one transaction."""
+"""Transfer tasks to another queue, in one transaction."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.results import Moved
-from asynqio.brokers.sqlite.storage.rows import Row, encode, readable, trim
-from asynqio.brokers.sqlite.storage.statements import QUERIES as SQL
+from asynqio.brokers.sqlite.storage.rows import Row, encode, readable, trim, unlock
+from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.core.lifecycle import MoveTo
 from asynqio.core.task.message import TaskMessage, TaskRef, TaskState
@@ -15,6 +15,7 @@ from asynqio.core.task.unique_locks import in_queue
 
 
 def transfer(transaction: Transaction, refs: Sequence[TaskRef], target: str) -> list[Moved]:
+    """See Inspection.transfer."""
     answers = [_transfer(transaction, ref, target) for ref in refs]
     if Moved.DONE in answers:
         trim(transaction, target, transaction.now)
@@ -23,7 +24,7 @@ def transfer(transaction: Transaction, refs: Sequence[TaskRef], target: str) -> 
 
 
 def _transfer(transaction: Transaction, ref: TaskRef, target: str) -> Moved:
-    row = transaction.one(SQL.find, queue=ref.queue, id=ref.id)
+    row = transaction.one(SQL.find_task, queue=ref.queue, id=ref.id)
     if row is None:
         return Moved.NOT_FOUND
     before = readable(row)
@@ -33,21 +34,21 @@ def _transfer(transaction: Transaction, ref: TaskRef, target: str) -> Moved:
     until = transaction.value(SQL.lock_until, queue=ref.queue, key=before.unique_key, id=ref.id, now=now)
     if until and transaction.one(SQL.lock_holder, queue=target, key=after.unique_key, now=now):
         return Moved.DUPLICATE
-    if transaction.one(SQL.find, queue=target, id=ref.id):
+    if transaction.one(SQL.find_task, queue=target, id=ref.id):
         return Moved.ID_CONFLICT
     transaction.run(SQL.ensure_queue, queue=target)
-    transaction.run(SQL.unlock, queue=ref.queue, key=before.unique_key, id=ref.id).fetchall()
+    unlock(transaction, ref.queue, before.unique_key, ref.id)
     if until:
         transaction.run(SQL.take_lock, queue=target, key=after.unique_key, id=ref.id, until=until)
-    _put(transaction, row, after)
+    _update(transaction, row, after)
     transaction.ended.append(ref)
     return Moved.DONE
 
 
-def _put(transaction: Transaction, row: Row, after: TaskMessage) -> None:
+def _update(transaction: Transaction, row: Row, after: TaskMessage) -> None:
     [seq] = transaction.numbers(1)
     transaction.run(
-        SQL.transfer,
+        SQL.transfer_task,
         key=row[0],
         queue=after.queue,
         message=encode(after),

@@ -1,1 +1,1 @@
-"""The database file: connection, writer thread, statements, rows, errors."""
+"""The database file: connection, threads, statements, rows, errors."""

@@ -1,6 +1,6 @@
-"""Opening the file: is it ours, is it of our version, and how it is used.
+"""Opens the file: checks its owner and version, sets the PRAGMAs, runs the migrations.
 
-Looked at before anything is changed: somebody else's database stays as it is.
+The checks come before any change: a database of another program stays as it is.
 """
 
 from __future__ import annotations
@@ -20,24 +20,25 @@ from asynqio.errors import ConfigError, VersionMismatch
 
 T = TypeVar("T")
 
-#: Marks a file as ours ("asnq"), so that another program's database is never touched.
+#: Marks a file as asynqio's ("asnq"), so that the database of another program is never changed.
 APPLICATION_ID = 0x61736E71
 
-#: Seconds between two tries to get the write lock: at first, and at most. SQLite's own waiting goes up to
-#: 100 ms at a time, during which others pass by.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.005
+#: Seconds between two attempts to get the write lock: first and longest pause. SQLite's busy handler pauses for up
+#: to 100 ms, during which other processes take the lock.
+FIRST_PAUSE, LONGEST_PAUSE = 0.0002, 0.005
 
 
 def connect(settings: Settings, *, reading: bool = False) -> sqlite3.Connection:
-    """A connection to the file, brought to the newest version. Raises what `problems` says.
+    """A connection to the file, migrated to the newest version.
 
-    Who writes waits for the file with `patiently`; who only reads never has to, but for a moment after a crash.
+    A writer waits for the lock with `retry_while_busy`; a reader waits only during recovery after a crash, with
+    SQLite's busy handler. Raises ConfigError, VersionMismatch, StorageFull, BrokerUnavailable, BrokerError.
     """
     directory = os.path.dirname(settings.path)
     if not os.path.isdir(directory):
-        raise ConfigError([f"{settings.path}: there is no directory {directory}; make it, or fix the URL"])
+        raise ConfigError([f"{settings.path}: there is no directory {directory}; create it, or fix the URL"])
     if os.path.exists(settings.path) and not os.access(settings.path, os.W_OK):
-        # SQLite would open it for reading, and only the first task would find out.
+        # SQLite would open it read-only, and only the first write would fail.
         raise unwritable(settings.path)
     try:
         connection = sqlite3.connect(
@@ -48,7 +49,7 @@ def connect(settings: Settings, *, reading: bool = False) -> sqlite3.Connection:
             cached_statements=256,
         )
         try:
-            patiently(lambda: _prepare(connection, settings), settings.busy_timeout)
+            retry_while_busy(lambda: _prepare(connection, settings), settings.busy_timeout)
             if reading:
                 connection.execute(f"PRAGMA busy_timeout = {int(settings.busy_timeout * 1000)}")
         except BaseException:
@@ -59,9 +60,9 @@ def connect(settings: Settings, *, reading: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def patiently(step: Callable[[], T], seconds: float) -> T:
-    """Do something that needs the file for itself, trying again for so many seconds while others have it."""
-    waited, pause = 0.0, _FIRST_PAUSE
+def retry_while_busy(step: Callable[[], T], seconds: float) -> T:
+    """Run a step that needs the write lock; retry it for up to `seconds` while another process holds the lock."""
+    waited, pause = 0.0, FIRST_PAUSE
     while True:
         try:
             return step()
@@ -70,7 +71,7 @@ def patiently(step: Callable[[], T], seconds: float) -> T:
                 raise
         time.sleep(pause * random.uniform(0.5, 1.5))
         waited += pause
-        pause = min(1.5 * pause, _LONGEST_PAUSE)
+        pause = min(1.5 * pause, LONGEST_PAUSE)
 
 
 def _prepare(connection: sqlite3.Connection, settings: Settings) -> None:
@@ -79,13 +80,13 @@ def _prepare(connection: sqlite3.Connection, settings: Settings) -> None:
     _migrate(connection, settings.path)
 
 
-def _number(connection: sqlite3.Connection, question: str) -> int:
-    return int(connection.execute(question).fetchone()[0])
+def _number(connection: sqlite3.Connection, query: str) -> int:
+    return int(connection.execute(query).fetchone()[0])
 
 
 @contextlib.contextmanager
-def _moment(connection: sqlite3.Connection) -> Iterator[None]:
-    """What is read within belongs together."""
+def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """A read transaction: everything read inside it belongs to one state of the file."""
     connection.execute("BEGIN")
     try:
         yield
@@ -94,10 +95,9 @@ def _moment(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _check(connection: sqlite3.Connection, path: str) -> int:
-    """The version of the database; 0 for a file that is new."""
-    # Of one moment: somebody else may be making the tables right now.
-    moment = contextlib.nullcontext() if connection.in_transaction else _moment(connection)
-    with moment:
+    """The version of the database; 0 for a new file. Raises VersionMismatch."""
+    # In one transaction: another process may be creating the tables right now.
+    with contextlib.nullcontext() if connection.in_transaction else _snapshot(connection):
         owner = _number(connection, "PRAGMA application_id")
         version = _number(connection, "PRAGMA user_version")
         tables = _number(connection, "SELECT count(*) FROM sqlite_master")
@@ -108,7 +108,7 @@ def _check(connection: sqlite3.Connection, path: str) -> int:
     newest = max(migrations())
     if version > newest:
         raise VersionMismatch(
-            f"{path} was written by a newer asynqio (its layout is {version}, this one knows {newest}): "
+            f"{path} was written by a newer asynqio (schema version {version}, this one supports {newest}): "
             "upgrade asynqio here, or name another file"
         )
     return version
@@ -119,12 +119,12 @@ def _tune(connection: sqlite3.Connection, settings: Settings) -> None:
     connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute("PRAGMA cache_size = -16000")
-    # Some distributions overwrite deleted rows with zeros, which a queue that lives on deleting pays for.
+    # Some distributions overwrite deleted rows with zeros, which is expensive for a queue: it deletes every row.
     connection.execute("PRAGMA secure_delete = OFF")
     # Fewer, larger checkpoints: the same pages are written once instead of many times (in pages of 4 KiB;
     # measured: draining at 50 slots 1.5 times as fast as with SQLite's 1,000).
     connection.execute("PRAGMA wal_autocheckpoint = 4000")
-    # After a burst the log shrinks to this again, in bytes.
+    # Size in bytes to which the write-ahead log is truncated after a burst.
     connection.execute("PRAGMA journal_size_limit = 67108864")
     if settings.max_bytes:
         pages = settings.max_bytes // _number(connection, "PRAGMA page_size")
@@ -132,7 +132,7 @@ def _tune(connection: sqlite3.Connection, settings: Settings) -> None:
 
 
 def _migrate(connection: sqlite3.Connection, path: str) -> None:
-    """Forward, and once, however many processes open the file at the same moment."""
+    """Run the missing migrations: each once, even if several processes open the file at the same time."""
     newest = max(migrations())
     if _check(connection, path) == newest:
         return

@@ -1,4 +1,4 @@
-"""What goes wrong in SQLite, in the words of this library: no driver's exception gets out."""
+"""Translates SQLite's errors into this library's: no driver exception reaches a caller."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sqlite3
 
 from asynqio.errors import BrokerError, BrokerUnavailable, ConfigError, StorageFull, VersionMismatch
 
-#: With less room than this, in bytes, a failed write means that the disk is full.
-_HARDLY_ANY = 1_048_576
+#: A write that fails with fewer free bytes than this failed because the disk is full.
+DISK_FULL_BELOW = 1_048_576
 
 
 def code(error: sqlite3.Error) -> int:
@@ -18,14 +18,14 @@ def code(error: sqlite3.Error) -> int:
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Somebody else holds the file; it passes."""
+    """Whether another connection holds the lock; the same statement may succeed later."""
     return code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def full(path: str) -> StorageFull:
     return StorageFull(
-        f"no room left in {path}: nothing was changed. Make room on the disk, or raise max_bytes in the URL, "
-        "or delete tasks that are kept (archived, completed)"
+        f"no room left in {path}: nothing was changed. Free disk space, raise max_bytes in the URL, "
+        "or delete archived and completed tasks"
     )
 
 
@@ -34,10 +34,10 @@ def unwritable(path: str) -> ConfigError:
 
 
 def translate(error: sqlite3.Error, path: str) -> BrokerError | ConfigError:
-    """The error that a caller is to see."""
+    """The error to raise to the caller."""
     match code(error):
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return BrokerUnavailable(f"{path} is busy: another process kept it for too long; try again")
+            return BrokerUnavailable(f"{path} is busy: another process held its lock for too long; try again")
         case sqlite3.SQLITE_FULL:
             return full(path)
         case sqlite3.SQLITE_IOERR if _disk_full(path):
@@ -46,11 +46,13 @@ def translate(error: sqlite3.Error, path: str) -> BrokerError | ConfigError:
             return VersionMismatch(f"{path} is not a SQLite database: name another file")
         case sqlite3.SQLITE_CORRUPT:
             return BrokerError(
-                f"{path} is damaged ({error}): stop all processes, save what can be read with "
+                f"{path} is damaged ({error}): stop all processes, recover what is readable with "
                 "`sqlite3 <file> .recover`, and start with a new file"
             )
         case sqlite3.SQLITE_CANTOPEN:
-            return ConfigError([f"{path} cannot be opened: check that it is a file and who may write there"])
+            return ConfigError(
+                [f"{path} cannot be opened: check that it is a file, and the permissions of its directory"]
+            )
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
             return unwritable(path)
     return BrokerUnavailable(f"{path}: {error}")
@@ -58,6 +60,6 @@ def translate(error: sqlite3.Error, path: str) -> BrokerError | ConfigError:
 
 def _disk_full(path: str) -> bool:
     try:
-        return shutil.disk_usage(os.path.dirname(path)).free < _HARDLY_ANY
+        return shutil.disk_usage(os.path.dirname(path)).free < DISK_FULL_BELOW
     except OSError:
         return False

@@ -1,4 +1,4 @@
-"""A step to be done by a worker's thread, and the caller who waits for it on an event loop."""
+"""One step for a database thread, and the caller on an event loop that awaits its result."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ log = logging.getLogger("asynqio.sqlite")
 
 
 class Job(Generic[T]):
-    """One step of one caller, or of nobody (`awaited=False`).
+    """One step of one caller; with `awaited=False` no caller waits for it.
 
-    The step may be done again after a rollback, so it must leave nothing behind but its answer.
+    The step may run again after a rollback, so it must have no effect outside its transaction but its result.
     """
 
     __slots__ = ("_claim", "_error", "_future", "_loop", "_result", "begun", "step")
@@ -27,57 +27,61 @@ class Job(Generic[T]):
     def __init__(self, step: Callable[[Transaction], T], *, awaited: bool = True) -> None:
         self.step = step
         self.begun = False
-        # Whoever gets it first: the worker, who then does the step, or the caller, who then gives it up.
+        # Acquired once: by the thread, which then runs the step, or by the cancelled caller, so that it never runs.
         self._claim = threading.Lock()
         self._loop = asyncio.get_running_loop() if awaited else None
         self._future: asyncio.Future[T] | None = self._loop.create_future() if self._loop else None
         self._result: T | None = None
         self._error: Exception | None = None
 
-    # --- the caller's side ------------------------------------------------------------------------
+    # --- called on the event loop -----------------------------------------------------------------
 
     async def answer(self) -> T:
-        """What came of it. When this is cancelled, the step was done wholly or never will be."""
+        """The result of the step. If this is cancelled, the step has been done wholly or never will be."""
         assert self._future is not None
         try:
             return await asyncio.shield(self._future)
         except asyncio.CancelledError:
             if not self._claim.acquire(blocking=False):
-                await self.over()
+                await self.finished()
             raise
 
     @property
     def result(self) -> T | None:
-        """The answer of a step that was done, though its caller was cancelled; else None."""
+        """The result of a step that was done although its caller was cancelled, else None."""
         future = self._future
         return future.result() if future and future.done() and future.exception() is None else None
 
-    async def over(self) -> None:
-        """Until the step is over. Nothing interrupts this, and once it has begun it takes milliseconds."""
+    async def finished(self) -> None:
+        """Wait until the step has ended. Ignores cancellation: once begun, a step takes milliseconds."""
         assert self._future is not None
         while not self._future.done():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([self._future])
-        self._future.exception()  # it was looked at; nobody else will
+        self._future.exception()  # marks it as retrieved
 
-    # --- the worker's side ------------------------------------------------------------------------
+    # --- called on the database thread ------------------------------------------------------------
 
     def begin(self) -> bool:
-        """Whether the step is to be done; False: its caller gave up."""
+        """Claim the step; False: its caller was cancelled and the step must not run."""
         self.begun = self.begun or self._claim.acquire(blocking=False)
         return self.begun
 
     def deliver(self, result: T | None, error: Exception | None) -> None:
-        """Hand the answer to the caller's loop."""
+        """Pass the outcome to the caller's event loop."""
         self._result, self._error = result, error
         if self._loop is not None:
-            # A loop that was closed meanwhile has nobody left who waits.
+            # A loop that was closed meanwhile has no waiting caller.
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._arrive)
+                self._loop.call_soon_threadsafe(self._resolve)
         elif error is not None:
-            log.info("left undone, nobody waits for it: %s", error)
+            log.info(
+                "a background write failed; it is not retried: %s",
+                error,
+                extra={"event": "background_write_failed", "error": str(error)},
+            )
 
-    def _arrive(self) -> None:
+    def _resolve(self) -> None:
         assert self._future is not None
         if self._future.done():
             return

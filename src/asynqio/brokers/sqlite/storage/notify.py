@@ -1,8 +1,8 @@
-"""Telling others that something happened: this process by its signals, other processes by datagrams.
+"""Notifies watches after a commit: those of this process by signals, other processes by datagrams.
 
-A datagram is a MessagePack list of topics; a topic of one word stands for all of its kind, an empty list for
-anything. Hints have no authority: whoever gets one reads the database again, so a lost one costs a moment and
-a forged one nothing.
+A datagram is a MessagePack list of topics; a topic of one word stands for all topics of its kind, an empty list for
+every topic. Datagrams are hints: the receiver reads the database again, so a lost one delays it for a moment and a
+forged one has no effect.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import msgspec
 
 from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.signals import Signals, Topic
-from asynqio.brokers.sqlite.storage.statements import QUERIES
+from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.core.task.message import TaskMessage, TaskRef
 
-#: Largest datagram, in bytes; what does not fit is said by kinds. Ten of them fit into any socket's buffer.
-MOST_BYTES = 2_000
+#: Largest datagram, in bytes; longer lists are shortened to kinds. Ten such datagrams fit into any socket's buffer.
+MAX_BYTES = 2_000
 
-#: What a listener wants to be told of single tasks: their ends, or every change.
+#: What a listener wants to know of single tasks: their ends, or every change.
 ENDED, CHANGED = 1, 2
 
 HAS_SOCKETS = hasattr(socket, "AF_UNIX")
@@ -34,8 +34,8 @@ _encode = msgspec.msgpack.encode
 
 
 def publish(to: Signals, topics: Iterable[Topic]) -> None:
-    """Wake whoever watches one of the topics. From any thread."""
-    # A loop that closes at this very moment has nobody left to wake.
+    """Notify the watches of these topics. Callable from any thread."""
+    # A watch whose event loop closes at this moment has no caller left to notify.
     with contextlib.suppress(RuntimeError):
         for topic in topics:
             if len(topic) == 1:
@@ -45,7 +45,7 @@ def publish(to: Signals, topics: Iterable[Topic]) -> None:
 
 
 def receive(to: Signals, datagram: bytes) -> None:
-    """Publish what another process said."""
+    """Publish the topics of a datagram from another process."""
     try:
         topics = _decode(datagram)
     except msgspec.MsgspecError:
@@ -54,58 +54,56 @@ def receive(to: Signals, datagram: bytes) -> None:
 
 
 def pack(topics: Sequence[Topic]) -> bytes:
-    """The datagram for some topics."""
+    """The datagram for these topics."""
     datagram = _encode(topics)
-    return datagram if len(datagram) <= MOST_BYTES else _encode([[kind] for kind in {t[0] for t in topics}])
+    return datagram if len(datagram) <= MAX_BYTES else _encode([[kind] for kind in {t[0] for t in topics}])
 
 
 class Named(Protocol):
-    """Our own ear: it needs no mail from us."""
+    """This process's own listener: it needs no datagrams from us."""
 
     name: str
 
 
-class Mailer:
+class Notifier:
     """The `Announcer` of one session. Used by its writer thread only."""
 
-    def __init__(self, own: Named, to: Signals, directory: str, forget: Callable[[str], None]) -> None:
+    def __init__(self, own: Named, to: Signals, directory: str, unlisten: Callable[[str], None]) -> None:
         self._own = own
         self._signals = to
         self._directory = directory
-        self._forget = forget
+        self._unlisten = unlisten
         self._socket: socket.socket | None = None
-        #: Listeners whose buffer was full: they are told of anything the next time.
-        self._owed: set[str] = set()
+        #: Listeners whose buffer was full: their next datagram names every topic.
+        self._overflowed: set[str] = set()
 
     def prepare(self, done: Sequence[Transaction]) -> Callable[[], None]:
-        """Ask who listens, within the transaction: who comes later will find what it did."""
+        """Read the listeners inside the transaction: a process that registers later reads its effects."""
         topics: set[Topic] = set().union(*(transaction.topics for transaction in done))
         ended = [ref for transaction in done for ref in transaction.ended]
         changed = [task for transaction in done for task in transaction.changed]
         if not topics and not ended and not changed:
             return _nothing
-        listeners = [
-            (name, wants) for name, wants in done[0].all(QUERIES.listeners) if name != self._own.name
-        ]
-        return lambda: self._tell(listeners, topics, ended, changed)
+        listeners = [(name, wants) for name, wants in done[0].all(SQL.listeners) if name != self._own.name]
+        return lambda: self._notify(listeners, topics, ended, changed)
 
     def close(self) -> None:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
-    def _tell(
+    def _notify(
         self,
         listeners: Sequence[tuple[str, int]],
         topics: set[Topic],
         ended: Sequence[TaskRef],
         changed: Sequence[TaskRef | TaskMessage],
     ) -> None:
-        ends = [signals.ended(ref) for ref in ended] if _somebody(ENDED, listeners, self._signals) else []
+        ends = [signals.ended(ref) for ref in ended] if _is_wanted(ENDED, listeners, self._signals) else []
         changes = []
-        if _somebody(CHANGED, listeners, self._signals):
+        if _is_wanted(CHANGED, listeners, self._signals):
             changes = [signals.changed(TaskRef(task.queue, task.id)) for task in (*ended, *changed)]
-        # Asked after the commit: who watches from now on will find the new states.
+        # After the commit: a watch opened from now on reads the new states.
         publish(self._signals, [*topics, *ends, *changes])
         for name, wants in listeners:
             if news := [*topics, *(ends if wants >= ENDED else ()), *(changes if wants >= CHANGED else ())]:
@@ -113,31 +111,31 @@ class Mailer:
 
     def _send(self, name: str, topics: Sequence[Topic]) -> None:
         if not HAS_SOCKETS:
-            return  # whoever listens there looks for itself
+            return  # listeners poll the file on such a system
         if self._socket is None:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._socket.setblocking(False)
-        datagram = _encode([]) if name in self._owed else pack(topics)
+        datagram = _encode([]) if name in self._overflowed else pack(topics)
         path = os.path.join(self._directory, name)
         try:
             self._socket.sendto(datagram, path)
-            self._owed.discard(name)
+            self._overflowed.discard(name)
         except (FileNotFoundError, ConnectionRefusedError):
-            # Its process is gone; what it left behind is ours to tidy.
-            self._owed.discard(name)
+            # The process has died: remove its socket and its registration.
+            self._overflowed.discard(name)
             with contextlib.suppress(OSError):
                 os.unlink(path)
-            self._forget(name)
+            self._unlisten(name)
         except OSError:
-            self._owed.add(name)
+            self._overflowed.add(name)
 
 
 def wanted_of(to: Signals) -> int:
-    """What this process wants to be told beside the topics that everybody gets: 0, ENDED or CHANGED."""
+    """What this process wants to know of single tasks: 0, ENDED or CHANGED. Other topics go to every listener."""
     return CHANGED if to.watched("changed") else ENDED if to.watched("ended") else 0
 
 
-def _somebody(wants: int, listeners: Sequence[tuple[str, int]], own: Signals) -> bool:
+def _is_wanted(wants: int, listeners: Sequence[tuple[str, int]], own: Signals) -> bool:
     return wanted_of(own) >= wants or any(theirs >= wants for _, theirs in listeners)
 
 

@@ -1,4 +1,4 @@
-"""Tasks as rows: reading them, and the steps they take. Each leaves its transaction consistent."""
+"""Tasks as rows: decoding them, and the state transitions of rows."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 import msgspec
 
 from asynqio.brokers.contract.results import CORRUPT_TYPE
-from asynqio.brokers.sqlite.storage.statements import QUERIES as SQL
+from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.core.task.message import TaskInfo, TaskMessage, TaskRef, TaskState
 
 encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(TaskMessage).decode
 
-#: The columns with which every statement that reads tasks begins: key, queue, id, unique_key, message.
+#: Every statement that reads tasks returns these columns first: key, queue, id, unique_key, message.
 Row = Sequence[Any]
 
 
 def corrupt(row: Row) -> TaskMessage:
-    """What is shown of a task whose bytes cannot be read."""
+    """The message that represents a task whose bytes cannot be decoded."""
     _, queue, id, key, found = row[:5]
     payload = found if isinstance(found, bytes) else str(found).encode()
     return TaskMessage(
@@ -34,7 +34,7 @@ def corrupt(row: Row) -> TaskMessage:
 
 
 def readable(row: Row) -> TaskMessage | None:
-    """The task, or None if its bytes cannot be read."""
+    """The message of a row, or None if its bytes cannot be decoded."""
     try:
         return _decode(row[4])
     except (msgspec.MsgspecError, TypeError, UnicodeDecodeError):
@@ -42,11 +42,12 @@ def readable(row: Row) -> TaskMessage | None:
 
 
 def message(row: Row) -> TaskMessage:
+    """The message of a row; one of type CORRUPT_TYPE if its bytes cannot be decoded."""
     return readable(row) or corrupt(row)
 
 
 def info(row: Row, now: float) -> TaskInfo:
-    """The snapshot of a row that `find` or one of the lists read."""
+    """The snapshot of a row read by `find_task` or a `list_…` statement."""
     name, at, pending_since, _, result, progress = row[5:]
     state = TaskState(name)
     facts: dict[str, Any] = {"result": result, "progress": progress}
@@ -62,7 +63,7 @@ def info(row: Row, now: float) -> TaskInfo:
 
 
 def sound(transaction: Transaction, rows: Iterable[Row]) -> Iterator[tuple[Row, TaskMessage]]:
-    """The rows that can be read, each with its task; the others are put into quarantine."""
+    """The rows that can be decoded, each with its message; the others are quarantined."""
     for row in rows:
         task = readable(row)
         if task is None:
@@ -72,7 +73,7 @@ def sound(transaction: Transaction, rows: Iterable[Row]) -> Iterator[tuple[Row, 
 
 
 def quarantine(transaction: Transaction, row: Row) -> None:
-    """Archive a task that cannot be read as what it is, so that it stops nothing."""
+    """Archive a task that cannot be decoded, so that it blocks no other task."""
     key, queue, id = row[:3]
     now = transaction.now
     [seq] = transaction.numbers(1)
@@ -83,19 +84,19 @@ def quarantine(transaction: Transaction, row: Row) -> None:
     trim(transaction, queue, now)
 
 
-def place(
+def change_state(
     transaction: Transaction,
     rows: Sequence[Row],
     state: TaskState,
     at: float,
     numbers: Sequence[int] | None = None,
 ) -> None:
-    """Put tasks at the end of a state's line, or where the numbers say."""
+    """Move tasks to the end of a state, or to the positions given by `numbers`. `at`: see the column."""
     pending = state is TaskState.PENDING
     when, since = (0.0, at) if pending else (at, 0.0)
     transaction.changed += [TaskRef(row[1], row[2]) for row in rows]
     transaction.connection.executemany(
-        SQL.place,
+        SQL.change_state,
         [
             (state.value, when, seq, since, row[0])
             for row, seq in zip(rows, numbers or transaction.numbers(len(rows)), strict=True)
@@ -103,19 +104,25 @@ def place(
     )
 
 
-def forget(transaction: Transaction, rows: Iterable[Row]) -> None:
+def delete(transaction: Transaction, rows: Iterable[Row]) -> None:
     """Delete tasks and free their locks."""
     for key, queue, id, unique_key, *_ in rows:
         transaction.connection.execute(SQL.delete_task, (key,))
         if unique_key:
-            transaction.run(SQL.unlock, queue=queue, key=unique_key, id=id).fetchall()
+            unlock(transaction, queue, unique_key, id)
+
+
+def unlock(transaction: Transaction, queue: str, key: str, id: str) -> float | None:
+    """Free a uniqueness lock if this task still holds it; returns when it would have expired."""
+    row = transaction.run(SQL.unlock, queue=queue, key=key, id=id).fetchall()
+    return row[0][0] if row else None
 
 
 def trim(transaction: Transaction, queue: str, now: float) -> None:
-    """Keep the archive of a queue within its bounds, after something was added to it."""
-    dropped = transaction.all(SQL.archived_too_old, queue=queue, old=now - transaction.archive_age)
-    forget(transaction, dropped)
+    """Evict what exceeds the limits of the archive, after a task was archived."""
+    evicted = transaction.all(SQL.archived_too_old, queue=queue, old=now - transaction.archive_age)
+    delete(transaction, evicted)
     surplus = transaction.all(SQL.archived_too_many, queue=queue, kept=transaction.archive_limit)
-    forget(transaction, surplus)
-    if dropped or surplus:
-        transaction.run(SQL.count_evicted, queue=queue, count=len(dropped) + len(surplus))
+    delete(transaction, surplus)
+    if evicted or surplus:
+        transaction.run(SQL.count_evicted, queue=queue, count=len(evicted) + len(surplus))

@@ -1,6 +1,6 @@
-"""The statements of queries.sql, by name, and the migrations, by number.
+"""The statements of queries/*.sql by name, and the migrations by number.
 
-Read once, at the first use: that is on a worker's thread, so an event loop that opens a broker reads no files.
+The files are read at first use: on a database thread, so that opening a broker does no file I/O on the event loop.
 """
 
 from __future__ import annotations
@@ -11,44 +11,53 @@ from collections.abc import Iterator
 from functools import cache, cached_property
 from importlib.resources import files
 
-#: Where the SQL files are.
+#: The package that contains the SQL files.
 PACKAGE = "asynqio.brokers.sqlite"
 
 
-class Queries:
-    """Named statements as attributes: `QUERIES.settle`."""
+class Statements:
+    """Named statements as attributes: `SQL.settle`. Names are unique across all files."""
 
     def __getattr__(self, name: str) -> str:
         try:
-            return self._statements[name]
+            return self._by_name[name]
         except KeyError:
-            raise AttributeError(f"queries.sql has no statement {name!r}") from None
+            raise AttributeError(f"queries/*.sql define no statement {name!r}") from None
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._statements)
+        return iter(self._by_name)
 
     @cached_property
-    def _statements(self) -> dict[str, str]:
-        text = (files(PACKAGE) / "queries.sql").read_text("utf-8")
-        parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
-        return dict(zip(parts[1::2], map(str.strip, parts[2::2]), strict=True))
+    def _by_name(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for script in _scripts("queries").values():
+            parts = re.split(r"^-- name: (\w+)\n", script, flags=re.MULTILINE)
+            found.update(zip(parts[1::2], map(str.strip, parts[2::2]), strict=True))
+        return found
 
 
-QUERIES = Queries()
+SQL = Statements()
 
 
 @cache
 def migrations() -> dict[int, list[str]]:
-    """The statements that bring a database from version n - 1 to version n."""
+    """The statements that migrate a database from version n - 1 to version n."""
     return {
-        int(file.name.partition("_")[0]): _statements(file.read_text("utf-8"))
-        for file in sorted((files(PACKAGE) / "migrations").iterdir(), key=lambda file: file.name)
+        int(name.partition("_")[0]): _split(script) for name, script in sorted(_scripts("migrations").items())
+    }
+
+
+def _scripts(folder: str) -> dict[str, str]:
+    """The text of every SQL file in a folder of this package, by file name."""
+    return {
+        file.name: file.read_text("utf-8")
+        for file in (files(PACKAGE) / folder).iterdir()
         if file.name.endswith(".sql")
     }
 
 
-def _statements(script: str) -> list[str]:
-    """The statements of a script, one by one: `executescript` would end the transaction around it."""
+def _split(script: str) -> list[str]:
+    """The statements of a script one by one: `executescript` would commit the transaction around it."""
     found, rest = [], ""
     for line in script.splitlines(keepends=True):
         rest += line

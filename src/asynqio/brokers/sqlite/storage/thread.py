@@ -1,6 +1,6 @@
-"""The thread that works with the file, so that no event loop ever waits for a disk or a lock.
+"""The thread that uses the file, so that no event loop ever waits for a disk or a lock.
 
-Jobs that wait together share one transaction, each in a savepoint of its own. Measured with 50 callers that
+Jobs that wait at the same time share one transaction, each in its own savepoint. Measured with 50 callers that
 enqueue one task at a time (2 cores, busy): 12,000 instead of 3,500 tasks per second, and with synchronous=full,
 where one fsync then serves them all, 5,000 instead of 350.
 """
@@ -15,43 +15,43 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from asynqio.brokers.sqlite.settings import Settings
-from asynqio.brokers.sqlite.storage.connection import connect, patiently
+from asynqio.brokers.sqlite.storage.connection import connect, retry_while_busy
 from asynqio.brokers.sqlite.storage.errors import translate
 from asynqio.brokers.sqlite.storage.job import Job
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.clock import Clock
 
 #: Most jobs in one transaction: others wait for its end.
-_MOST_TOGETHER = 64
+MAX_JOBS = 64
 
 
 class Announcer(Protocol):
-    """Who is told what a transaction did: asked before the commit, told after it."""
+    """Publishes what a transaction did: `prepare` runs before the commit, its result after it."""
 
     def prepare(self, done: Sequence[Transaction]) -> Callable[[], None]: ...
     def close(self) -> None: ...
 
 
-class Worker:
-    """One connection, one thread, one queue of jobs. `announcer=None`: it only reads."""
+class DatabaseThread:
+    """One connection, one thread, one queue of jobs. Without an announcer it only reads."""
 
     def __init__(self, settings: Settings, clock: Clock, announcer: Announcer | None) -> None:
         self._settings = settings
         self._clock = clock
         self._announcer = announcer
         self._begin = "BEGIN IMMEDIATE" if announcer else "BEGIN"
-        self._together = _MOST_TOGETHER if announcer else 1
+        self._max_jobs = MAX_JOBS if announcer else 1
         self._jobs: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
         self._ended: Callable[[], None] | None = None
         self._thread = threading.Thread(target=self._run, name="asynqio-sqlite", daemon=True)
         self._thread.start()
 
     def submit(self, job: Job[Any]) -> None:
-        """From any thread. Jobs are done in the order in which they come."""
+        """Queue a job; jobs run in the order of submission. Callable from any thread."""
         self._jobs.put(job)
 
     def stop(self, ended: Callable[[], None]) -> None:
-        """Finish what was submitted, close the connection, call `ended`."""
+        """Finish the submitted jobs, close the connection, call `ended`."""
         self._ended = ended
         self._jobs.put(None)
 
@@ -75,36 +75,36 @@ class Worker:
         self._ended()
 
     def _refuse(self, error: Exception) -> None:
-        """Tell everybody why the file could not be opened."""
+        """Fail every job with the error that prevented opening the file."""
         while (job := self._jobs.get()) is not None:
             job.deliver(None, error)
 
     def _work(self, connection: sqlite3.Connection) -> None:
-        going = True
-        while going:
+        running = True
+        while running:
             batch: list[Job[Any]] = []
             job = self._jobs.get()
             while job is not None:
                 batch.append(job)
-                if len(batch) >= self._together:
+                if len(batch) >= self._max_jobs:
                     break
                 try:
                     job = self._jobs.get_nowait()
                 except queue.Empty:
                     break
             else:
-                going = False
+                running = False
             if batch:
-                self._carry_out(connection, batch)
+                self._execute(connection, batch)
 
-    def _carry_out(self, connection: sqlite3.Connection, batch: Sequence[Job[Any]]) -> None:
+    def _execute(self, connection: sqlite3.Connection, batch: Sequence[Job[Any]]) -> None:
         try:
-            patiently(lambda: connection.execute(self._begin), self._settings.busy_timeout)
+            retry_while_busy(lambda: connection.execute(self._begin), self._settings.busy_timeout)
         except sqlite3.Error as error:
             for job in batch:
                 job.deliver(None, self._translated(error))
             return
-        # Only now, with the file in our hands: who is cancelled from here on waits for a moment, no longer.
+        # Claimed only now that the file is locked: a caller cancelled from here on waits for milliseconds.
         batch = [job for job in batch if job.begin()]
         try:
             answers = self._transact(connection, batch)
@@ -114,8 +114,8 @@ class Worker:
                     connection.execute("ROLLBACK")
             for job in batch:
                 if len(batch) > 1:
-                    # Nothing of the whole was kept: each for itself, so that only the culprit fails.
-                    self._carry_out(connection, [job])
+                    # Everything was rolled back: run each job alone, so that only the failing one fails.
+                    self._execute(connection, [job])
                 else:
                     job.deliver(None, self._translated(error))
             return
@@ -125,7 +125,7 @@ class Worker:
     def _transact(
         self, connection: sqlite3.Connection, batch: Sequence[Job[Any]]
     ) -> list[tuple[Any, Exception | None]]:
-        """Do the jobs and commit. Raises when nothing could be kept."""
+        """Run the jobs and commit. Raises if nothing could be kept."""
         done: list[Transaction] = []
         answers: list[tuple[Any, Exception | None]] = []
         alone = len(batch) == 1
@@ -143,7 +143,7 @@ class Worker:
                 done.append(transaction)
             except Exception as error:
                 if not connection.in_transaction:
-                    raise  # SQLite undid everything (a full disk): not only this job is concerned
+                    raise  # SQLite rolled back everything (a full disk), so every job is affected
                 connection.execute("ROLLBACK TO job")
                 answers.append((None, self._translated(error)))
             connection.execute("RELEASE job")

@@ -1,4 +1,4 @@
-"""What one job sees of the database, and what it leaves to be announced after the commit."""
+"""One job's view of the database, and the notifications to send after the commit."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from asynqio.brokers.contract.limits import ARCHIVE_AGE, ARCHIVE_LIMIT
 from asynqio.brokers.contract.signals import Topic
-from asynqio.brokers.sqlite.storage.statements import QUERIES
+from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.core.task.message import TaskMessage, TaskRef
 
 
 class Transaction:
-    """Runs statements at one moment, `now`."""
+    """Runs statements at one point in time, `now`."""
 
     __slots__ = ("archive_age", "archive_limit", "changed", "connection", "ended", "now", "topics")
 
@@ -26,11 +26,11 @@ class Transaction:
         self.connection = connection
         self.now = now
         self.archive_limit, self.archive_age = archive_limit, archive_age
-        #: What happened. A topic of one word stands for all topics of that kind.
+        #: Topics to publish. A topic of one word stands for all topics of that kind.
         self.topics: set[Topic] = set()
-        #: Tasks that ended; named one by one only if somebody waits for such.
+        #: Tasks that ended; turned into topics only if a watch waits for such.
         self.ended: list[TaskRef] = []
-        #: Tasks to which something else happened; named only if somebody follows one.
+        #: Tasks that changed in any other way; turned into topics only if a watch follows one.
         self.changed: list[TaskRef | TaskMessage] = []
 
     def run(self, statement: str, **values: Any) -> sqlite3.Cursor:
@@ -49,6 +49,6 @@ class Transaction:
         return None if row is None else row[0]
 
     def numbers(self, count: int) -> range:
-        """Fresh numbers, higher than all before."""
-        last: int = self.connection.execute(QUERIES.next_numbers, {"count": count}).fetchall()[0][0]
+        """`count` fresh numbers, higher than all before."""
+        last: int = self.connection.execute(SQL.next_numbers, {"count": count}).fetchall()[0][0]
         return range(last - count + 1, last + 1)

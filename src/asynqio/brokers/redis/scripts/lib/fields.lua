@@ -1,4 +1,4 @@
--- Several values in one argument: each as its length (4 bytes, big-endian) and its bytes. (pack.py writes them.)
+-- Unpack several values from one argument: each is a length (4 bytes, big-endian) and its bytes. layout/packing.py packs.
 local function fields(packed)
   local found, at = {}, 1
   while at <= #packed do

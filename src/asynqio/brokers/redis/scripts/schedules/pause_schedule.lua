@@ -1,8 +1,8 @@
--- Pause a schedule, or let it go on.
+-- Pause or resume a schedule.
 --
 -- KEYS  1 schedules (asynqio:cron)
 -- ARGV  1 schedule id · 2 paused: 1 or 0 · 3 now, seconds
--- Returns 1, or 0 if it was so already.
+-- Returns 1, or 0 if nothing changed.
 -- Cost  O(1)
 local id = ARGV[1]
 if ARGV[2] == '1' then

@@ -1,8 +1,8 @@
--- A scheduler serves these schedules of one queue now: what is known of each.
+-- Record that a scheduler serves these schedules of one queue, and read their state.
 --
 -- KEYS  1 schedules (asynqio:cron)
 -- ARGV  1 now, seconds · 2… schedule ids
--- Returns {last, held, since, met} per id; false for what there is not.
+-- Returns {last, held, since, met} per id; false for a missing value.
 -- Cost  O(ids)
 local answers = {}
 for at = 2, #ARGV do

@@ -1,16 +1,16 @@
--- Take the oldest pending tasks of some queues, in the order of the queues (spec 3.3; corrects B7).
+-- Lease the oldest pending tasks of queues, in the order of the queues (corrects B7).
 --
 -- KEYS  per queue: 1 pending · 2 paused · 3 active · 4 lease
--- ARGV  1 limit · 2 lease expiry, seconds · 3 token · 4… task prefix per queue · then, or not, "timed"
--- Returns the messages; {msg, strikes} for a task that has strikes; timed: {msg, strikes, pending since} for each.
--- Ids without a message are dropped and counted, so that they do not come again and again.
--- Strikes that end with `started` say that the task frees its lock now (B6).
--- Cost  O(tasks taken + queues). include: lib_lock
+-- ARGV  1 limit · 2 lease expiry, seconds · 3 token · 4… task prefix per queue · optional last: "timed"
+-- Returns the messages; {msg, counters} for a task with failure counters; with "timed", {msg, counters, pending_since}
+-- for each. Ids without a message are deleted and counted, so that they do not come back.
+-- Failure counters that end with `started` mean that the task frees its lock now (B6).
+-- Cost  O(tasks leased + queues). include: lib/unique_lock
 local call, try = redis.call, redis.pcall
 local limit, expires, token = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local timed = ARGV[4 + #KEYS / 4]
 local taken = {}
--- These fail, if a key is of a wrong type, before anything is taken from any queue.
+-- Fail on a key of the wrong type before anything is written.
 for at = 1, #KEYS, 4 do
   call('LLEN', KEYS[at])
   call('LLEN', KEYS[at + 2])
@@ -36,9 +36,9 @@ for queue = 0, #KEYS / 4 - 1 do
         started[#started + 1] = id
         leases[#leases + 1] = expires
         leases[#leases + 1] = id
-        local strikes = task[2]
-        taken[#taken + 1] = (timed or strikes) and task or task[1]
-        if strikes and strikes:sub(-8) == ',started' then unlock(call('HGET', key, 'unique_key'), id) end
+        local counters = task[2]
+        taken[#taken + 1] = (timed or counters) and task or task[1]
+        if counters and counters:sub(-8) == ',started' then unlock(call('HGET', key, 'unique_key'), id) end
       else
         if not task.err then call('DEL', key) end
         ghosts = ghosts + 1

@@ -1,8 +1,9 @@
--- Move due tasks of some queues, earliest first (spec 3.5; corrects B3).
+-- Move due tasks of queues to pending or to their groups, earliest first (corrects B3).
 --
 -- KEYS  per queue: 1 scheduled · 2 retry · 3 pending · 4 groups
--- ARGV  1 now, seconds · 2 now, nanoseconds · 3 limit · 4 score for those who join a group · 5… queue prefix per queue
--- Returns {how many were moved, when the next one is due or false}.
+-- ARGV  1 now, seconds · 2 now, nanoseconds · 3 limit · 4 score for tasks that join a group
+--       5… queue prefix per queue
+-- Returns {how many were moved, due time of the next one or false}.
 -- Cost  O(tasks moved · log waiting + queues)
 local now, now_ns, left = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local moved, coming = 0, false

@@ -1,9 +1,9 @@
--- Take a task that cannot be read out of the way (P8, B7, B9): archived as a message that can be read, or, if there
--- is nothing behind its id, dropped. Counted either way.
+-- Quarantine an unreadable task (B7, B9): archive it with a readable message or, for an id without a task, delete the
+-- id. Both are counted.
 --
--- KEYS  1 active · 2 lease · 3 archived · 4 counts · 5 the task's hash · 6 a batch that it is in, if any
--- ARGV  1 id · 2 now, seconds · 3 '=' and the bytes found, or '' · 4 the message in their place
--- Returns 1, or 0 if the bytes are not there any more.
+-- KEYS  1 active · 2 lease · 3 archived · 4 counts · 5 the task's hash · 6 the batch that contains it, if any
+-- ARGV  1 id · 2 now, seconds · 3 '=' and the bytes found, or '' · 4 the replacement message
+-- Returns 1, or 0 if the stored bytes have changed.
 -- Cost  O(active)
 local found = ARGV[3]
 local task = redis.pcall('HMGET', KEYS[5], 'msg', 'state')

@@ -1,33 +1,34 @@
--- Carry out what was decided about leased tasks of one queue (spec 3.4; corrects B5, B10, B12, B27, B28, B41).
+-- Apply settlements of leased tasks of one queue, each only if its lease is still held (corrects B5, B10, B12, B27, B28,
+-- B41).
 --
 -- KEYS  1 pending · 2 active · 3 lease · 4 retry · 5 archived · 6 completed · 7 processed today · 8 failed today
 --       9 processed · 10 failed · 11… one task hash per settlement
--- ARGV  1 again (1: the reply to the same call got lost) · 2 queue prefix · 3 now, nanoseconds
---       4 seconds that daily counters live · 5 archive limit · 6 archive cutoff, seconds · 7 attempts kept
---       then per settlement: id, token, witness, spec. spec begins with '-' for a task that is gone and counts as
---       processed, followed by the key of its lock or nothing; else it is the fields
---       to ('' gone), msg, at, processed ('1'), failed ('1'), lock that is freed or '', '=' and result or '', strikes
---       or '', record of the attempt or ''
+-- ARGV  1 resent (1: the reply to the same call was lost) · 2 queue prefix · 3 now, nanoseconds
+--       4 time to live of daily counters, seconds · 5 archive limit · 6 archive cutoff, seconds · 7 attempts kept
+--       then per settlement: id, token, fence, spec. For a task that is deleted and counts as processed, spec is '-'
+--       and the key of its lock or nothing; otherwise the fields
+--       to ('': deleted), msg, at, processed ('1'), failed ('1'), lock to free or '', '=' and result or '',
+--       failure counters or '', attempt record or ''
 -- Returns one character per settlement: 1 done, 0 the lease was lost.
--- Cost  O(settlements), if tasks end in about the order in which they started: they are looked for from the old end.
--- include: lib_fields lib_held lib_trim
+-- Cost  O(settlements) if tasks end in about the order in which they started: `active` is searched from its oldest end.
+-- include: lib/fields lib/lease_held lib/trim_archive
 local pending, active, lease, retry, archived, completed = unpack(KEYS, 1, 6)
-local again, prefix, now_ns = ARGV[1] == '1', ARGV[2], ARGV[3]
--- These fail, if a key is of the wrong type, before anything is changed.
+local resent, prefix, now_ns = ARGV[1] == '1', ARGV[2], ARGV[3]
+-- Fail on a key of the wrong type before anything is written.
 redis.call('LLEN', pending)
 redis.call('LLEN', active)
 redis.call('ZCARD', lease)
 local answers, processed, failed, fresh = {}, 0, 0, {}
--- One call for all of them costs half as much as one for each.
-local left, gone, seen = {}, {}, {}
+-- One call for many tasks costs half as much as one call per task.
+local left, deleted, seen = {}, {}, {}
 
-local function place(key, id, spec, runs)
-  local to, msg, at, counted, was_failure, lock, result, strikes, record = unpack(fields(spec))
+local function apply(key, id, spec, runs)
+  local to, msg, at, counted, was_failure, lock, result, counters, record = unpack(fields(spec))
   if counted == '1' then processed = processed + 1 end
   if was_failure == '1' then failed = failed + 1 end
   unlock(lock, id)
   if to == '' then
-    gone[#gone + 1] = key
+    deleted[#deleted + 1] = key
     return
   end
   local task = {'msg', msg, 'state', to}
@@ -46,12 +47,12 @@ local function place(key, id, spec, runs)
     task[#task + 1] = 'result'
     task[#task + 1] = result:sub(2)
   end
-  local over = {'asynqio:lease', 'asynqio:live'}
-  if strikes ~= '' then
+  local obsolete = {'asynqio:lease', 'asynqio:live'}
+  if counters ~= '' then
     task[#task + 1] = 'asynqio:strikes'
-    task[#task + 1] = strikes
+    task[#task + 1] = counters
   else
-    over[3] = 'asynqio:strikes'
+    obsolete[3] = 'asynqio:strikes'
   end
   if record ~= '' then
     local number = (tonumber(runs) or 0) + 1
@@ -59,14 +60,14 @@ local function place(key, id, spec, runs)
     task[#task + 1] = number
     task[#task + 1] = 'asynqio:run:' .. number
     task[#task + 1] = record
-    over[#over + 1] = 'asynqio:run:' .. (number - ARGV[7])
+    obsolete[#obsolete + 1] = 'asynqio:run:' .. (number - ARGV[7])
   end
-  redis.call('HDEL', key, unpack(over))
+  redis.call('HDEL', key, unpack(obsolete))
   redis.call('HSET', key, unpack(task))
 end
 
--- Whether the same settlement was carried out before its reply got lost.
-local function happened(key, spec)
+-- Whether this settlement was applied by the call whose reply was lost.
+local function applied(key, spec)
   if spec:byte() == 45 then return redis.call('EXISTS', key) == 0 end
   local to, msg = unpack(fields(spec))
   if to == '' then return redis.call('EXISTS', key) == 0 end
@@ -77,26 +78,26 @@ end
 for item = 1, #KEYS - 10 do
   local key, at = KEYS[10 + item], 4 * item + 4
   local id, spec = ARGV[at], ARGV[at + 3]
-  local mine, runs = held(key, ARGV[at + 1], ARGV[at + 2])
+  local mine, runs = lease_held(key, ARGV[at + 1], ARGV[at + 2])
   if mine and not seen[id] then
     seen[id] = true
     left[#left + 1] = id
     if spec:byte() == 45 then
-      gone[#gone + 1] = key
+      deleted[#deleted + 1] = key
       if #spec > 1 then unlock(spec:sub(2), id) end
       processed = processed + 1
     else
-      place(key, id, spec, runs)
+      apply(key, id, spec, runs)
     end
     answers[item] = '1'
   else
-    answers[item] = again and happened(key, spec) and '1' or '0'
+    answers[item] = resent and applied(key, spec) and '1' or '0'
   end
 end
 
 if #left > 0 then
   redis.call('ZREM', lease, unpack(left))
-  -- Tasks tend to end in the order in which they began: what ended stands at the old end, and goes with one call.
+  -- Tasks tend to end in the order in which they started: then one LTRIM of the oldest end removes them all.
   local oldest, together = redis.call('LRANGE', active, -#left, -1), 0
   while together < #left and seen[oldest[#oldest - together]] do
     seen[oldest[#oldest - together]] = false
@@ -109,12 +110,12 @@ if #left > 0 then
     end
   end
 end
-if #gone > 0 then redis.call('DEL', unpack(gone)) end
+if #deleted > 0 then redis.call('DEL', unpack(deleted)) end
 
 local function count(today, total, by)
   if redis.call('INCRBY', today, by) == by then redis.call('EXPIRE', today, ARGV[4]) end
   local before = redis.call('GET', total)
-  -- As Go does it: a counter that is full begins again.
+  -- Like Go, restart a counter that is about to overflow.
   if before and tonumber(before) + by > 9223372036854774784 then
     redis.call('SET', total, by)
   else
@@ -124,5 +125,5 @@ end
 
 if processed > 0 then count(KEYS[7], KEYS[9], processed) end
 if failed > 0 then count(KEYS[8], KEYS[10], failed) end
-if #fresh > 0 then trim(prefix, archived, tonumber(ARGV[5]), ARGV[6], #fresh + 100, fresh) end
+if #fresh > 0 then trim_archive(prefix, archived, tonumber(ARGV[5]), ARGV[6], #fresh + 100, fresh) end
 return table.concat(answers)

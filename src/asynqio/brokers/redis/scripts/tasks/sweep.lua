@@ -1,16 +1,16 @@
--- Delete what outlived its retention, trim the archive, give stale batches back (spec 3.7, 3.8; B3, B10, B12).
+-- Delete tasks past their retention, trim the archive, release stale batches and lapsed locks (B3, B10, B12).
 --
 -- KEYS  per queue: 1 completed · 2 archived · 3 aggregation_sets · 4 groups · 5 known groups (ours)
 -- ARGV  1 now, seconds · 2 limit · 3 archive limit · 4 archive cutoff, seconds
---       5 most that is trimmed of one archive · 6 most members of batches that are given back · 7… queue prefix per queue
--- Returns {how many were deleted, when there will be more to do or false, 1 if there are more members to give back, how
--- many were trimmed of the archive that lost most}.
--- Cost  O(tasks deleted · log n + members given back + groups known)
--- include: lib_trim
+--       5 most tasks to evict per archive · 6 most batch members to release · 7… queue prefix per queue
+-- Returns {tasks deleted, when more will be due or false, 1 if more batch members must be released, most tasks evicted
+-- from one archive}.
+-- Cost  O(tasks deleted · log n + members released + groups known)
+-- include: lib/trim_archive
 local now, left, members_left = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[6])
 local deleted, coming, more, trimmed = 0, false, 0, 0
 
-local function soon(moment)
+local function next_due(moment)
   if moment and (not coming or tonumber(moment) < tonumber(coming)) then coming = moment end
 end
 
@@ -20,15 +20,15 @@ for queue = 0, #KEYS / 5 - 1 do
   if left > 0 then
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', completed, '-inf', now, 'LIMIT', 0, left)) do
       local key = prefix .. 't:' .. id
-      release(prefix, key, id)
+      release_lock(prefix, key, id)
       redis.call('DEL', key)
       redis.call('ZREM', completed, id)
       deleted, left = deleted + 1, left - 1
     end
   end
-  soon(redis.call('ZRANGE', completed, 0, 0, 'WITHSCORES')[2])
-  trimmed = math.max(trimmed, trim(prefix, archived, tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5]), {}))
-  -- Whoever gives a batch back, we know then which group that was.
+  next_due(redis.call('ZRANGE', completed, 0, 0, 'WITHSCORES')[2])
+  trimmed = math.max(trimmed, trim_archive(prefix, archived, tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5]), {}))
+  -- Remember the groups of claimed batches, in case a Go server releases one without listing its group.
   for _, batch in ipairs(redis.call('ZRANGE', batches, 0, 99)) do
     redis.call('ZADD', known, now, batch:match('^(.*):[^:]*$'):sub(#prefix + 3))
   end
@@ -38,9 +38,9 @@ for queue = 0, #KEYS / 5 - 1 do
       local given = redis.call('ZRANGE', batch, 0, members_left - 1, 'WITHSCORES')
       for at = 1, #given, 2000 do
         local pairs = {}
-        for place = at, math.min(at + 1999, #given), 2 do
-          pairs[#pairs + 1] = given[place + 1]
-          pairs[#pairs + 1] = given[place]
+        for index = at, math.min(at + 1999, #given), 2 do
+          pairs[#pairs + 1] = given[index + 1]
+          pairs[#pairs + 1] = given[index]
         end
         redis.call('ZADD', members, 'LT', unpack(pairs))
       end
@@ -50,16 +50,16 @@ for queue = 0, #KEYS / 5 - 1 do
     end
     if redis.call('EXISTS', batch) == 0 then redis.call('ZREM', batches, batch) else more = 1 end
   end
-  soon(redis.call('ZRANGE', batches, 0, 0, 'WITHSCORES')[2])
+  next_due(redis.call('ZRANGE', batches, 0, 0, 'WITHSCORES')[2])
   local lapsed = redis.call('ZRANGEBYSCORE', prefix .. 'asynqio:locks', '-inf', now, 'LIMIT', 0, 500)
-  for _, held in ipairs(lapsed) do
-    local id, lock = held:match('^(.-)\n(.*)$')
-    -- By the clock of Redis it may last a little longer; by now it may also be that task's own.
+  for _, entry in ipairs(lapsed) do
+    local id, lock = entry:match('^(.-)\n(.*)$')
+    -- Redis may keep the key a little longer. Do not free it if it is that task's own lock by now.
     if redis.pcall('HGET', prefix .. 't:' .. id, 'unique_key') ~= lock then unlock(lock, id) end
   end
   if #lapsed > 0 then redis.call('ZREM', prefix .. 'asynqio:locks', unpack(lapsed)) end
-  -- Go's forwarder puts a task into its group without listing the group: nobody would ever look there (B3).
-  -- A group that had no new member for a week is forgotten.
+  -- Go's forwarder adds a task to a group without listing the group, so no server would aggregate it (B3).
+  -- A group without a new member for a week is no longer tracked.
   redis.call('ZREMRANGEBYSCORE', known, '-inf', now - 604800)
   for _, group in ipairs(redis.call('ZDIFF', 2, known, groups)) do
     if redis.call('EXISTS', prefix .. 'g:' .. group) == 1 then

@@ -1,0 +1,24 @@
+"""Records of attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from asynqio.brokers.memory.storage.store import MemoryStore
+from asynqio.core.attempts.record import AttemptRecord, under_way
+from asynqio.core.task.message import TaskRef, TaskState
+
+
+def attempts(store: MemoryStore, refs: Sequence[TaskRef]) -> list[list[AttemptRecord]]:
+    """See Broker.attempts."""
+    with store.lock:
+        return [_attempts(store, ref) for ref in refs]
+
+
+def _attempts(store: MemoryStore, ref: TaskRef) -> list[AttemptRecord]:
+    _, record = store.find(ref)
+    if record is None:
+        return []
+    if record.state is not TaskState.ACTIVE:
+        return [*record.runs]
+    return [*record.runs, under_way(record.live, record.owner, record.next_number)]

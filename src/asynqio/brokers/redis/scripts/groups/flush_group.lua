@@ -1,0 +1,12 @@
+-- Make a group ripe at once, for as long as a member that is present now is waiting.
+--
+-- KEYS  1 members · 2 groups · 3 flushed (ours)
+-- ARGV  1 name of the group
+-- Returns the number of members.
+-- Cost  O(log members)
+local size = redis.call('ZCARD', KEYS[1])
+if size > 0 then
+  redis.call('SADD', KEYS[2], ARGV[1])
+  redis.call('HSET', KEYS[3], ARGV[1], redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2])
+end
+return size

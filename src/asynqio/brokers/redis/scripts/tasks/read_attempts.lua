@@ -1,0 +1,24 @@
+-- Read the attempt records of tasks of one queue; changes nothing.
+--
+-- KEYS  one task hash per task
+-- ARGV  1 how many attempts are kept
+-- Returns per task {state, token, msg, record of the current attempt, number of the last recorded attempt, its record,
+-- the one before …}, with false for a missing value; false for a missing task.
+-- Cost  O(tasks · attempts kept)
+local answer = {}
+for at, key in ipairs(KEYS) do
+  local task = redis.pcall('HMGET', key, 'state', 'asynqio:lease', 'msg', 'asynqio:live', 'asynqio:runs')
+  if task[1] then
+    local last = tonumber(task[5]) or 0
+    task[5] = last
+    if last > 0 then
+      local names = {}
+      for number = last, math.max(last - ARGV[1] + 1, 1), -1 do names[#names + 1] = 'asynqio:run:' .. number end
+      for _, record in ipairs(redis.call('HMGET', key, unpack(names))) do task[#task + 1] = record end
+    end
+    answer[at] = task
+  else
+    answer[at] = false
+  end
+end
+return answer

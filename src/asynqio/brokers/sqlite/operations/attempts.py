@@ -1,0 +1,38 @@
+"""Records of attempts: storing them and reading them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from asynqio.brokers.sqlite.storage.rows import encode
+from asynqio.brokers.sqlite.storage.statements import SQL
+from asynqio.brokers.sqlite.storage.transaction import Transaction
+from asynqio.core.attempts.record import RUNS_KEPT, AttemptRecord, decode_record, under_way
+from asynqio.core.task.message import TaskRef, TaskState
+
+
+def store_records(
+    transaction: Transaction, keys: Sequence[int], records: Sequence[AttemptRecord | None]
+) -> None:
+    """Store the records of attempts that have just been settled, by the keys of their tasks."""
+    transaction.connection.executemany(
+        SQL.insert_attempt, [(encode(record), key) for key, record in zip(keys, records, strict=True)]
+    )
+    transaction.run(SQL.trim_attempts, keys=f"[{','.join(map(str, keys))}]", kept=RUNS_KEPT)
+
+
+def attempts(transaction: Transaction, refs: Sequence[TaskRef]) -> list[list[AttemptRecord]]:
+    """See Broker.attempts."""
+    return [_attempts(transaction, ref) for ref in refs]
+
+
+def _attempts(transaction: Transaction, ref: TaskRef) -> list[AttemptRecord]:
+    row = transaction.one(SQL.running_attempt, queue=ref.queue, id=ref.id)
+    if row is None:
+        return []
+    key, state, owner, runs, live = row
+    found = transaction.all(SQL.attempts, key=key) if runs else []
+    records = [decode_record(record, number) for number, record in found]
+    if state == TaskState.ACTIVE:
+        records.append(under_way(decode_record(live) if live else None, owner, runs + 1))
+    return records

@@ -1,0 +1,22 @@
+-- Uniqueness locks.
+
+-- name: lock_holder
+-- The task that holds a uniqueness lock now, and until when.
+SELECT id, until FROM locks WHERE queue = :queue AND key = :key AND until > :now;
+
+-- name: lock_until
+-- Until when a task holds a uniqueness lock.
+SELECT until FROM locks WHERE queue = :queue AND key = :key AND id = :id AND until > :now;
+
+-- name: take_lock
+-- Take a uniqueness lock for a task, replacing an expired one.
+INSERT INTO locks (queue, key, id, until) VALUES (:queue, :key, :id, :until)
+ON CONFLICT (queue, key) DO UPDATE SET id = excluded.id, until = excluded.until;
+
+-- name: unlock
+-- Free a uniqueness lock if this task still holds it; returns its expiry.
+DELETE FROM locks WHERE queue = :queue AND key = :key AND id = :id RETURNING until;
+
+-- name: purge_locks
+-- Delete the expired locks of a queue.
+DELETE FROM locks WHERE queue = :queue AND until <= :now;

@@ -1,0 +1,30 @@
+-- Processes that listen, and cancellations for them.
+
+-- name: listeners
+-- The processes to notify.
+SELECT name, ended FROM listeners;
+
+-- name: listen
+-- Register a process to notify.
+INSERT INTO listeners (name, ended) VALUES (:name, :ended)
+ON CONFLICT (name) DO UPDATE SET ended = excluded.ended;
+
+-- name: unlisten
+-- Remove a process that has stopped listening or has died.
+DELETE FROM listeners WHERE name = :name;
+
+-- name: is_listening
+-- 1 if a process is registered.
+SELECT 1 FROM listeners WHERE name = :name;
+
+-- name: insert_cancellation
+-- Request the cancellation of a task.
+INSERT INTO cancels (seq, queue, id, at, archive) VALUES (:seq, :queue, :id, :at, :archive);
+
+-- name: cancellations_since
+-- Cancellations requested after :seq.
+SELECT seq, queue, id, archive FROM cancels WHERE seq > :seq ORDER BY seq;
+
+-- name: purge_cancellations
+-- Delete cancellations that every server has had time to read.
+DELETE FROM cancels WHERE at <= :old;

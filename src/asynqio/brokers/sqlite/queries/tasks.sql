@@ -1,0 +1,46 @@
+-- Read, move, change and delete single tasks.
+
+-- name: find_task
+-- One task.
+SELECT key, queue, id, unique_key, message, state, at, pending_since, batch, result, progress FROM tasks
+WHERE queue = :queue AND id = :id;
+
+-- name: change_state
+-- Move a task to another state, with its message unchanged.
+UPDATE tasks SET state = ?, at = ?, seq = ?, pending_since = ?, token = 0, owner = '', batch = ''
+WHERE key = ?;
+
+-- name: update_payload
+-- Store a message with another payload.
+UPDATE tasks SET message = :message, unique_key = :unique_key WHERE key = :key;
+
+-- name: transfer_task
+-- Move a task to another queue.
+UPDATE tasks SET queue = :queue, message = :message, unique_key = :unique_key, at = :at, seq = :seq,
+    pending_since = :since
+WHERE key = :key;
+
+-- name: delete_task
+-- Delete a task.
+DELETE FROM tasks WHERE key = ?;
+
+-- name: list_earliest
+-- Tasks of a state, earliest first.
+SELECT key, queue, id, unique_key, message, state, at, pending_since, batch, result, progress FROM tasks
+WHERE queue = :queue AND state = :state ORDER BY at, seq LIMIT :size OFFSET :offset;
+
+-- name: list_latest
+-- Tasks of a state, latest first.
+SELECT key, queue, id, unique_key, message, state, at, pending_since, batch, result, progress FROM tasks
+WHERE queue = :queue AND state = :state ORDER BY at DESC, seq DESC LIMIT :size OFFSET :offset;
+
+-- name: list_active
+-- Active tasks, in the order in which they were leased.
+SELECT key, queue, id, unique_key, message, state, at, pending_since, batch, result, progress FROM tasks
+WHERE queue = :queue AND state = 'active' ORDER BY token, seq LIMIT :size OFFSET :offset;
+
+-- name: list_grouped
+-- Tasks of one group, or of all groups.
+SELECT key, queue, id, unique_key, message, state, at, pending_since, batch, result, progress FROM tasks
+WHERE queue = :queue AND state = 'aggregating' AND (:group = '' OR group_key = :group)
+ORDER BY at, id LIMIT :size OFFSET :offset;

@@ -1,0 +1,1 @@
+"""What surrounds the code: workflows, container files, the package, and the documentation site."""
