@@ -22,7 +22,7 @@ async def import_rows(rows: int) -> int:
 async def main() -> None:
     async with app:
         handle = await import_rows.enqueue(1000)
-        why = await app.inspector.explain(handle.queue, handle.id)
+        why = await app.inspector.explain(handle)
         print("why:", why.situation, "|", why.why[-1])
         async with app.running(capture_logs=True):
             async for event in handle.follow():
@@ -31,7 +31,7 @@ async def main() -> None:
                         print("  it is done")
                     case LogLine(text=text):
                         print("  it says:", text)
-        for attempt in await app.inspector.attempts(handle.queue, handle.id):
+        for attempt in await app.inspector.attempts(handle):
             print(attempt.number, attempt.outcome, attempt.error or "-", [line.text for line in attempt.log])
 
 

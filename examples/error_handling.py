@@ -47,9 +47,9 @@ if __name__ == "__main__":
     asyncio.run(main())
 
 # Output:
-# InvalidName: queue ' ' must not be blank
-# InvalidOption: timeout=-1 must be more than 0 (leave it out for the default)
-# ConflictingOptions: process_at and process_in exclude each other: say when, or how long from now, not both
+# InvalidName: task 'divide': queue ' ' must not be blank
+# InvalidOption: task 'divide': timeout=-1 must be more than 0 (leave it out for the default)
+# ConflictingOptions: task 'divide': process_at and process_in exclude each other: give a moment or a delay, not both
 # ZeroDivisionError: division by zero
 # the payload does not fit the handler of 'divide': Expected `int`, got `str` - at `$.b`
 # ['divide: ZeroDivisionError', 'divide: ZeroDivisionError', 'divide: BadPayload'] of which 1 without a retry

@@ -22,7 +22,7 @@ async def main() -> None:
         await inspector.pause_type("default", "mail")  # say, the mail server is down
         letter = await mail.enqueue("ann")
         reports = [await report.enqueue(name) for name in ("may", "june")]
-        moved = await inspector.move_to("default", [reports[1].id], "slow")
+        moved = await inspector.transfer([reports[1]], "slow")
         print("moved:", [answer.name for answer in moved])
         async with app.running():
             await reports[0].result(timeout=5)

@@ -16,7 +16,13 @@ import asynqio
 from asynqio import sync
 
 DOCS = Path(__file__).parents[1] / "docs"
-FACADES = [(asynqio.Client, sync.Client), (asynqio.Inspector, sync.Inspector)]
+FACADES = [
+    (asynqio.Client, sync.Client),
+    (asynqio.Inspector, sync.Inspector),
+    (asynqio.TaskHandle, asynqio.SyncTaskHandle),
+]
+#: Where several classes have a method of one name, it takes the same arguments and returns the same.
+SHARED = [(asynqio.App, asynqio.Client), (asynqio.Inspector, asynqio.Client)]
 
 
 def documented_names() -> list[str]:
@@ -66,6 +72,8 @@ def methods(of: type) -> dict[str, Callable[..., Any]]:
 @pytest.mark.parametrize(("awaited", "blocking"), FACADES, ids=lambda kind: kind.__name__)
 def test_the_sync_facade_has_the_same_methods(awaited: type, blocking: type) -> None:
     own = {"open", "close"}  # for objects that live as long as their process
+    if blocking is asynqio.SyncTaskHandle:
+        own = set()
     assert methods(blocking).keys() - own == methods(awaited).keys()
 
 
@@ -84,3 +92,32 @@ def test_the_sync_facade_has_the_same_signatures(awaited: type, blocking: type) 
     for name, method in methods(awaited).items():
         assert not inspect.iscoroutinefunction(others[name])
         _same(method, others[name])
+
+
+@pytest.mark.parametrize(("one", "other"), SHARED, ids=lambda kind: kind.__name__)
+def test_a_verb_takes_the_same_arguments_everywhere(one: type, other: type) -> None:
+    verbs = methods(one).keys() & methods(other).keys() - {"__init__"}
+    assert verbs >= {"find", "cancel", "delete"}
+    for name in verbs:
+        assert inspect.signature(methods(one)[name]) == inspect.signature(methods(other)[name]), name
+
+
+def test_an_app_has_every_verb_of_a_client() -> None:
+    assert methods(asynqio.Client).keys() <= methods(asynqio.App).keys()
+
+
+@pytest.mark.parametrize("kind", [asynqio.App, asynqio.Client, asynqio.Inspector])
+def test_a_task_comes_first_and_its_queue_is_a_keyword(kind: type) -> None:
+    found = 0
+    for name, method in methods(kind).items():
+        parameters = inspect.signature(method).parameters
+        assert (
+            "id" not in parameters
+            or "schedule" in name
+            or name in {"queues_with", "fires", "upcoming", "trigger"}
+        )
+        if "queue" in parameters and parameters["queue"].default == "default":
+            found += 1
+            assert parameters["queue"].kind is inspect.Parameter.KEYWORD_ONLY
+            assert parameters.keys() & {"task", "tasks"}, name
+    assert found >= 6

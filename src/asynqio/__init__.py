@@ -1,7 +1,6 @@
-"""asynqio: a distributed task queue for Python. Nothing lost, nothing run twice by surprise, everything
-explainable.
+"""asynqio: a distributed task queue for Python.
 
-The public names, loaded when they are first used: `import asynqio` loads no driver and takes no time.
+Each public name is loaded at its first use: `import asynqio` loads no driver and no event loop.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from asynqio.app.app import App as App
     from asynqio.app.task_function import TaskFunction as TaskFunction
-    from asynqio.app.task_function import TaskHandle as TaskHandle
+    from asynqio.app.task_handle import SyncTaskHandle as SyncTaskHandle
+    from asynqio.app.task_handle import TaskHandle as TaskHandle
     from asynqio.brokers import open_broker as open_broker
     from asynqio.brokers.contract.broker import Store as Store
     from asynqio.brokers.contract.results import Moved as Moved
@@ -93,6 +93,7 @@ if TYPE_CHECKING:
     from asynqio.runtime.server_config import ServerConfig as ServerConfig
     from asynqio.scheduler import Scheduler as Scheduler
     from asynqio.server import Server as Server
+    from asynqio.task_actions import CancelOutcome as CancelOutcome
 
 _HOMES = {
     "app.app": ["App"],
@@ -154,7 +155,8 @@ _HOMES = {
         "TaskTimeout",
         "WrongState",
     ],
-    "app.task_function": ["TaskFunction", "TaskHandle"],
+    "app.task_function": ["TaskFunction"],
+    "app.task_handle": ["SyncTaskHandle", "TaskHandle"],
     "inspector.inspector": ["Inspector"],
     "mux": ["Mux", "Next"],
     "inspector.bulk": ["Applied"],
@@ -163,13 +165,14 @@ _HOMES = {
     "runtime.server_config": ["ServerConfig"],
     "scheduler": ["Scheduler"],
     "server": ["Server"],
+    "task_actions": ["CancelOutcome"],
 }
 _HOME_OF = {name: f"asynqio.{home}" for home, names in _HOMES.items() for name in names}
 
 __all__ = ["__version__", "load_config", *_HOME_OF]
 
 
-if not TYPE_CHECKING:  # a checker that sees it would accept every misspelt name
+if not TYPE_CHECKING:  # a type checker that saw it would accept every misspelt name
 
     def __getattr__(name: str) -> Any:
         if name == "load_config":

@@ -1,4 +1,4 @@
-"""Client: puts tasks in, waits for results, cancels."""
+"""Client: enqueues tasks, waits for results, cancels."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from typing import Any, Protocol, Self, TypeVar, Unpack, overload
 import msgspec
 
 from asynqio.brokers.contract.broker import Store
-from asynqio.brokers.contract.results import Admission, Moved, Replaced
+from asynqio.brokers.contract.results import Admission, Replaced
 from asynqio.brokers.contract.signals import changed, ended
 from asynqio.config import store_of
 from asynqio.core.attempts.follow import Follower, TaskEvent
 from asynqio.core.lifecycle import Action
 from asynqio.core.task import payload as payloads
 from asynqio.core.task.message import TaskInfo, TaskRef, TaskState
-from asynqio.core.task.options import TaskOptions, merge
+from asynqio.core.task.naming import AnyTask, ref_of
+from asynqio.core.task.option_values import payload_limit
+from asynqio.core.task.options import TaskOptions, check_declared, merge
 from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD, Entry, Task, make_entry
 from asynqio.core.task.unique import unique_key
 from asynqio.errors import (
     DuplicateTask,
     EnqueueError,
+    InvalidTask,
     ResultNotKept,
     ResultTimeout,
     TaskFailed,
@@ -30,19 +33,20 @@ from asynqio.errors import (
     TaskNotFound,
 )
 from asynqio.runtime.batcher import Batcher
+from asynqio.task_actions import CancelOutcome, act_on_one, cancel_one, find_one
 
 T = TypeVar("T")
 
 #: Entries per call to the broker, and per call to one behind a network.
 CHUNK, PIECE = 1_000, 200
-#: Calls that may be under way at once.
+#: Concurrent calls to the broker in `enqueue_many`.
 IN_FLIGHT = 4
-#: Look again after so many seconds even if no signal came.
+#: Seconds after which a wait reads the task again, in case a signal was lost.
 POLL = 5.0
 
 
 class Tracing(Protocol):
-    """Enqueues in the client's place. (`asynqio.otel` does.)"""
+    """Wraps the enqueue calls of a client. Set by `asynqio.otel`."""
 
     async def enqueue(self, task: Task, options: TaskOptions) -> TaskInfo: ...
     async def enqueue_many(
@@ -56,8 +60,8 @@ class Client:
         async with Client("sqlite:///tasks.db") as client:
             info = await client.enqueue(Task.json("email:send", {"to": "ann@example.org"}), queue="critical")
 
-    Options given here are defaults for all tasks of this client. `broker` is a URL (or `ASYNQIO_BROKER`),
-    or a broker that you opened and close yourself.
+    `broker` is a URL (default: `ASYNQIO_BROKER`), or a broker that you open and close. `max_payload` is the largest
+    payload in bytes. All other options are defaults for the tasks of this client. Raises ConfigError, InvalidOption.
     """
 
     def __init__(
@@ -67,10 +71,11 @@ class Client:
         max_payload: int = DEFAULT_MAX_PAYLOAD,
         **defaults: Unpack[TaskOptions],
     ) -> None:
+        check_declared(defaults, "Client")
         self.broker, self._owned = store_of(broker)
         self._defaults = merge(defaults)
         self.tracing: Tracing | None = None
-        self._max_payload = max_payload
+        self._max_payload = payload_limit("max_payload", max_payload)
         self._batcher: Batcher[Entry, Admission | Replaced] = Batcher(
             self.broker.enqueue, CHUNK, overlap=lambda: self.broker.round_trip > 0
         )
@@ -87,10 +92,10 @@ class Client:
     # --- in ---------------------------------------------------------------------------------------
 
     async def enqueue(self, task: Task, **options: Unpack[TaskOptions]) -> TaskInfo:
-        """Put one task in. From its return on, the task survives any crash (as far as the broker does).
+        """Enqueue one task. Once this returns, the task is durable (as far as the broker is).
 
-        Concurrent calls share a call to the broker. Raises an InvalidTask, DuplicateTask, TaskIdConflict,
-        BrokerUnavailable. A task that changed a waiting one (`on_duplicate`) is answered by that one.
+        Concurrent calls share one call to the broker. If the task replaced or rescheduled a waiting one
+        (`on_duplicate`), returns that one. Raises InvalidTask, DuplicateTask, TaskIdConflict, BrokerUnavailable.
         """
         if self.tracing is not None:
             return await self.tracing.enqueue(task, options)
@@ -107,32 +112,33 @@ class Client:
     async def enqueue_many(
         self, tasks: Iterable[Task], **options: Unpack[TaskOptions]
     ) -> list[TaskInfo | EnqueueError]:
-        """Put many tasks in, of whatever mixture; one answer per task, in their order.
+        """Enqueue any number of tasks, of any types; one answer per task, in their order.
 
-        What cannot be taken is answered by its error, and nothing else is disturbed by it. Raises
-        BrokerUnavailable.
+        A task that cannot be enqueued is answered by its error and does not affect the others. Raises
+        BrokerUnavailable, and InvalidOption for `options` that no task takes.
         """
+        check_declared(options, "enqueue_many")
         if self.tracing is not None:
             return await self.tracing.enqueue_many(tasks, options)
-        tasks = [_task(task) for task in tasks]
-        # Behind a network small pieces: the store works on one while the next one is made.
+        tasks = _tasks(tasks)
+        # Behind a network, small pieces: the store works on one while the next one is encoded.
         size = PIECE if self.broker.round_trip else CHUNK
         answers: list[TaskInfo | EnqueueError] = []
-        under_way: deque[asyncio.Task[list[TaskInfo | EnqueueError]]] = deque()
+        calls: deque[asyncio.Task[list[TaskInfo | EnqueueError]]] = deque()
         try:
             for start in range(0, len(tasks), size):
                 items = [self._checked(task, options) for task in tasks[start : start + size]]
-                under_way.append(asyncio.create_task(self._put(items)))
-                await asyncio.sleep(0)  # it goes out
-                if len(under_way) > IN_FLIGHT:
-                    answers += await under_way[0]
-                    under_way.popleft()
-            while under_way:
-                answers += await under_way[0]
-                under_way.popleft()
+                calls.append(asyncio.create_task(self._put(items)))
+                await asyncio.sleep(0)  # start the call
+                if len(calls) > IN_FLIGHT:
+                    answers += await calls[0]
+                    calls.popleft()
+            while calls:
+                answers += await calls[0]
+                calls.popleft()
         finally:
-            # One that failed must not leave the others unheard.
-            await asyncio.gather(*under_way, return_exceptions=True)
+            # When one call fails, still await the others.
+            await asyncio.gather(*calls, return_exceptions=True)
         return answers
 
     def _checked(self, task: Task, options: TaskOptions) -> Entry | EnqueueError:
@@ -158,7 +164,7 @@ class Client:
         return answers
 
     async def _changed(self, replaced: Sequence[tuple[Entry, Replaced]]) -> list[TaskInfo]:
-        """The tasks that were changed, as they are now; as they were meant to be if they are gone already."""
+        """The changed tasks as they are now, or as requested if they no longer exist."""
         refs = [TaskRef(entry.message.queue, answer.id) for entry, answer in replaced]
         return [
             info or self._info(entry, ref.id)
@@ -168,7 +174,10 @@ class Client:
     def _entry(self, task: Task, options: TaskOptions) -> Entry:
         _task(task)
         if self._defaults or task.options or options:
-            options = merge(self._defaults, task.options, options)
+            try:
+                options = merge(self._defaults, task.options, options)
+            except InvalidTask as error:
+                raise error.within(f"task {task.type!r}") from None
         entry = make_entry(task, options, self.broker.clock.now(), max_payload=self._max_payload)
         self.broker.check(entry)
         return entry
@@ -192,44 +201,41 @@ class Client:
 
     # --- out --------------------------------------------------------------------------------------
 
-    async def find(self, id: str | TaskInfo, *, queue: str = "default") -> TaskInfo:
-        """What is known of a task now, by its id and queue or by what `enqueue` gave. Raises TaskNotFound."""
-        ref = _ref(id, queue)
-        [info] = await self.broker.find([ref])
-        if info is None:
-            raise TaskNotFound(*ref)
-        return info
+    async def find(self, task: AnyTask, *, queue: str = "default") -> TaskInfo:
+        """The present state of a task. Raises TaskNotFound.
+
+        Here and below, `task` is an id, a TaskHandle or a TaskInfo; `queue` is the queue of an id.
+        """
+        return await find_one(self.broker, ref_of(task, queue))
 
     @overload
     async def result(
-        self, id: str | TaskInfo, as_type: type[T], *, queue: str = ..., timeout: float | None = ...
+        self, task: AnyTask, as_type: type[T], *, queue: str = ..., timeout: float | None = ...
     ) -> T: ...
     @overload
-    async def result(self, id: str | TaskInfo, *, queue: str = ..., timeout: float | None = ...) -> Any: ...
+    async def result(self, task: AnyTask, *, queue: str = ..., timeout: float | None = ...) -> Any: ...
     async def result(
-        self, id: str | TaskInfo, as_type: Any = Any, *, queue: str = "default", timeout: float | None = None
+        self, task: AnyTask, as_type: Any = Any, *, queue: str = "default", timeout: float | None = None
     ) -> Any:
-        """What the handler returned, as soon as it has: woken by a signal.
+        """Wait for the task to complete and return what its handler returned.
 
-        `as_type=bytes` gives the stored bytes, anything else decodes them as JSON and checks the type. The
-        task needs a retention that lasts until you ask. Raises ResultTimeout after `timeout` seconds,
-        TaskFailed when it was archived, ResultNotKept, TaskNotFound.
+        `as_type=bytes` returns the stored bytes; any other type decodes them as JSON and checks them. The task
+        needs a `retention` that lasts until you ask. Raises ResultTimeout after `timeout` seconds, TaskFailed when
+        the task was archived, ResultNotKept, TaskNotFound.
         """
-        info = await self.wait(id, queue=queue, timeout=timeout)
+        info = await self.wait(task, queue=queue, timeout=timeout)
         if as_type is bytes or info.result is None:
             return info.result
         return payloads.decode(info.type, info.result, as_type)
 
-    async def wait(
-        self, id: str | TaskInfo, *, queue: str = "default", timeout: float | None = None
-    ) -> TaskInfo:
-        """Until the task is COMPLETED. Raises as `result` does."""
-        ref = _ref(id, queue)
+    async def wait(self, task: AnyTask, *, queue: str = "default", timeout: float | None = None) -> TaskInfo:
+        """Wait until the task is COMPLETED. A signal ends the wait. Raises as `result` does."""
+        ref = ref_of(task, queue)
         loop = asyncio.get_running_loop()
         until = None if timeout is None else loop.time() + timeout
         with self.broker.watch([ended(ref)]) as watch:
             while True:
-                info = await self.find(ref.id, queue=ref.queue)
+                info = await find_one(self.broker, ref)
                 if info.state is TaskState.COMPLETED:
                     return info
                 if info.state is TaskState.ARCHIVED:
@@ -241,17 +247,17 @@ class Client:
                     raise ResultTimeout(*ref, timeout or 0.0, info.state)
                 await watch.wait(min(left, POLL))
 
-    async def follow(self, id: str | TaskInfo, *, queue: str = "default") -> AsyncIterator[TaskEvent]:
-        """What happens to a task, as it happens: first where it is, then each change of state, progress, and line
-        that its handler writes; woken by signals. Ends when it is COMPLETED, ARCHIVED or gone.
+    async def follow(self, task: AnyTask, *, queue: str = "default") -> AsyncIterator[TaskEvent]:
+        """Yield what happens to a task as it happens: its present state first, then each change of state, each
+        progress report and each log line of its handler. Ends when the task is COMPLETED, ARCHIVED or deleted.
 
-        States that pass in a moment may be left out. Raises TaskNotFound, before anything, when it is not there.
+        A state that lasts only a moment may be left out. Raises TaskNotFound before the first event.
         """
-        ref, follower, seen = _ref(id, queue), Follower(), False
+        ref, follower, seen = ref_of(task, queue), Follower(), False
         with self.broker.watch([changed(ref)]) as watch:
             while True:
                 [info] = await self.broker.find([ref])
-                # Asked after it, so that nothing of what led to this state is missing.
+                # Read after the state, so that nothing that led to it is missing.
                 [attempts] = await self.broker.attempts([ref])
                 if info is None and not seen:
                     raise TaskNotFound(*ref)
@@ -264,24 +270,33 @@ class Client:
 
     # --- control ----------------------------------------------------------------------------------
 
-    async def cancel(self, id: str | TaskInfo, *, queue: str = "default") -> None:
-        """Tell whoever runs the task to stop. As in Go it then counts as failed and is retried, unless the
-        handler decides otherwise. A task that is not running is not touched."""
-        await self.broker.cancel([_ref(id, queue)])
+    async def cancel(self, task: AnyTask, *, queue: str = "default", final: bool = False) -> CancelOutcome:
+        """Delete a task that waits, or stop one that runs; the answer says which.
 
-    async def delete(self, ids: Sequence[str], *, queue: str = "default") -> list[Moved]:
-        """Remove tasks that are not running; one answer per id."""
-        return await self.broker.move(Action.DELETE, [TaskRef(queue, id) for id in ids])
+        A handler that is stopped counts as failed, and the task is retried as after any failure; with `final` it
+        is archived instead, unless the handler completes all the same or raises RevokeTask. (A Go server stops it
+        and knows nothing of `final`.) A completed or archived task is left as it is: FINISHED. Raises
+        TaskNotFound, and WrongState while the task's group is being aggregated.
+        """
+        return await cancel_one(self.broker, ref_of(task, queue), final=final)
+
+    async def delete(self, task: AnyTask, *, queue: str = "default") -> None:
+        """Delete a task that does not run, in any state. Raises TaskNotFound, WrongState (it runs)."""
+        await act_on_one(self.broker, Action.DELETE, ref_of(task, queue))
 
     def __repr__(self) -> str:
         return f"Client({self.broker.url!r})"
 
 
-def _task(task: Task) -> Task:
-    if not isinstance(task, Task):
-        raise TypeError(f"enqueue takes a Task, not {task!r}; make one with Task.json(type, value)")
-    return task
+def _task(task: object) -> Task:
+    if isinstance(task, Task):
+        return task
+    # A task function makes the tasks of its calls.
+    advice = "write function.task(…)" if hasattr(task, "task") else "make one with Task.json(type, value)"
+    raise TypeError(f"enqueue takes a Task, not {task!r}: {advice}")
 
 
-def _ref(id: str | TaskInfo, queue: str) -> TaskRef:
-    return id.ref if isinstance(id, TaskInfo) else TaskRef(queue, id)
+def _tasks(tasks: Iterable[Task]) -> list[Task]:
+    if isinstance(tasks, Task | str) or not isinstance(tasks, Iterable):
+        raise TypeError(f"enqueue_many takes a list of tasks: write [{tasks!r}]")
+    return [_task(task) for task in tasks]

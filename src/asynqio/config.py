@@ -1,8 +1,8 @@
-"""Configuration: what can be set, what it means, and where each value came from.
+"""Configuration of a server, with the source of each value.
 
-Argument > environment (`ASYNQIO_CONCURRENCY=20`, `ASYNQIO_QUEUES="critical=6,default=3"`) > file
-(`asynqio.toml`, table `[server]`) > default. All problems are reported at once, in one ConfigError.
-Nothing is read at import time.
+Arguments override the environment (`ASYNQIO_CONCURRENCY=20`, `ASYNQIO_QUEUES="critical=6,default=3"`), which
+overrides the file (`asynqio.toml`, table `[server]`), which overrides the defaults. One ConfigError lists all
+problems. Nothing is read at import time.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store
 from asynqio.core.lifecycle import UnknownTask
+from asynqio.core.task.options import OPTION_NAMES
 from asynqio.errors import ConfigError
 from asynqio.runtime.server_config import ServerConfig
 
@@ -26,7 +27,7 @@ BROKER_VARIABLE = "ASYNQIO_BROKER"
 
 
 class Setting(NamedTuple):
-    """One value of a configuration, and where it came from."""
+    """One value of a configuration, with its source (`origin`)."""
 
     name: str
     value: Any
@@ -39,7 +40,7 @@ def load(
     environ: Mapping[str, str] | None = None,
     file: Path | None = None,
 ) -> tuple[ServerConfig, list[Setting]]:
-    """The configuration of a server out of all sources. `file`: only if it exists. Raises ConfigError."""
+    """Load the configuration of a server from all sources. A missing `file` is no error. Raises ConfigError."""
     environ = os.environ if environ is None else environ
     fields = {item.name: item for item in dataclasses.fields(ServerConfig)}
     problems: list[str] = []
@@ -69,7 +70,7 @@ def load(
 
 
 def broker_url(argument: str | None, environ: Mapping[str, str] | None = None) -> str:
-    """The broker's URL from the argument or the environment. Raises ConfigError."""
+    """The URL of the broker, from the argument or the environment. Raises ConfigError."""
     url = argument or (os.environ if environ is None else environ).get(BROKER_VARIABLE, "")
     if not url:
         raise ConfigError(
@@ -79,15 +80,24 @@ def broker_url(argument: str | None, environ: Mapping[str, str] | None = None) -
 
 
 def store_of(broker: str | Store | None) -> tuple[Store, bool]:
-    """The broker that an argument means (None: that of the environment), and whether it is ours to open and
-    close. Raises ConfigError."""
+    """The broker of an argument (None: the environment's), and whether it was made here, to be opened and closed
+    by the caller. Raises ConfigError."""
     if broker is None or isinstance(broker, str):
         return open_broker(broker_url(broker)), True
-    return broker, False
+    return check_store(broker), False
+
+
+def check_store(broker: object) -> Store:
+    """Raises ConfigError for what is neither a URL nor a broker."""
+    if not hasattr(broker, "enqueue") or not hasattr(broker, "private_url"):
+        raise ConfigError(
+            [f"the broker must be a URL such as sqlite:///tasks.db, or a broker, not {broker!r}"]
+        )
+    return cast("Store", broker)
 
 
 def parse_queues(text: str) -> dict[str, int]:
-    """`critical=6,default=3` or `critical,default`. Raises ValueError."""
+    """Parse `critical=6,default=3` or `critical,default` (weight 1) as weights by queue. Raises ValueError."""
     queues: dict[str, int] = {}
     for part in text.split(","):
         name, separator, weight = part.rpartition("=")
@@ -118,13 +128,36 @@ def _from_environment(environ: Mapping[str, str], fields: Mapping[str, Any]) -> 
     return {names[key]: value for key, value in environ.items() if key in names}
 
 
+#: Words of other workers, and the setting to write instead.
+_INSTEAD = {
+    "workers": "write concurrency (coroutines and threads) or processes",
+    "threads": "write concurrency",
+    "worker_concurrency": "write concurrency",
+    "max_jobs": "write concurrency",
+    "pool_size": "write concurrency",
+    "pool": "leave it out: each task says run_in='thread' or 'process'; coroutines run on the event loop",
+    "prefetch": "leave it out: a server fetches as many tasks as it has free slots",
+    "prefetch_multiplier": "leave it out: a server fetches as many tasks as it has free slots",
+    "max_tasks_per_child": "write process_max_tasks",
+    "max_memory_per_child": "write process_max_memory, in bytes",
+    "visibility_timeout": "write lease, in seconds",
+    "queue": "write queues, such as {'critical': 6, 'default': 3}",
+    "beat": "write scheduler",
+    "log_level": "configure logging: asynqio.logs.configure(level=…)",
+}
+
+
 def _unknown(name: str, known: Mapping[str, Any]) -> str:
+    if name in _INSTEAD:
+        return f"unknown option {name!r}: {_INSTEAD[name]}"
+    if name in OPTION_NAMES:
+        return f"unknown option {name!r}: it is an option of tasks, for @app.task(…), App(…) or Client(…)"
     near = difflib.get_close_matches(name, known, n=1)
     return f"unknown option {name!r}" + (f", did you mean {near[0]!r}?" if near else "")
 
 
 def _parse(name: str, value: Any) -> Any:
-    """The value in its own type; text comes from the environment. Raises ValueError."""
+    """The value in the type of its field; the environment has text. Raises ValueError."""
     default = getattr(DEFAULTS, name)
     if isinstance(default, UnknownTask):
         if isinstance(value, UnknownTask):
@@ -172,5 +205,5 @@ def _parse_bool(value: Any) -> bool:
         raise ValueError("must be true or false") from None
 
 
-#: What every field is without any source, and by that its type.
+#: The defaults; their types are those of the fields.
 DEFAULTS = ServerConfig()

@@ -1,56 +1,56 @@
 """Every error of asynqio, in one tree.
 
     AsynqioError
-    ├─ EnqueueError              the task was not taken
-    │  ├─ InvalidTask            (also ValueError) it can never be taken like this
-    │  │  ├─ InvalidName         a queue, type, id or group that cannot be a name
-    │  │  ├─ InvalidOption       a value that an option does not take
-    │  │  ├─ ConflictingOptions  two options that exclude each other
-    │  │  ├─ InvalidArguments    (also TypeError) arguments that the task function does not take
+    ├─ EnqueueError              the task was not accepted
+    │  ├─ InvalidTask            (also ValueError) the task or an option is invalid
+    │  │  ├─ InvalidName         an invalid name of a queue, type, id or group
+    │  │  ├─ InvalidOption       an unknown option or an invalid value
+    │  │  ├─ ConflictingOptions  two mutually exclusive options
+    │  │  ├─ InvalidArguments    (also TypeError) arguments that do not fit the task function
     │  │  ├─ NotSerializable     (also TypeError) a payload that is not JSON
     │  │  └─ PayloadTooLarge
     │  ├─ DuplicateTask          the uniqueness lock is held
-    │  └─ TaskIdConflict         the id is taken
+    │  └─ TaskIdConflict         the id is in use
     ├─ NotFound                  (also LookupError)
     │  ├─ QueueNotFound
     │  ├─ TaskNotFound
-    │  └─ EntryNotFound          a scheduler has no such entry
-    ├─ WrongState                not allowed now: the task is active or already there, the queue not empty
-    ├─ ResultError               there is no result to give
+    │  └─ EntryNotFound          no scheduler has this entry
+    ├─ WrongState                not allowed in the current state of the task or queue
+    ├─ ResultError               no result is available
     │  ├─ ResultNotKept          the task has no retention
     │  ├─ ResultTimeout          (also TimeoutError) not finished yet
-    │  └─ TaskFailed             it ended in the archive
+    │  └─ TaskFailed             the task was archived
     ├─ ExecutionError            why an attempt failed; seen by retry_delay, is_failure and on_error
     │  ├─ HandlerNotFound
     │  ├─ BadPayload             the payload does not fit the handler
     │  ├─ TaskTimeout            (also TimeoutError)
     │  ├─ TaskCancelled
-    │  ├─ WorkerDied             a process of the process lane went away
+    │  ├─ WorkerDied             a process of the process pool died
     │  ├─ InitializerFailed      the initializer of a task process raised
-    │  └─ LeaseExpired           the server that ran it went away
+    │  └─ LeaseExpired           the server that ran the task died
     ├─ BrokerError
-    │  ├─ BrokerUnavailable      try again
-    │  │  └─ StorageFull         make room, then try again
-    │  ├─ CorruptMessage         do not
-    │  └─ VersionMismatch        the store was written by another version
-    ├─ ServerStateError          start, stop or shutdown at the wrong moment
-    ├─ InvalidFilter             (also ValueError) a filter that means nothing
-    ├─ InvalidSchedule           (also ValueError) a cron spec, or its time zone, that means nothing
-    └─ ConfigError               (also ValueError) lists every problem at once
+    │  ├─ BrokerUnavailable      unreachable or busy: retry
+    │  │  └─ StorageFull         free some space, then retry
+    │  ├─ CorruptMessage         unreadable data: do not retry
+    │  └─ VersionMismatch        the store was written by an incompatible version
+    ├─ ServerStateError          start, stop or shutdown in the wrong state
+    ├─ InvalidFilter             (also ValueError) an invalid filter
+    ├─ InvalidSchedule           (also ValueError) an invalid cron spec or time zone
+    └─ ConfigError               (also ValueError) lists every problem
 
-    Directive                    raised by a handler to steer; not an error and not a failure
+    Directive                    raised by a handler to control its task; not an error
     ├─ SkipRetry                 archive this task now
-    ├─ RevokeTask                forget this task now
+    ├─ RevokeTask                delete this task now
     └─ RetryIn(seconds)          run it again later, counted only if counted=True
 
-`str(error)` is one sentence with the names in it; the facts are attributes, so nobody has to parse it.
+`str(error)` is one sentence that names what is wrong; the facts in it are attributes as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 
 
 def _rebuild(kind: type[BaseException], args: tuple[Any, ...], facts: dict[str, Any]) -> BaseException:
@@ -61,12 +61,12 @@ def _rebuild(kind: type[BaseException], args: tuple[Any, ...], facts: dict[str, 
 
 
 def _reduce(error: BaseException) -> tuple[Any, ...]:
-    """Errors travel between processes whatever their constructors look like."""
+    """Pickle an error without its constructor: errors travel between processes."""
     return _rebuild, (type(error), error.args, error.__dict__)
 
 
 class AsynqioError(Exception):
-    """The root of everything that asynqio raises on purpose."""
+    """The base class of every error that asynqio raises."""
 
     __reduce__ = _reduce
 
@@ -75,15 +75,25 @@ class AsynqioError(Exception):
 
 
 class EnqueueError(AsynqioError):
-    """The task was not taken. Nothing of it is stored."""
+    """The task was not enqueued, and nothing of it is stored."""
 
 
 class InvalidTask(EnqueueError, ValueError):
-    """The task can never be taken as it is."""
+    """The task can never be enqueued as it is."""
+
+    #: Where the mistake is written, such as "task 'email:send'"; empty when it is not known.
+    place: str = ""
+
+    def within(self, place: str) -> Self:
+        """The same error with the place in front of its message."""
+        if not self.place:
+            self.place = place
+            self.args = (f"{place}: {self}",)
+        return self
 
 
 class InvalidName(InvalidTask):
-    """A queue, type, id or group that cannot be a name."""
+    """`value` is not a valid name of a queue, type, id or group (`what`)."""
 
     def __init__(self, what: str, value: object, reason: str) -> None:
         super().__init__(f"{what} {value!r} {reason}")
@@ -91,7 +101,7 @@ class InvalidName(InvalidTask):
 
 
 class InvalidOption(InvalidTask):
-    """A value that an option does not take."""
+    """`option` is not an option of a task, or does not take this `value`."""
 
     def __init__(self, option: str, value: object, reason: str) -> None:
         super().__init__(f"{option}={value!r} {reason}")
@@ -99,7 +109,7 @@ class InvalidOption(InvalidTask):
 
 
 class ConflictingOptions(InvalidTask):
-    """Two options that exclude each other were given together."""
+    """Two options (`options`) exclude each other."""
 
     def __init__(self, first: str, second: str, advice: str) -> None:
         super().__init__(f"{first} and {second} exclude each other: {advice}")
@@ -107,15 +117,15 @@ class ConflictingOptions(InvalidTask):
 
 
 class InvalidArguments(InvalidTask, TypeError):
-    """The arguments do not fit the task function."""
+    """The arguments of a call do not fit the task function."""
 
     def __init__(self, type: str, reason: str) -> None:
-        super().__init__(f"task {type!r} cannot be called like this: {reason}")
+        super().__init__(f"task {type!r} cannot be called with these arguments: {reason}")
         self.type, self.reason = type, reason
 
 
 class NotSerializable(InvalidTask, TypeError):
-    """A payload or a result that has no JSON form."""
+    """A payload or a result has no JSON form."""
 
     def __init__(self, type: str, reason: str) -> None:
         super().__init__(
@@ -125,7 +135,7 @@ class NotSerializable(InvalidTask, TypeError):
 
 
 class PayloadTooLarge(InvalidTask):
-    """The payload is larger than the client allows."""
+    """The payload has more bytes (`size`) than the client allows (`limit`)."""
 
     def __init__(self, type: str, size: int, limit: int) -> None:
         super().__init__(
@@ -136,7 +146,7 @@ class PayloadTooLarge(InvalidTask):
 
 
 class DuplicateTask(EnqueueError):
-    """The uniqueness lock of this queue, type and payload (or `unique_key`) is held."""
+    """Another task holds the uniqueness lock of this queue, type and payload (or `unique_key`)."""
 
     def __init__(self, queue: str, type: str, by: str = "payload") -> None:
         super().__init__(f"a unique task {type!r} with this {by} already exists in queue {queue!r}")
@@ -144,7 +154,7 @@ class DuplicateTask(EnqueueError):
 
 
 class TaskIdConflict(EnqueueError):
-    """A task with this id is in the queue, in whatever state (also completed or archived)."""
+    """The queue has a task with this id, in any state (completed and archived included)."""
 
     def __init__(self, queue: str, id: str) -> None:
         super().__init__(f"queue {queue!r} already has a task with the id {id!r}")
@@ -155,26 +165,30 @@ class TaskIdConflict(EnqueueError):
 
 
 class NotFound(AsynqioError, LookupError):
-    """What was asked for is not there."""
+    """The queue, task or schedule does not exist."""
 
 
 class QueueNotFound(NotFound):
+    """The queue does not exist: it has never had a task, or was removed."""
+
     def __init__(self, queue: str) -> None:
         super().__init__(f"there is no queue {queue!r}")
         self.queue = queue
 
 
 class TaskNotFound(NotFound):
+    """The queue has no task with this id."""
+
     def __init__(self, queue: str, id: str) -> None:
         super().__init__(
             f"queue {queue!r} has no task {id!r}: it never existed, was deleted, "
-            "or ended without a retention that would keep it"
+            "or ended without a retention to keep it"
         )
         self.queue, self.id = queue, id
 
 
 class EntryNotFound(NotFound):
-    """No scheduler that is there has this entry."""
+    """No running scheduler has this entry."""
 
     def __init__(self, id: str) -> None:
         super().__init__(f"there is no schedule entry {id!r}: it was removed, or no scheduler serves it now")
@@ -182,17 +196,19 @@ class EntryNotFound(NotFound):
 
 
 class WrongState(AsynqioError):
-    """The action is not allowed in the present state of the task or the queue."""
+    """The action is not possible in the present state of the task or queue."""
 
 
 # --- results --------------------------------------------------------------------------------------
 
 
 class ResultError(AsynqioError):
-    """There is no result to give."""
+    """There is no result."""
 
 
 class ResultNotKept(ResultError):
+    """The task has no `retention`, so its result is not stored."""
+
     def __init__(self, queue: str, id: str) -> None:
         super().__init__(
             f"task {id!r} of queue {queue!r} keeps no result: give it retention=<seconds> when you enqueue it"
@@ -201,12 +217,16 @@ class ResultNotKept(ResultError):
 
 
 class ResultTimeout(ResultError, TimeoutError):
+    """The task did not complete within `timeout` seconds; `state` is its state then."""
+
     def __init__(self, queue: str, id: str, timeout: float, state: str) -> None:
         super().__init__(f"task {id!r} of queue {queue!r} is still {state} after {timeout:g} s")
         self.queue, self.id, self.timeout, self.state = queue, id, timeout, state
 
 
 class TaskFailed(ResultError):
+    """The task was archived; `error` is the text of its last error."""
+
     def __init__(self, queue: str, id: str, error: str) -> None:
         super().__init__(f"task {id!r} of queue {queue!r} failed for good: {error}")
         self.queue, self.id, self.error = queue, id, error
@@ -216,17 +236,19 @@ class TaskFailed(ResultError):
 
 
 class ExecutionError(AsynqioError):
-    """Why an attempt failed, when it was not the handler's own exception."""
+    """Why an attempt failed, when the handler itself did not raise."""
 
 
 class HandlerNotFound(ExecutionError):
+    """The server has no handler for this task type."""
+
     def __init__(self, type: str) -> None:
         super().__init__(f'handler not found for task "{type}"')
         self.type = type
 
 
 class BadPayload(ExecutionError):
-    """The payload does not fit the handler; trying again cannot help, so the task is archived."""
+    """The payload does not fit the handler. Retrying does not help, so the task is archived."""
 
     def __init__(self, type: str, reason: str) -> None:
         super().__init__(f"the payload does not fit the handler of {type!r}: {reason}")
@@ -234,13 +256,15 @@ class BadPayload(ExecutionError):
 
 
 class TaskTimeout(ExecutionError, TimeoutError):
+    """The attempt ran longer than its timeout or past its deadline; it ran for `seconds`."""
+
     def __init__(self, seconds: float) -> None:
         super().__init__(f"stopped after {seconds:.3g} s: its timeout or deadline has passed")
         self.seconds = seconds
 
 
 class TaskCancelled(ExecutionError):
-    """Somebody cancelled the running task. `archive`: and wants it archived, not retried."""
+    """The running task was cancelled. `archive`: it is archived, not retried."""
 
     def __init__(self, *, archive: bool = False) -> None:
         super().__init__("cancelled while it was running" + (", to be archived" if archive else ""))
@@ -248,7 +272,7 @@ class TaskCancelled(ExecutionError):
 
 
 class WorkerDied(ExecutionError):
-    """The process that ran the handler went away (a crash, the out-of-memory killer, os._exit)."""
+    """The process that ran the handler died (a crash, the out-of-memory killer, os._exit)."""
 
     def __init__(self, how: str) -> None:
         super().__init__(f"the process that ran it died: {how}")
@@ -264,7 +288,7 @@ class InitializerFailed(ExecutionError):
 
 
 class LeaseExpired(ExecutionError):
-    """Nobody renewed the lease: the server that ran the task is gone."""
+    """The lease ran out without renewal: the server that ran the task is gone."""
 
     def __init__(self) -> None:
         super().__init__("task lease expired: the server that ran it is gone")
@@ -274,34 +298,34 @@ class LeaseExpired(ExecutionError):
 
 
 class BrokerError(AsynqioError):
-    """The store said no."""
+    """The store refused the operation or did not answer."""
 
 
 class BrokerUnavailable(BrokerError):
-    """The store cannot be reached or is busy; the same call may succeed later."""
+    """The store is unreachable or busy; the same call can succeed later."""
 
 
 class StorageFull(BrokerUnavailable):
-    """There is no room left; nothing was changed."""
+    """The store is full; nothing was changed."""
 
 
 class CorruptMessage(BrokerError):
-    """Stored bytes that are not a task."""
+    """The stored bytes are not a task."""
 
 
 class VersionMismatch(BrokerError):
-    """The store was written by another version, or is not ours at all."""
+    """Another version of asynqio, or another program, wrote the store."""
 
 
 # --- configuration and state ----------------------------------------------------------------------
 
 
 class ServerStateError(AsynqioError):
-    """start, stop or shutdown at a moment where they make no sense."""
+    """The server or scheduler is not in a state for this call (start, stop, shutdown)."""
 
 
 class InvalidFilter(AsynqioError, ValueError):
-    """A filter that means nothing, or asks for too much at once."""
+    """The filter cannot be read, or is too long."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"filter: {reason}")
@@ -309,7 +333,7 @@ class InvalidFilter(AsynqioError, ValueError):
 
 
 class InvalidSchedule(AsynqioError, ValueError):
-    """A cron spec that says no time to fire, or a time zone that there is not."""
+    """The cron spec never fires or cannot be read, or its time zone is unknown."""
 
     def __init__(self, spec: str, reason: str) -> None:
         super().__init__(f"schedule {spec!r}: {reason}")
@@ -317,7 +341,7 @@ class InvalidSchedule(AsynqioError, ValueError):
 
 
 class ConfigError(AsynqioError, ValueError):
-    """Everything that is wrong with a configuration, at once."""
+    """A configuration is wrong; `problems` lists everything that is wrong with it."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))

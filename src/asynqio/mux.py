@@ -112,10 +112,13 @@ class Mux:
         perform: Next,
         retry: RetryPolicy | None = None,
         hooks: TaskHooks | None = None,
+        *,
+        replace: bool = False,
     ) -> None:
-        """Register a handler that `in_lane` or `in_process` prepared. Raises ConfigError, InvalidName."""
+        """Register a handler that `in_lane` or `in_process` prepared; with `replace`, instead of the one that is
+        registered. Raises ConfigError, InvalidName."""
         check_name("type", pattern)
-        if pattern in self._routes:
+        if pattern in self._routes and not replace:
             raise ConfigError([f"there is a handler for {pattern!r} already"])
         if isinstance(perform, InProcess):
             perform.within(self._thread_middleware)

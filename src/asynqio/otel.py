@@ -15,8 +15,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from asynqio.errors import ConfigError
@@ -28,8 +29,6 @@ try:
 except ModuleNotFoundError:
     raise ConfigError(["tracing needs opentelemetry-api: pip install 'asynqio[otel]'"]) from None
 
-from asynqio import __version__
-from asynqio.app.app import App
 from asynqio.client import Client
 from asynqio.core.lifecycle import Failed
 from asynqio.core.task.message import TaskInfo
@@ -38,7 +37,7 @@ from asynqio.core.task.task import Task
 from asynqio.errors import EnqueueError, RetryIn, RevokeTask
 from asynqio.mux import Mux, Next
 from asynqio.runtime.attempts.attempt import active_attempt
-from asynqio.sync import facade as blocking
+from asynqio.sync import client as blocking
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer, TracerProvider
@@ -46,26 +45,37 @@ if TYPE_CHECKING:
 #: W3C only: baggage is the application's own affair, and would be stored with every task.
 _CONTEXT = TraceContextTextMapPropagator()
 _HEADER = "traceparent"
+#: Read once: it takes a look at the disk.
+_VERSION = version("asynqio")
+
+
+@runtime_checkable
+class Traceable(Protocol):
+    """An App: clients that `trace` shows, and a mux."""
+
+    mux: Mux
+
+    def trace(self, tracer: Callable[[Client], None]) -> None: ...
 
 
 def instrument(
-    target: App | Client | blocking.Client | Mux, *, tracer_provider: TracerProvider | None = None
+    target: Traceable | Client | blocking.Client | Mux, *, tracer_provider: TracerProvider | None = None
 ) -> None:
     """Trace what `target` enqueues, or runs, or (an app) both. No effect the second time.
 
     Without a `tracer_provider` it is the global one, whenever the application sets that.
     """
-    tracer = trace.get_tracer("asynqio", __version__, tracer_provider)
+    tracer = trace.get_tracer("asynqio", _VERSION, tracer_provider)
     match target:
-        case App():
-            target.trace(lambda client: _client(client, tracer))
-            _mux(target.mux, tracer)
         case Client():
             _client(target, tracer)
         case blocking.Client():
             _client(target.awaited, tracer)
         case Mux():
             _mux(target, tracer)
+        case Traceable():
+            target.trace(lambda client: _client(client, tracer))
+            _mux(target.mux, tracer)
         case _:
             raise ConfigError([f"instrument takes an App, a Client or a Mux, not {target!r}"])
 

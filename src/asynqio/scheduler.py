@@ -1,4 +1,4 @@
-"""Scheduler: puts tasks in by the clock, from the outside. What goes on inside is runtime/scheduler.py."""
+"""Scheduler: enqueues tasks on a schedule. Its loop is runtime/scheduling."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from asynqio.config import store_of
 from asynqio.core.info import SchedulerInfo
 from asynqio.core.schedules.entry import ScheduleEntry
 from asynqio.core.schedules.misfire import GRACE, MAX_GRACE, Missed
-from asynqio.core.task.options import TaskOptions, merge
+from asynqio.core.task.options import TaskOptions, check_declared, merge
 from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD, Task
 from asynqio.errors import AsynqioError, ConfigError, EntryNotFound, ServerStateError
 from asynqio.runtime.scheduling.hooks import Hooks, PostEnqueue, PreEnqueue
@@ -29,20 +29,21 @@ from asynqio.runtime.service import Loop
 
 log = logging.getLogger("asynqio.scheduler")
 
-#: Seconds between two questions to a source of entries (Go's).
+#: Seconds between two calls of a source of entries (Go's default).
 SYNC_EVERY = 180.0
 
 
 class Scheduler:
-    """Puts tasks in at the ticks of cron specs.
+    """Enqueues tasks at the ticks of cron specs.
 
         async with Scheduler("redis://localhost:6379") as scheduler:
             await scheduler.register("*/5 * * * *", Task.json("report", {"kind": "sales"}), queue="low")
 
-    Any number of them may run with the same entries, on any number of machines: the store takes each tick once.
-    `source` gives the entries that there are now and is asked every `sync_every` seconds. A tick at most `grace`
-    seconds late is on time. `pre_enqueue(task, options)` is called before a task is put in, `post_enqueue(id,
-    task or error)` after it was; both may be async. Other options are defaults for all tasks. Raises ConfigError.
+    Any number of schedulers can serve the same entries, on any number of machines: the store fires each tick
+    once. `source` returns the present entries and is called every `sync_every` seconds. A tick that is at most
+    `grace` seconds late is on time. `pre_enqueue(task, options)` is called before a task is enqueued,
+    `post_enqueue(id, task or error)` afterwards; both may be async. Other options are defaults for all tasks.
+    Raises ConfigError, InvalidOption.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Scheduler:
         random: Random | None = None,
         **defaults: Unpack[TaskOptions],
     ) -> None:
+        check_declared(defaults, "Scheduler")
         self.broker, self._owned = store_of(broker)
         self._entries = list(entries)
         self._source = source
@@ -84,8 +86,8 @@ class Scheduler:
         missed: Missed = "once",
         **options: Unpack[TaskOptions],
     ) -> str:
-        """Add an entry (see `ScheduleEntry`), before or after the start; its id. Raises InvalidSchedule,
-        InvalidTask, ConfigError when there is one of this id, BrokerError."""
+        """Add an entry (see `ScheduleEntry`), before or after the start; returns its id. Raises InvalidSchedule,
+        InvalidTask, ConfigError (an entry has this id already), BrokerError."""
         entry = ScheduleEntry(spec, task, name=name, zone=zone, missed=missed, **options)
         [plan] = await (self._ticker or self._make_ticker()).plan([entry])
         if isinstance(plan, AsynqioError):

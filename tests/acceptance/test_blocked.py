@@ -96,7 +96,7 @@ def test_a_worker_that_is_stopped_with_its_keeper_loses_its_task_and_is_refused(
     assert info.id == line.id, "the late end changed nothing"
     stopped.terminate()
     assert stage.last_card(stopped).refused == 1
-    stage.inspector.cancel("default", [line.id])
+    stage.inspector.cancel(line)
     until("the new owner has finished it", lambda: stage.stats().size == 0)
     assert stage.stats().failed_total == 1, "the lapse of the lease, and nothing else"
 

@@ -83,7 +83,7 @@ def test_a_task_whose_worker_was_killed_is_explained_until_it_is_mended(url: str
     assert re.search(r"\n  Attempt 2 on \S+ failed after [\d.]+ s at \S+ UTC: the box is gone\n", text)
     assert "\n  Its handler said that trying again is no use (SkipRetry)" in text
     with Inspector(url) as inspector:
-        lost, failed = inspector.attempts("default", info.id)
+        lost, failed = inspector.attempts(info.id)
     assert (lost.outcome, [line.text for line in lost.log]) == (AttemptOutcome.LOST, ["packing 7"])
     assert (failed.outcome, [line.text for line in failed.log]) == (AttemptOutcome.FAILED, ["packing 7"])
 

@@ -20,12 +20,12 @@ async def test_attempts_by_go_leave_a_gap_and_take_nothing_of_ours_away(
                 await server.event("failed", id=info.id)
                 await server.terminate()
             await theirs.run("default", info.id)
-        runs = await mine.attempts("default", "a")
+        runs = await mine.attempts("a")
         assert [(run.number, run.outcome) for run in runs] == [
             (1, AttemptOutcome.FAILED),
             (2, AttemptOutcome.FAILED),
         ]
-        said = await mine.explain("default", "a")
+        said = await mine.explain("a")
         assert "1 failed without leaving a record, as attempts by Go's servers do." in said.happened
         assert said.situation is Situation.NO_SERVER
         # Deleted by Go, nothing is left of it.
@@ -35,7 +35,7 @@ async def test_attempts_by_go_leave_a_gap_and_take_nothing_of_ours_away(
             await client.enqueue("fail", b"two", task_id="a")
             await server.event("failed", id="a")
             await server.terminate()
-        assert [run.number for run in await mine.attempts("default", "a")] == [1]
+        assert [run.number for run in await mine.attempts("a")] == [1]
 
 
 async def test_a_task_that_go_runs_is_explained_by_what_go_says_of_it(
@@ -51,15 +51,15 @@ async def test_a_task_that_go_runs_is_explained_by_what_go_says_of_it(
         await client.enqueue("sleep:60000", task_id="b")
 
         async def shown() -> bool:  # Go shows what it runs every 5 s
-            return (await inspector.explain("default", "a")).situation is Situation.RUNNING
+            return (await inspector.explain("a")).situation is Situation.RUNNING
 
         await until("Go says that it runs the task", shown)
         [card] = await inspector.servers()
         assert card.types is None
-        said = await inspector.explain("default", "a")
+        said = await inspector.explain("a")
         assert said.why[0].startswith(f"{card.id} has been running it for ")
-        assert await inspector.attempts("default", "a") == []
-        waiting = await inspector.explain("default", "b")
+        assert await inspector.attempts("a") == []
+        waiting = await inspector.explain("b")
         assert waiting.situation is Situation.IN_LINE
         assert "1 server on this queue, 1 of 1 slots busy." in waiting.why
         assert f"{card.id} does not say (Go's servers never do)." in waiting.why[-1]

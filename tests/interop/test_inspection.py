@@ -165,7 +165,7 @@ async def test_we_see_a_go_server_and_what_it_does(go: Go, ours: Ours) -> None:
         assert (worker.id, worker.type, worker.queue) == ("a", "sleep:60000", "low")
         assert worker.started_at == pytest.approx(started, abs=5)
         assert worker.deadline == pytest.approx(seen.deadline or 0, abs=1)
-        await inspector.cancel("low", ["a"])
+        await inspector.cancel("a", queue="low")
         await server.event("failed", id="a")
         assert await server.terminate() == 0
         assert await inspector.servers() == []

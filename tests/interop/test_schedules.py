@@ -88,7 +88,7 @@ async def test_we_list_entries_of_go_and_what_they_put_in(go: Go, ours: Ours) ->
         assert enqueued.id in [event.task_id for event in await inspector.fires(id)]
         info = await inspector.trigger(id)
         assert isinstance(info, TaskInfo)
-        task = await inspector.task("low", info.id)
+        task = await inspector.find(info.id, queue="low")
         assert (task.type, task.payload, task.retention) == ("ok:tick", b"now", 90)
         await within(scheduler.shutdown())
         assert await inspector.schedulers() == []

@@ -181,7 +181,7 @@ async def test_many_tasks_are_one_span_whose_context_all_carry(app: App, spans: 
 
     async with app.running():
         answers = await app.enqueue_many(
-            [*(work.task(number) for number in range(5)), Task("work", b"1", queue=" ")]
+            [*(work.task(number) for number in range(5)), Task("work", b"1", deadline=1.0)]
         )
         for answer in answers[:5]:
             assert not isinstance(answer, Exception)

@@ -64,7 +64,7 @@ async def test_a_batch_is_answered_item_by_item_and_a_bad_item_affects_no_other(
         Task("named", None, task_id="one"),
         Task("named", None, task_id="one"),
         Task("grouped", None, group="g"),
-        Task("wrong", None, timeout=-1),
+        Task("wrong", None, deadline=1.0),
         Task("other queue", None, queue="q2"),
         Task("huge", b"x" * 2_000_000),
     ]
@@ -185,15 +185,6 @@ async def test_results_are_checked_against_the_declared_type(app: App) -> None:
             await app.result(handle.id, list[int])
 
 
-async def test_delete_and_cancel_by_id(app: App) -> None:
-    client = await app.open()
-    info = await client.enqueue(Task("work"))
-    await client.cancel(info.id)  # not running: nothing happens
-    assert (await client.find(info.id)).state is TaskState.PENDING
-    answers = await client.delete([info.id, "nothing"])
-    assert [answer.name for answer in answers] == ["DONE", "NOT_FOUND"]
-
-
 async def test_the_answer_of_enqueue_names_the_task_in_any_queue(app: App) -> None:
     @app.task("work", queue="special", retention=60)
     async def work() -> int:
@@ -202,7 +193,7 @@ async def test_the_answer_of_enqueue_names_the_task_in_any_queue(app: App) -> No
     async with app.running(queues={"special": 1}):
         info = await app.enqueue(work.task())
         assert await within(app.result(info, int)) == 7
-        assert (await app.inspector.task("special", info.id)).state is TaskState.COMPLETED
+        assert (await app.inspector.find(info.id, queue="special")).state is TaskState.COMPLETED
 
 
 async def test_a_handle_of_a_task_without_retention_raises_at_once(app: App) -> None:

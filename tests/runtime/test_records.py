@@ -22,7 +22,7 @@ LATER = FixedRetry(3600)
 
 
 async def runs(app: App, info: TaskInfo) -> list[AttemptRecord]:
-    return await app.inspector.attempts(info.queue, info.id)
+    return await app.inspector.attempts(info)
 
 
 async def test_a_failed_attempt_is_recorded_completely(app: App) -> None:

@@ -26,7 +26,7 @@ async def test_enqueue_many_is_answered_with_the_stored_tasks(app: App) -> None:
     def task(number: int) -> Task:
         return Task.json("a", number, unique=60, unique_key="x", on_duplicate="replace")
 
-    answers = await app.enqueue_many([task(1), Task("b"), task(2), Task("c", queue=""), task(3)])
+    answers = await app.enqueue_many([task(1), Task("b"), task(2), Task("c", deadline=1.0), task(3)])
     one, b, two, bad, three = answers
     assert isinstance(one, TaskInfo)
     assert isinstance(two, TaskInfo)

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from asynqio import ConfigError, ServerConfig, UnknownTask, load_config, parse_queues
+from asynqio import (
+    App,
+    Client,
+    ConfigError,
+    Inspector,
+    Scheduler,
+    Server,
+    ServerConfig,
+    UnknownTask,
+    load_config,
+    parse_queues,
+    sync,
+)
 from asynqio.config import broker_url
 
 
@@ -98,3 +111,27 @@ def test_the_broker_comes_from_the_argument_or_the_environment() -> None:
     assert broker_url(None, {"ASYNQIO_BROKER": "sqlite:///x.db"}) == "sqlite:///x.db"
     with pytest.raises(ConfigError, match="ASYNQIO_BROKER"):
         broker_url(None, {})
+
+
+@pytest.mark.parametrize(
+    ("word", "advice"),
+    [
+        ("max_retry", "it is an option of tasks, for @app.task(…), App(…) or Client(…)"),
+        ("queue", "write queues"),
+        ("workers", "write concurrency"),
+        ("max_tasks_per_child", "write process_max_tasks"),
+        ("prefetch_multiplier", "leave it out: a server fetches as many tasks as it has free slots"),
+    ],
+)
+def test_a_word_of_another_place_is_refused_with_the_right_one(word: str, advice: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Server("memory://", **{word: 5})  # type: ignore[arg-type]
+    assert f"argument: unknown option {word!r}: {advice}" in str(caught.value)
+
+
+@pytest.mark.parametrize("face", [App, Client, Inspector, Server, Scheduler, sync.Client, sync.Inspector])
+def test_what_is_no_broker_is_refused(face: Any) -> None:
+    with pytest.raises(ConfigError, match=r"must be a URL such as sqlite:///tasks\.db, or a broker, not 5"):
+        face(5)
+    with pytest.raises(ConfigError, match="must be a URL"):
+        App("memory://").use_broker(5)  # type: ignore[arg-type]

@@ -6,7 +6,19 @@ import asyncio
 
 import pytest
 
-from asynqio import Action, App, Applied, Filter, Task, TaskState
+from asynqio import (
+    Action,
+    App,
+    Applied,
+    CancelOutcome,
+    ConfigError,
+    Filter,
+    ResultNotKept,
+    ResultTimeout,
+    Task,
+    TaskNotFound,
+    TaskState,
+)
 from asynqio.sync import Client, Inspector
 
 
@@ -31,7 +43,7 @@ def test_the_first_call_says_so_too() -> None:
 
     with pytest.raises(RuntimeError, match="use the async interface"):
         in_a_loop(a.enqueue_sync)
-    assert a.enqueue_sync().type == "a", "and the next one, without a loop, works"
+    assert a.enqueue_sync().info.type == "a", "and the next one, without a loop, works"
     app.sync.close()
 
 
@@ -52,6 +64,41 @@ def test_searching_without_a_loop() -> None:
         some = inspector.search("default", TaskState.PENDING)
         next(some)
         some.close()
-        told: list[Applied] = []
-        applied = inspector.apply(Action.DELETE, "default", TaskState.PENDING, on_progress=told.append)
-        assert applied == told[-1] == Applied(450, 450, 450)
+        reported: list[Applied] = []
+        applied = inspector.apply(Action.DELETE, "default", TaskState.PENDING, on_progress=reported.append)
+        assert applied == reported[-1] == Applied(450, 450, 450)
+
+
+def test_a_broker_is_not_changed_under_a_blocking_client() -> None:
+    app = App("memory://")
+    app.use_broker("memory://other")
+    app.sync.enqueue(Task("a"))
+    with pytest.raises(ConfigError, match="in use already"):
+        app.use_broker("memory://")
+    app.sync.close()
+
+
+def test_a_handle_without_an_event_loop() -> None:
+    app = App("memory://", retention=60)
+
+    @app.task("a", queue="low")
+    def a(x: int) -> int:
+        return x
+
+    handle = a.enqueue_sync(1)
+    assert (handle.queue, handle.state, handle.info.load()) == ("low", TaskState.PENDING, {"x": 1})
+    assert handle.ref == handle.info.ref
+    with pytest.raises(ResultTimeout):
+        handle.result(timeout=0.01)
+    with pytest.raises(ResultTimeout):
+        handle.wait(timeout=0.01)
+    assert handle.refresh().ref == app.sync.find(handle).ref == handle.ref
+    assert handle.cancel() is CancelOutcome.DELETED
+    with pytest.raises(TaskNotFound):
+        handle.cancel(final=True)
+    without = a.with_options(retention=0).enqueue_sync(2)
+    with pytest.raises(ResultNotKept):
+        without.result()
+    with pytest.raises(ResultNotKept):
+        without.wait()
+    app.sync.close()

@@ -1,4 +1,4 @@
-"""App: tasks as decorated functions."""
+"""App: tasks as decorated functions, with one client and one server."""
 
 from asynqio.app.app import App
 

@@ -1,39 +1,39 @@
-"""App: tasks as decorated functions, one client and one server around them."""
+"""App: tasks as decorated functions, with one client and one server."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from random import Random
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, overload
 
-from asynqio.app.schedules import AppSchedules
-from asynqio.app.task_function import TaskFunction, module_name
-from asynqio.brokers import open_broker
+from asynqio.app.app_client import AppClient
+from asynqio.app.include import import_modules
+from asynqio.app.run import Run
+from asynqio.app.schedules import AppSchedules, Scheduled
+from asynqio.app.task_checks import task_findings
+from asynqio.app.task_function import TaskDecorator, TaskFunction, dotted_name, is_redeclared, module_name
 from asynqio.brokers.contract.broker import Store
-from asynqio.client import Client
-from asynqio.config import broker_url
+from asynqio.core.findings import Finding
 from asynqio.core.retry import ExponentialRetry, FixedRetry, GoRetry, RetryLike, as_policy
 from asynqio.core.schedules.entry import ScheduleEntry
-from asynqio.core.task.message import TaskInfo
-from asynqio.core.task.options import Seconds, TaskDefaults, TaskOptions, merge
-from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD, Task
-from asynqio.errors import BrokerUnavailable, ConfigError, EnqueueError
-from asynqio.inspector.inspector import Inspector
+from asynqio.core.schedules.misfire import Missed
+from asynqio.core.task.naming import names_of
+from asynqio.core.task.options import Seconds, TaskDefaults, TaskOptions, check_declared, check_retry, merge
+from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD
+from asynqio.errors import BrokerUnavailable, ConfigError
 from asynqio.mux import F, Lane, M, Mux, S, T
 from asynqio.mux import R as Retried
 from asynqio.runtime.duties.aggregation import Aggregate, Aggregation, check_pattern
 from asynqio.runtime.hooks import OnError, OnFailure, OnRetry, OnSuccess, TaskHooks, task_hooks
+from asynqio.runtime.scheduling.source import Source
 from asynqio.runtime.server_config import ServerConfig, ServerOptions
+from asynqio.scheduler import SYNC_EVERY, Scheduler
 from asynqio.server import Lifespan, Server
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from asynqio.sync.facade import Client as SyncClient
-    from asynqio.testing import AppTesting
+    from asynqio.testing.inline import AppTesting
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,7 +42,13 @@ E = TypeVar("E", bound=OnError)
 I = TypeVar("I", bound=Callable[[], object])  # noqa: E741
 
 
-class App(AppSchedules):
+#: Settings of a server that are easily written at the App.
+_SERVER_SETTINGS = dict.fromkeys(
+    ServerOptions.__optional_keys__, "give it to app.run_worker(…), app.server(…) or asynqio worker"
+)
+
+
+class App(AppClient):
     """The tasks of one application.
 
         app = App("sqlite:///tasks.db")
@@ -52,9 +58,8 @@ class App(AppSchedules):
 
         await send_email.enqueue("ann@example.org")
 
-    Run its tasks with `asynqio worker module:app`. The broker is opened at the first use and closed at the
-    end of an `async with app:` block or by `close()`. Without a URL, `ASYNQIO_BROKER` names it. `tracing`:
-    see asynqio.otel.
+    Run its tasks with `asynqio worker module:app`, or `app.run_worker()`. The broker is opened at the first use and
+    closed at the end of an `async with app:` block or by `close()`.
     """
 
     def __init__(
@@ -69,27 +74,25 @@ class App(AppSchedules):
         tracing: bool = False,
         **defaults: Unpack[TaskDefaults],
     ) -> None:
+        """`broker` is a URL (default: `ASYNQIO_BROKER`), or a broker that you open and close. `lifespan`,
+        `retry` and `is_failure` are as for `Server`. `max_payload`: the largest payload, in bytes. `tracing`:
+        see `asynqio.otel`. All other options are defaults for the tasks of this app. Raises ConfigError,
+        InvalidOption.
+        """
+        check_declared(defaults, "App", one_task=False, also=_SERVER_SETTINGS)
+        if retry is not None:
+            check_retry(retry, "App")
+        super().__init__(broker, max_payload=max_payload, defaults=defaults)
         self.mux = Mux()
-        self._url = broker if isinstance(broker, str) else None
-        self._store: Store | None = None if broker is None or isinstance(broker, str) else broker
-        self._owned = self._store is None
         self.lifespan_hook = lifespan
         self.process_initializer_hook = process_initializer
         self._retry = retry
         self._is_failure = is_failure
-        self._max_payload = max_payload
-        self._defaults = merge(defaults)
         self._functions: dict[str, TaskFunction[Any, Any, Any]] = {}
-        self._schedules: list[ScheduleEntry] = []
+        self._schedules = AppSchedules()
         self.aggregations: dict[str, Aggregation] = {}
         self.error_hook: OnError | None = None
-        self._client: Client | None = None
-        self._client_loop: asyncio.AbstractEventLoop | None = None
-        self._opening: asyncio.Lock | None = None
-        self._open = False
-        self._sync: SyncClient | None = None
         self._testing: AppTesting | None = None
-        self._tracer: Callable[[Client], None] | None = None
         if tracing:
             from asynqio.otel import instrument
 
@@ -115,7 +118,7 @@ class App(AppSchedules):
         on_retry: OnRetry | None = ...,
         on_failure: OnFailure | None = ...,
         **options: Unpack[TaskDefaults],
-    ) -> _Decorator: ...
+    ) -> TaskDecorator: ...
     def task(
         self,
         type: Any = None,
@@ -128,16 +131,20 @@ class App(AppSchedules):
         on_failure: OnFailure | None = None,
         **options: Unpack[TaskDefaults],
     ) -> Any:
-        """Declare a task: `@app.task`, or `@app.task("type", **options)`. The type defaults to
-        `module.function`. `async def` runs on the event loop, `def` in a thread or with
-        `run_in="process"` in a process. The hooks are called as those of `app.on_success`, `app.on_retry` and
-        `app.on_failure`, before them. Raises ConfigError, InvalidOption."""
+        """Declare a task: `@app.task`, or `@app.task("type", **options)`.
+
+        The type defaults to `module.function`. `async def` runs on the event loop, `def` in a thread, or in a
+        process with `run_in="process"`. `retry` is the retry policy. The hooks are called as those of
+        `app.on_success`, `app.on_retry` and `app.on_failure`, before them. To declare the same function again (a
+        notebook, a reload) replaces it. Raises ConfigError (another function has this type), InvalidOption,
+        InvalidName.
+        """
         if callable(type):
             return self._declare(type, None, {}, "thread", None)
         hooks = task_hooks(on_success, on_retry, on_failure)
 
         def decorate(function: Callable[..., Any]) -> TaskFunction[Any, Any, Any]:
-            return self._declare(function, type, merge(options), run_in, retry, hooks)
+            return self._declare(function, type, options, run_in, retry, hooks)
 
         return decorate
 
@@ -145,16 +152,29 @@ class App(AppSchedules):
         self,
         function: Callable[..., Any],
         type: str | None,
-        options: TaskOptions,
+        given: TaskDefaults,
         run_in: Lane,
         retry: RetryLike | None,
         hooks: TaskHooks | None = None,
     ) -> TaskFunction[Any, Any, Any]:
         name = type or f"{module_name(function.__module__)}.{function.__qualname__}"
+        check_declared(given, "task", name, one_task=False)
+        if retry is not None:
+            check_retry(retry, "task", name)
+        options = merge(given)
         if isinstance(retry, GoRetry | FixedRetry | ExponentialRetry):
             options = merge(options, {"retry": retry})
         declared: TaskFunction[Any, Any, Any] = TaskFunction(self, function, name, options, run_in=run_in)
-        self.mux.add(name, declared.performer(), as_policy(retry) if retry is not None else None, hooks)
+        before = self._functions.get(name)
+        if before is not None:
+            if not is_redeclared(before.function, function):
+                names = f"{dotted_name(before.function)} and {dotted_name(function)}"
+                raise ConfigError(
+                    [f"task type {name!r} is declared twice, by {names}: give one of them another type"]
+                )
+            self._schedules.remove(name)
+        policy = as_policy(retry) if retry is not None else None
+        self.mux.add(name, declared.performer(), policy, hooks, replace=before is not None)
         self._functions[name] = declared
         return declared
 
@@ -162,6 +182,52 @@ class App(AppSchedules):
     def tasks(self) -> Mapping[str, TaskFunction[Any, Any, Any]]:
         """The declared functions by task type."""
         return self._functions
+
+    def include(self, *modules: str) -> list[str]:
+        """Import the modules that declare tasks: `app.include("shop.tasks")`, `app.include("shop.*")`.
+
+        `*` matches any run of characters, dots included: `"shop.*"` imports every module of the package and its
+        sub-packages, `"shop.*.tasks"` the module `tasks` of each. Returns the names of the imported modules.
+        Raises ConfigError with every module that is missing or fails, and why.
+        """
+        return import_modules(modules)
+
+    def check_tasks(self, queues: Collection[str]) -> list[Finding]:
+        """What keeps a server that serves `queues` from running the tasks of this app: no handler at all
+        (`no-handlers`), or task types and schedules of a queue that is not among them (`queue-not-served`).
+        Reads declarations only, not the broker."""
+        return task_findings(
+            handlers=self.mux.patterns(),
+            options={type: function.options for type, function in self._functions.items()},
+            schedules=self._schedules.entries,
+            defaults=self._defaults,
+            queues=names_of("queues", queues),
+        )
+
+    def cron(
+        self,
+        spec: str,
+        *,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        name: str = "",
+        zone: str = "",
+        missed: Missed = "once",
+        **options: Unpack[TaskOptions],
+    ) -> Callable[[Scheduled], Scheduled]:
+        """Enqueue a task at each tick of a cron spec. Write it above `@app.task`, any number of times.
+
+            @app.cron("*/5 9-17 * * mon-fri", zone="Europe/Berlin")
+            @app.task
+            async def report() -> None: ...
+
+        `args` and `kwargs` are the arguments of the call, `options` those of its tasks; `name`, `zone` and
+        `missed` are as for `ScheduleEntry`. Workers of the app fire it (unless `scheduler=False`), and so does
+        `asynqio cron serve`. Raises InvalidSchedule, InvalidArguments, InvalidOption, ConfigError.
+        """
+        return self._schedules.declare(
+            spec, args=args, kwargs=kwargs, name=name, zone=zone, missed=missed, options=options
+        )
 
     @overload
     def middleware(self, function: M, /) -> M: ...
@@ -198,15 +264,19 @@ class App(AppSchedules):
         max_delay: Seconds | None = None,
         max_size: int | None = None,
     ) -> Any:
-        """Declare a function that makes one task out of the members of a ripe group: `@app.aggregate` for all groups,
-        `@app.aggregate("user:", grace=5)` for those whose name begins so, with a rule of their own (what is left out
-        is as the server's settings say). A group's whole name wins, then the longest pattern. Raises ConfigError."""
+        """Declare a function that merges the tasks of a ripe group into one: `@app.aggregate` for all groups,
+        `@app.aggregate("user:", grace=5)` for the groups whose names begin with the pattern.
+
+        `grace` and `max_delay` (seconds) and `max_size` (tasks) are the rule for these groups; the default of
+        each is the setting of the server. An exact name wins, then the longest pattern. Raises ConfigError.
+        """
         if callable(pattern):
             return self.aggregate()(pattern)
         check_pattern(pattern)
 
         def declare(function: A) -> A:
-            if pattern in self.aggregations:
+            before = self.aggregations.get(pattern)
+            if before is not None and not is_redeclared(before.function, function):
                 which = f"for groups {pattern!r}" if pattern else "for all groups"
                 raise ConfigError([f"there is an aggregate function {which} already"])
             self.aggregations[pattern] = Aggregation(
@@ -248,121 +318,6 @@ class App(AppSchedules):
         self.lifespan_hook = function
         return function
 
-    # --- the broker -------------------------------------------------------------------------------
-
-    @property
-    def broker(self) -> Store:
-        """The store, made at the first use. Raises ConfigError when there is no URL."""
-        if self._store is None:
-            self._store = open_broker(broker_url(self._url))
-        return self._store
-
-    def use_broker(self, broker: str | Store) -> None:
-        """Another broker than the one given at construction; before the first use. Raises ConfigError."""
-        if self._open:
-            raise ConfigError(["the app is in use already: choose the broker before the first task"])
-        self._url = broker if isinstance(broker, str) else None
-        self._store = None if isinstance(broker, str) else broker
-        self._owned = self._store is None
-
-    @contextlib.contextmanager
-    def on_broker(self, store: Store) -> Iterator[Self]:
-        """For tests: the app on another broker, until the end of the block."""
-        names = (
-            "_url",
-            "_store",
-            "_owned",
-            "_client",
-            "_client_loop",
-            "_opening",
-            "_open",
-            "_sync",
-            "_testing",
-        )
-        before = {name: getattr(self, name) for name in names}
-        self._client = self._client_loop = self._opening = self._sync = self._testing = None
-        self._url, self._store, self._owned, self._open = None, store, False, False
-        try:
-            yield self
-        finally:
-            self.__dict__.update(before)
-
-    async def open(self) -> Client:
-        """The client, opened at the first use. Raises BrokerError."""
-        loop = asyncio.get_running_loop()
-        if self._client is not None and self._client_loop is loop:
-            return self._client
-        if self._opening is None or self._client_loop is not loop:
-            self._opening, self._client_loop, self._client = asyncio.Lock(), loop, None
-        async with self._opening:
-            if self._client is None:
-                if self._owned and not self._open:
-                    await self.broker.__aenter__()
-                self._open = True
-                self._client = Client(self.broker, max_payload=self._max_payload, **self._defaults)
-                if self._tracer is not None:
-                    self._tracer(self._client)
-        return self._client
-
-    async def close(self) -> None:
-        """Close what was opened. The app can be used again afterwards."""
-        self._client = self._client_loop = self._opening = None
-        if self._open:
-            self._open = False
-            if self._owned:
-                await self.broker.__aexit__(None, None, None)
-                if self._url is None or self._url != "memory://":
-                    self._store = None
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.close()
-
-    # --- producing --------------------------------------------------------------------------------
-
-    async def enqueue(self, task: Task, **options: Unpack[TaskOptions]) -> TaskInfo:
-        """See `Client.enqueue`."""
-        return await (await self.open()).enqueue(task, **options)
-
-    async def enqueue_many(
-        self, tasks: Iterable[Task], **options: Unpack[TaskOptions]
-    ) -> list[TaskInfo | EnqueueError]:
-        """See `Client.enqueue_many`: `await app.enqueue_many(resize.task(path, 800) for path in paths)`."""
-        return await (await self.open()).enqueue_many(tasks, **options)
-
-    async def result(
-        self, id: str | TaskInfo, as_type: Any = Any, *, queue: str = "default", timeout: float | None = None
-    ) -> Any:
-        """See `Client.result`."""
-        return await (await self.open()).result(id, as_type, queue=queue, timeout=timeout)
-
-    @property
-    def sync(self) -> SyncClient:
-        """The same for code without an event loop; opened at the first use, closed with the process."""
-        if self._sync is None:
-            from asynqio.sync.facade import Client as SyncClient
-
-            client = SyncClient(self.broker, max_payload=self._max_payload, **self._defaults)
-            self._sync = client.open(own_broker=self._owned)
-            if self._tracer is not None:
-                self._tracer(client.awaited)
-        return self._sync
-
-    @property
-    def inspector(self) -> Inspector:
-        """Looks at the queues and tasks of the broker; the app must be open."""
-        return Inspector(self.broker)
-
-    def trace(self, tracer: Callable[[Client], None]) -> None:
-        """Have `tracer` look at every client of this app, once. (`asynqio.otel.instrument` does.)"""
-        self._tracer = tracer
-        for client in (self._client, self._sync.awaited if self._sync is not None else None):
-            if client is not None:
-                tracer(client)
-
     # --- consuming --------------------------------------------------------------------------------
 
     def server(
@@ -373,8 +328,8 @@ class App(AppSchedules):
         random: Random | None = None,
         **options: Unpack[ServerOptions],
     ) -> Server:
-        """A worker server for the tasks of this app; run it with `await server.run(app.mux)`, and the app
-        must be open while it runs (`run_worker` does both)."""
+        """A worker server for the tasks of this app. Run it with `await server.run(app.mux)` while the app is open
+        (`run_worker` does both). The arguments are those of `Server`. Raises ConfigError."""
         return Server(
             self.broker,
             config=config,
@@ -391,49 +346,73 @@ class App(AppSchedules):
 
     @contextlib.asynccontextmanager
     async def running(self, **options: Unpack[ServerOptions]) -> AsyncIterator[Server]:
-        """A server in this process, until the end of the `async with` block: for tests, scripts and web
-        applications that do their own background work. Signals are left alone."""
+        """Run a server in this process until the end of the `async with` block: for tests, scripts and web
+        applications with their own background work. Handles no signals. Raises ConfigError, BrokerError."""
         await self.open()
         server = self.server(**options)
         async with self._scheduling(server.config.scheduler), server.running(self.mux):
             yield server
 
-    async def run_worker(
-        self, *, config: ServerConfig | None = None, **options: Unpack[ServerOptions]
-    ) -> None:
-        """Work, and fire the schedules, until SIGTERM or SIGINT. What `asynqio worker` runs."""
+    def run_worker(self, *, config: ServerConfig | None = None, **options: Unpack[ServerOptions]) -> Run:
+        """Run a worker server, and fire the schedules, until SIGTERM or SIGINT. What `asynqio worker` runs.
+
+        In plain code, `app.run_worker()` returns when the server has ended; on an event loop, await it.
+        `config` or `options`: the settings of the server. Raises ConfigError, BrokerError.
+        """
+        return Run(lambda: self._work(config, options))
+
+    async def _work(self, config: ServerConfig | None, options: ServerOptions) -> None:
         async with self:
             server = self.server(config=config, **options)
             async with self._scheduling(server.config.scheduler):
                 await server.run(self.mux)
 
-    async def run_scheduler(self) -> None:
-        """Fire the schedules until SIGTERM or SIGINT. What `asynqio cron serve` runs."""
+    def run_scheduler(self) -> Run:
+        """Fire the schedules until SIGTERM or SIGINT. What `asynqio cron serve` runs.
+
+        In plain code, `app.run_scheduler()` returns when the scheduler has ended; on an event loop, await it.
+        """
+        return Run(self._schedule)
+
+    async def _schedule(self) -> None:
         async with self:
             await self.scheduler().run()
 
     @property
+    def schedules(self) -> Sequence[ScheduleEntry]:
+        """The entries declared with `@app.cron`."""
+        return tuple(self._schedules.entries)
+
+    def scheduler(self, *, source: Source | None = None, sync_every: float = SYNC_EVERY) -> Scheduler:
+        """A scheduler for the entries of this app and of a `source`, which it reads every `sync_every` seconds;
+        the app must be open while it runs (`run_scheduler` does both)."""
+        return Scheduler(
+            self.broker,
+            entries=self._schedules.entries,
+            source=source,
+            sync_every=sync_every,
+            max_payload=self._max_payload,
+            **self._defaults,
+        )
+
+    @contextlib.asynccontextmanager
+    async def _scheduling(self, wanted: bool) -> AsyncIterator[None]:
+        """A scheduler beside a worker server, if there is anything to fire."""
+        if not wanted or not self._schedules.entries:
+            yield
+            return
+        async with self.scheduler():
+            yield
+
+    @property
     def testing(self) -> AppTesting:
-        """What tests need; only with a memory broker."""
-        if self._testing is None:
-            from asynqio.testing import AppTesting
+        """Run tasks inline and list what was enqueued: for tests. Raises ConfigError unless the broker is a memory
+        broker."""
+        if self._testing is None or self._testing.broker is not self.broker:
+            from asynqio.testing.inline import AppTesting
 
             self._testing = AppTesting(self)
         return self._testing
 
     def __repr__(self) -> str:
         return f"App({len(self._functions)} tasks)"
-
-
-if TYPE_CHECKING:
-
-    class _Decorator:
-        """What `@app.task(…)` gives: it keeps the function's signature."""
-
-        @overload
-        def __call__(
-            self, function: Callable[P, Coroutine[Any, Any, R]], /
-        ) -> TaskFunction[P, Coroutine[Any, Any, R], R]: ...
-        @overload
-        def __call__(self, function: Callable[P, R], /) -> TaskFunction[P, R, R]: ...
-        def __call__(self, function: Any, /) -> Any: ...

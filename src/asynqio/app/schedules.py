@@ -1,97 +1,73 @@
-"""The part of `App` that puts its tasks in by the clock."""
+"""The schedules that an app declares."""
 
 from __future__ import annotations
 
-import contextlib
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, TypeVar, Unpack
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from asynqio.app.task_function import TaskFunction
-from asynqio.brokers.contract.broker import Store
 from asynqio.core.schedules.cron import parse_schedule
 from asynqio.core.schedules.entry import ScheduleEntry
 from asynqio.core.schedules.misfire import Missed
-from asynqio.core.task.options import TaskDefaults, TaskOptions
+from asynqio.core.task.naming import refuse_string
+from asynqio.core.task.options import TaskOptions, check_declared
 from asynqio.errors import ConfigError
-from asynqio.runtime.scheduling.source import Source
-from asynqio.scheduler import SYNC_EVERY, Scheduler
 
-F = TypeVar("F", bound=TaskFunction[..., Any, Any])
+_ZONE = "write zone, the name of a time zone such as 'Europe/Berlin'"
+#: Words of other schedulers.
+_CRON_WORDS = {
+    "timezone": _ZONE,
+    "tz": _ZONE,
+    "coalesce": "write missed='once', the default",
+    "misfire_grace_time": "write missed: what to do with ticks that no scheduler saw",
+    "run_on_startup": "enqueue the task at the start instead",
+    **dict.fromkeys(
+        ("minute", "hour", "day", "day_of_week", "day_of_month", "month_of_year", "weekday", "second"),
+        "write it into the spec: 'minute hour day month weekday'",
+    ),
+}
+
+Scheduled = TypeVar("Scheduled", bound=TaskFunction[..., Any, Any])
 
 
-class AppSchedules(ABC):
-    """Schedules declared beside the tasks."""
+class AppSchedules:
+    """Entries declared with `@app.cron`, in order of declaration."""
 
-    _max_payload: int
-    _defaults: TaskDefaults
-    _schedules: list[ScheduleEntry]
+    def __init__(self) -> None:
+        self.entries: list[ScheduleEntry] = []
 
-    @property
-    @abstractmethod
-    def broker(self) -> Store: ...
-
-    def cron(
+    def declare(
         self,
         spec: str,
         *,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-        name: str = "",
-        zone: str = "",
-        missed: Missed = "once",
-        **options: Unpack[TaskOptions],
-    ) -> Callable[[F], F]:
-        """Enqueue a task at each tick of a cron spec; above `@app.task`, as often as you like.
-
-            @app.cron("*/5 9-17 * * mon-fri", zone="Europe/Berlin")
-            @app.task
-            async def report() -> None: ...
-
-        `args` and `kwargs` are the arguments of the call, `options` those of its tasks, and `name`, `zone` and
-        `missed` as for `ScheduleEntry`. Workers of the app fire it by themselves (`scheduler=False` switches that
-        off), and so does `asynqio cron serve`. Raises InvalidSchedule, InvalidArguments, ConfigError.
-        """
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any] | None,
+        name: str,
+        zone: str,
+        missed: Missed,
+        options: TaskOptions,
+    ) -> Callable[[Scheduled], Scheduled]:
+        """The decorator for one entry. Raises InvalidSchedule, and TypeError for `args` that are a bare string."""
+        refuse_string("args", args)
         parse_schedule(spec, zone or "UTC")
 
-        def declare(function: F) -> F:
+        def declare(function: Scheduled) -> Scheduled:
             if not isinstance(function, TaskFunction):
                 raise ConfigError(
-                    [f"@app.cron({spec!r}) stands above @app.task, on {function!r} it does not"]
+                    [f"@app.cron({spec!r}) on {function!r}: write it above @app.task, which makes the task"]
                 )
+            check_declared(options, f"@app.cron({spec!r}) of task", function.type, also=_CRON_WORDS)
             task = function.task(*args, **(kwargs or {}))
             entry = ScheduleEntry(spec, task, name=name, zone=zone, missed=missed, **options)
-            if any(other.id == entry.id for other in self._schedules):
+            if any(other.id == entry.id for other in self.entries):
                 raise ConfigError(
                     [f"there is a schedule {entry.id!r} already ({entry!r}): give one of them another name"]
                 )
-            self._schedules.append(entry)
+            self.entries.append(entry)
             return function
 
         return declare
 
-    @property
-    def schedules(self) -> Sequence[ScheduleEntry]:
-        """The entries declared with `@app.cron`."""
-        return tuple(self._schedules)
-
-    def scheduler(self, *, source: Source | None = None, sync_every: float = SYNC_EVERY) -> Scheduler:
-        """A scheduler for the entries of this app, and for those of a `source`; the app must be open while it
-        runs (`run_scheduler` does both)."""
-        return Scheduler(
-            self.broker,
-            entries=self._schedules,
-            source=source,
-            sync_every=sync_every,
-            max_payload=self._max_payload,
-            **self._defaults,
-        )
-
-    @contextlib.asynccontextmanager
-    async def _scheduling(self, wanted: bool) -> AsyncIterator[None]:
-        """Beside a worker server: only if there is something to fire."""
-        if not wanted or not self._schedules:
-            yield
-            return
-        async with self.scheduler():
-            yield
+    def remove(self, type: str) -> None:
+        """Remove the entries of a task type."""
+        self.entries = [entry for entry in self.entries if entry.task.type != type]

@@ -1,38 +1,34 @@
-"""A function that can be enqueued, and the handle one gets for it."""
+"""A function that can be enqueued."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
 
-from asynqio.core.attempts.follow import TaskEvent
-from asynqio.core.task.message import TaskInfo, TaskState
-from asynqio.core.task.options import TaskOptions, check_name, merge
-from asynqio.core.task.payload import Binding, return_type
+from asynqio.app.task_handle import Clients, SyncTaskHandle, TaskHandle
+from asynqio.core.task.options import TaskOptions, check_declared, check_name, merge
+from asynqio.core.task.payload import Binding
 from asynqio.core.task.task import Task
-from asynqio.errors import ResultNotKept
+from asynqio.errors import ConfigError
 from asynqio.mux import Lane, Next, check_lane, in_lane, in_process
 from asynqio.runtime.lanes.target import target_of
 
-if TYPE_CHECKING:
-    from asynqio.app.app import App
-
 P = ParamSpec("P")
 
-C = TypeVar("C")  # what calling the function gives: the result, or a coroutine of it
+C = TypeVar("C")  # what a call of the function returns: the result, or a coroutine
 R = TypeVar("R")  # the result
 
 
 class TaskFunction(Generic[P, C, R]):
-    """What `@app.task` makes of a function. Calling it still just calls the function."""
+    """A function decorated with `@app.task`. Calling it calls the function."""
 
     def __init__(
         self,
-        app: App,
+        clients: Clients,
         function: Callable[P, C],
         type: str,
         options: TaskOptions,
@@ -41,13 +37,16 @@ class TaskFunction(Generic[P, C, R]):
         binding: Binding | None = None,
     ) -> None:
         check_name("type", type)
-        check_lane(run_in)
+        try:
+            check_lane(run_in)
+        except ConfigError as error:
+            raise ConfigError([f"task {type!r}: {problem}" for problem in error.problems]) from None
         functools.update_wrapper(self, function)
         self.type = type
         self.function = function
         self.run_in = run_in
         self.options = options
-        self._app = app
+        self._clients = clients
         self._binding = binding or Binding(type, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
@@ -56,23 +55,27 @@ class TaskFunction(Generic[P, C, R]):
     # --- producing --------------------------------------------------------------------------------
 
     def task(self, *args: P.args, **kwargs: P.kwargs) -> Task:
-        """The task of this call, for `enqueue_many`. Raises InvalidArguments, NotSerializable."""
-        return Task(self.type, self._binding.encode(args, kwargs), **self.options)
+        """The task of a call, for `enqueue_many`. Raises InvalidArguments, NotSerializable."""
+        return Task.declared(self.type, self._binding.encode(args, kwargs), self.options.copy())
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]:
-        """Have this call made by a worker. Raises as `Client.enqueue` does."""
-        client = await self._app.open()
+        """Enqueue a call, for a worker to make. Raises InvalidArguments, NotSerializable, and as
+        `Client.enqueue` does."""
+        client = await self._clients.open()
         info = await client.enqueue(self.task(*args, **kwargs))
-        return TaskHandle(self._app, info, return_type(self.function))
+        return TaskHandle(self._clients, info, self._binding.returns)
 
-    def enqueue_sync(self, *args: P.args, **kwargs: P.kwargs) -> TaskInfo:
-        """The same for code without an event loop."""
-        return self._app.sync.enqueue(self.task(*args, **kwargs))
+    def enqueue_sync(self, *args: P.args, **kwargs: P.kwargs) -> SyncTaskHandle[R]:
+        """The same for code without an event loop. Raises RuntimeError on a thread that runs one."""
+        info = self._clients.sync.enqueue(self.task(*args, **kwargs))
+        return SyncTaskHandle(self._clients, info, self._binding.returns)
 
     def with_options(self, **options: Unpack[TaskOptions]) -> TaskFunction[P, C, R]:
-        """The same function with other options: `send.with_options(process_in=60).enqueue(…)`."""
+        """The same function with other options: `send.with_options(process_in=60).enqueue(…)`. Raises InvalidOption,
+        InvalidName, ConflictingOptions."""
+        check_declared(options, "task", self.type)
         return TaskFunction(
-            self._app,
+            self._clients,
             self.function,
             self.type,
             merge(self.options, options),
@@ -83,7 +86,7 @@ class TaskFunction(Generic[P, C, R]):
     # --- consuming --------------------------------------------------------------------------------
 
     def performer(self) -> Next:
-        """How a server runs it."""
+        """The handler that a server runs."""
         if self.run_in == "process":
             return in_process(target_of(self.function, binds=True))
         if not inspect.iscoroutinefunction(self.function):
@@ -101,60 +104,20 @@ class TaskFunction(Generic[P, C, R]):
         return f"<task {self.type!r}: {self.__qualname__}>"  # type: ignore[attr-defined]
 
 
-class TaskHandle(Generic[R]):
-    """One enqueued call: look at it, wait for it, cancel it."""
+class TaskDecorator(Protocol):
+    """What `@app.task(…)` returns: it keeps the signature of the function."""
 
-    def __init__(self, app: App, info: TaskInfo, result_type: Any) -> None:
-        #: What was known when it was enqueued, or at the last `refresh`.
-        self.info = info
-        self._app = app
-        self._result_type = result_type
-
-    @property
-    def id(self) -> str:
-        return self.info.id
-
-    @property
-    def queue(self) -> str:
-        return self.info.queue
-
-    @property
-    def state(self) -> TaskState:
-        """As of the last `refresh`."""
-        return self.info.state
-
-    async def result(self, timeout: float | None = None) -> R:
-        """What the function returned, as soon as it has. Raises as `Client.result` does, and ResultNotKept
-        at once when the task has no retention."""
-        if self.info.retention <= 0:
-            raise ResultNotKept(self.queue, self.id)
-        client = await self._app.open()
-        result: R = await client.result(self.id, self._result_type, queue=self.queue, timeout=timeout)
-        return result
-
-    async def follow(self) -> AsyncIterator[TaskEvent]:
-        """What happens to it, as it happens: see `Client.follow`."""
-        client = await self._app.open()
-        async for event in client.follow(self.id, queue=self.queue):
-            yield event
-
-    async def refresh(self) -> TaskInfo:
-        """What is known of it now. Raises TaskNotFound."""
-        client = await self._app.open()
-        self.info = await client.find(self.id, queue=self.queue)
-        return self.info
-
-    async def cancel(self) -> None:
-        """Tell whoever runs it to stop."""
-        client = await self._app.open()
-        await client.cancel(self.id, queue=self.queue)
-
-    def __repr__(self) -> str:
-        return f"TaskHandle({self.info.type!r}, queue={self.queue!r}, id={self.id!r})"
+    @overload
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> TaskFunction[P, Coroutine[Any, Any, R], R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> TaskFunction[P, R, R]: ...
+    def __call__(self, function: Any, /) -> Any: ...
 
 
 def module_name(module: str) -> str:
-    """The name under which workers import a module that is being run as a script."""
+    """The name under which workers import a module that runs as a script."""
     main = sys.modules.get("__main__")
     if module != "__main__" or main is None:
         return module
@@ -162,3 +125,13 @@ def module_name(module: str) -> str:
         return main.__spec__.name.removesuffix(".__main__")
     file = getattr(main, "__file__", None)
     return Path(file).stem if file else module
+
+
+def dotted_name(function: Callable[..., Any]) -> str:
+    """Module and name of a function, for messages."""
+    return f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', function)}"
+
+
+def is_redeclared(before: Callable[..., Any], after: Callable[..., Any]) -> bool:
+    """Whether both are the same function, declared again after a reload or in a notebook."""
+    return dotted_name(before) == dotted_name(after) and "<lambda>" not in dotted_name(after)

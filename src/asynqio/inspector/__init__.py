@@ -1,4 +1,4 @@
-"""Inspector: looks at queues, tasks and servers, and acts on them."""
+"""Inspector: inspects queues, tasks and servers, and acts on them."""
 
 from asynqio.inspector.inspector import Inspector
 

@@ -1,4 +1,4 @@
-"""Finding tasks by a filter, and acting on all that were found: in small steps through one state of a queue."""
+"""Find tasks by a filter and act on them, in small steps through one state of a queue."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ from asynqio.core.filters import Filter
 from asynqio.core.lifecycle import Action, MoveTo
 from asynqio.core.task.message import TaskInfo, TaskRef, TaskState
 
-#: Tasks looked at by one call: nobody else waits long (on Redis about 1 ms).
-BATCH_SIZE = 200
-#: Tasks found before they are acted on by one call (on Redis about 2 ms; 200 took 4).
-ACTED_ON = 100
-#: Tasks looked at before those found are acted on, even if they are few: they should still be where they were.
-LOOKED_AT = 1_000
+#: Tasks read by one call: it blocks a Redis server for about 1 ms.
+SCAN_SIZE = 200
+#: Tasks acted on by one call: it blocks a Redis server for about 2 ms (200 took 4).
+ACTION_SIZE = 100
+#: Tasks read before the matching ones are acted on, however few: they should still be in their state.
+MAX_SCANNED = 1_000
 
 
 class Applied(NamedTuple):
-    """How far it is: tasks looked at, tasks that matched, and tasks on which it was acted. What matched and was not
-    acted on had gone, or gone on to another state, in between."""
+    """Progress of a search or a bulk action: the numbers of tasks seen, matched, and done. A task that matched and
+    was not done had left the state in between."""
 
     seen: int = 0
     matched: int = 0
     done: int = 0
 
 
-Told: TypeAlias = Callable[[Applied], object]
+#: Called after each step.
+OnProgress: TypeAlias = Callable[[Applied], object]
 
 
-def _silent(progress: Applied) -> None:
-    return None
+def ignore_progress(progress: Applied) -> None:
+    """Report nothing."""
 
 
 async def places(broker: Inspection, where: Where) -> AsyncGenerator[Where]:
-    """`where`, or each group if it means all of them."""
+    """`where`, or one for each group if it names none."""
     if where.state is not TaskState.AGGREGATING or where.group:
         yield where
         return
@@ -51,17 +52,17 @@ async def search(
     where: Where,
     filter: Filter,
     limit: int | None,
-    told: Told = _silent,
+    report: OnProgress = ignore_progress,
 ) -> AsyncGenerator[TaskInfo]:
-    """The tasks of a state that match, in the order of `Inspection.tasks`, at most `limit`. Whoever stays in the
-    state all the time is found (sentence 19 of the contract)."""
+    """Yield the tasks of a state that match, in the order of `Inspection.tasks`, at most `limit`. A task that stays
+    in the state during the search is found (sentence 19 of the contract)."""
     seen = matched = 0
     if limit is not None and limit < 1:
         return
     async for place in places(broker, where):
         after = ""
         while True:
-            infos, after = await broker.scan(place, after, BATCH_SIZE)
+            infos, after = await broker.scan(place, after, SCAN_SIZE)
             now = clock.now()
             for info in infos:
                 seen += 1
@@ -69,9 +70,9 @@ async def search(
                     matched += 1
                     yield info
                     if matched == limit:
-                        told(Applied(seen, matched))
+                        report(Applied(seen, matched))
                         return
-            told(Applied(seen, matched))
+            report(Applied(seen, matched))
             if not after:
                 break
 
@@ -83,18 +84,18 @@ async def apply(
     where: Where,
     filter: Filter,
     limit: int | None,
-    told: Told = _silent,
+    report: OnProgress = ignore_progress,
 ) -> Applied:
-    """Act on all that match, at most `limit` of them; how many there were. In steps: when it is cut off, what was
-    done is done, and each task is wholly in one state."""
-    work = _Work(broker, action, where, told)
+    """Act on all tasks that match, at most `limit`, in steps. If it is interrupted, the steps so far stay done, and
+    each task is in exactly one state."""
+    work = _Work(broker, action, where, report)
     if where.state not in action.origins or (limit is not None and limit < 1):
         return work.progress
     async for place in places(broker, where):
         after = ""
         while True:
-            step = await broker.scan(place, after, BATCH_SIZE)
-            if await work.look(step, after, filter, clock.now(), limit):
+            step = await broker.scan(place, after, SCAN_SIZE)
+            if await work.take(step, after, filter, clock.now(), limit):
                 return work.progress
             after = step.after
             if not after:
@@ -104,41 +105,41 @@ async def apply(
 
 
 class _Work:
-    """What was seen and matched, and is still to be acted on."""
+    """Tasks that matched and are not acted on yet."""
 
-    def __init__(self, broker: Inspection, action: Action | MoveTo, where: Where, told: Told) -> None:
-        self._broker, self._action, self._where, self._told = broker, action, where, told
+    def __init__(self, broker: Inspection, action: Action | MoveTo, where: Where, report: OnProgress) -> None:
+        self._broker, self._action, self._where, self._report = broker, action, where, report
         self._found: list[TaskRef] = []
-        self._looked_at = 0
-        #: The place behind which the first of them stood.
+        self._scanned = 0
+        #: The cursor before the first of them.
         self._near = ""
         self.progress = Applied()
 
-    async def look(self, step: Scan, near: str, filter: Filter, now: float, limit: int | None) -> bool:
-        """Take in one step of the walk; whether the limit is reached."""
+    async def take(self, step: Scan, near: str, filter: Filter, now: float, limit: int | None) -> bool:
+        """Take one step of the scan; True if the limit is reached."""
         seen, matched, done = self.progress
         left = len(step.infos) if limit is None else limit - matched
         fits = [info.ref for info in step.infos if filter.matches(info, now)][:left]
         if fits and not self._found:
-            self._near, self._looked_at = near, 0
+            self._near, self._scanned = near, 0
         self._found += fits
-        self._looked_at += BATCH_SIZE
+        self._scanned += SCAN_SIZE
         self.progress = Applied(seen + len(step.infos), matched + len(fits), done)
         full = limit is not None and matched + len(fits) >= limit
-        if full or len(self._found) >= ACTED_ON or self._looked_at >= LOOKED_AT:
+        if full or len(self._found) >= ACTION_SIZE or self._scanned >= MAX_SCANNED:
             await self.flush()
-        self._told(self.progress)
+        self._report(self.progress)
         return full
 
     async def flush(self) -> None:
-        """Act on what was found."""
+        """Act on the tasks found so far."""
         found, self._found = self._found, []
-        for start in range(0, len(found), ACTED_ON):
-            some = found[start : start + ACTED_ON]
+        for start in range(0, len(found), ACTION_SIZE):
+            some = found[start : start + ACTION_SIZE]
             answers = await self._act(some)
             done = self.progress.done + answers.count(Moved.DONE)
             self.progress = self.progress._replace(done=done)
-            self._told(self.progress)
+            self._report(self.progress)
 
     async def _act(self, refs: list[TaskRef]) -> list[Moved]:
         if isinstance(self._action, MoveTo):

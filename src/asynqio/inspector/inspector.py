@@ -1,4 +1,4 @@
-"""Inspector: looks at queues, tasks and servers, and acts on them. Every verb works on all brokers."""
+"""Inspector: inspects queues, tasks, servers and schedules, and acts on them, on every broker."""
 
 from __future__ import annotations
 
@@ -17,23 +17,29 @@ from asynqio.core.filters import Filter
 from asynqio.core.findings import Finding
 from asynqio.core.info import DayStats, GroupStats, QueueStats, ServerInfo, StoreNode
 from asynqio.core.lifecycle import Action, MoveTo
-from asynqio.core.task.message import TaskInfo, TaskRef, TaskState
+from asynqio.core.task.message import TaskInfo, TaskState
+from asynqio.core.task.naming import AnyTask, ref_of, refs_of
 from asynqio.core.task.options import check_name
-from asynqio.errors import TaskNotFound, WrongState
 from asynqio.inspector import bulk
 from asynqio.inspector.bulk import Applied
 from asynqio.inspector.schedules import ScheduleInspector
 from asynqio.inspector.task_facts import facts_about, queues_with
-
-
-def _silent(progress: Applied) -> None:
-    return None
+from asynqio.task_actions import CancelOutcome, act_on_one, cancel_all, cancel_one, check_answer, find_one
 
 
 class Inspector(ScheduleInspector):
-    """For people and for tools. Raises QueueNotFound where a queue is named that does not exist."""
+    """Inspects a store and acts on it, for tools and scripts.
+
+        async with Inspector("redis://localhost:6379") as inspector:
+            print(await inspector.queues())
+
+    `task` is an id, a TaskHandle or a TaskInfo; `queue=` is the queue of an id. Methods that take a queue raise
+    QueueNotFound if it does not exist. All raise BrokerUnavailable. The schedule methods are a base class, not an
+    attribute: each verb is a method of the one Inspector.
+    """
 
     def __init__(self, broker: str | Store | None = None) -> None:
+        """`broker`: a URL (default: `ASYNQIO_BROKER`), or a broker that you open and close."""
         self.broker, self._owned = store_of(broker)
 
     async def __aenter__(self) -> Self:
@@ -45,32 +51,35 @@ class Inspector(ScheduleInspector):
         if self._owned:
             await self.broker.__aexit__(*exc)
 
-    # --- look -------------------------------------------------------------------------------------
+    # --- inspect -------------------------------------------------------------------------------------
 
     async def queues(self) -> list[QueueStats]:
-        """The figures of all queues, by name."""
+        """The stats of all queues, sorted by name."""
         return await self.broker.stats(await self.broker.queues())
 
     async def queue(self, name: str) -> QueueStats:
+        """The stats of one queue."""
         [stats] = await self.broker.stats([name])
         return stats
 
     async def history(self, queue: str, days: int = 7) -> list[DayStats]:
-        """The last days, today first."""
+        """The counters of the last `days` days, today first."""
         return await self.broker.history(queue, days)
 
     async def groups(self, queue: str) -> list[GroupStats]:
+        """The groups of a queue that hold tasks."""
         return await self.broker.groups(queue)
 
     async def flush_group(self, queue: str, group: str) -> int:
-        """Have a group aggregated at once, whatever its rule; how many members it has. It takes a server with an
-        aggregate function for it."""
+        """Aggregate a group now, whatever its rule; the number of its members. A server with an aggregate function
+        for the group does the work."""
         return await self.broker.flush_group(queue, group)
 
     async def tasks(
         self, queue: str, state: TaskState, *, group: str = "", size: int = 30, offset: int = 0
     ) -> list[TaskInfo]:
-        """A page of the tasks in one state (order: see `Inspection.tasks`)."""
+        """A page of the tasks in one state: `size` tasks from number `offset` on. PENDING and ACTIVE in working
+        order, SCHEDULED and RETRY earliest first, COMPLETED and ARCHIVED latest first, AGGREGATING oldest first."""
         return await self.broker.tasks(Where(queue, TaskState(state), group), Page(size, offset))
 
     async def search(
@@ -83,71 +92,69 @@ class Inspector(ScheduleInspector):
         limit: int | None = None,
         on_progress: Callable[[Applied], object] | None = None,
     ) -> AsyncGenerator[TaskInfo]:
-        """The tasks of a state that match, at most `limit`; of all of them, without a filter.
+        """Yield the tasks of a state that match the filter (default: all), at most `limit`.
 
-        However long it takes and whatever goes on meanwhile: whoever stays in the state is found, and nobody
-        twice who does not leave it. `on_progress` is told every 200 tasks how many were seen and matched.
+        A task that stays in the state during the search is found exactly once, whatever other tasks do.
+        `on_progress` is called with the numbers of tasks seen and matched, once for 200 tasks.
         """
         where = Where(queue, TaskState(state), group)
-        told = on_progress or _silent
-        found = bulk.search(self.broker, self.broker.clock, where, filter or Filter(), limit, told)
+        report = on_progress or bulk.ignore_progress
+        found = bulk.search(self.broker, self.broker.clock, where, filter or Filter(), limit, report)
         async with contextlib.aclosing(found):
             async for info in found:
                 yield info
 
-    async def task(self, queue: str, id: str) -> TaskInfo:
-        """Raises TaskNotFound."""
-        [info] = await self.broker.find([TaskRef(queue, id)])
-        if info is None:
-            raise TaskNotFound(queue, id)
-        return info
+    async def find(self, task: AnyTask, *, queue: str = "default") -> TaskInfo:
+        """The present state of a task. Raises TaskNotFound."""
+        return await find_one(self.broker, ref_of(task, queue))
 
-    async def attempts(self, queue: str, id: str) -> list[AttemptRecord]:
-        """The last attempts at a task, oldest first; one that goes on is RUNNING and comes last. Attempts by Go's
-        servers leave no record. Raises TaskNotFound: what is done and not kept has none either."""
-        [found] = await self.broker.attempts([TaskRef(queue, id)])
+    async def find_many(self, tasks: Sequence[AnyTask], *, queue: str = "default") -> list[TaskInfo | None]:
+        """Several tasks, in their order; None for each that does not exist."""
+        return await self.broker.find(refs_of(tasks, queue))
+
+    async def attempts(self, task: AnyTask, *, queue: str = "default") -> list[AttemptRecord]:
+        """The last attempts at a task, oldest first; one that runs comes last, as RUNNING. Attempts by Go servers
+        leave no record. Raises TaskNotFound: a task that is done and not kept has no attempts either."""
+        ref = ref_of(task, queue)
+        [found] = await self.broker.attempts([ref])
         if not found:
-            await self.task(queue, id)
+            await find_one(self.broker, ref)
         return found
 
-    async def explain(self, queue: str, id: str) -> Explanation:
-        """What happened to a task, why it is where it is, what happens next and when, and what would change that;
-        also of a task that is not there (`state` None)."""
-        return explain(await facts_about(self.broker, TaskRef(queue, id)))
+    async def explain(self, task: AnyTask, *, queue: str = "default") -> Explanation:
+        """What happened to a task, why it is in its state, what happens next and when, and what would change that.
+        Also for a task that does not exist (`state` is None)."""
+        return explain(await facts_about(self.broker, ref_of(task, queue)))
 
     async def queues_with(self, id: str) -> list[str]:
         """The queues that have a task of this id, by name."""
         return await queues_with(self.broker, id)
 
-    async def find(self, queue: str, ids: Sequence[str]) -> list[TaskInfo | None]:
-        """Several tasks by their ids, in their order; None for those that are not there."""
-        return await self.broker.find([TaskRef(queue, id) for id in ids])
-
     async def servers(self) -> list[ServerInfo]:
-        """The worker servers that showed a sign of life lately."""
+        """The live worker servers: those with a recent heartbeat."""
         return await self.broker.servers()
 
     async def nodes(self) -> list[StoreNode]:
-        """The servers, or the file, of which the store is made, as they say themselves."""
+        """The servers or the file that the store consists of, with what they report."""
         return await self.broker.nodes()
 
     # --- act --------------------------------------------------------------------------------------
 
-    async def run(self, queue: str, id: str) -> None:
+    async def run(self, task: AnyTask, *, queue: str = "default") -> None:
         """Make a waiting, archived or completed task pending now. Raises TaskNotFound, WrongState."""
-        await self._act(Action.RUN, queue, id)
+        await act_on_one(self.broker, Action.RUN, ref_of(task, queue))
 
-    async def archive(self, queue: str, id: str) -> None:
-        """Raises TaskNotFound, WrongState."""
-        await self._act(Action.ARCHIVE, queue, id)
+    async def archive(self, task: AnyTask, *, queue: str = "default") -> None:
+        """Archive a task that does not run. Raises TaskNotFound, WrongState."""
+        await act_on_one(self.broker, Action.ARCHIVE, ref_of(task, queue))
 
-    async def delete(self, queue: str, id: str) -> None:
-        """Raises TaskNotFound, WrongState (it is running)."""
-        await self._act(Action.DELETE, queue, id)
+    async def delete(self, task: AnyTask, *, queue: str = "default") -> None:
+        """Delete a task that does not run, in any state. Raises TaskNotFound, WrongState."""
+        await act_on_one(self.broker, Action.DELETE, ref_of(task, queue))
 
-    async def move(self, action: Action, queue: str, ids: Sequence[str]) -> list[Moved]:
-        """Run, archive or delete several tasks; one answer for each, in their order."""
-        return await self.broker.move(action, [TaskRef(queue, id) for id in ids])
+    async def act(self, action: Action, tasks: Sequence[AnyTask], *, queue: str = "default") -> list[Moved]:
+        """Run, archive or delete several tasks; one answer per task, in their order."""
+        return await self.broker.move(action, refs_of(tasks, queue))
 
     async def apply(
         self,
@@ -160,9 +167,11 @@ class Inspector(ScheduleInspector):
         limit: int | None = None,
         on_progress: Callable[[Applied], object] | None = None,
     ) -> Applied:
-        """Run, archive, delete or move to another queue every task of a state, or those that match, at most `limit`.
+        """Run, archive, delete or transfer (`MoveTo`) all tasks of a state that match the filter (default: all), at
+        most `limit`; the numbers of tasks seen, matched and done.
 
-        In small steps, each told to `on_progress`; cut off, it leaves done what was done. Raises InvalidName.
+        Works in small steps and calls `on_progress` after each. If it is interrupted, the steps so far stay done.
+        Raises InvalidName.
         """
         if isinstance(action, MoveTo):
             check_name("queue", action.queue)
@@ -170,76 +179,72 @@ class Inspector(ScheduleInspector):
         if isinstance(action, Action) and filter is None and limit is None and on_progress is None:
             moved = await self.broker.move_all(action, where)
             return Applied(moved, moved, moved)
-        told = on_progress or _silent
+        report = on_progress or bulk.ignore_progress
         return await bulk.apply(
-            self.broker, self.broker.clock, action, where, filter or Filter(), limit, told
+            self.broker, self.broker.clock, action, where, filter or Filter(), limit, report
         )
 
-    async def rewrite(self, queue: str, id: str, payload: bytes) -> None:
-        """Another payload for a task that waits. Raises TaskNotFound, WrongState."""
-        [answer] = await self.broker.rewrite({TaskRef(queue, id): payload})
-        await self._check(answer, "rewritten", queue, id)
+    async def rewrite(self, task: AnyTask, payload: bytes, *, queue: str = "default") -> None:
+        """Replace the payload of a task that waits. Raises TaskNotFound, WrongState."""
+        ref = ref_of(task, queue)
+        [answer] = await self.broker.rewrite({ref: payload})
+        await check_answer(self.broker, answer, "rewriting is", ref)
 
-    async def move_to(self, queue: str, ids: Sequence[str], target: str) -> list[Moved]:
-        """Put tasks that wait (PENDING, SCHEDULED, RETRY, ARCHIVED) into another queue, as they are; one answer per
-        id. DUPLICATE, ID_CONFLICT: the other queue has such a task already. Raises InvalidName."""
+    async def transfer(self, tasks: Sequence[AnyTask], target: str, *, queue: str = "default") -> list[Moved]:
+        """Transfer tasks that wait (PENDING, SCHEDULED, RETRY, ARCHIVED) to the queue `target`, unchanged; one
+        answer per task. DUPLICATE, ID_CONFLICT: the target has such a task already. Raises InvalidName."""
         check_name("queue", target)
-        return await self.broker.transfer([TaskRef(queue, id) for id in ids], target)
+        return await self.broker.transfer(refs_of(tasks, queue), target)
 
-    async def cancel(self, queue: str, ids: Sequence[str], *, archive: bool = False) -> None:
-        """Tell whoever runs these tasks to stop. They count as failed and are retried; `archive`: they are archived,
-        unless the handler finishes all the same or raises RevokeTask. What is not running is not touched; a server of
-        Go's only stops."""
-        await self.broker.cancel([TaskRef(queue, id) for id in ids], archive=archive)
+    async def cancel(self, task: AnyTask, *, queue: str = "default", final: bool = False) -> CancelOutcome:
+        """Delete a task that waits, or stop one that runs; the answer says which. See `Client.cancel`. Raises
+        TaskNotFound, WrongState."""
+        return await cancel_one(self.broker, ref_of(task, queue), final=final)
+
+    async def cancel_many(
+        self, tasks: Sequence[AnyTask], *, queue: str = "default", final: bool = False
+    ) -> list[CancelOutcome]:
+        """The same for several tasks; one answer per task, in their order, NOT_FOUND and WRONG_STATE included."""
+        return await cancel_all(self.broker, refs_of(tasks, queue), final=final)
 
     async def pause(self, queue: str) -> bool:
-        """Hand out no more tasks of this queue. False: it was paused already."""
+        """Pause a queue: no server takes tasks of it, Go servers included. False: it was paused already."""
         return await self.broker.pause(queue, True)
 
     async def resume(self, queue: str) -> bool:
-        """False: it was not paused."""
+        """Resume a paused queue. False: it was not paused."""
         return await self.broker.pause(queue, False)
 
     async def pause_type(self, queue: str, type: str) -> bool:
-        """Run no more tasks of this type of this queue: servers put them off, uncounted, until it is resumed, and
-        other types go on. Go's servers know nothing of it. False: it was paused already. Raises InvalidName."""
+        """Pause one task type of a queue: servers defer its tasks, uncounted, until it is resumed; other types run.
+        Go servers ignore it. False: it was paused already. Raises InvalidName."""
         check_name("queue", queue)
         check_name("type", type)
         return await self.broker.pause_type(queue, type, True)
 
     async def resume_type(self, queue: str, type: str) -> bool:
-        """Its tasks run again, those that were put off within a quarter of the time that the pause lasted (from 5
-        seconds to 5 minutes). False: it was not paused."""
+        """Resume a task type. Deferred tasks run within a quarter of the time that the pause lasted (at least 5
+        seconds, at most 5 minutes). False: it was not paused."""
         return await self.broker.pause_type(queue, type, False)
 
     async def paused_types(self, queue: str) -> dict[str, float]:
-        """The types that are paused in a queue, and since when."""
+        """The paused types of a queue, and since when (seconds since the epoch)."""
         return (await self.broker.paused_types([queue])).get(queue, {})
 
     async def remove_queue(
-        self, queue: str, *, force: bool = False, progress: Progress | None = None
+        self, queue: str, *, force: bool = False, on_progress: Progress | None = None
     ) -> None:
-        """Remove a queue with everything in it. In steps; `progress` is called with the number of tasks that are
-        gone. Raises WrongState."""
-        await self.broker.remove_queue(queue, force=force, progress=progress)
+        """Remove a queue and everything in it, in steps; `on_progress` is called with the number of tasks removed so
+        far. Raises WrongState if it has active tasks, or any tasks unless `force`."""
+        await self.broker.remove_queue(queue, force=force, progress=on_progress)
 
-    async def doctor(self, *, fix: bool = False, progress: Progress | None = None) -> list[Finding]:
-        """What is wrong with the store, the queues and the servers, the worst first. `fix`: what can be repaired
-        without deciding anything for you is. Looks at every task, in steps; `progress` is called with how many."""
+    async def doctor(self, *, fix: bool = False, on_progress: Progress | None = None) -> list[Finding]:
+        """Diagnose the store, the queues and the servers; findings by severity, the worst first. `fix` repairs
+        what needs no decision from you. Reads every task, in steps; `on_progress` is called with the number read
+        so far."""
         from asynqio.inspector.doctor import diagnose
 
-        return await diagnose(self.broker, fix=fix, progress=progress)
-
-    async def _act(self, action: Action, queue: str, id: str) -> None:
-        [answer] = await self.broker.move(action, [TaskRef(queue, id)])
-        await self._check(answer, f"{action.value} is", queue, id)
-
-    async def _check(self, answer: Moved, verb: str, queue: str, id: str) -> None:
-        if answer is Moved.NOT_FOUND:
-            raise TaskNotFound(queue, id)
-        if answer is Moved.WRONG_STATE:
-            info = await self.task(queue, id)
-            raise WrongState(f"task {id!r} of queue {queue!r} is {info.state}: {verb} not possible now")
+        return await diagnose(self.broker, fix=fix, progress=on_progress)
 
     def __repr__(self) -> str:
         return f"Inspector({self.broker.url!r})"

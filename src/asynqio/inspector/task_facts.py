@@ -1,4 +1,4 @@
-"""Gathers the facts about one task, for `explain`."""
+"""Collects the facts about one task, for `explain`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def queues_with(store: Store, id: str) -> list[str]:
 
 
 async def facts_about(store: Store, ref: TaskRef) -> Facts:
-    """What there is to know about a task now. Looks only."""
+    """All facts about a task now. Reads only."""
     [info] = await store.find([ref])
     now = store.clock.now()
     stats = await _stats(store, ref.queue)

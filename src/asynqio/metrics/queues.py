@@ -19,7 +19,7 @@ from asynqio.sync.portal import Portal
 if TYPE_CHECKING:
     from asynqio.brokers.contract.broker import Store
     from asynqio.inspector.inspector import Inspector
-    from asynqio.sync.facade import Inspector as SyncInspector
+    from asynqio.sync.inspector import Inspector as SyncInspector
 
 log = logging.getLogger("asynqio.metrics")
 

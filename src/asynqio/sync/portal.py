@@ -1,4 +1,4 @@
-"""An event loop in a thread, for code that has none."""
+"""An event loop in a thread, for code without one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def refuse_loop() -> None:
 
 
 class Portal:
-    """Runs coroutines on a loop of its own, from any thread, until `close`."""
+    """Runs coroutines on an event loop in its own thread; call it from any thread, until `close`."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -38,8 +38,8 @@ class Portal:
         self._loop.close()
 
     def call(self, function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What the coroutine function returns. Raises RuntimeError on a thread that runs an event loop: it
-        would be blocked; await the async interface there."""
+        """Run a coroutine function and return its result. Raises RuntimeError on a thread that runs an event loop,
+        which the call would block: await the async interface there."""
         refuse_loop()
         future = asyncio.run_coroutine_threadsafe(function(*args, **kwargs), self._loop)
         try:
@@ -49,7 +49,7 @@ class Portal:
             raise
 
     def iterate(self, source: AsyncIterator[T]) -> Iterator[T]:
-        """What an asynchronous generator yields. It is closed when this one is."""
+        """Yield what an asynchronous generator yields, and close it at the end."""
         try:
             while (item := self.call(_next, source)) is not None:
                 yield item[0]
@@ -58,14 +58,14 @@ class Portal:
                 self.call(source.aclose)
 
     def close(self) -> None:
-        """End the loop and its thread. No effect the second time."""
+        """Stop the loop and its thread. No effect the second time."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
 
 
 async def _next(source: AsyncIterator[T]) -> tuple[T] | None:
-    """The next item; None: there is none."""
+    """The next item in a tuple; None at the end."""
     async for item in source:
         return (item,)
     return None

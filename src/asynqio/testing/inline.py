@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from random import Random
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.inspection import Page, Where
 from asynqio.brokers.memory import MemoryBroker
 from asynqio.core.lifecycle import Policy, error_text
 from asynqio.core.task.message import TaskInfo, TaskState
 from asynqio.core.task.task import Task
 from asynqio.errors import ConfigError, InitializerFailed
+from asynqio.mux import Mux
 from asynqio.runtime.attempts.attempt import Attempt
 from asynqio.runtime.attempts.output_writer import OutputWriter
 from asynqio.runtime.attempts.settler import Settler
+from asynqio.runtime.duties.aggregation import Aggregation
 from asynqio.runtime.duties.aggregator import Aggregator
+from asynqio.runtime.hooks import OnError
 from asynqio.runtime.lanes.target import Target, target_of
 from asynqio.runtime.lanes.threads import Threads
 from asynqio.runtime.runner import Runner
 from asynqio.runtime.server_config import ServerConfig
 from asynqio.runtime.slots import Slots
+from asynqio.server import Lifespan
 from asynqio.testing.clock import FakeClock
-
-if TYPE_CHECKING:
-    from asynqio.app.app import App
 
 T = TypeVar("T")
 
@@ -34,10 +36,24 @@ T = TypeVar("T")
 WAITING = (TaskState.PENDING, TaskState.SCHEDULED, TaskState.RETRY, TaskState.AGGREGATING)
 
 
+class AppUnderTest(Protocol):
+    """The parts of an App that a test needs."""
+
+    mux: Mux
+    aggregations: dict[str, Aggregation]
+    error_hook: OnError | None
+    lifespan_hook: Lifespan | None
+    process_initializer_hook: Callable[[], object] | None
+
+    @property
+    def broker(self) -> Store: ...
+    def on_broker(self, store: Store) -> contextlib.AbstractContextManager[object]: ...
+
+
 class AppTesting:
     """An app under test. Raises ConfigError unless its broker is a memory broker."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: AppUnderTest) -> None:
         broker = app.broker
         if not isinstance(broker, MemoryBroker):
             advice = "use `with asynqio.testing.isolated(app) as testing:`"
@@ -135,7 +151,7 @@ class AppTesting:
 class _Inline:
     """Stands in for the process pool: the handler runs right here."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: AppUnderTest) -> None:
         self._app = app
         self._initialized = False
 
@@ -162,7 +178,7 @@ class _Inline:
 
 
 @contextlib.contextmanager
-def isolated(app: App, clock: FakeClock | None = None) -> Iterator[AppTesting]:
+def isolated(app: AppUnderTest, clock: FakeClock | None = None) -> Iterator[AppTesting]:
     """The app on a fresh memory broker with a clock to move, whatever broker it has outside of this block."""
     with app.on_broker(MemoryBroker(clock=clock or FakeClock())):
         yield AppTesting(app)

@@ -61,7 +61,7 @@ async def test_a_task_that_is_gone_is_lost() -> None:
 
     async with app:
         id = await put(app, ledger, good)
-        await Inspector(app.broker).delete("default", id)
+        await Inspector(app.broker).delete(id)
         account = await settle(ledger, Inspector(app.broker))
     assert account.problems == [f"lost: good {id}"]
     assert "lost 1" in account.line

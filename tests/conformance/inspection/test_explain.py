@@ -316,7 +316,7 @@ async def in_another_queue(broker: Store, clock: FakeClock) -> None:
 
 async def explained(broker: Store) -> Explanation:
     async with Inspector(broker) as inspector:
-        return await inspector.explain("default", "a")
+        return await inspector.explain("a")
 
 
 @pytest.mark.parametrize("name", SITUATIONS)

@@ -137,7 +137,7 @@ class OurInspector:
 
     async def task(self, queue: str, id: str) -> GoTask:
         with named_errors():
-            return as_go(await self._inspector.task(queue, id))
+            return as_go(await self._inspector.find(id, queue=queue))
 
     async def tasks(
         self, queue: str, state: str, group: str = "", *, size: int | None = None, page: int | None = None
@@ -162,22 +162,22 @@ class OurInspector:
 
     async def run(self, queue: str, id: str) -> None:
         with named_errors():
-            await self._inspector.run(queue, id)
+            await self._inspector.run(id, queue=queue)
 
     async def archive(self, queue: str, id: str) -> None:
         with named_errors():
-            await self._inspector.archive(queue, id)
+            await self._inspector.archive(id, queue=queue)
 
     async def delete(self, queue: str, id: str) -> None:
         with named_errors():
-            await self._inspector.delete(queue, id)
+            await self._inspector.delete(id, queue=queue)
 
     async def cancel(self, id: str, queue: str = "default") -> None:
-        await self._inspector.cancel(queue, [id])
+        await self._inspector.cancel_many([id], queue=queue)
 
     async def update_payload(self, queue: str, id: str, payload: bytes) -> None:
         with named_errors():
-            await self._inspector.rewrite(queue, id, payload)
+            await self._inspector.rewrite(id, payload, queue=queue)
 
     async def run_all(self, queue: str, state: str, group: str = "") -> int:
         return (await self._inspector.apply(Action.RUN, queue, TaskState(state), group=group)).done

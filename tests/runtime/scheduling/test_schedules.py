@@ -59,7 +59,7 @@ async def test_a_scheduler_enqueues_tasks_by_the_clock(url: str) -> None:
             assert (info.id, info.queue, info.prev_at) == ("tick", "low", None)
             first, second = await seen.next(), await seen.next()
             assert first.id != second.id
-            found = await inspector.task("low", first.id)
+            found = await inspector.find(first.id, queue="low")
             assert (found.type, found.payload, found.state) == ("tick", b"{}", TaskState.PENDING)
         assert await inspector.schedules() == []
         ids = [event.task_id for event in await inspector.fires("tick")]
@@ -296,7 +296,7 @@ async def test_an_operator_pauses_resumes_and_triggers(url: str) -> None:
             assert not await inspector.pause_schedule("x")
             assert (await inspector.schedule("x")).paused
             info = await inspector.trigger("x")
-            task = await inspector.task("low", info.id)
+            task = await inspector.find(info.id, queue="low")
             assert (task.type, task.payload, task.retention, task.headers) == (
                 "tick",
                 b"\xff",

@@ -23,4 +23,4 @@ async def use(client: Client) -> None:
     size: str = await client.result(handle.id, int)  # E: [arg-type]
     await handle.result("soon")  # E: [arg-type]
     handle.resutl()  # E: [attr-defined]
-    a.enqueue_sync(1).result(timeout=1)  # E: [operator]
+    count: int = a.enqueue_sync(1).result(timeout=1)  # E: [assignment]

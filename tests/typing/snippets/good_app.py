@@ -2,7 +2,7 @@
 
 from typing import Any, assert_type
 
-from asynqio import App, ExponentialRetry, FixedRetry, RetryByException, Task, TaskHandle, TaskInfo
+from asynqio import App, ExponentialRetry, FixedRetry, RetryByException, SyncTaskHandle, Task, TaskHandle
 
 app = App("memory://", queue="mail", retention=60)
 
@@ -35,7 +35,8 @@ async def use() -> None:
     assert_type(resize("a.png", 3), list[int])
     assert_type(await send("ann@example.org"), int)
     assert_type(resize.task("a.png", 3), Task)
-    assert_type(send.enqueue_sync("ann@example.org"), TaskInfo)
+    assert_type(send.enqueue_sync("ann@example.org"), SyncTaskHandle[int])
+    assert_type(send.enqueue_sync("ann@example.org").result(timeout=1), int)
     await nothing.enqueue()
 
 

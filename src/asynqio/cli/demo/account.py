@@ -24,7 +24,7 @@ async def settle(ledger: Ledger, inspector: Inspector) -> Account:
     problems = [f"unexpected: {text}" for text in dict.fromkeys(ledger.unexpected)]
     for id, entry in list(ledger.waiting.items()):
         try:
-            info = await inspector.task(entry.queue, id)
+            info = await inspector.find(id, queue=entry.queue)
         except TaskNotFound:
             if id in ledger.doubtful:  # the end came while it was being enqueued
                 ledger.forget(id)

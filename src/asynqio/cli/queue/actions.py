@@ -142,7 +142,7 @@ def remove_queues(url: str | None, names: Sequence[str], *, force: bool, yes: bo
             for name in names:
                 try:
                     with progress(f"removing {name}") as told:
-                        await inspector.remove_queue(name, force=force, progress=told)
+                        await inspector.remove_queue(name, force=force, on_progress=told)
                     outcomes.append(Outcome(name, True, "removed", f"queue {name} is removed"))
                 except AsynqioError as error:
                     outcomes.append(Outcome.of(name, error))

@@ -18,7 +18,7 @@ def examine(broker: str | None, *, fix: bool, as_json: bool) -> int:
 async def _examine(broker: str | None, *, fix: bool) -> list[Finding]:
     async with Inspector(broker) as inspector:
         with terminal.progress("tasks and keys") as progress:
-            return await inspector.doctor(fix=fix, progress=progress)
+            return await inspector.doctor(fix=fix, on_progress=progress)
 
 
 def _print(found: list[Finding]) -> None:

@@ -60,12 +60,12 @@ class Deed(NamedTuple):
         match self.action:
             case None:
                 running = {info.id for info in infos if info.state is TaskState.ACTIVE}
-                await inspector.cancel(queue, sorted(running), archive=self.archive)
+                await inspector.cancel_many(sorted(running), queue=queue, final=self.archive)
                 return [Moved.DONE if id in running else Moved.WRONG_STATE for id in ids]
             case MoveTo(to):
-                return await inspector.move_to(queue, ids, to)
+                return await inspector.transfer(ids, to, queue=queue)
             case action:
-                return await inspector.move(action, queue, ids)
+                return await inspector.act(action, ids, queue=queue)
 
     async def warn(self, inspector: Inspector) -> None:
         """Say what may surprise whoever did it."""

@@ -229,7 +229,7 @@ async def _apply(
 
     ids = [info.id async for info in inspector.search(queue, state, filter, limit=left, on_progress=look)]
     for start in range(0, len(ids), BATCH_SIZE):
-        await inspector.cancel(queue, ids[start : start + BATCH_SIZE], archive=deed.archive)
+        await inspector.cancel_many(ids[start : start + BATCH_SIZE], queue=queue, final=deed.archive)
     note(seen._replace(done=len(ids)))
 
 

@@ -171,7 +171,7 @@ def edit_task(
             found, outcomes = await locate(inspector, queue, [id])
             for info in found:
                 try:
-                    await inspector.rewrite(info.queue, info.id, payload)
+                    await inspector.rewrite(info, payload)
                     outcomes.append(Outcome(id, True, "done", f"task {id} has a new payload"))
                 except AsynqioError as error:
                     outcomes.append(Outcome.of(id, error))

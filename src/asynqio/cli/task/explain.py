@@ -28,4 +28,4 @@ async def _look(broker: str | None, id: str, queue: str | None) -> list[Explanat
     """One for each queue that has a task of this id, when no queue is named."""
     async with Inspector(broker) as inspector:
         queues = [queue] if queue is not None else await inspector.queues_with(id) or ["default"]
-        return [await inspector.explain(name, id) for name in queues]
+        return [await inspector.explain(id, queue=name) for name in queues]

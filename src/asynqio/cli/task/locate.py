@@ -23,7 +23,7 @@ async def locate(
     found: dict[str, TaskInfo] = {}
     for name in queues:
         for start in range(0, len(ids), BATCH_SIZE):
-            for info in await inspector.find(name, ids[start : start + BATCH_SIZE]):
+            for info in await inspector.find_many(ids[start : start + BATCH_SIZE], queue=name):
                 if info is None:
                     continue
                 if info.id in found and found[info.id].queue != name:

@@ -1,8 +1,8 @@
-"""What is stored of a task, the states it can be in, and what one sees when looking at it.
+"""The message of a task, its states, and the snapshot that inspection returns.
 
-Field by field this is Go asynq's `TaskMessage` (spec: redis wire format, section 2.1); `crashes`, `deferrals` and
-`unique_until` are ours and live outside the shared message on Redis. Times are seconds since the epoch
-and durations seconds, 0 meaning "none".
+The fields are those of Go asynq's `TaskMessage`; `crashes`, `deferrals` and `unique_until` are only asynqio's, and
+on Redis they are stored beside the shared message (docs/reference/redis-layout.md). Times are seconds since the
+epoch, durations seconds; 0 means "none".
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from asynqio.core.task.unique import UniqueUntil
 
 
 class TaskState(enum.StrEnum):
-    """Where a task is. The values are the strings Go asynq stores (section 1.4)."""
+    """The state of a task. The values are the strings that Go asynq stores."""
 
     PENDING = "pending"
     ACTIVE = "active"
@@ -30,14 +30,14 @@ class TaskState(enum.StrEnum):
 
 
 class TaskRef(NamedTuple):
-    """The name of one task: ids are unique within their queue only."""
+    """Queue and id of a task: ids are unique within their queue."""
 
     queue: str
     id: str
 
 
 class TaskMessage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A task as the broker keeps it, from enqueue to its end."""
+    """A task as the broker stores it."""
 
     id: str
     type: str
@@ -54,42 +54,43 @@ class TaskMessage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     retention: float = 0.0
     completed_at: float = 0.0
     headers: dict[str, str] = {}
-    #: How many workers died in a row while they ran this task.
+    #: Workers that died in a row while they ran this task.
     crashes: int = 0
-    #: How often in a row it was put off without counting as a retry.
+    #: Deferrals in a row: attempts that were not counted as retries.
     deferrals: int = 0
-    #: What frees its lock before the time of that is over.
+    #: What frees its uniqueness lock before the lock expires.
     unique_until: UniqueUntil = UniqueUntil.FINISHED
 
     @property
     def ref(self) -> TaskRef:
+        """Queue and id."""
         return TaskRef(self.queue, self.id)
 
     def load(self, as_type: Any = Any) -> Any:
-        """The JSON payload, checked against `as_type`. Raises BadPayload."""
+        """Decode the JSON payload and check it against `as_type`. Raises BadPayload."""
         return payloads.decode(self.type, self.payload, as_type)
 
 
 class TaskInfo(TaskMessage, frozen=True, omit_defaults=True, gc=False, kw_only=True):
-    """A snapshot of one task: its message and what the broker knows beside it."""
+    """A snapshot of one task: its message, its state and what else the broker knows."""
 
     state: TaskState
-    #: When it will be looked at next: due time of SCHEDULED and RETRY tasks, now for PENDING ones, else 0.
+    #: When it is due: SCHEDULED and RETRY tasks; now for PENDING ones, else 0.
     next_process_at: float = 0.0
-    #: Since when it waits in PENDING, else 0.
+    #: PENDING: since when, else 0.
     pending_since: float = 0.0
-    #: ACTIVE, but nobody holds a valid lease: its worker is gone and recovery is due.
+    #: ACTIVE without a valid lease: its server is gone and recovery is due.
     is_orphaned: bool = False
-    #: ACTIVE: when its lease lapses unless it is renewed, else 0.
+    #: ACTIVE: when its lease expires unless it is renewed, else 0.
     lease_expires_at: float = 0.0
-    #: What the handler returned or wrote, if it is kept.
+    #: What the handler returned or wrote, if it is stored.
     result: bytes | None = None
     #: The last `report_progress(...)`, as JSON.
     progress: bytes | None = None
 
     @property
     def is_final(self) -> bool:
-        """Nothing will happen to this task by itself any more."""
+        """Whether it is COMPLETED or ARCHIVED: nothing happens to it without an operator."""
         return self.state in (TaskState.COMPLETED, TaskState.ARCHIVED)
 
     @classmethod

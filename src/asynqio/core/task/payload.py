@@ -1,7 +1,7 @@
-"""Values ↔ JSON payloads, and a function's signature ↔ one JSON object with its arguments by name.
+"""Encode values as JSON payloads, and the arguments of a function as one JSON object by name.
 
-msgspec checks types while it decodes. Dataclasses, attrs classes, TypedDicts, NamedTuples and msgspec structs
-are its own; pydantic models are recognised by their methods, so pydantic need not be installed.
+msgspec checks types while it decodes. It supports dataclasses, attrs classes, TypedDicts, NamedTuples and its own
+structs; pydantic models are recognised by their methods, so pydantic need not be installed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _decoder(wanted: Any) -> msgspec.json.Decoder[Any]:
 
 
 def encode(type: str, value: Any) -> bytes:
-    """`value` as JSON. Raises NotSerializable, naming the task type."""
+    """Encode `value` as JSON. Raises NotSerializable, which names the task type."""
     try:
         return _encoder.encode(value)
     except (TypeError, ValueError, msgspec.EncodeError, RecursionError) as problem:
@@ -46,7 +46,7 @@ def encode(type: str, value: Any) -> bytes:
 
 
 def decode(type: str, payload: bytes | None, wanted: Any = Any) -> Any:
-    """The JSON `payload`, checked against `wanted`. Raises BadPayload."""
+    """Decode the JSON `payload` and check it against the type `wanted`. Raises BadPayload."""
     if payload is None:
         raise BadPayload(type, "there is no payload, and JSON is expected")
     try:
@@ -56,19 +56,19 @@ def decode(type: str, payload: bytes | None, wanted: Any = Any) -> Any:
 
 
 class Binding:
-    """How the arguments of one function become a payload and back.
+    """Converts the arguments of one function to a payload and back.
 
-    The payload is one object, `{"to": "ann@example.org", "subject": "Hello"}`, so that any language can
-    produce and consume it. Arguments that were not given are left out: the worker's defaults apply.
-    Unknown names are refused, as Python refuses them in a call.
+    The payload is one object, `{"to": "ann@example.org", "subject": "Hello"}`, which any language can write and read.
+    Arguments that are not given are left out: the worker's defaults apply. Unknown names are refused, as in a call.
     """
 
     def __init__(self, type: str, function: Callable[..., Any]) -> None:
         self.type = type
         self.signature = inspect.signature(function)
+        self._function = function
         hints = _hints(function)
         fields: list[tuple[str, Any, Any]] = []
-        # The struct's own field names are numbered: an argument may be called `__x` or `__init__`.
+        # Number the fields of the struct: an argument may be called `__x` or `__init__`.
         positional: list[str] = []
         keyword_only: dict[str, str] = {}
         for number, (name, parameter) in enumerate(self.signature.parameters.items()):
@@ -96,8 +96,13 @@ class Binding:
         self._keyword_only = tuple(keyword_only.items())
         self._empty = not fields
 
+    @functools.cached_property
+    def returns(self) -> Any:
+        """The declared return type. Evaluated at the first use: its names may be declared below the function."""
+        return return_type(self._function)
+
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        """The payload of a call. Raises InvalidArguments or NotSerializable."""
+        """Encode a call. Raises InvalidArguments, NotSerializable."""
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as problem:
@@ -105,7 +110,7 @@ class Binding:
         return encode(self.type, bound.arguments)
 
     def decode(self, payload: bytes | None) -> tuple[list[Any], dict[str, Any]]:
-        """The arguments in a payload, positional and keyword-only. Raises BadPayload."""
+        """The positional and the keyword-only arguments in a payload. Raises BadPayload."""
         if not payload and self._empty:
             return [], {}
         try:
@@ -124,7 +129,7 @@ class Binding:
 
 
 def return_type(function: Callable[..., Any]) -> Any:
-    """What a function is declared to return, for decoding results; Any when it does not say."""
+    """The declared return type of a function, to decode results; Any without an annotation."""
     found = _hints(function).get("return", Any)
     return Any if found is type(None) else found
 
@@ -132,12 +137,12 @@ def return_type(function: Callable[..., Any]) -> Any:
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function, include_extras=True)
-    except (NameError, TypeError):  # names that exist for the type checker only: unchecked then
+    except (NameError, TypeError):  # names that only the type checker knows: no checks then
         return {}
 
 
 def _check_hint(type: str, name: str, hint: Any) -> None:
-    """Refuse what can never be read from JSON when the task is declared, not when it runs."""
+    """Refuse a type that cannot be read from JSON at declaration. Raises ConfigError."""
     if hasattr(hint, "model_validate"):
         return
     try:

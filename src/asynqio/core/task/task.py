@@ -1,4 +1,4 @@
-"""A task as its producer writes it, and how it becomes what a broker stores."""
+"""A task as its producer writes it, and the entry that a broker stores for it."""
 
 from __future__ import annotations
 
@@ -10,43 +10,51 @@ import msgspec
 
 from asynqio.core.task import payload as payloads
 from asynqio.core.task.message import TaskMessage, TaskState
-from asynqio.core.task.options import DEFAULT_TIMEOUT, TaskOptions, article, check_name, check_options
+from asynqio.core.task.options import (
+    DEFAULT_TIMEOUT,
+    TaskOptions,
+    article,
+    check_declared,
+    check_name,
+    check_options,
+)
 from asynqio.core.task.unique import OnDuplicate, UniqueUntil, unique_key
-from asynqio.errors import NotSerializable, PayloadTooLarge
+from asynqio.errors import InvalidTask, NotSerializable, PayloadTooLarge
 
 T = TypeVar("T")
 
-#: Largest payload accepted unless a client says otherwise, in bytes.
+#: The default of `max_payload`, in bytes.
 DEFAULT_MAX_PAYLOAD = 1_048_576
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One task on its way into a broker."""
+    """One task to be enqueued."""
 
     message: TaskMessage
     #: PENDING, SCHEDULED or AGGREGATING.
     state: TaskState = TaskState.PENDING
     #: For SCHEDULED: when it is due.
     process_at: float = 0.0
-    #: Above 0: hold `lock` for so many seconds.
+    #: Seconds to hold `lock`; 0: no lock.
     unique_ttl: float = 0.0
-    #: A lock that is not the task's own: nothing but time frees it.
+    #: The key of a throttle lock, which only time frees.
     throttle: str = ""
-    #: What becomes of it if its lock is held by a task that waits.
+    #: What to do if a waiting task holds the lock.
     on_duplicate: OnDuplicate = OnDuplicate.REJECT
-    #: Take the place of a COMPLETED or ARCHIVED task of the same id.
+    #: Replace a COMPLETED or ARCHIVED task with the same id.
     replace_finished: bool = False
 
     @property
     def lock(self) -> str:
-        """The lock that is held, if `unique_ttl` is above 0."""
+        """The key of the lock, if `unique_ttl` is more than 0."""
         return self.throttle or self.message.unique_key
 
 
 class Task:
-    """A type, a payload of bytes, and options; what a producer enqueues and what a handler is given.
+    """A type, a payload of bytes, and options: what a producer enqueues and what a handler receives.
 
-    `payload=None` and `payload=b""` are different payloads, as nil and empty are in Go.
+    `payload=None` and `payload=b""` are different payloads, like nil and empty in Go. Raises InvalidName,
+    InvalidOption, ConflictingOptions, NotSerializable.
     """
 
     __slots__ = ("options", "payload", "type")
@@ -57,18 +65,29 @@ class Task:
             raise NotSerializable(
                 type, f"the payload is {article(payload)}, not bytes (Task.json encodes values)"
             )
+        if options:
+            check_declared(options, "task", type)
         self.type = type
         self.payload = payload
         self.options = options
 
     @classmethod
     def json(cls, type: str, value: Any, **options: Unpack[TaskOptions]) -> Task:
-        """A task whose payload is `value` as JSON. Raises NotSerializable."""
+        """A task whose payload is `value` as JSON. Raises as `Task` does."""
         return cls(type, payloads.encode(type, value), **options)
 
     @classmethod
+    def declared(cls, type: str, payload: bytes | None, options: TaskOptions) -> Task:
+        """A task whose type and options were checked when they were declared."""
+        task = cls.__new__(cls)
+        task.type = type
+        task.payload = payload
+        task.options = options
+        return task
+
+    @classmethod
     def received(cls, message: TaskMessage) -> Task:
-        """The task of a stored message, as handlers see it: nothing is checked again."""
+        """The task of a stored message, for its handler. Nothing is checked again."""
         task = cls.__new__(cls)
         task.type = message.type
         task.payload = message.payload
@@ -80,14 +99,16 @@ class Task:
     @overload
     def load(self, as_type: type[T]) -> T: ...
     def load(self, as_type: Any = Any) -> Any:
-        """The JSON payload, checked against `as_type` (a dataclass, TypedDict, msgspec or pydantic model…).
+        """Decode the JSON payload and check it against `as_type` (a dataclass, TypedDict, msgspec or pydantic
+        model …).
 
-        Raises BadPayload, which archives the task when a handler lets it pass.
+        Raises BadPayload, which archives the task unless the handler catches it.
         """
         return payloads.decode(self.type, self.payload, as_type)
 
     @property
     def headers(self) -> Mapping[str, str]:
+        """The headers of the task."""
         return self.options.get("headers", {})
 
     def __repr__(self) -> str:
@@ -105,16 +126,19 @@ class Task:
 def make_entry(
     task: Task, options: TaskOptions, now: float, *, max_payload: int = DEFAULT_MAX_PAYLOAD
 ) -> Entry:
-    """What a broker is given for `task` with `options` (already merged). Raises an InvalidTask.
+    """The entry for `task` with `options` (already merged). Raises InvalidTask.
 
-    State: due later → SCHEDULED; else in a group → AGGREGATING; else PENDING.
+    Its state: SCHEDULED if it is due later, else AGGREGATING if it has a group, else PENDING.
     """
     payload = task.payload
     if payload is not None and len(payload) > max_payload:
         raise PayloadTooLarge(task.type, len(payload), max_payload)
     if not options:
         return Entry(TaskMessage(new_id(now), task.type, payload=payload, timeout=DEFAULT_TIMEOUT))
-    plan = check_options(options, now)
+    try:
+        plan = check_options(options, now)
+    except InvalidTask as error:
+        raise error.within(f"task {task.type!r}") from None
     unique = plan.unique
     key, throttle = "", ""
     if unique.ttl:
@@ -142,12 +166,11 @@ def make_entry(
 
 
 def new_id(now: float) -> str:
-    """A fresh task id: a UUID of version 7 (RFC 9562) in its usual text form; Go makes version 4.
+    """A new task id: a UUID of version 7 (RFC 9562) as text; Go uses version 4.
 
-    It begins with the time, so that the ids of one hour lie side by side in a store's index. Measured on
-    SQLite: draining 50,000 tasks with random ids took 2.5 times as long. The time is exact to a quarter of a
-    microsecond, so that ids tell what came first where a store keeps whole seconds (RFC 9562, section 6.2,
-    method 3).
+    It begins with the time, so that ids of the same hour are neighbours in the index of a store. Measured on SQLite:
+    draining 50,000 tasks with random ids took 2.5 times as long. The time has a resolution of a quarter of a
+    microsecond (RFC 9562, section 6.2, method 3), so that ids give the order where a store keeps whole seconds.
     """
     ticks = int(now * 4_096_000)  # milliseconds, and 12 bits of their fraction
     time = (ticks >> 12 & 0xFFFF_FFFF_FFFF) << 16 | 0x7000 | ticks & 0xFFF

@@ -1,4 +1,4 @@
-"""The key of a uniqueness lock, as Go computes it (spec: redis wire format, section 5.1), and its modes."""
+"""The key of a uniqueness lock, as Go computes it, and the modes of locks."""
 
 from __future__ import annotations
 
@@ -9,40 +9,41 @@ import msgspec
 
 
 class UniqueUntil(enum.StrEnum):
-    """What frees a uniqueness lock before its time is over."""
+    """What frees a uniqueness lock before it expires."""
 
-    #: A worker takes the task: the next one may wait behind the one that runs.
+    #: The start of the task: the next one can wait while this one runs.
     STARTED = "started"
-    #: The task is done or deleted; not its archiving. Go's rule.
+    #: Completion or deletion, but not archiving. Go's rule.
     FINISHED = "finished"
-    #: The task is done, deleted or archived (B6).
+    #: Completion, deletion or archiving (B6).
     ENDED = "ended"
-    #: Nothing: it is held for its whole time, whatever becomes of the task (throttle).
+    #: Nothing: the lock is held for its whole duration (a throttle).
     EXPIRED = "expired"
 
 
 class OnDuplicate(enum.StrEnum):
-    """What becomes of an entry whose lock is held by a task that waits."""
+    """What to do with an entry whose lock is held by a waiting task."""
 
+    #: Refuse the entry: DuplicateTask.
     REJECT = "reject"
-    #: The waiting task becomes what the entry is; it keeps its id.
+    #: Replace the waiting task by the entry; it keeps its id.
     REPLACE = "replace"
-    #: The waiting task is due when the entry would be, and else stays as it is.
+    #: Change only the due time of the waiting task, to that of the entry.
     RESCHEDULE = "reschedule"
 
 
 def unique_key(queue: str, type: str, payload: bytes | None) -> str:
-    """The lock that tasks of this queue, type and payload share.
+    """The key of the lock of this queue, type and payload.
 
-    No payload (None) and an empty one are different tasks, as nil and empty are in Go. Tasks that are unique by a
-    text of their own have it in the payload's place.
+    No payload (None) and an empty one have different keys, like nil and empty in Go. With `unique_key`, that text
+    takes the place of the payload.
     """
     digest = "" if payload is None else md5(payload, usedforsecurity=False).hexdigest()
     return f"asynq:{{{queue}}}:unique:{type}:{digest}"
 
 
 class LockHolder(msgspec.Struct, frozen=True):
-    """Who holds a uniqueness lock, and until when (seconds since the epoch)."""
+    """The id of the task that holds a uniqueness lock, and until when (seconds since the epoch)."""
 
     id: str
     until: float

@@ -167,7 +167,7 @@ async def test_b16_a_task_cancelled_with_archive_is_not_retried(
         await within(started.wait())
         # When an operator cancels it with archive=True
         with app.broker.watch([ended(handle.info.ref)]) as watch:
-            await inspector.cancel("default", [handle.id], archive=True)
+            await inspector.cancel(handle, final=True)
             while (info := (await app.broker.find([handle.info.ref]))[0]) and info.state is TaskState.ACTIVE:
                 await within(watch.wait())
         # Then it is archived, whatever the handler raised, except for RevokeTask
@@ -190,7 +190,7 @@ async def test_b16_a_cancelled_handler_that_succeeds_completes(app: App, go: GoC
     async with app.running(), Inspector(app.broker) as inspector:
         handle = await work.enqueue()
         await within(started.wait())
-        await inspector.cancel("default", [handle.id], archive=True)
+        await inspector.cancel(handle, final=True)
         assert await handle.result(timeout=10) == "done"
 
 

@@ -247,7 +247,7 @@ def test_rich_types_are_themselves_again() -> None:
 def test_a_call_that_python_would_refuse_is_refused(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], text: str
 ) -> None:
-    with pytest.raises(InvalidArguments, match="task 't' cannot be called like this") as caught:
+    with pytest.raises(InvalidArguments, match="task 't' cannot be called with these arguments") as caught:
         Binding("t", function).encode(args, kwargs)
     assert text in caught.value.reason
 

@@ -1,4 +1,4 @@
-"""The key of a uniqueness lock, by the vectors of the wire format (section 5.1)."""
+"""The key of a uniqueness lock, compared with keys that Go computed."""
 
 from __future__ import annotations
 

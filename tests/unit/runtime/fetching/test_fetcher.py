@@ -167,9 +167,9 @@ async def test_a_task_that_was_cancelled_elsewhere_runs_when_it_arrives_later() 
         await broker.deliver()  # nothing
         await until_idle()
         info = await client.enqueue(Task("work"), process_in=3600)
-        await client.cancel(info)
+        await broker.cancel([info.ref])
         await until_idle()
-        await client.delete([info.id])
+        await client.delete(info)
         await client.enqueue(Task("work"), task_id=info.id)
         while not ran:
             await broker.deliver()
