@@ -88,7 +88,7 @@ def aborted(held: Lease, now: float) -> Settlement:
     return settlement(held, Aborted(), now)
 
 
-def card(id: str = "server-1", **fields: Any) -> ServerInfo:
+def server_info(id: str = "server-1", **fields: Any) -> ServerInfo:
     """A server's card."""
     facts: dict[str, Any] = {"host": "host", "pid": 1, "started_at": START, "queues": {"default": 1}}
     return ServerInfo(id=id, **{**facts, **fields})

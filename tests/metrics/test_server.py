@@ -12,7 +12,7 @@ import pytest
 from blockbuster import BlockBuster
 
 from asynqio import App, ConfigError, FixedRetry, RetryIn, RevokeTask, Server, SkipRetry, Task, TaskState
-from asynqio.core.attempts.outcome import Ending
+from asynqio.core.attempts.ending import Ending
 from asynqio.core.task.message import TaskMessage
 from asynqio.metrics import ServerMetrics
 from asynqio.metrics.labels import OTHER, TYPE_LIMIT

@@ -29,11 +29,11 @@ class GroupRule(msgspec.Struct, frozen=True):
     max_size: int = 0
 
     @property
-    def most(self) -> int:
+    def max_batch(self) -> int:
         """How many members are taken at once at most."""
         return min(self.max_size, BATCH_MEMBERS) if self.max_size else BATCH_MEMBERS
 
-    def of(self, group: str) -> GroupRule | None:
+    def rule_for(self, group: str) -> GroupRule | None:
         """One rule is the rule of every group."""
         return self
 
@@ -42,7 +42,7 @@ class GroupRule(msgspec.Struct, frozen=True):
         there are members that came until then."""
         if size == 0:
             return 0
-        most = self.most
+        most = self.max_batch
         if self.max_size and size >= most:
             return most
         if (
@@ -62,7 +62,7 @@ class GroupRule(msgspec.Struct, frozen=True):
 class GroupPolicy(Protocol):
     """Which groups are aggregated, and when."""
 
-    def of(self, group: str) -> GroupRule | None:
+    def rule_for(self, group: str) -> GroupRule | None:
         """The rule of this group; None: it is left alone."""
         ...
 
@@ -72,7 +72,7 @@ class GroupRules(msgspec.Struct, frozen=True):
 
     rules: Mapping[str, GroupRule]
 
-    def of(self, group: str) -> GroupRule | None:
+    def rule_for(self, group: str) -> GroupRule | None:
         pattern = match(self.rules, group)
         return None if pattern is None else self.rules[pattern]
 

@@ -11,7 +11,7 @@ from asynqio.core.task.message import TaskState
 
 #: Stores that have to add up the members of groups do so up to so many groups, and estimate beyond that: figures
 #: cost the same however many groups there are.
-GROUPS_ADDED = 100
+GROUPS_SUMMED = 100
 #: So many tasks, from the front of the line on, are looked at for the one that waits longest. Who was handed back
 #: stands at the front and waits anew, so the first is not always the oldest.
 FRONT = 1_000
@@ -126,7 +126,7 @@ class QueueStats(msgspec.Struct, frozen=True):
     aggregating: int = 0
     #: Number of groups that hold tasks.
     groups: int = 0
-    #: Whether `aggregating` is an estimate: a store that would have to add up more groups than `GROUPS_ADDED`
+    #: Whether `aggregating` is an estimate: a store that would have to add up more groups than `GROUPS_SUMMED`
     #: gives what a hundred of them, picked by chance, say of all. Everything else is exact.
     estimated: bool = False
     #: Seconds that the pending task which waits longest has been waiting, and since when; 0: none waits.

@@ -103,7 +103,7 @@ class Action(enum.Enum):
         return frozenset(m.origin for m in MOVES if m.cause == self.value and m.origin is not None)
 
 
-class MoveTo(msgspec.Struct, frozen=True):
+class TransferTo(msgspec.Struct, frozen=True):
     """What an operator can do as well: put a task that waits, and belongs to nobody, into another queue."""
 
     queue: str

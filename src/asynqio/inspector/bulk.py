@@ -9,7 +9,7 @@ from asynqio.brokers.contract.inspection import Inspection, Scan, Where
 from asynqio.brokers.contract.results import Moved
 from asynqio.clock import Clock
 from asynqio.core.filters import Filter
-from asynqio.core.lifecycle import Action, MoveTo
+from asynqio.core.lifecycle import Action, TransferTo
 from asynqio.core.task.message import TaskInfo, TaskRef, TaskState
 
 #: Tasks looked at by one call: nobody else waits long (on Redis about 1 ms).
@@ -79,7 +79,7 @@ async def search(
 async def apply(
     broker: Inspection,
     clock: Clock,
-    action: Action | MoveTo,
+    action: Action | TransferTo,
     where: Where,
     filter: Filter,
     limit: int | None,
@@ -106,7 +106,7 @@ async def apply(
 class _Work:
     """What was seen and matched, and is still to be acted on."""
 
-    def __init__(self, broker: Inspection, action: Action | MoveTo, where: Where, told: Told) -> None:
+    def __init__(self, broker: Inspection, action: Action | TransferTo, where: Where, told: Told) -> None:
         self._broker, self._action, self._where, self._told = broker, action, where, told
         self._found: list[TaskRef] = []
         self._looked_at = 0
@@ -141,6 +141,6 @@ class _Work:
             self._told(self.progress)
 
     async def _act(self, refs: list[TaskRef]) -> list[Moved]:
-        if isinstance(self._action, MoveTo):
+        if isinstance(self._action, TransferTo):
             return await self._broker.transfer(refs, self._action.queue)
         return await self._broker.move(self._action, refs, state=self._where.state, near=self._near)

@@ -16,7 +16,7 @@ from asynqio.core.explain.model import Explanation
 from asynqio.core.filters import Filter
 from asynqio.core.findings import Finding
 from asynqio.core.info import DayStats, GroupStats, QueueStats, ServerInfo, StoreNode
-from asynqio.core.lifecycle import Action, MoveTo
+from asynqio.core.lifecycle import Action, TransferTo
 from asynqio.core.task.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.task.options import check_name
 from asynqio.errors import TaskNotFound, WrongState
@@ -151,7 +151,7 @@ class Inspector(ScheduleInspector):
 
     async def apply(
         self,
-        action: Action | MoveTo,
+        action: Action | TransferTo,
         queue: str,
         state: TaskState,
         filter: Filter | None = None,
@@ -164,7 +164,7 @@ class Inspector(ScheduleInspector):
 
         In small steps, each told to `on_progress`; cut off, it leaves done what was done. Raises InvalidName.
         """
-        if isinstance(action, MoveTo):
+        if isinstance(action, TransferTo):
             check_name("queue", action.queue)
         where = Where(queue, TaskState(state), group)
         if isinstance(action, Action) and filter is None and limit is None and on_progress is None:

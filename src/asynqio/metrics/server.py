@@ -16,7 +16,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from asynqio.core.attempts.outcome import Ending
+from asynqio.core.attempts.ending import Ending
 from asynqio.metrics.labels import TYPE_LIMIT, Children, TypeLabels
 from asynqio.runtime.events import (
     AttemptEnded,

@@ -24,7 +24,7 @@ from asynqio.core.explain.model import Explanation
 from asynqio.core.filters import Filter
 from asynqio.core.findings import Finding
 from asynqio.core.info import DayStats, GroupStats, QueueStats, ServerInfo, StoreNode
-from asynqio.core.lifecycle import Action, MoveTo
+from asynqio.core.lifecycle import Action, TransferTo
 from asynqio.core.task.message import TaskInfo, TaskState
 from asynqio.core.task.options import TaskOptions
 from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD, Task
@@ -229,7 +229,7 @@ class Inspector(_Facade, ScheduleInspector):
 
     def apply(
         self,
-        action: Action | MoveTo,
+        action: Action | TransferTo,
         queue: str,
         state: TaskState,
         filter: Filter | None = None,

@@ -16,17 +16,17 @@ import pytest
 from asynqio import Explanation, Inspector
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.results import Output
-from asynqio.core.attempts.final_record import recorded
+from asynqio.core.attempts.make_record import with_record
 from asynqio.core.attempts.record import AttemptRecord, LogLine
 from asynqio.core.groups import GroupRule
 from asynqio.core.info import ServerInfo, WorkerInfo
 from asynqio.core.lifecycle import DONE, Action, Deferred, Failed, Lease, Outcome, Policy, decide
 from asynqio.core.retry import FixedRetry
-from asynqio.core.schedules.records import SCHEDULE_HEADER, TICK_HEADER
+from asynqio.core.schedules.firing import SCHEDULE_HEADER, TICK_HEADER
 from asynqio.core.task.message import TaskRef
 from asynqio.errors import BadPayload, HandlerNotFound, LeaseExpired, RetryIn, SkipRetry
 from asynqio.testing import FakeClock
-from tests.builders import card, entry
+from tests.builders import entry, server_info
 from tests.conformance.helpers import put, take
 
 GOLDEN = Path(__file__).parents[2] / "data" / "explain"
@@ -46,7 +46,7 @@ def situation(prepare: Situation) -> Situation:
 async def serve(broker: Store, id: str = ONE, **fields: object) -> ServerInfo:
     """A server that processes the queue and has a handler for the type."""
     facts = {"host": "host-a", "pid": 11, "concurrency": 10, "types": ["email:", "report"], **fields}
-    mine = card(id, **facts)
+    mine = server_info(id, **facts)
     await broker.beat(mine, 20.0)
     return mine
 
@@ -59,7 +59,7 @@ async def settle(
     clock.advance(2)
     end = decide(held, outcome, clock.now(), policy)
     so_far = AttemptRecord(worker=ONE, started_at=began)
-    assert await broker.settle([recorded(end, outcome, so_far, clock.now())]) == [True]
+    assert await broker.settle([with_record(end, outcome, so_far, clock.now())]) == [True]
 
 
 async def fail(broker: Store, clock: FakeClock, error: BaseException, policy: Policy = POLICY) -> None:

@@ -62,10 +62,10 @@ def test_a_group_is_ripe_when_it_was_flushed_and_never_taken_beyond_a_batch(
 
 def test_the_longest_pattern_wins_and_a_name_of_its_own_before_all() -> None:
     rules = GroupRules({pattern: GroupRule(max_size=len(pattern)) for pattern in ("", "user:", "user:1")})
-    sizes = {group: rules.of(group) for group in ("user:1", "user:12", "user:2", "shop", "")}
+    sizes = {group: rules.rule_for(group) for group in ("user:1", "user:12", "user:2", "shop", "")}
     found = {group: rule.max_size for group, rule in sizes.items() if rule is not None}
     assert found == {"user:1": 6, "user:12": 6, "user:2": 5, "shop": 0, "": 0}
-    assert GroupRules({"user:": GroupRule()}).of("use") is None
+    assert GroupRules({"user:": GroupRule()}).rule_for("use") is None
 
 
 rules = st.builds(

@@ -112,7 +112,7 @@ def tail(trace: str) -> str:
     return told + trace[len(trace) - MAX_TRACEBACK + len(told) :]
 
 
-def under_way(live: AttemptRecord | None, worker: str, number: int) -> AttemptRecord:
+def running_record(live: AttemptRecord | None, worker: str, number: int) -> AttemptRecord:
     """The record of the attempt that goes on: what it left itself, or at least whose it is."""
     if live is None:
         return AttemptRecord(number, worker)

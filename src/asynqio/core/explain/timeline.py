@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from asynqio.core.attempts.record import AttemptOutcome, AttemptRecord
 from asynqio.core.explain.humanize import ago, first_line, moment, span
-from asynqio.core.schedules.records import SCHEDULE_HEADER, TICK_HEADER
+from asynqio.core.schedules.firing import SCHEDULE_HEADER, TICK_HEADER
 from asynqio.core.task.message import TaskInfo
 
 #: A UUID of version 7, as our producers make them, begins with the time in milliseconds.

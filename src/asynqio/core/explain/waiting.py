@@ -123,7 +123,9 @@ def aggregating(facts: Facts, info: TaskInfo, draft: Draft) -> None:
         f"the last one came {ago(group.newest_at, now)}."
     )
     there = serving(facts.ref.queue, facts.servers)
-    rules = [rule for card in there if (rule := GroupRules(card.group_rules).of(info.group)) is not None]
+    rules = [
+        rule for card in there if (rule := GroupRules(card.group_rules).rule_for(info.group)) is not None
+    ]
     if rules:
         ripe = any(rule.ripe(group.size, group.oldest_at, group.newest_at, now) for rule in rules)
         at = now if ripe else min(rule.ripe_at(group.oldest_at, group.newest_at) for rule in rules)

@@ -18,7 +18,7 @@ from asynqio.brokers.redis.connection.connection import Arg
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.scripts.script import Script
 from asynqio.core.groups import GroupRule
-from asynqio.core.schedules.records import Fire
+from asynqio.core.schedules.firing import Fire
 from asynqio.core.task.message import TaskState
 from asynqio.errors import BrokerUnavailable
 from tests.brokers.redis.support.fixtures import fresh_server

@@ -15,7 +15,7 @@ from asynqio.brokers.redis.layout.keys import queue_keys
 from asynqio.brokers.redis.layout.messages import decode_task
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.session import Session
-from asynqio.core.attempts.record import RUNS_KEPT, AttemptRecord, decode_record, under_way
+from asynqio.core.attempts.record import RUNS_KEPT, AttemptRecord, decode_record
 from asynqio.core.task.message import TaskRef
 from asynqio.errors import CorruptMessage
 

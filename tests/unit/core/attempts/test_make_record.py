@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asynqio.core.attempts.final_record import recorded
+from asynqio.core.attempts.make_record import with_record
 from asynqio.core.attempts.record import (
     MAX_LINE,
     MAX_LINES,
@@ -41,7 +41,7 @@ SO_FAR = AttemptRecord(worker="one", started_at=NOW - 5, progress=b"1", log=[Log
 )
 def test_how_it_ended(outcome: Outcome, how: AttemptOutcome, then: TaskState) -> None:
     end = settlement(lease("a", retention=60.0), outcome, NOW)
-    record = recorded(end, outcome, SO_FAR, NOW, "trace").record
+    record = with_record(end, outcome, SO_FAR, NOW, "trace").record
     assert record is not None
     assert (record.outcome, record.then, record.ended_at, record.duration) == (how, then, NOW, 5.0)
     assert (record.worker, record.progress, record.log) == (SO_FAR.worker, SO_FAR.progress, SO_FAR.log)
@@ -54,7 +54,7 @@ def test_how_it_ended(outcome: Outcome, how: AttemptOutcome, then: TaskState) ->
 )
 def test_of_what_is_gone_or_never_ran_nothing_is_put_down(outcome: Outcome) -> None:
     end = settlement(lease("a"), outcome, NOW)
-    assert recorded(end, outcome, SO_FAR, NOW) is end
+    assert with_record(end, outcome, SO_FAR, NOW) is end
 
 
 def test_a_log_keeps_its_last_lines_and_counts_the_others() -> None:

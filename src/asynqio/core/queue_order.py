@@ -1,4 +1,4 @@
-"""In which order a server looks at its queues (spec: redis wire format, section 4.3)."""
+"""The order in which a server polls its queues."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from random import Random
 class QueueOrder:
     """Weighted (the default) or strict.
 
-    Strict: always from the highest weight to the lowest; equal weights by name. Weighted: every queue's
-    name stands as often as its weight in a list that is shuffled anew each time; first occurrences count.
-    So a queue of weight 6 is looked at before one of weight 1 six times out of seven, and nothing starves.
+    Strict: always from the highest weight to the lowest, equal weights by name. Weighted: a list that contains each
+    queue as often as its weight is shuffled for each poll, and the first occurrences count. A queue of weight 6 is
+    polled before one of weight 1 six times out of seven, and no queue starves.
     """
 
     def __init__(self, weights: Mapping[str, int], *, strict: bool = False) -> None:
@@ -23,7 +23,7 @@ class QueueOrder:
         self._tickets = [name for name in ranked for _ in range(weights[name] // divisor)]
 
     def next(self, random: Random) -> Sequence[str]:
-        """The order for one look."""
+        """The order for the next poll."""
         if self._fixed:
             return self.names
         return tuple(dict.fromkeys(random.sample(self._tickets, len(self._tickets))))

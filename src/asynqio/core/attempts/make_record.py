@@ -9,7 +9,7 @@ from asynqio.core.lifecycle import Aborted, Failed, Outcome, Settlement, Succeed
 from asynqio.errors import HandlerNotFound, LeaseExpired
 
 
-def recorded(
+def with_record(
     settlement: Settlement, outcome: Outcome, so_far: AttemptRecord, now: float, traceback: str = ""
 ) -> Settlement:
     """The settlement with the record of its attempt; as it is when there is nothing to record.

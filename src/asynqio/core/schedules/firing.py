@@ -31,7 +31,7 @@ class ScheduleState(NamedTuple):
     #: No tick up to then is made up: since when it is known, or since when it is no longer paused.
     since: float = 0.0
     #: When a scheduler was last there to serve it.
-    met_at: float = 0.0
+    seen_at: float = 0.0
 
     @property
     def after(self) -> float:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynqio.core.queues import QueueOrder
+from asynqio.core.queue_order import QueueOrder
 
 LOOKS = 20_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asynqio import BadPayload, HandlerNotFound, RetryIn, RevokeTask, SkipRetry, UnknownTask
-from asynqio.core.attempts.outcome import Ending, ending_of
+from asynqio.core.attempts.ending import Ending, ending_of
 from asynqio.core.lifecycle import DONE, Aborted, Deferred, Failed, Outcome, Policy, Succeeded, decide
 from asynqio.errors import LeaseExpired
 from tests.builders import lease
