@@ -153,9 +153,9 @@ def test_no_header_text_raises(text: str) -> None:
 
 @pytest.mark.parametrize("bad", [-1, -0.001, float("nan"), float("inf"), "10", None, [5], timedelta(1)])
 def test_a_policy_that_makes_no_sense_is_refused_in_words(bad: Any) -> None:
-    with pytest.raises(ConfigError, match=r"FixedRetry\(seconds=.*must be a number from 0 up"):
+    with pytest.raises(ConfigError, match=r"FixedRetry\(seconds=.*must be a number of at least 0"):
         FixedRetry(bad)
-    with pytest.raises(ConfigError, match="must be a number from 0 up"):
+    with pytest.raises(ConfigError, match="must be a number of at least 0"):
         ExponentialRetry(first=bad)
 
 

@@ -1,4 +1,4 @@
-"""How an attempt ended, in one word: for figures and for those who follow what happens."""
+"""How an attempt ended, as a single value for metrics and events."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from asynqio.core.task.message import TaskState
 
 
 class Ending(enum.StrEnum):
-    """What became of an attempt; exactly one for each."""
+    """How an attempt ended. Each attempt has exactly one ending."""
 
     SUCCEEDED = "succeeded"
-    #: It failed, and the task will be tried again.
+    #: It failed; the task will be retried.
     RETRIED = "retried"
-    #: It failed for good.
+    #: It failed finally; the task is archived.
     ARCHIVED = "archived"
-    #: The handler gave the task up (`RevokeTask`).
+    #: The handler raised `RevokeTask`; the task is deleted.
     REVOKED = "revoked"
-    #: Put off without counting: `RetryIn`, no handler here, an error that is no failure.
+    #: Deferred, uncounted: `RetryIn`, no handler here, or an error that `is_failure` rejects.
     DEFERRED = "deferred"
-    #: The server stopped first; the task is pending again.
+    #: The server stopped before the handler returned; the task is pending again.
     ABORTED = "aborted"
-    #: It ended after its lease was lost: somebody else has the task, and this end was not recorded.
+    #: It ended after its lease was lost: another server has the task; this result was discarded.
     REFUSED = "refused"
-    #: The broker could not take the end: the task will run again when its lease has lapsed.
+    #: The broker could not be reached: the task will run again when its lease has expired.
     UNRECORDED = "unrecorded"
 
 
 def ending_of(outcome: Outcome, settlement: Settlement) -> Ending:
-    """What `decide` made of `outcome`, if the broker takes it."""
+    """The ending for `outcome` and the settlement that `decide` made of it, if the broker accepts it."""
     match outcome:
         case Aborted():
             return Ending.ABORTED

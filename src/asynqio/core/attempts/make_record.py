@@ -1,4 +1,4 @@
-"""What is put down of an attempt that has ended. Pure, as `decide` is, and asked right after it."""
+"""Makes the record of an attempt that has ended. Pure, as `decide`, and called right after it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from asynqio.errors import HandlerNotFound, LeaseExpired
 
 
 def with_record(
-    settlement: Settlement, outcome: Outcome, so_far: AttemptRecord, now: float, traceback: str = ""
+    settlement: Settlement, outcome: Outcome, live: AttemptRecord, now: float, traceback: str = ""
 ) -> Settlement:
-    """The settlement with the record of its attempt; as it is when there is nothing to record.
+    """Return the settlement with the record of its attempt, or unchanged if the attempt leaves no record.
 
-    `so_far` is what is known of the attempt while it runs. Nothing is recorded of a task that is gone, and of
-    attempts in which no handler ran and nothing was counted (`Deferred`, a type without a handler that is put
-    off): they would push out what is worth knowing.
+    `live` is the record of the attempt while it ran; `now` is in epoch seconds. A deleted task has no record, nor
+    has an uncounted attempt in which no handler ran (`Deferred`, a deferred unknown type): its record would displace
+    a useful one.
     """
     if settlement.to is None or (how := _how(settlement, outcome)) is None:
         return settlement
     record = msgspec.structs.replace(
-        so_far,
+        live,
         number=0,
         ended_at=now,
         outcome=how,

@@ -1,4 +1,4 @@
-"""What a scheduler and a store say to each other about schedules."""
+"""Values that schedulers and brokers exchange when a schedule fires."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ import msgspec
 
 from asynqio.core.task.task import Entry
 
-#: Headers of a task that a schedule has put in: the id of the schedule, and the tick in epoch seconds. One that
-#: was triggered by hand has no tick.
+#: Headers of a task that a schedule has enqueued: the id of the schedule, and the tick in epoch seconds. A manually
+#: triggered task has no tick.
 SCHEDULE_HEADER, TICK_HEADER = "asynqio-schedule", "asynqio-tick"
 
 
 class Fire(msgspec.Struct, frozen=True):
-    """A schedule of the queue of `entry` wants this task for this tick."""
+    """Enqueue `entry` for one tick of a schedule of its queue."""
 
     schedule_id: str
-    #: The time at which it fires, in whole seconds since the epoch.
+    #: Whole epoch seconds.
     tick: float
     entry: Entry
 
 
 class ScheduleState(NamedTuple):
-    """What a store knows of one schedule of one queue. Moments are epoch seconds."""
+    """The stored state of one schedule of one queue. Times are epoch seconds."""
 
-    #: The last tick that was taken; None: none was.
+    #: The last fired tick; None if none has fired.
     last: float | None = None
     paused: bool = False
-    #: No tick up to then is made up: since when it is known, or since when it is no longer paused.
+    #: When it was registered or last resumed. Ticks up to then are not fired late.
     since: float = 0.0
-    #: When a scheduler was last there to serve it.
+    #: When a scheduler last registered it.
     seen_at: float = 0.0
 
     @property
     def after(self) -> float:
-        """Up to when nothing is to be made up."""
+        """Only ticks after this time can be due."""
         return max(self.since, self.last or 0.0)
 
 
 class FireEvent(msgspec.Struct, frozen=True):
-    """A schedule has put a task in."""
+    """A schedule has enqueued a task."""
 
     schedule_id: str
     task_id: str
-    #: When that was.
+    #: When, in epoch seconds.
     at: float

@@ -34,7 +34,7 @@ def told(follower: Follower, seen: TaskInfo | None, *attempts: AttemptRecord) ->
             case LogLine(text=text):
                 return text
 
-    return [short(event) for event in follower.look(seen, attempts)]
+    return [short(event) for event in follower.update(seen, attempts)]
 
 
 def test_a_life_is_told_in_its_order() -> None:

@@ -127,10 +127,10 @@ def test_the_callers_zone_counts_where_the_spec_names_none() -> None:
         ("* * * * 7", "day of week '7' is not allowed: 0 (Sunday) to 6 or sun to sat"),
         ("* * * 1-13 *", "month '13' is not allowed: 1 to 12 or jan to dec"),
         ("* * L * *", "day of month 'L' is not allowed: 1 to 31"),
-        ("5-1 * * * *", "minute '5-1' begins after its end"),
+        ("5-1 * * * *", "minute '5-1' starts after its end"),
         ("1-2-3 * * * *", "minute '1-2-3' has more than one hyphen"),
         ("* */2/2 * * *", "hour '*/2/2' has more than one step"),
-        ("* */0 * * *", "hour: the step '0' is not allowed: a whole number from 1 up"),
+        ("* */0 * * *", "hour: the step '0' is not a whole number of at least 1"),
         (
             "* * * * * *",
             (
@@ -141,20 +141,20 @@ def test_the_callers_zone_counts_where_the_spec_names_none() -> None:
         (
             "@reboot",
             (
-                "there is no descriptor '@reboot', but @yearly, @annually, @monthly, @weekly, @daily, @midnight, "
-                "@hourly and @every <duration>"
+                "there is no descriptor '@reboot': use one of @yearly, @annually, @monthly, @weekly, @daily, @midnight, "
+                "@hourly or @every <duration>"
             ),
         ),
         (
             "@every 1d",
             "the duration '1d' has the unknown unit 'd': units are ns, us, µs, ms, s, m and h (a day is 24h)",
         ),
-        ("TZ=UTC", "a space must follow the time zone, and then the five fields or a descriptor"),
+        ("TZ=UTC", "a space and then five fields or a descriptor must follow the time zone"),
         (
             "TZ=Mars/Base @daily",
             (
                 "there is no time zone 'Mars/Base' on this machine: give an IANA name such as Europe/Berlin (the "
-                "package tzdata brings the zones to machines without them)"
+                "package tzdata provides time zones on machines without them)"
             ),
         ),
         (
