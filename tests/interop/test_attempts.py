@@ -25,9 +25,9 @@ async def test_attempts_by_go_leave_a_gap_and_take_nothing_of_ours_away(
             (1, AttemptOutcome.FAILED),
             (2, AttemptOutcome.FAILED),
         ]
-        said = await mine.explain("default", "a")
-        assert "1 failed without leaving a record, as attempts by Go's servers do." in said.happened
-        assert said.situation is Situation.NO_SERVER
+        explanation = await mine.explain("default", "a")
+        assert "1 failed attempt left no record: servers of Go record none." in explanation.happened
+        assert explanation.situation is Situation.NO_SERVER
         # Deleted by Go, nothing is left of it.
         await theirs.delete("default", "a")
         assert await mine.broker.attempts([TaskRef("default", "a")]) == [[]]
@@ -38,7 +38,7 @@ async def test_attempts_by_go_leave_a_gap_and_take_nothing_of_ours_away(
         assert [run.number for run in await mine.attempts("default", "a")] == [1]
 
 
-async def test_a_task_that_go_runs_is_explained_by_what_go_says_of_it(
+async def test_a_task_on_a_go_server_is_explained_by_what_the_server_reports(
     go: Go, ours: Ours, redis_server: RedisServer
 ) -> None:
     async with (
@@ -54,13 +54,13 @@ async def test_a_task_that_go_runs_is_explained_by_what_go_says_of_it(
             return (await inspector.explain("default", "a")).situation is Situation.RUNNING
 
         await until("Go says that it runs the task", shown)
-        [card] = await inspector.servers()
-        assert card.types is None
-        said = await inspector.explain("default", "a")
-        assert said.why[0].startswith(f"{card.id} has been running it for ")
+        [server_info] = await inspector.servers()
+        assert server_info.types is None
+        running = await inspector.explain("default", "a")
+        assert running.why[0].startswith(f"{server_info.id} has been running it for ")
         assert await inspector.attempts("default", "a") == []
         waiting = await inspector.explain("default", "b")
-        assert waiting.situation is Situation.IN_LINE
+        assert waiting.situation is Situation.WAITING_FOR_SLOT
         assert "1 server on this queue, 1 of 1 slots busy." in waiting.why
-        assert f"{card.id} does not say (Go's servers never do)." in waiting.why[-1]
+        assert f"(servers of Go never do): {server_info.id}." in waiting.why[-1]
         await server.kill()

@@ -37,7 +37,7 @@ def test_moments() -> None:
     assert coming(NOW - 1, NOW) == "now"
     assert since(NOW - 250, NOW) == "for 4 min 10 s, since 22:09:10 UTC"
     assert ago(NOW - 2, NOW) == "2 s ago, at 22:13:18 UTC"
-    assert moment(1e30, NOW) == "at a time that no calendar knows"
+    assert moment(1e30, NOW) == "an invalid time"
 
 
 def test_quotes_are_one_bounded_line() -> None:

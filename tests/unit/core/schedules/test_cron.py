@@ -141,8 +141,8 @@ def test_the_callers_zone_counts_where_the_spec_names_none() -> None:
         (
             "@reboot",
             (
-                "there is no descriptor '@reboot': use one of @yearly, @annually, @monthly, @weekly, @daily, @midnight, "
-                "@hourly or @every <duration>"
+                "there is no descriptor '@reboot': use one of @yearly, @annually, @monthly, @weekly, @daily, "
+                "@midnight, @hourly or @every <duration>"
             ),
         ),
         (
