@@ -334,7 +334,7 @@ def test_a_listener_that_fails_costs_the_others_nothing(caplog: pytest.LogCaptur
 async def test_a_port_that_is_taken_is_a_configuration_error(url: str) -> None:
     port = free_port()
     async with App(url) as app, app.running(metrics_port=port):
-        with pytest.raises(ConfigError, match=rf"metrics cannot be served at 127\.0\.0\.1, port {port}: "):
+        with pytest.raises(ConfigError, match=rf"cannot serve metrics at 127\.0\.0\.1, port {port}: "):
             async with app.running(metrics_port=port):
                 pytest.fail("it must not start")
 

@@ -186,8 +186,9 @@ def _not_found(facts: Facts, draft: Draft) -> None:
     else:
         draft.why.append(f"Neither queue {queue!r} nor any other queue has a task with this id.")
     draft.why.append(
-        "Possible reasons: it completed without `retention`, or its retention is over; its handler revoked it; it was "
-        "merged with its group; it was deleted; a full archive dropped it; it was never enqueued; or the id is wrong."
+        "Possible reasons: it completed without `retention`, or its retention is over; its handler revoked it; it "
+        "was merged with its group; it was deleted; a full archive dropped it; it was never enqueued; "
+        "or the id is wrong."
     )
     draft.remedies.append("Set a `retention` to keep completed tasks.")
 
