@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import pytest
-from benchmarks.proxy import DelayingProxy
+from benchmarks.network.proxy import DelayingProxy
 
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store

@@ -1,6 +1,6 @@
-"""From `enqueue` to the first line of the handler, on a system that has nothing else to do.
+"""Pick-up latency on an idle system: from the call of `enqueue` to the start of the handler.
 
-The clock starts before the call of `enqueue`, so the time it takes to store the task counts.
+The measurement includes the time to store the task.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from collections.abc import Iterable
 from functools import partial
 
 from asynqio import Client, Mux, Server, Task
-from benchmarks import rows
-from benchmarks.case import OURS, Case, Figures, Size
-from benchmarks.journal import fresh_journal
-from benchmarks.place import fresh_store, fresh_url
-from benchmarks.program import started
+from benchmarks.harness import row_names
+from benchmarks.harness.case import OURS, Case, Size, Values
+from benchmarks.harness.samples import sample_file
+from benchmarks.harness.stores import temporary_store, temporary_url
+from benchmarks.harness.worker_process import worker_process
 
-#: Seconds between two tasks, at random, so that no timer falls in step.
+#: Random pause between two tasks in seconds, so that no timer synchronises with them.
 SHORTEST, LONGEST = 0.005, 0.045
-#: Tasks before the first one that counts.
+#: Tasks that are not counted, at the start.
 WARM_UP = 5
 
 
@@ -36,7 +36,7 @@ def cases(kind: str) -> list[Case]:
     return [Case(OURS, "pick-up", partial(_across_processes, kind))]
 
 
-async def _in_process(size: Size) -> Figures:
+async def _in_process(size: Size) -> Values:
     loop = asyncio.get_running_loop()
     picked_up: asyncio.Future[float] = loop.create_future()
 
@@ -46,7 +46,7 @@ async def _in_process(size: Size) -> Figures:
     mux = Mux()
     mux.handle("bench:when", handler)
     samples = []
-    async with fresh_store("memory") as store, Server(store).running(mux):
+    async with temporary_store("memory") as store, Server(store).running(mux):
         client = Client(store)
         for _ in range(size.samples + WARM_UP):
             await asyncio.sleep(random.uniform(SHORTEST, LONGEST))
@@ -54,13 +54,13 @@ async def _in_process(size: Size) -> Figures:
             began = time.perf_counter()
             await client.enqueue(Task("bench:when"))
             samples.append(await picked_up - began)
-    return figures("pick-up in process", samples[WARM_UP:])
+    return percentiles("pick-up in process", samples[WARM_UP:])
 
 
-async def _across_processes(kind: str, size: Size) -> Figures:
+async def _across_processes(kind: str, size: Size) -> Values:
     samples, answers = [], []
-    with fresh_url(kind) as url:
-        async with started(url), Client(url, retention=60) as client:
+    with temporary_url(kind) as url:
+        async with worker_process(url), Client(url, retention=60) as client:
             for _ in range(size.samples + WARM_UP):
                 await asyncio.sleep(random.uniform(SHORTEST, LONGEST))
                 began = time.time()
@@ -69,29 +69,29 @@ async def _across_processes(kind: str, size: Size) -> Figures:
                 answers.append(time.time() - began)
                 samples.append(picked_up - began)
     return {
-        **figures("pick-up across processes", samples[WARM_UP:]),
-        **figures("result back across processes", answers[WARM_UP:]),
+        **percentiles("pick-up across processes", samples[WARM_UP:]),
+        **percentiles("result back across processes", answers[WARM_UP:]),
     }
 
 
-async def _result_back(size: Size) -> Figures:
+async def _result_back(size: Size) -> Values:
     found = await _across_processes("redis", size)
     return {row: value for row, value in found.items() if row.startswith("result")}
 
 
-async def _from_python(size: Size) -> Figures:
-    """Measured as it is for others: the handler itself writes down how old the task is."""
+async def _from_python(size: Size) -> Values:
+    """Measured as for other systems: the handler writes the age of the task."""
     count = size.samples + WARM_UP
-    with fresh_url("redis") as url, fresh_journal() as journal:
-        async with started(url, journal=journal.path), Client(url) as client:
+    with temporary_url("redis") as url, sample_file() as samples:
+        async with worker_process(url, samples=samples.path), Client(url) as client:
             for sent in range(count):
-                await journal.until(sent)
+                await samples.wait_for(sent)
                 await asyncio.sleep(random.uniform(SHORTEST, LONGEST))
                 await client.enqueue(Task.json("bench:age", time.time()))
-            await journal.until(count)
-        return figures(rows.pick_up("Python"), journal.values()[WARM_UP:])
+            await samples.wait_for(count)
+        return percentiles(row_names.pick_up("Python"), samples.values()[WARM_UP:])
 
 
-def figures(name: str, seconds: Iterable[float]) -> Figures:
+def percentiles(name: str, seconds: Iterable[float]) -> Values:
     cuts = statistics.quantiles(seconds, n=100, method="inclusive")
     return {f"{name}, p50, ms": 1_000 * cuts[49], f"{name}, p99, ms": 1_000 * cuts[98]}

@@ -1,12 +1,12 @@
-"""Tasks out: one server in one process works a full queue off.
+"""Drain: one server in one process works off a full queue.
 
-Everything is real: a deadline is armed and a context set for each task, leases are kept by the heartbeat
-(and the keeper, where there is one), settlements go in batches.
+The server runs as in production: each task has a deadline and a context, the heartbeat (and the lease keeper, if any)
+renews leases, and tasks are settled in batches.
 
-The clock runs from the first line of the first handler until nothing is left that is not completed or put
-off. So nobody's start-up counts, and the last settlement does. (For the systems of others it ends with the
-last line of the last handler: not all of them let you see what is settled. That is in their favour.) With
-tasks behind those that are counted it ends with the last handler that counts here too.
+The measurement runs from the start of the first handler until every task is completed or deferred. It excludes the
+start of the server and includes the last settlement. For other systems it ends with the last handler, because not all
+of them show settlements; this favours them. With tasks behind the measured ones, it ends with the last measured
+handler for asynqio too.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ import msgspec
 
 from asynqio import Client, EnqueueError, FixedRetry, Mux, Server, Task, TaskOptions, current, open_broker
 from asynqio.brokers.contract.broker import Store
-from benchmarks import rows
-from benchmarks.case import OURS, Case, Figures, Size
-from benchmarks.enqueue import PAYLOAD, noop_task
-from benchmarks.place import delayed, fresh_url
-from benchmarks.rows import COMMON_SLOTS, SLOTS
+from benchmarks.cases.enqueue import PAYLOAD, noop_task
+from benchmarks.harness import row_names
+from benchmarks.harness.case import OURS, Case, Size, Values
+from benchmarks.harness.row_names import COMMON_SLOTS, SLOTS
+from benchmarks.harness.stores import delayed, temporary_url
 
-#: Kilobytes of the larger payloads.
+#: Sizes of large payloads in kilobytes.
 LARGE = (1, 10)
-#: Tasks that wait behind those that are counted, besides `Size.behind`.
+#: Smaller number of tasks behind the measured ones, compared with `Size.behind`.
 FEW_BEHIND = 10_000
-#: Seconds for one round trip to a server that is not on this machine.
+#: Round-trip time to a remote server in seconds.
 ROUND_TRIP = 0.002
-#: Tasks per call when very many are put in.
+#: Tasks per enqueue call when filling a queue.
 CHUNK = 20_000
 
 
@@ -48,7 +48,7 @@ def cases(kind: str) -> list[Case]:
     ]
     if kind == "redis":
         found += [
-            Case(OURS, rows.case_of(rows.drain(1)), partial(_one_slot, kind)),
+            Case(OURS, row_names.case_of(row_names.drain(1)), partial(_one_slot, kind)),
             *[Case(OURS, f"drain, {size} KB", partial(_large, kind, size)) for size in LARGE],
             Case(OURS, f"drain, {FEW_BEHIND:,} behind", partial(_behind, kind, False)),
             Case(OURS, "drain, most behind", partial(_behind, kind, True)),
@@ -60,12 +60,12 @@ def cases(kind: str) -> list[Case]:
 
 
 class Countdown:
-    """Handlers that do nothing but count, and an event at the last one."""
+    """Handlers that count down, and an event that the last one sets."""
 
     def __init__(self, count: int) -> None:
         self.count = self.left = count
         self.began = self.ended = 0.0
-        self.over = asyncio.Event()
+        self.finished = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
     async def on_loop(self, task: Task) -> None:
@@ -74,7 +74,7 @@ class Countdown:
         self.left -= 1
         if not self.left:
             self.ended = time.perf_counter()
-            self.over.set()
+            self.finished.set()
 
     async def with_result(self, task: Task) -> dict[str, int]:
         await self.on_loop(task)
@@ -91,20 +91,20 @@ class Countdown:
             raise OSError("not the first time")
         self.left -= 1
         if not self.left:
-            self.over.set()
+            self.finished.set()
 
     def in_thread(self, task: Task) -> None:
         if self.left == self.count:
             self.began = time.perf_counter()
-        self.left -= 1  # atomic enough: a lost count shows as a benchmark that does not end
+        self.left -= 1  # a lost count would show as a benchmark that does not end
         if not self.left:
-            self._loop.call_soon_threadsafe(self.over.set)
+            self._loop.call_soon_threadsafe(self.finished.set)
 
 
 async def fill(
     store: Store, count: int, make: Callable[[], Task] = noop_task, **options: Unpack[TaskOptions]
 ) -> str:
-    """Put tasks in: the id of the last one."""
+    """Enqueue tasks; return the id of the last one."""
     client = Client(store)
     for start in range(0, count, CHUNK):
         chunk = min(CHUNK, count - start)
@@ -116,13 +116,13 @@ async def fill(
 
 
 def large_payload(size: int) -> bytes:
-    """JSON of so many bytes."""
+    """A JSON payload of `size` bytes."""
     frame = len(msgspec.json.encode({**PAYLOAD, "text": ""}))
     return msgspec.json.encode({**PAYLOAD, "text": "x" * (size - frame)})
 
 
 async def until_settled(store: Store) -> None:
-    """Until everything that was begun is settled."""
+    """Wait until no task is pending or active."""
     while True:
         [stats] = await store.stats(["default"])
         if not stats.pending and not stats.active:
@@ -141,7 +141,7 @@ async def _drain(
     policy: FixedRetry | None = None,
     **options: Unpack[TaskOptions],
 ) -> float:
-    with fresh_url(kind) as url:
+    with temporary_url(kind) as url:
         async with open_broker(url) as store:
             await fill(store, count + behind, make, **options)
             return await drained(store, count, slots, choose, behind=bool(behind), policy=policy)
@@ -156,11 +156,11 @@ async def drained(
     behind: bool = False,
     policy: FixedRetry | None = None,
 ) -> float:
-    """Tasks per second of a server that finds them all there."""
+    """Tasks per second of a server that drains a full queue."""
     countdown = Countdown(count)
     mux = Mux()
     mux.handle("bench:noop", choose(countdown))
-    with log_into_nothing():
+    with log_to_devnull():
         return await _drained(store, mux, countdown, slots, behind=behind, policy=policy)
 
 
@@ -168,7 +168,7 @@ async def _drained(
     store: Store, mux: Mux, countdown: Countdown, slots: int, *, behind: bool, policy: FixedRetry | None
 ) -> float:
     async with Server(store, concurrency=slots, retry=policy).running(mux):
-        await countdown.over.wait()
+        await countdown.finished.wait()
         if behind:
             return countdown.count / (countdown.ended - countdown.began)
         await until_settled(store)
@@ -176,11 +176,11 @@ async def _drained(
 
 
 @contextlib.contextmanager
-def log_into_nothing() -> Iterator[None]:
-    """Every failure is a line in the log and a traceback; they are written, but not to the screen."""
+def log_to_devnull() -> Iterator[None]:
+    """Write log lines and tracebacks of failures to /dev/null: formatting is measured, output is not."""
     log = logging.getLogger("asynqio")
-    with open(os.devnull, "w") as nothing:
-        handler = logging.StreamHandler(nothing)
+    with open(os.devnull, "w") as devnull:
+        handler = logging.StreamHandler(devnull)
         log.addHandler(handler)
         try:
             yield
@@ -192,58 +192,58 @@ def _on_loop(countdown: Countdown) -> Callable[[Task], Any]:
     return countdown.on_loop
 
 
-async def _no_op(kind: str, slots: int, size: Size) -> Figures:
-    return {rows.drain(slots): await _drain(kind, size.drained, slots, _on_loop)}
+async def _no_op(kind: str, slots: int, size: Size) -> Values:
+    return {row_names.drain(slots): await _drain(kind, size.drained, slots, _on_loop)}
 
 
-async def _one_slot(kind: str, size: Size) -> Figures:
-    return {rows.drain(1): await _drain(kind, size.slow, 1, _on_loop)}
+async def _one_slot(kind: str, size: Size) -> Values:
+    return {row_names.drain(1): await _drain(kind, size.slow, 1, _on_loop)}
 
 
-async def _threads(kind: str, slots: int, size: Size) -> Figures:
+async def _threads(kind: str, slots: int, size: Size) -> Values:
     rate = await _drain(kind, size.drained // 2, slots, lambda countdown: countdown.in_thread)
     return {f"drain, plain functions in {slots} threads, tasks/s": rate}
 
 
-async def _results(kind: str, size: Size) -> Figures:
+async def _results(kind: str, size: Size) -> Values:
     rate = await _drain(
         kind, size.drained // 2, COMMON_SLOTS, lambda countdown: countdown.with_result, retention=60
     )
-    return {rows.RESULTS: rate}
+    return {row_names.RESULTS: rate}
 
 
-async def _large(kind: str, kilobytes: int, size: Size) -> Figures:
+async def _large(kind: str, kilobytes: int, size: Size) -> Values:
     payload = large_payload(1_000 * kilobytes)
     rate = await _drain(
         kind, size.drained // 2, COMMON_SLOTS, _on_loop, make=lambda: Task("bench:noop", payload)
     )
-    return {rows.large(kilobytes): rate}
+    return {row_names.large(kilobytes): rate}
 
 
-async def _behind(kind: str, most: bool, size: Size) -> Figures:
+async def _behind(kind: str, most: bool, size: Size) -> Values:
     behind = size.behind if most else FEW_BEHIND
     rate = await _drain(kind, size.drained, COMMON_SLOTS, _on_loop, behind=behind)
-    return {rows.behind(behind): rate}
+    return {row_names.behind(behind): rate}
 
 
-async def _failing(kind: str, size: Size) -> Figures:
+async def _failing(kind: str, size: Size) -> Values:
     rate = await _drain(
         kind, size.drained // 2, COMMON_SLOTS, lambda countdown: countdown.failing, policy=FixedRetry(3600)
     )
-    return {rows.FAILING: rate}
+    return {row_names.FAILING: rate}
 
 
-async def _retried(kind: str, size: Size) -> Figures:
+async def _retried(kind: str, size: Size) -> Values:
     rate = await _drain(
         kind, size.drained // 2, COMMON_SLOTS, lambda countdown: countdown.failing_once, policy=FixedRetry(0)
     )
-    return {rows.RETRIED: rate}
+    return {row_names.RETRIED: rate}
 
 
-async def _far(size: Size) -> Figures:
-    with fresh_url("redis") as url:
+async def _far(size: Size) -> Values:
+    with temporary_url("redis") as url:
         async with open_broker(url) as store:
             await fill(store, size.drained)
         with delayed(url, ROUND_TRIP) as far:
             async with open_broker(far) as store:
-                return {rows.FAR: await drained(store, size.drained, max(SLOTS), _on_loop)}
+                return {row_names.FAR: await drained(store, size.drained, max(SLOTS), _on_loop)}

@@ -1,16 +1,16 @@
-"""The figures as a table: for people, and for docs/benchmarks.md."""
+"""Formats results as Markdown tables, for the terminal and for docs/benchmarks.md."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.case import OURS
-from benchmarks.rounds import Results
+from benchmarks.harness.case import OURS
+from benchmarks.harness.run_cases import Results
 
 
 def markdown(facts: Mapping[str, str], results: Mapping[str, Results]) -> str:
-    """Everything, as one piece of Markdown that is also readable as it is."""
+    """The complete report."""
     parts = [headline(facts)]
     for broker, rows in results.items():
         parts += [f"### {broker}", _table(rows)]
@@ -36,7 +36,7 @@ def _table(rows: Results) -> str:
 
 
 def lay_out(lines: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown; the first line is its head."""
+    """A Markdown table; the first line is its header."""
     header = lines[0]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     rule = ["-" * widths[0], *["-" * (width - 1) + ":" for width in widths[1:]]]
@@ -60,18 +60,18 @@ def ratio(ours: float | None, theirs: float | None) -> str:
     return f"{ours / theirs:.2f}" if ours is not None and theirs else ""
 
 
-def write_into(document: Path, text: str, what: str = "figures") -> None:
-    """Replace the figures of a document. Raises ValueError when there is no place for them."""
-    before, after = place_for(document, what)
+def write_into(document: Path, text: str, section: str = "results") -> None:
+    """Replace a section of a document. Raises ValueError if the document has no such section."""
+    before, after = around(document, section)
     document.write_text(f"{before}\n\n{text}\n\n{after}", "utf-8")
 
 
-def place_for(document: Path, what: str = "figures") -> tuple[str, str]:
-    """What stands before and after the figures. Raises ValueError when there is no place for them."""
-    opening, closing = f"<!-- {what} -->", f"<!-- end of {what} -->"
+def around(document: Path, section: str = "results") -> tuple[str, str]:
+    """The text before and after a section of a document. Raises ValueError if there is no such section."""
+    opening, closing = f"<!-- {section} -->", f"<!-- end of {section} -->"
     old = document.read_text("utf-8")
     before, begin, rest = old.partition(opening)
     _, end, after = rest.partition(closing)
     if not begin or not end:
-        raise ValueError(f"{document} has no lines {opening!r} and {closing!r} to put the figures between")
+        raise ValueError(f"{document} has no section between the lines {opening!r} and {closing!r}")
     return before + begin, end + after

@@ -1,4 +1,4 @@
-"""Tasks in: one at a time, from many callers, many at a time."""
+"""Enqueue tasks one by one, from many concurrent callers, and in bulk."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import time
 from functools import partial
 
 from asynqio import Client, EnqueueError, Task
-from benchmarks.case import OURS, Case, Figures, Size
-from benchmarks.place import fresh_store
-from benchmarks.rows import CALLERS
+from benchmarks.harness.case import OURS, Case, Size, Values
+from benchmarks.harness.row_names import CALLERS
+from benchmarks.harness.stores import temporary_store
 
-#: About 100 bytes, as most payloads are.
+#: A typical payload of about 100 bytes.
 PAYLOAD = {"to": "ann@example.org", "subject": "Welcome", "template": "welcome-2026", "customer": 4711}
 
 
@@ -27,8 +27,8 @@ def cases(kind: str) -> list[Case]:
     ]
 
 
-async def _one_by_one(kind: str, size: Size) -> Figures:
-    async with fresh_store(kind) as store:
+async def _one_by_one(kind: str, size: Size) -> Values:
+    async with temporary_store(kind) as store:
         client = Client(store)
         began = time.perf_counter()
         for _ in range(size.one_by_one):
@@ -36,14 +36,14 @@ async def _one_by_one(kind: str, size: Size) -> Figures:
         return {"enqueue one by one, tasks/s": size.one_by_one / (time.perf_counter() - began)}
 
 
-async def _many_callers(kind: str, size: Size) -> Figures:
+async def _many_callers(kind: str, size: Size) -> Values:
     each = size.callers // CALLERS
 
     async def caller(client: Client) -> None:
         for _ in range(each):
             await client.enqueue(noop_task())
 
-    async with fresh_store(kind) as store:
+    async with temporary_store(kind) as store:
         client = Client(store)
         began = time.perf_counter()
         await asyncio.gather(*[caller(client) for _ in range(CALLERS)])
@@ -51,10 +51,10 @@ async def _many_callers(kind: str, size: Size) -> Figures:
     return {f"enqueue from {CALLERS} callers, tasks/s": each * CALLERS / taken}
 
 
-async def _in_bulk(kind: str, size: Size) -> Figures:
-    figures = {}
+async def _in_bulk(kind: str, size: Size) -> Values:
+    values = {}
     for chunk, name in ((1_000, "1,000 a call"), (size.drained, "all in one call")):
-        async with fresh_store(kind) as store:
+        async with temporary_store(kind) as store:
             client = Client(store)
             began = time.perf_counter()
             for done in range(0, size.drained, chunk):
@@ -62,5 +62,5 @@ async def _in_bulk(kind: str, size: Size) -> Figures:
                 answers = await client.enqueue_many(tasks)
                 assert not any(isinstance(answer, EnqueueError) for answer in answers)
             taken = time.perf_counter() - began
-        figures[f"enqueue_many, {name}, tasks/s"] = size.drained / taken
-    return figures
+        values[f"enqueue_many, {name}, tasks/s"] = size.drained / taken
+    return values

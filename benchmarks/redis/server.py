@@ -1,4 +1,4 @@
-"""A redis-server of our own: on a free port, in memory only, gone afterwards with all that is in it."""
+"""A temporary redis-server on a free port, without persistence."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import time
 from collections.abc import Iterator
 
 from redis import Redis
-from redis.exceptions import ConnectionError as NotThere
+from redis.exceptions import ConnectionError as NotConnected
 
-#: Seconds that a server may take to answer its first PING.
+#: Seconds until a started server must answer PING.
 TIMEOUT = 10.0
 SERVERS = ("redis-server", "valkey-server")
 
 
 class NoServer(Exception):
-    """There is none to start, or it did not start."""
+    """There is no server program, or it did not start."""
 
 
 def program() -> str:
-    """Raises NoServer with what to do about it."""
+    """The path of the server program. Raises NoServer with installation instructions."""
     for name in SERVERS:
         if found := shutil.which(name):
             return found
@@ -35,20 +35,20 @@ def program() -> str:
 
 
 def version() -> str:
-    """As in "7.0.15"."""
-    said = subprocess.run([program(), "--version"], capture_output=True, text=True, check=True).stdout
-    return next((word[2:] for word in said.split() if word.startswith("v=")), said.strip())
+    """The version, such as "7.0.15"."""
+    output = subprocess.run([program(), "--version"], capture_output=True, text=True, check=True).stdout
+    return next((word[2:] for word in output.split() if word.startswith("v=")), output.strip())
 
 
 def facts() -> dict[str, str]:
-    """As machine.facts: what else one must know of a run with Redis."""
+    """Facts about the Redis server and the load of the machine, to add to `machine.facts`."""
     load = " ".join(f"{load:.1f}" for load in os.getloadavg())
     return {"Redis": version(), "load average": load}
 
 
 @contextlib.contextmanager
 def running() -> Iterator[int]:
-    """The port of a server in which nothing is."""
+    """Run an empty server during the block; yields its port."""
     port = _free_port()
     with tempfile.TemporaryDirectory(prefix="asynqio-bench-") as directory:
         process = subprocess.Popen(
@@ -58,13 +58,13 @@ def running() -> Iterator[int]:
                 *("--save", "", "--appendonly", "no", "--loglevel", "warning"),
             ],
             stdout=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for us to act on
+            start_new_session=True,  # Ctrl-C must not reach the server
         )
         try:
             _until_it_answers(process, port)
             yield port
         finally:
-            process.kill()  # nothing in it is worth a shutdown
+            process.kill()  # its data is not needed
             process.wait()
 
 
@@ -81,7 +81,7 @@ def _until_it_answers(process: subprocess.Popen[bytes], port: int) -> None:
         while True:
             try:
                 client.ping()
-            except NotThere:
+            except NotConnected:
                 if process.poll() is not None or time.monotonic() > until:
                     raise NoServer(f"redis-server did not start on port {port}") from None
                 time.sleep(0.005)

@@ -1,4 +1,4 @@
-"""On what machine this was."""
+"""Describes the machine."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import asynqio
 
 
 def facts() -> dict[str, str]:
+    """Versions and hardware that affect the results."""
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "machine": f"{os.cpu_count()} CPUs, {_processor()}",

@@ -1,4 +1,4 @@
-"""Where the time of our drain goes, function by function."""
+"""Profiles the drain of asynqio by function."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import io
 import pstats
 
 from asynqio import open_broker
-from benchmarks.case import Size
-from benchmarks.drain import drained, fill
-from benchmarks.place import fresh_url
-from benchmarks.rows import COMMON_SLOTS
+from benchmarks.cases.drain import drained, fill
+from benchmarks.harness.case import Size
+from benchmarks.harness.row_names import COMMON_SLOTS
+from benchmarks.harness.stores import temporary_url
 
 #: Functions shown.
 SHOWN = 25
 
 
 async def of_drain(kind: str, size: Size) -> str:
-    """The most expensive functions by their own time, and the rate under the profiler (which slows it down)."""
+    """The functions with the most own time, and the rate under the profiler, which slows it down."""
     profile = cProfile.Profile()
-    with fresh_url(kind) as url:
+    with temporary_url(kind) as url:
         async with open_broker(url) as store:
             await fill(store, size.drained)
             profile.enable()

@@ -1,6 +1,6 @@
-"""The process of a `DelayingProxy`: `python -m benchmarks.wire TARGET_PORT`, then one command per line of JSON.
+"""The process of a `DelayingProxy`: `python -m benchmarks.network.proxy_process TARGET_PORT`.
 
-It ends with its standard input, so it does not outlive who started it.
+It reads one command per line of JSON, and ends with its standard input, so that it does not outlive its parent.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ from typing import Any
 
 import msgspec
 
-#: What one read takes at most. All connections share the memory, for what they read leaves it at once.
+#: The read buffer. All connections share it, because data is copied from it at once.
 _BUFFER = bytearray(1 << 20)
-#: Close a socket with a reset, at once.
+#: Close a socket with an immediate reset.
 _RESET = struct.pack("ii", 1, 0)
 
 
-class Wire:
-    """What goes for all connections."""
+class Proxy:
+    """The state and the commands of the proxy."""
 
     def __init__(self, target: int) -> None:
         self.target = target
         self.delay = 0.0
         self.stalled = False
-        self.callers: set[Side] = set()
+        self.clients: set[Side] = set()
         self.lost = 0
-        #: The answers to so many requests with this in them are to be lost.
-        self.to_lose, self.mark = 0, b""
+        #: Number of replies to discard, and the text that their requests contain.
+        self.to_lose, self.text = 0, b""
         self.opening: set[asyncio.Task[None]] = set()
 
     def set_delay(self, seconds: float) -> None:
         self.delay = seconds
 
     def connections(self) -> int:
-        return len(self.callers)
+        return len(self.clients)
 
     def cut(self) -> int:
-        cut = list(self.callers)
-        for caller in cut:
-            caller.reset()
+        cut = list(self.clients)
+        for client in cut:
+            client.reset()
         return len(cut)
 
     def stall(self) -> None:
@@ -51,28 +51,28 @@ class Wire:
 
     def resume(self) -> None:
         self.stalled = False
-        for caller in self.callers:
-            caller.deliver()
-            caller.other.deliver()
+        for client in self.clients:
+            client.deliver()
+            client.other.deliver()
 
-    def drop_replies(self, mark: str, times: int) -> None:
-        self.mark, self.to_lose = mark.encode(), times
+    def drop_replies(self, text: str, times: int) -> None:
+        self.text, self.to_lose = text.encode(), times
 
     def dropped(self) -> int:
         return self.lost
 
 
 class Side(asyncio.BufferedProtocol):
-    """One of the two sockets of a connection, and what it has read that the other one is still to write."""
+    """One of the two sockets of a connection, with its data for the other one."""
 
     other: Side
 
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
+    def __init__(self, proxy: Proxy) -> None:
+        self.proxy = proxy
         self.loop = asyncio.get_running_loop()
         self.transport: asyncio.Transport | None = None
-        #: When to write what. The end of the stream is None.
-        self.under_way: deque[tuple[float, bytes | None]] = deque()
+        #: When to write which data. None is the end of the stream.
+        self.in_flight: deque[tuple[float, bytes | None]] = deque()
         self.timer: asyncio.TimerHandle | None = None
         self.ended = False
 
@@ -91,29 +91,29 @@ class Side(asyncio.BufferedProtocol):
         return True
 
     def send(self, data: bytes | None) -> None:
-        """Write it to the other side when it is due."""
-        self.under_way.append((self.loop.time() + self.wire.delay, data))
+        """Write data to the other side when it is due."""
+        self.in_flight.append((self.loop.time() + self.proxy.delay, data))
         if self.timer is None:
             self.deliver()
 
     def deliver(self) -> None:
-        """Write what is due, and come again for the rest."""
+        """Write the data that is due, and set a timer for the rest."""
         self.timer = None
         out = self.other.transport
-        if self.wire.stalled or out is None:
+        if self.proxy.stalled or out is None:
             return
         now, due = self.loop.time(), []
-        while self.under_way and self.under_way[0][0] <= now:
-            due.append(self.under_way.popleft()[1])
+        while self.in_flight and self.in_flight[0][0] <= now:
+            due.append(self.in_flight.popleft()[1])
         if due:
             out.write(b"".join(data for data in due if data is not None))
             if due[-1] is None:
                 self.end(out)
-        if self.under_way:
-            self.timer = self.loop.call_at(self.under_way[0][0], self.deliver)
+        if self.in_flight:
+            self.timer = self.loop.call_at(self.in_flight[0][0], self.deliver)
 
     def end(self, out: asyncio.Transport) -> None:
-        """Nothing more comes from here. The other direction may have something to say still."""
+        """Close this direction; the other one may still have data."""
         self.ended = True
         out.write_eof()
         if self.other.ended and self.transport is not None:
@@ -132,12 +132,12 @@ class Side(asyncio.BufferedProtocol):
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-        self.under_way.clear()
+        self.in_flight.clear()
         if self.other.transport is not None and not self.other.transport.is_closing():
             self.other.transport.close()
 
     def reset(self) -> None:
-        """End both sides as a broken network does."""
+        """Reset both sides, as a broken network does."""
         for side in (self, self.other):
             if side.transport is not None:
                 side.transport.get_extra_info("socket").setsockopt(
@@ -146,25 +146,25 @@ class Side(asyncio.BufferedProtocol):
                 side.transport.abort()
 
 
-class Caller(Side):
-    """The side of who connected to us."""
+class ClientSide(Side):
+    """The socket to the client."""
 
-    def __init__(self, wire: Wire) -> None:
-        super().__init__(wire)
-        self.other = Server(wire)
+    def __init__(self, proxy: Proxy) -> None:
+        super().__init__(proxy)
+        self.other = ServerSide(proxy)
         self.other.other = self
         self.loses = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.wire.callers.add(self)
+        self.proxy.clients.add(self)
         opening = self.loop.create_task(self.open())
-        self.wire.opening.add(opening)
-        opening.add_done_callback(self.wire.opening.discard)
+        self.proxy.opening.add(opening)
+        opening.add_done_callback(self.proxy.opening.discard)
 
     async def open(self) -> None:
         try:
-            await self.loop.create_connection(lambda: self.other, "127.0.0.1", self.wire.target)
+            await self.loop.create_connection(lambda: self.other, "127.0.0.1", self.proxy.target)
         except OSError:
             self.reset()
         else:
@@ -174,24 +174,24 @@ class Caller(Side):
             self.deliver()
 
     def send(self, data: bytes | None) -> None:
-        if self.wire.to_lose and data is not None and not self.loses and self.wire.mark in data:
-            self.wire.to_lose -= 1
+        if self.proxy.to_lose and data is not None and not self.loses and self.proxy.text in data:
+            self.proxy.to_lose -= 1
             self.loses = True
         super().send(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self.wire.callers.discard(self)
+        self.proxy.clients.discard(self)
 
 
-class Server(Side):
-    """The side of the server."""
+class ServerSide(Side):
+    """The socket to the server."""
 
-    other: Caller
+    other: ClientSide
 
     def send(self, data: bytes | None) -> None:
         if self.other.loses:
-            self.wire.lost += 1
+            self.proxy.lost += 1
             self.reset()
         else:
             super().send(data)
@@ -199,27 +199,27 @@ class Server(Side):
 
 async def main() -> None:
     loop = asyncio.get_running_loop()
-    wire = Wire(int(sys.argv[1]))
-    server = await loop.create_server(lambda: Caller(wire), "127.0.0.1", 0)
+    proxy = Proxy(int(sys.argv[1]))
+    server = await loop.create_server(lambda: ClientSide(proxy), "127.0.0.1", 0)
     commands = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
-    tell(server.sockets[0].getsockname()[1])
+    reply(server.sockets[0].getsockname()[1])
     while line := await commands.readline():
-        what, *how = msgspec.json.decode(line)
-        tell(getattr(wire, what)(*how))
+        method, *arguments = msgspec.json.decode(line)
+        reply(getattr(proxy, method)(*arguments))
     server.close()
-    wire.cut()
+    proxy.cut()
 
 
-def tell(answer: Any) -> None:
+def reply(answer: Any) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
     sys.stdout.buffer.flush()
 
 
 def precise_loop() -> asyncio.AbstractEventLoop:
-    """A loop that waits by the microsecond: epoll, the default, rounds up to the next millisecond.
+    """An event loop with microsecond timers: epoll, the default, rounds up to the next millisecond.
 
-    With a delay of 0.5 ms a round trip took 1.3 ms on it, and 2.4 ms with epoll.
+    With a delay of 0.5 ms, a round trip took 1.3 ms on this loop and 2.4 ms with epoll.
     """
     return asyncio.SelectorEventLoop(selectors.SelectSelector())
 

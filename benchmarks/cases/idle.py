@@ -1,4 +1,4 @@
-"""What a worker costs that has nothing to do. Processor and memory on Linux only: elsewhere there are none."""
+"""CPU time, memory and Redis commands of an idle worker. Linux only."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import os
 from functools import partial
 from pathlib import Path
 
-from benchmarks import rows
-from benchmarks.case import OURS, Case, Figures, Size
-from benchmarks.place import fresh_url
-from benchmarks.program import started
-from benchmarks.traffic import traffic
+from benchmarks.harness import row_names
+from benchmarks.harness.case import OURS, Case, Size, Values
+from benchmarks.harness.stores import temporary_url
+from benchmarks.harness.worker_process import worker_process
+from benchmarks.redis.command_rate import command_rate
 
-#: Seconds after the start before it counts as idle.
+#: Seconds after the start until a worker counts as idle.
 SETTLE = 1.5
 
 
@@ -21,26 +21,26 @@ def cases(kind: str) -> list[Case]:
     return [Case(OURS, "idle", partial(_idle, kind), once=True)] if Path("/proc/self/statm").exists() else []
 
 
-async def _idle(kind: str, size: Size) -> Figures:
-    figures = {}
-    with fresh_url(kind) as url:
-        async with started(url) as worker:
+async def _idle(kind: str, size: Size) -> Values:
+    values = {}
+    with temporary_url(kind) as url:
+        async with worker_process(url) as worker:
             await asyncio.sleep(SETTLE)
             parts = {"worker": worker}
             for child in children(worker):
-                parts["worker's keeper"] = child  # the only child a worker without task processes has
+                parts["worker's keeper"] = child  # the only child of a worker without task processes
             before = {name: cpu_seconds(pid) for name, pid in parts.items()}
             if kind == "redis":
-                seen = await traffic(url, size.idle_seconds)
-                figures[rows.IDLE_COMMANDS] = seen.heartbeats + seen.others
-                figures[rows.IDLE_OTHER_COMMANDS] = seen.others
+                rate = await command_rate(url, size.idle_seconds)
+                values[row_names.IDLE_COMMANDS] = rate.heartbeats + rate.others
+                values[row_names.IDLE_OTHER_COMMANDS] = rate.others
             else:
                 await asyncio.sleep(size.idle_seconds)
             for name, pid in parts.items():
                 used = cpu_seconds(pid) - before[name]
-                figures[f"idle {name}, CPU, %"] = 100 * used / size.idle_seconds
-                figures[f"idle {name}, memory, MB"] = resident(pid) / 1e6
-    return figures
+                values[f"idle {name}, CPU, %"] = 100 * used / size.idle_seconds
+                values[f"idle {name}, memory, MB"] = resident(pid) / 1e6
+    return values
 
 
 def children(pid: int) -> list[int]:
@@ -49,7 +49,7 @@ def children(pid: int) -> list[int]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time, from the scheduler's nanoseconds: clock ticks are too coarse for what is idle."""
+    """User and system time in seconds, from the nanoseconds of the scheduler: clock ticks are too coarse here."""
     total = 0
     for thread in Path(f"/proc/{pid}/task").glob("*/schedstat"):
         total += int(thread.read_text().split()[0])

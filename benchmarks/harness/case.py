@@ -1,4 +1,4 @@
-"""What is measured: cases, each of which gives figures for one or more rows of the table."""
+"""Benchmark cases. A case measures the values of one or more table rows for one system."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import TypeAlias
 
 import msgspec
 
-#: Row of the table → value.
-Figures: TypeAlias = dict[str, float]
+#: Table row → value.
+Values: TypeAlias = dict[str, float]
 
 OURS = "asynqio"
 RAW = "bare loop"
 
 
 class Size(msgspec.Struct, frozen=True):
-    """How much is done of everything."""
+    """The size of a benchmark run."""
 
     rounds: int
     drained: int
@@ -23,13 +23,13 @@ class Size(msgspec.Struct, frozen=True):
     callers: int
     samples: int
     idle_seconds: float
-    #: Tasks given to peers that need milliseconds for each.
+    #: Tasks for peers that need milliseconds per task.
     slow: int
-    #: Samples of a latency that is half a second and more.
+    #: Latency samples of peers that poll: half a second or more per sample.
     late_samples: int = 40
-    #: Tasks that wait behind those that are counted.
+    #: Tasks in the queue behind the measured ones.
     behind: int = 1_000_000
-    #: Tasks put in to see what memory they take.
+    #: Tasks enqueued to measure their memory.
     stored: int = 20_000
 
 
@@ -50,10 +50,10 @@ QUICK = Size(
 
 
 class Case(msgspec.Struct, frozen=True):
-    """One thing that one system does, to be repeated in every round."""
+    """A measurement of one system, repeated in each round."""
 
     system: str
     name: str
-    run: Callable[[Size], Awaitable[Figures]]
-    #: The same in every round, or too slow to be repeated.
+    run: Callable[[Size], Awaitable[Values]]
+    #: Measured in the first round only: constant, or too slow to repeat.
     once: bool = False

@@ -1,4 +1,4 @@
-"""What clients say to a Redis server, counted while they say it."""
+"""Counts the commands that clients send to a Redis server."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import time
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-#: Commands that name one of these are somebody presenting itself: they are due whatever happens.
+#: Commands that contain one of these keys are heartbeats.
 REGISTRY = (b"asynq:servers", b"asynq:workers")
 
 
-class Traffic(NamedTuple):
+class CommandRate(NamedTuple):
     """Commands per second."""
 
     heartbeats: float
     others: float
 
 
-async def traffic(url: str, seconds: float) -> Traffic:
-    """Counts with MONITOR what comes in for some seconds. What scripts do within the server is not counted."""
+async def command_rate(url: str, seconds: float) -> CommandRate:
+    """Count commands with MONITOR for `seconds`. Commands inside scripts are not counted."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     heartbeats = others = 0
@@ -32,8 +32,8 @@ async def traffic(url: str, seconds: float) -> Traffic:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + seconds):
                 while time.monotonic() < until:
                     line = await reader.readline()
-                    who, _, command = line.partition(b"] ")
-                    if who.endswith(b" lua"):
+                    client, _, command = line.partition(b"] ")
+                    if client.endswith(b" lua"):
                         continue
                     if any(name in command for name in REGISTRY):
                         heartbeats += 1
@@ -41,4 +41,4 @@ async def traffic(url: str, seconds: float) -> Traffic:
                         others += 1
     finally:
         writer.close()
-    return Traffic(heartbeats / seconds, others / seconds)
+    return CommandRate(heartbeats / seconds, others / seconds)

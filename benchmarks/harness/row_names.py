@@ -1,10 +1,10 @@
-"""Names of rows that more than one module speaks of: those of peers, and of what is promised."""
+"""Names of table rows that several modules use."""
 
 from __future__ import annotations
 
 #: Concurrency of the drains.
 SLOTS = (10, 50, 200)
-#: Of those that are measured at one concurrency only.
+#: Concurrency of rows that are measured at a single concurrency.
 COMMON_SLOTS = 50
 CALLERS = 50
 
@@ -28,7 +28,7 @@ def drain(slots: int) -> str:
 
 
 def case_of(drain: str) -> str:
-    """The name of the case that gives such a row."""
+    """The name of the case that measures such a row."""
     return drain.removesuffix(", tasks/s")
 
 
@@ -41,5 +41,5 @@ def behind(count: int) -> str:
 
 
 def pick_up(producer: str) -> str:
-    """Without the share of samples that it is about."""
+    """The name without the percentile."""
     return f"pick-up from a {producer} client"

@@ -1,4 +1,4 @@
-"""Where a case works: a fresh store that is gone afterwards."""
+"""Temporary stores for cases: empty at first, removed afterwards."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from urllib.parse import urlsplit
 
 from asynqio import open_broker
 from asynqio.brokers.contract.broker import Store
-from benchmarks import redis_server
-from benchmarks.proxy import DelayingProxy
+from benchmarks.network.proxy import DelayingProxy
+from benchmarks.redis import server
 
 _numbers = itertools.count(1)
 
 
 @contextlib.contextmanager
-def fresh_url(kind: str) -> Iterator[str]:
-    """The URL of a store of this kind in which nothing is."""
+def temporary_url(kind: str) -> Iterator[str]:
+    """The URL of an empty store."""
     if kind == "memory":
         yield f"memory://bench-{next(_numbers)}"
         return
     if kind == "redis":
-        with redis_server.running() as port:
+        with server.running() as port:
             yield f"redis://127.0.0.1:{port}/0"
         return
     with tempfile.TemporaryDirectory(prefix="asynqio-bench-") as directory:
@@ -31,16 +31,16 @@ def fresh_url(kind: str) -> Iterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def fresh_store(kind: str) -> AsyncIterator[Store]:
-    """A store of this kind in which nothing is, open."""
-    with fresh_url(kind) as url:
+async def temporary_store(kind: str) -> AsyncIterator[Store]:
+    """An open, empty store."""
+    with temporary_url(kind) as url:
         async with open_broker(url) as store:
             yield store
 
 
 @contextlib.contextmanager
 def delayed(url: str, seconds: float) -> Iterator[str]:
-    """The same Redis, further away: every round trip takes so much longer."""
+    """The URL of the same Redis through a proxy that adds `seconds` to each round trip."""
     parts = urlsplit(url)
     assert parts.port is not None
     with DelayingProxy(parts.port, seconds / 2) as proxy:

@@ -1,4 +1,4 @@
-"""What the Redis broker must reach beside its peers, and one wide table of all of them."""
+"""Performance targets of the Redis broker, and a table that compares all systems."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from benchmarks import rows
-from benchmarks.case import OURS, RAW, Size
-from benchmarks.drain import FEW_BEHIND
+from benchmarks.cases.drain import FEW_BEHIND
+from benchmarks.harness import row_names
+from benchmarks.harness.case import OURS, RAW, Size
+from benchmarks.harness.report import lay_out, number, ratio
+from benchmarks.harness.run_cases import Results
 from benchmarks.peers import asynq_go
-from benchmarks.report import lay_out, number, ratio
-from benchmarks.rounds import Results
 
 GO = asynq_go.SYSTEM
-DRAINS = tuple(rows.drain(slots) for slots in rows.SLOTS)
-#: What some peers can do only: a row of the table, counted when their best is looked for.
-ONE_SLOT = rows.drain(1)
+DRAINS = tuple(row_names.drain(slots) for slots in row_names.SLOTS)
+#: The only drain row of some peers; considered for their best drain.
+ONE_SLOT = row_names.drain(1)
 BEST = "drain, best of these, tasks/s"
 
 
 class Target(msgspec.Struct, frozen=True):
-    """`ours` against `theirs`, or against a limit; where `theirs` is None that peer was not measured."""
+    """Compares `ours` with `theirs`, a peer or a limit. None means not measured."""
 
     text: str
     ours: float | None
     theirs: float | None
-    wanted: float
-    #: The ratio must be at most, not at least, what is wanted.
+    required: float
+    #: Whether `required` is the largest, not the smallest, allowed ratio.
     less: bool = False
 
     @property
@@ -35,15 +35,15 @@ class Target(msgspec.Struct, frozen=True):
         return self.ours / self.theirs if self.ours is not None and self.theirs else None
 
     @property
-    def reached(self) -> bool | None:
+    def met(self) -> bool | None:
         found = self.ratio
         if found is None:
             return None
-        return found <= self.wanted if self.less else found >= self.wanted
+        return found <= self.required if self.less else found >= self.required
 
 
 def with_best(results: Results) -> Results:
-    """With a row for the best concurrency of each system, after the drains."""
+    """Add a row with the best drain of each system after the drain rows."""
     last = max((at for at, row in enumerate(results) if row in (*DRAINS, ONE_SLOT)), default=-1)
     found: Results = {}
     for at, (row, systems) in enumerate(results.items()):
@@ -69,47 +69,63 @@ def targets(results: Results, size: Size) -> list[Target]:
         others = [value for system, value in results.get(row, {}).items() if system not in (OURS, GO, RAW)]
         return max(others, default=None)
 
-    late = [of(f"{rows.pick_up(language)}, p99, ms") for language in ("Python", "Go")]
+    late = [of(f"{row_names.pick_up(language)}, p99, ms") for language in ("Python", "Go")]
     return [
         Target("drain, at least 5 times Go", of(BEST), of(BEST, GO), 5),
         Target("drain, at least 20 times the best Python peer", of(BEST), python(BEST), 20),
         Target("drain, at least half of the bare loop", of(BEST), of(BEST, RAW), 0.5),
         Target(
-            f"{rows.CALLERS} callers, at least 1.5 times Go",
-            of(rows.ENQUEUE_CALLERS),
-            of(rows.ENQUEUE_CALLERS, GO),
+            f"{row_names.CALLERS} callers, at least 1.5 times Go",
+            of(row_names.ENQUEUE_CALLERS),
+            of(row_names.ENQUEUE_CALLERS, GO),
             1.5,
         ),
-        Target("enqueue_many, at least 1.5 times Go", of(rows.ENQUEUE_MANY), of(rows.ENQUEUE_MANY, GO), 1.5),
         Target(
-            "two processes, not slower than one", of(rows.TWO_PROCESSES), of(rows.drain(rows.COMMON_SLOTS)), 1
+            "enqueue_many, at least 1.5 times Go",
+            of(row_names.ENQUEUE_MANY),
+            of(row_names.ENQUEUE_MANY, GO),
+            1.5,
+        ),
+        Target(
+            "two processes, not slower than one",
+            of(row_names.TWO_PROCESSES),
+            of(row_names.drain(row_names.COMMON_SLOTS)),
+            1,
         ),
         Target("pick-up from Python, p99 under 3 ms", late[0], 3, 1, less=True),
         Target("pick-up from Go, p99 under 3 ms", late[1], 3, 1, less=True),
-        Target("idle, under 1 command/s besides heartbeats", of(rows.IDLE_OTHER_COMMANDS), 1, 1, less=True),
-        Target("drain 2 ms away, at least 20,000 tasks/s", of(rows.FAR), 20_000, 1),
+        Target(
+            "idle, under 1 command/s besides heartbeats", of(row_names.IDLE_OTHER_COMMANDS), 1, 1, less=True
+        ),
+        Target("drain 2 ms away, at least 20,000 tasks/s", of(row_names.FAR), 20_000, 1),
         Target(
             f"drain as fast with {size.behind:,} behind as with {FEW_BEHIND:,}, within 15 %",
-            of(rows.behind(size.behind)),
-            of(rows.behind(FEW_BEHIND)),
+            of(row_names.behind(size.behind)),
+            of(row_names.behind(FEW_BEHIND)),
             0.85,
         ),
-        Target("memory per task, at most 1.05 times Go", of(rows.BYTES), of(rows.BYTES, GO), 1.05, less=True),
+        Target(
+            "memory per task, at most 1.05 times Go",
+            of(row_names.BYTES),
+            of(row_names.BYTES, GO),
+            1.05,
+            less=True,
+        ),
     ]
 
 
 def target_table(found: Iterable[Target]) -> str:
-    lines = [["target", OURS, "against", "ratio", "wanted", ""]]
+    lines = [["target", OURS, "compared with", "ratio", "required", ""]]
     for target in found:
-        mark = {True: "✓", False: "✗", None: "not measured"}[target.reached]
-        wanted = f"{'≤' if target.less else '≥'} {target.wanted:g}"
+        mark = {True: "✓", False: "✗", None: "not measured"}[target.met]
+        required = f"{'≤' if target.less else '≥'} {target.required:g}"
         lines.append(
             [
                 target.text,
                 number(target.ours),
                 number(target.theirs),
                 ratio(target.ours, target.theirs),
-                wanted,
+                required,
                 mark,
             ]
         )
@@ -117,7 +133,7 @@ def target_table(found: Iterable[Target]) -> str:
 
 
 def wide_table(results: Results) -> str:
-    """All systems, ours beside Go, beside the wall, and beside the best of the other Python ones."""
+    """All systems, with the ratios of asynqio to Go, to the bare loop, and to the best other Python system."""
     others = _in_order(results)
     lines = [["", OURS, GO, f"× {GO}", RAW, f"× {RAW}", *others, "× best of these"]]
     for row, systems in results.items():
