@@ -1,4 +1,4 @@
-"""Every attempt ends in exactly one way, and that is what `decide` made of it."""
+"""Each attempt has exactly one ending, according to `decide`."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ ENDINGS: list[tuple[Outcome, Ending]] = [
 
 @pytest.mark.parametrize(("outcome", "ending"), ENDINGS)
 @pytest.mark.parametrize("retention", [0.0, 60.0])
-def test_what_an_outcome_is_called(outcome: Outcome, ending: Ending, retention: float) -> None:
+def test_each_outcome_has_its_ending(outcome: Outcome, ending: Ending, retention: float) -> None:
     held = lease("a", retention=retention)
     assert ending_of(outcome, decide(held, outcome, 1_000.0, Policy())) is ending
 
 
-def test_policies_count() -> None:
+def test_the_policy_affects_the_ending() -> None:
     held = lease("a")
     for policy, error, ending in (
         (Policy(unknown=UnknownTask.FAIL), HandlerNotFound("t"), Ending.RETRIED),
@@ -43,6 +43,6 @@ def test_policies_count() -> None:
         assert ending_of(outcome, decide(held, outcome, 1_000.0, policy)) is ending
 
 
-def test_the_last_retry_is_the_archive() -> None:
+def test_a_failure_without_remaining_retries_ends_as_archived() -> None:
     held, outcome = lease("a", max_retry=2, retried=2), Failed(ValueError("no"))
     assert ending_of(outcome, decide(held, outcome, 1_000.0, Policy())) is Ending.ARCHIVED

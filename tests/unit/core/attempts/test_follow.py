@@ -1,4 +1,4 @@
-"""What somebody who follows a task is told."""
+"""The events for a follower of a task."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def attempt(number: int, *texts: str, dropped: int = 0, over: bool = False) -> A
 
 
 def told(follower: Follower, seen: TaskInfo | None, *attempts: AttemptRecord) -> list[Any]:
-    """What it says, in short."""
+    """A short form of an event."""
 
     def short(event: TaskEvent) -> Any:
         match event:
@@ -37,7 +37,7 @@ def told(follower: Follower, seen: TaskInfo | None, *attempts: AttemptRecord) ->
     return [short(event) for event in follower.update(seen, attempts)]
 
 
-def test_a_life_is_told_in_its_order() -> None:
+def test_events_are_in_order() -> None:
     follower = Follower()
     assert told(follower, info(S.PENDING)) == [S.PENDING]
     assert told(follower, info(S.PENDING)) == []
@@ -51,7 +51,7 @@ def test_a_life_is_told_in_its_order() -> None:
     assert told(follower, info(S.COMPLETED, progress=b"3", retried=1), over, done) == [b"3", "e", S.COMPLETED]
 
 
-def test_who_comes_late_is_told_of_the_present_only() -> None:
+def test_a_late_follower_gets_the_present_only() -> None:
     past = attempt(1, "old", over=True)
     follower = Follower()
     assert told(follower, info(S.RETRY, progress=b"1", retried=1), past) == [S.RETRY]
@@ -60,21 +60,21 @@ def test_who_comes_late_is_told_of_the_present_only() -> None:
     assert told(follower, seen, past, attempt(2, "new")) == [S.ACTIVE, b"1", "new"]
 
 
-def test_lines_that_were_dropped_are_not_told_twice_nor_waited_for() -> None:
+def test_dropped_lines_are_skipped_and_none_is_repeated() -> None:
     follower = Follower()
     assert told(follower, info(S.ACTIVE), attempt(1, "a", "b")) == [S.ACTIVE, "a", "b"]
     assert told(follower, info(S.ACTIVE), attempt(1, "b", "c", dropped=1)) == ["c"]
     assert told(follower, info(S.ACTIVE), attempt(1, "x", "y", dropped=9)) == ["x", "y"]
 
 
-def test_a_retry_that_passed_between_two_looks_is_told() -> None:
+def test_a_retry_between_two_snapshots_is_reported() -> None:
     follower = Follower()
     told(follower, info(S.RETRY, retried=1), attempt(1, "a", over=True))
     after = info(S.RETRY, retried=2)
     assert told(follower, after, attempt(1, "a", over=True), attempt(2, "b", over=True)) == ["b", S.RETRY]
 
 
-def test_a_task_that_is_gone_is_told_as_none() -> None:
+def test_a_deleted_task_is_reported_as_none() -> None:
     follower = Follower()
     told(follower, info(S.ACTIVE), attempt(1))
     assert told(follower, None) == [None]

@@ -1,4 +1,4 @@
-"""What is put down of an attempt, and how much of it."""
+"""The record of an attempt and its limits."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ SO_FAR = AttemptRecord(worker="one", started_at=NOW - 5, progress=b"1", log=[Log
         (Aborted(), AttemptOutcome.ABORTED, TaskState.PENDING),
     ],
 )
-def test_how_it_ended(outcome: Outcome, how: AttemptOutcome, then: TaskState) -> None:
+def test_the_record_has_the_outcome_of_the_attempt(
+    outcome: Outcome, how: AttemptOutcome, then: TaskState
+) -> None:
     end = settlement(lease("a", retention=60.0), outcome, NOW)
     record = with_record(end, outcome, SO_FAR, NOW, "trace").record
     assert record is not None
@@ -52,12 +54,12 @@ def test_how_it_ended(outcome: Outcome, how: AttemptOutcome, then: TaskState) ->
 @pytest.mark.parametrize(
     "outcome", [DONE, Failed(RevokeTask()), Deferred(1), Failed(HandlerNotFound("email:send"))]
 )
-def test_of_what_is_gone_or_never_ran_nothing_is_put_down(outcome: Outcome) -> None:
+def test_a_deleted_task_or_an_attempt_that_never_ran_leaves_no_record(outcome: Outcome) -> None:
     end = settlement(lease("a"), outcome, NOW)
     assert with_record(end, outcome, SO_FAR, NOW) is end
 
 
-def test_a_log_keeps_its_last_lines_and_counts_the_others() -> None:
+def test_a_log_keeps_the_last_lines_and_counts_dropped_ones() -> None:
     log = Log()
     for number in range(MAX_LINES + 3):
         log.add(LogLine(0.0, str(number)))
