@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from asynqio import ServerConfig
-from tests.acceptance import journal
+from tests.acceptance import execution_log
 from tests.acceptance.tasks import app
 
 

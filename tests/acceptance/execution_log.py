@@ -1,6 +1,6 @@
-"""What handlers did, written beside the broker and not through it: one line per start and end of a handler.
+"""The execution log: one line per start and end of a handler, written to files independent of the broker.
 
-Each process appends to a file of its own with one `write` per line, so a line is there or it is not, however
+Each process appends to a separate file with one `write` per line, so each line is complete or missing, however
 the process ends.
 """
 
@@ -17,12 +17,12 @@ from typing import NamedTuple
 
 from asynqio import current
 
-#: The directory of the journal, for the processes that a test starts.
-DIRECTORY = "ASYNQIO_TEST_JOURNAL"
+#: The environment variable with the directory of the execution log.
+DIRECTORY = "ASYNQIO_TEST_EXECUTIONS"
 
 
 class Line(NamedTuple):
-    """One line of the journal."""
+    """One line of the execution log."""
 
     #: "start", "end", or "accepted" (by a producer).
     what: str
@@ -46,15 +46,15 @@ def write(what: str, *ids: str) -> None:
 
 @contextlib.contextmanager
 def execution() -> Iterator[None]:
-    """Around the body of a handler. A handler that is cancelled has no end."""
+    """Log start and end of a handler. A cancelled handler has no end."""
     id = current().id
     write("start", id)
     yield
     write("end", id)
 
 
-class Journal:
-    """All that was written so far."""
+class ExecutionLog:
+    """Reads the lines written so far."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -70,7 +70,7 @@ class Journal:
         return sorted(found, key=lambda line: line.at)
 
     def starts(self) -> Counter[str]:
-        """How often each task was started."""
+        """The number of starts of each task."""
         return Counter(line.id for line in self.lines("start"))
 
     def ids(self, what: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""Where tasks are kept, and what only the store itself can say of them, per kind of broker."""
+"""Stores under test, with direct access to data that brokers do not expose."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from tests.brokers.redis.support.fixtures import fresh_cluster, fresh_server
 from tests.brokers.redis.support.servers import RedisServer
 
 
-class Place(Protocol):
-    """A store, seen past its broker: no broker tells who holds a task, or how many locks there are."""
+class StoreProbe(Protocol):
+    """Reads lease owners and locks of a store directly."""
 
     @property
     def url(self) -> str: ...
 
     @property
-    def grain(self) -> float:
-        """Seconds by which a lease can outlast what was asked for."""
+    def lease_rounding(self) -> float:
+        """Seconds by which a lease may be longer than requested."""
         ...
 
     @property
-    def together(self) -> int:
-        """How many of the tasks of one call are stored wholly or not at all."""
+    def atomic_batch(self) -> int:
+        """Number of tasks of one call that are stored atomically."""
         ...
 
     def owners(self) -> list[str]:
-        """Who holds each active task, dead or alive: `<host>:<pid>:<id>`."""
+        """The lease owner of each active task, alive or dead: `<host>:<pid>:<id>`."""
         ...
 
     def locks(self) -> int:
-        """How many uniqueness locks are held."""
+        """The number of uniqueness locks."""
         ...
 
 
-class SqlitePlace:
-    """A file."""
+class SqliteProbe:
+    """An SQLite file."""
 
     grain = 0.0
     together = ENQUEUE_BATCH_SIZE
@@ -60,11 +60,11 @@ class SqlitePlace:
             return file.execute(question).fetchall()
 
 
-class RedisPlace:
-    """One server, or the masters of a cluster."""
+class RedisProbe:
+    """A Redis server, or the masters of a cluster."""
 
-    grain = 1.0  # Go's leases end with a whole second: ours are rounded up to one
-    together = BATCH_SIZE
+    lease_rounding = 1.0  # Redis leases are rounded up to whole seconds, as in Go
+    atomic_batch = BATCH_SIZE
 
     def __init__(self, url: str, servers: Sequence[RedisServer]) -> None:
         self.url = url
@@ -77,21 +77,21 @@ class RedisPlace:
             for active in server.cli("KEYS", "asynq:{*}:active")
             for id in server.cli("LRANGE", active, 0, -1)
         ]
-        # Those who live go on meanwhile: some of it is settled by now.
+        # Live workers continue meanwhile, so some tasks are settled by now.
         return [token.partition("/")[0] for token in tokens if token]
 
     def locks(self) -> int:
         return sum(len(server.cli("KEYS", "asynq:{*}:unique:*")) for server in self._servers)
 
 
-def fresh_place(kind: str, folder: Path) -> Place:
+def new_store(kind: str, folder: Path) -> StoreProbe:
     """An empty store of this kind."""
     match kind:
         case "redis":
             server = fresh_server()
-            return RedisPlace(server.url, [server])
+            return RedisProbe(server.url, [server])
         case "redis-cluster":
             cluster = fresh_cluster()
-            return RedisPlace(cluster.url, cluster.nodes)
+            return RedisProbe(cluster.url, cluster.nodes)
         case _:
-            return SqlitePlace(folder / "tasks.db")
+            return SqliteProbe(folder / "tasks.db")
