@@ -1,4 +1,4 @@
-"""What is kept of attempts lives in Go's own hash: Go leaves it alone, and takes it away with the task."""
+"""Attempt records are stored in the task hash of Go: Go preserves them and deletes them with the task."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.interop.conftest import Go, Ours
 from tests.interop.support.waiting import until
 
 
-async def test_attempts_by_go_leave_a_gap_and_take_nothing_of_ours_away(
+async def test_attempts_of_go_leave_no_record_and_preserve_existing_ones(
     go: Go, ours: Ours, redis_server: RedisServer
 ) -> None:
     async with ours.client() as client, go.inspector() as theirs, Inspector(redis_server.url) as mine:
@@ -28,7 +28,7 @@ async def test_attempts_by_go_leave_a_gap_and_take_nothing_of_ours_away(
         explanation = await mine.explain("default", "a")
         assert "1 failed attempt left no record: servers of Go record none." in explanation.happened
         assert explanation.situation is Situation.NO_SERVER
-        # Deleted by Go, nothing is left of it.
+        # Go deletes the records with the task.
         await theirs.delete("default", "a")
         assert await mine.broker.attempts([TaskRef("default", "a")]) == [[]]
         async with ours.server(retry_delay=600) as server:
@@ -50,10 +50,10 @@ async def test_a_task_on_a_go_server_is_explained_by_what_the_server_reports(
         await server.event("started", id="a")
         await client.enqueue("sleep:60000", task_id="b")
 
-        async def shown() -> bool:  # Go shows what it runs every 5 s
+        async def shown() -> bool:  # Go publishes its running tasks every 5 s
             return (await inspector.explain("default", "a")).situation is Situation.RUNNING
 
-        await until("Go says that it runs the task", shown)
+        await until("Go reports that it runs the task", shown)
         [server_info] = await inspector.servers()
         assert server_info.types is None
         running = await inspector.explain("default", "a")

@@ -194,8 +194,8 @@ def test_the_alerts_pass_their_promtool_tests() -> None:
 def test_promtool_accepts_the_metrics(output: CollectorRegistry) -> None:
     done = promtool("check", "metrics", text=generate_latest(output).decode())
     # The names of Go's metrics break the conventions, but must not change
-    said = [line for line in (done.stdout + done.stderr).splitlines() if not line.startswith("asynq_")]
-    assert said == []
+    problems = [line for line in (done.stdout + done.stderr).splitlines() if not line.startswith("asynq_")]
+    assert problems == []
 
 
 def test_a_real_prometheus_scrapes_the_exporter_and_evaluates_alerts(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ async def test_without_listeners_no_event_is_created(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def made(*_: object) -> None:
-        raise AssertionError("an event was made for nobody")
+        raise AssertionError("an event was created without a listener")
 
     monkeypatch.setattr(running, "AttemptEnded", made)
     flaky = Flaky(MemoryBroker())

@@ -118,12 +118,12 @@ async def test_servers_are_counted_for_each_queue(tmp_path: Path, watch: Watch) 
 
         await app.enqueue(Task("other"), queue="lonely")
         registry = watch(app.broker, max_age=0)
-        nobody = await samples_of(registry)
+        idle = await samples_of(registry)
         async with app.running(shutdown_timeout=0, concurrency=7):
             await long.enqueue()
             await asyncio.wait_for(started.wait(), 20)
             some = await shown(registry)
-    assert nobody.of("asynqio_servers") == {("active",): 0, ("stopped",): 0}
+    assert idle.of("asynqio_servers") == {("active",): 0, ("stopped",): 0}
     assert some.of("asynqio_servers") == {("active",): 1, ("stopped",): 0}
     assert some.of("asynqio_queue_servers") == {("default",): 1, ("lonely",): 0}
     assert some.get("asynqio_server_slots") == 7

@@ -66,7 +66,7 @@ async def test_every_attempt_is_counted_by_outcome(url: str) -> None:
             await state_of(app, (await skips.enqueue()).info, TaskState.ARCHIVED)
             await gone(app, (await revokes.enqueue()).info)
             await state_of(app, (await later.enqueue()).info, TaskState.RETRY)
-            await state_of(app, await app.enqueue(Task("nobody:knows")), TaskState.RETRY)
+            await state_of(app, await app.enqueue(Task("unknown:type")), TaskState.RETRY)
             # When it is scraped
             seen = await counted(f"http://127.0.0.1:{port}/metrics", 9)
             strictly = await asyncio.to_thread(scrape_open_metrics, f"http://127.0.0.1:{port}/metrics")
@@ -78,7 +78,7 @@ async def test_every_attempt_is_counted_by_outcome(url: str) -> None:
         ("archived", "default", "skips"): 1,
         ("revoked", "default", "revokes"): 1,
         ("deferred", "default", "later"): 1,
-        ("deferred", "default", "nobody:knows"): 1,
+        ("deferred", "default", "unknown:type"): 1,
     }
     # And its run time and wait time
     assert seen.get("asynqio_attempt_run_seconds_count", type="ok") == 4

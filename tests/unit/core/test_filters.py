@@ -142,7 +142,7 @@ def test_a_filter_is_parsed_from_conditions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("conditions", "said"),
+    ("conditions", "reason"),
     [
         (["type"], "'type' is not a condition: write type=email"),
         (["type="], "is not a condition"),
@@ -156,8 +156,8 @@ def test_a_filter_is_parsed_from_conditions() -> None:
         (["error=" + "x" * (MAX_TEXT + 1)], "error has 1,001 characters"),
     ],
 )
-def test_an_invalid_condition_is_rejected_with_a_reason(conditions: list[str], said: str) -> None:
-    with pytest.raises(InvalidFilter, match=said):
+def test_an_invalid_condition_is_rejected_with_a_reason(conditions: list[str], reason: str) -> None:
+    with pytest.raises(InvalidFilter, match=reason):
         Filter.parse(conditions)
 
 

@@ -329,8 +329,8 @@ def test_a_long_error_text_is_cut_and_marked() -> None:
 
 
 @given(st.text(st.characters()))
-def test_an_error_text_can_always_be_stored(said: str) -> None:
-    assert error_text(ValueError(said)).encode()
+def test_an_error_text_can_always_be_stored(text: str) -> None:
+    assert error_text(ValueError(text)).encode()
 
 
 def test_a_crash_loop_text_is_cut_too() -> None:

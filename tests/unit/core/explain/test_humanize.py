@@ -10,7 +10,7 @@ NOW = 1_700_000_000.0  # 2023-11-14 22:13:20 UTC
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "text"),
     [
         (-1, "0 s"),
         (0, "0 s"),
@@ -26,8 +26,8 @@ NOW = 1_700_000_000.0  # 2023-11-14 22:13:20 UTC
         (86_400 * 400, "400 d"),
     ],
 )
-def test_durations_are_formatted(seconds: float, said: str) -> None:
-    assert span(seconds) == said
+def test_durations_are_formatted(seconds: float, text: str) -> None:
+    assert span(seconds) == text
 
 
 def test_times_are_formatted() -> None:

@@ -1,4 +1,4 @@
-"""What time and groups do to tasks."""
+"""Steps of time and of groups."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.interop.differential.pair import (
     go_view,
     message_as_go,
 )
-from tests.interop.differential.registry import (
+from tests.interop.differential.steps import (
     DAY,
     GROUPS,
     QUEUES,
@@ -27,7 +27,7 @@ from tests.interop.differential.registry import (
 
 @step(14)
 async def wait(pair: Pair) -> Step:
-    """Whole seconds: Go drops fractions where we keep them or round up (B21, B33)."""
+    """Wait for whole seconds: Go truncates fractions; asynqio keeps them or rounds up (B21, B33)."""
     seconds = pair.random.choice([1.0, 1.0, 3.0, 10.0, 31.0, 70.0, 130.0])
     long = pair.random.random() < 0.08
     if long:
@@ -36,12 +36,12 @@ async def wait(pair: Pair) -> Step:
     pair.clock.advance(seconds)
     if not long:
         return Step("wait", {})
-    # Redis would have dropped these; but for Redis no time has passed.
+    # Redis would have expired these, but its clock has not advanced.
     for side in (pair.mine, pair.other):
         for counters in ("processed", "failed"):
             async for key in side.scan_iter(f"asynq:{{*}}:{counters}:*"):
                 await side.delete(key)
-    # Archives are trimmed by age: by Go whenever something is archived, by us whenever we sweep.
+    # Go trims archives by age when it archives a task, asynqio when it sweeps.
     return await sweep(pair)
 
 
@@ -65,7 +65,7 @@ async def forward(pair: Pair) -> Step:
 
 @step(8)
 async def sweep(pair: Pair) -> Step:
-    """Go has two duties for what is one of ours."""
+    """One sweep of asynqio corresponds to two jobs of Go."""
     pair.observe("sweep")
     while (await pair.ours.sweep(QUEUES, 100)).deleted:
         pass
@@ -87,7 +87,7 @@ async def claim(pair: Pair) -> Step:
     )
     settings = {"at": pair.now, "grace": rule.grace, "max_delay": rule.max_delay, "max_size": rule.max_size}
     batches = list((await pair.ours.claim_groups([queue], rule, 100)).batches)
-    batches.sort(key=lambda batch: batch.group)  # stable: those of one group stay in their order
+    batches.sort(key=lambda batch: batch.group)  # stable: keeps the order within a group
     pair.observe(f"claim {queue} {rule}: {[(batch.group, len(batch.messages)) for batch in batches]}")
     for batch in batches:
         set = await pair.go("check_group", queue=queue, group=batch.group, **settings)
@@ -108,7 +108,7 @@ async def claim(pair: Pair) -> Step:
 
 @step(6)
 async def merge(pair: Pair) -> Step:
-    """One task in the place of a batch."""
+    """Replace a batch by one task."""
     if not pair.batches:
         return Step("nothing", {})
     batch, set = pair.batches.pop(pair.random.randrange(len(pair.batches)))

@@ -1,4 +1,4 @@
-"""What operators do and see, and what servers show them."""
+"""Steps of operators, queries, and heartbeats of servers."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tests.interop.differential.pair import (
     go_view,
     message_as_go,
 )
-from tests.interop.differential.registry import (
-    CARD,
+from tests.interop.differential.steps import (
     GROUPS,
+    INFO_TTL,
     QUEUES,
     some_ref,
     step,
@@ -32,20 +32,20 @@ from tests.interop.differential.registry import (
 
 @step(14)
 async def move(pair: Pair) -> Step:
-    """Run, archive or delete one task, whatever its state."""
+    """Run, archive or delete one task in any state."""
     action, ref = pair.random.choice(list(Action)), some_ref(pair)
     if any(ref.id == message.id for batch, _ in pair.batches for message in batch.messages):
-        return Step("nothing", {})  # Go fails with a text of its own, having changed nothing either
+        return Step("nothing", {})  # Go fails with a special text and changes nothing either
     [mine] = await pair.ours.move(action, [ref])
     pair.observe(f"{action.value} {ref.queue}/{ref.id}: {mine.name}")
     other = await pair.go(f"{action.value}_task", queue=ref.queue, id=ref.id)
-    # Go has a name of its own for one of its wrong states, and none for a task of an unknown queue.
+    # Go has a special error for one wrong state, and none for a task of an unknown queue.
     other = {"already_archived": "failed_precondition", "queue_not_found": "task_not_found"}.get(other, other)
     pair.same(f"{action.value} {ref}", MOVES.get(mine, True), other)
     return Step(f"move-{action.value}" if mine is Moved.DONE else "nothing", {"ref": ref})
 
 
-#: What Go can do with all tasks of a state.
+#: Actions of Go on all tasks in a state.
 ALL = {
     Action.RUN: ["scheduled", "retry", "archived", "aggregating"],
     Action.ARCHIVE: ["pending", "scheduled", "retry", "aggregating"],
@@ -71,7 +71,7 @@ async def move_all(pair: Pair) -> Step:
 
 @step(3)
 async def rewrite(pair: Pair) -> Step:
-    """Another payload for a scheduled task without a lock: Go would leave the lock behind (B36)."""
+    """Rewrite the payload of a scheduled task without a lock: Go would keep the old lock (B36)."""
     ref = some_ref(pair)
     [info] = await pair.ours.find([ref])
     if info is None or info.state is not TaskState.SCHEDULED or info.unique_key:
@@ -95,8 +95,8 @@ async def pause(pair: Pair) -> Step:
 
 
 @step(1)
-async def drop(pair: Pair) -> Step:
-    """A queue with all that is in it."""
+async def remove_queue(pair: Pair) -> Step:
+    """Remove a queue with its tasks."""
     queue = pair.random.choice(QUEUES)
     mine: Any
     try:
@@ -106,19 +106,19 @@ async def drop(pair: Pair) -> Step:
         mine = "queue_not_found"
     except WrongState:
         mine = "failed_precondition"
-    pair.observe(f"drop {queue}: {mine}")
-    pair.same("drop", mine, await pair.go("remove_queue", queue=queue, force=True))
+    pair.observe(f"remove {queue}: {mine}")
+    pair.same("remove_queue", mine, await pair.go("remove_queue", queue=queue, force=True))
     if mine is True:
         pair.batches = [(batch, set) for batch, set in pair.batches if batch.queue != queue]
-    return Step("drop" if mine is True else "nothing", {"queue": queue})
+    return Step("remove-queue" if mine is True else "nothing", {"queue": queue})
 
 
-# --- looking --------------------------------------------------------------------------------------
+# --- queries --------------------------------------------------------------------------------------
 
 
 @step(6)
 async def look(pair: Pair) -> Step:
-    """The figures of a queue, and the tasks of one state in their order."""
+    """Compare the statistics of a queue and the tasks in one state, in order."""
     queue, state = pair.random.choice(QUEUES), pair.random.choice(list(TaskState))
     pair.observe(f"look at {queue}, {state.value}")
     other = await pair.go("stats", queue=queue)
@@ -130,7 +130,7 @@ async def look(pair: Pair) -> Step:
     names = ["paused", "pending", "active", "scheduled", "retry", "archived", "completed", "latency"]
     names += ["processed", "failed", "processed_total", "failed_total"]
     if not any(batch.queue == queue for batch, _ in pair.batches):
-        names += ["aggregating", "size"]  # Go forgets to count the members of batches
+        names += ["aggregating", "size"]  # Go does not count members of batches
     pair.same("stats", {name: getattr(stats, name) for name in names}, {name: other[name] for name in names})
     if state is TaskState.AGGREGATING:
         return Step("look", {})
@@ -148,40 +148,42 @@ async def look(pair: Pair) -> Step:
         for task in found
     ]
     if state in (TaskState.ARCHIVED, TaskState.COMPLETED):
-        listed.reverse()  # latest first, as Go says and does not do (B29)
+        listed.reverse()  # latest first, as Go documents but does not do (B29)
     pair.same(f"{state.value} tasks", mine, listed)
     return Step("look", {})
 
 
-# --- who is there ---------------------------------------------------------------------------------
+# --- servers ---------------------------------------------------------------------------------
 
 
 @step(3)
 async def beat(pair: Pair) -> Step:
-    """A server shows itself with what it is doing, or takes its leave."""
+    """A server publishes its info, or leaves."""
     id = pair.random.choice(["s1", "s2"])
     workers = [
         WorkerInfo(ref.queue, ref.id, held.lease.message.type, pair.now - 5, pair.now + 60)
         for ref, held in sorted(pair.held.items())
     ]
-    # The same task id in two queues is one worker for Go (B18).
+    # For Go, the same task id in two queues is one worker (B18).
     workers = list({worker.id: worker for worker in workers}.values())
-    card = ServerInfo(id, "host", 7, pair.now - 100, {"default": 3, "low": 1}, True, 5, "active", workers)
+    server_info = ServerInfo(
+        id, "host", 7, pair.now - 100, {"default": 3, "low": 1}, True, 5, "active", workers
+    )
     state = {"host": "host", "pid": 7, "server_id": id}
     if pair.random.random() < 0.3:
         pair.observe(f"{id} leaves")
-        await pair.ours.leave(card)
+        await pair.ours.leave(server_info)
         pair.same("leave", True, await pair.go("clear_server", server=state))
         return Step("leave", {})
     pair.observe(f"{id} beats with {len(workers)} tasks")
-    await pair.ours.beat(card, CARD)
+    await pair.ours.beat(server_info, INFO_TTL)
     server = {
         **state,
         "concurrency": 5,
-        "queues": card.queues,
+        "queues": server_info.queues,
         "strict_priority": True,
         "status": "active",
-        "started": card.started_at,
+        "started": server_info.started_at,
         "active_worker_count": len(workers),
     }
     running = [
@@ -195,5 +197,5 @@ async def beat(pair: Pair) -> Step:
         }
         for worker in workers
     ]
-    pair.same("beat", True, await pair.go("write_server", server=server, workers=running, ttl=CARD))
+    pair.same("beat", True, await pair.go("write_server", server=server, workers=running, ttl=INFO_TTL))
     return Step("beat", {})

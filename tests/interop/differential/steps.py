@@ -1,6 +1,6 @@
-"""The steps there are, and the names that they choose from.
+"""The registry of steps, and the names from which they choose.
 
-Each step picks its own details at random, is taken on both sides, and compares the answers.
+Each step chooses its details at random, is applied to both sides, and compares the answers.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ QUEUES = ["default", "mail:eu", "a b"]
 GROUPS = ["g", "user:7"]
 TYPES = ["ok", "email:send"]
 PAYLOADS = [None, b"", b"x", b"\x00\xff"]
-#: Of locks, in seconds. Redis counts real time, so no test can see one end; it must not seem to end for us either.
+#: Lifetime of locks in seconds, longer than the test: Redis expires them in real time.
 FOREVER = 10 * 365 * 86_400.0
 LEASE = 30.0
-#: How long a card lasts, in seconds: longer than the test, so that none lapses while it is read.
-CARD = 1000.0
+#: Lifetime of server info in seconds, longer than the test.
+INFO_TTL = 1000.0
 OWNER = "differential"
 DAY = 86_400.0
 
@@ -27,7 +27,7 @@ STEPS: list[tuple[int, Take]] = []
 
 
 def step(weight: int) -> Callable[[Take], Take]:
-    """Take this step about so often, in comparison."""
+    """Register a step with a relative frequency."""
 
     def register(take: Take) -> Take:
         STEPS.append((weight, take))
@@ -37,6 +37,6 @@ def step(weight: int) -> Callable[[Take], Take]:
 
 
 def some_ref(pair: Pair) -> TaskRef:
-    """A task, more likely one of the last; it may be gone."""
+    """A task, preferably a recent one; it may no longer exist."""
     known = pair.known[-12:] if pair.random.random() < 0.8 else pair.known
     return pair.random.choice(known) if known else TaskRef("default", "nothing")

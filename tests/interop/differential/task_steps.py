@@ -1,4 +1,4 @@
-"""What clients and servers do with tasks."""
+"""Steps of clients and servers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.interop.differential.pair import (
     go_view,
     message_as_go,
 )
-from tests.interop.differential.registry import (
+from tests.interop.differential.steps import (
     FOREVER,
     GROUPS,
     LEASE,
@@ -31,12 +31,12 @@ from tests.interop.differential.registry import (
     step,
 )
 
-# --- in -------------------------------------------------------------------------------------------
+# --- clients -------------------------------------------------------------------------------------------
 
 
 @step(30)
 async def enqueue(pair: Pair) -> Step:
-    """Pending, scheduled, grouped, or scheduled in a group; each also unique; sometimes with a taken id."""
+    """Enqueue a pending, scheduled or grouped task, or one scheduled for a group; some unique or with a taken id."""
     random = pair.random
     queue, type, payload = random.choice(QUEUES), random.choice(TYPES), random.choice(PAYLOADS)
     again = pair.known and random.random() < 0.1
@@ -75,7 +75,7 @@ async def enqueue(pair: Pair) -> Step:
     return Step("enqueue", {"message": message, "scheduled": bool(at), "admission": mine})
 
 
-# --- out ------------------------------------------------------------------------------------------
+# --- servers ------------------------------------------------------------------------------------------
 
 
 @step(30)
@@ -113,7 +113,7 @@ async def settle(
 
 @step(12)
 async def succeed(pair: Pair) -> Step:
-    """Done or, if it has a retention, complete; with a result for some."""
+    """Delete a done task, or complete it if it has a retention; some with a result."""
     held = some_held(pair)
     if held is None:
         return Step("nothing", {})
@@ -159,7 +159,7 @@ async def hand_back(pair: Pair) -> Step:
 
 @step(12)
 async def retry(pair: Pair) -> Step:
-    """A failure, or an error that is none."""
+    """A counted failure or an uncounted error."""
     held = some_held(pair)
     if held is None:
         return Step("nothing", {})
@@ -206,7 +206,7 @@ async def extend(pair: Pair) -> Step:
 
 @step(5)
 async def recover(pair: Pair) -> Step:
-    """Whose lease lapsed a minute ago, as Go's recoverer does it: retry, or archive after the last."""
+    """Recover tasks whose leases expired a minute ago, as Go does: retry, or archive without remaining retries."""
     cutoff = pair.now - 30
     mine = [lease for lease in (await pair.ours.expired(QUEUES, 1000)).leases if lease.expires_at <= cutoff]
     found = await pair.go("expired", queues=QUEUES, at=cutoff)
@@ -231,8 +231,8 @@ async def recover(pair: Pair) -> Step:
 
 
 @step(3)
-async def come_late(pair: Pair) -> Step:
-    """Who lost a lease can do nothing with it any more. Go has no such fence (B27), so nobody asks Go."""
+async def settle_late(pair: Pair) -> Step:
+    """A lost lease has no effect. Go has no such fence (B27), so Go is not called."""
     if not pair.lost:
         return Step("nothing", {})
     late: Lease = pair.random.choice(pair.lost).lease
