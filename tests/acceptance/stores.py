@@ -42,8 +42,8 @@ class StoreProbe(Protocol):
 class SqliteProbe:
     """An SQLite file."""
 
-    grain = 0.0
-    together = ENQUEUE_BATCH_SIZE
+    lease_rounding = 0.0
+    atomic_batch = ENQUEUE_BATCH_SIZE
 
     def __init__(self, path: Path) -> None:
         self._path = path

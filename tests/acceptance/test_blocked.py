@@ -92,10 +92,10 @@ def test_a_worker_that_is_stopped_with_its_keeper_loses_its_task(
     assert took < lease + 4  # guaranteed are 2 s; test machines are slow
     stopped.signal(signal.SIGCONT, group=True)
 
-    stopped.wait_to_say("lost its lease")
-    stopped.wait_to_say("another server has the task")
-    [info] = stage.inspector.tasks("default", TaskState.ACTIVE)
-    assert info.id == line.id, "the late end changed nothing"
+    stopped.wait_for_log("lost its lease")
+    stopped.wait_for_log("another server has the task")
+    [info] = deployment.inspector.tasks("default", TaskState.ACTIVE)
+    assert info.id == line.id, "the late result changed nothing"
     stopped.terminate()
     assert deployment.final_info(stopped).refused == 1
     deployment.inspector.cancel("default", [line.id])

@@ -307,10 +307,10 @@ def test_a_waiting_worker_reconnects_about_once_a_second(deployment: Deployment,
     used += seconds_of_cpu(pids)
     refusing.close()
     server.start()
-    print(f"\n{door.knocks} knocks and {used:.2f} s of CPU in {OUTAGE:.0f} s")
-    # Five connections: the server's, its push connection, its heartbeat's, and two of this test. Each starts with
-    # short delays, some six in the first second, and ends with delays of half a second to a second.
-    assert 5 <= door.knocks <= 5 * (6 + 2 * OUTAGE)
+    print(f"\n{refusing.connections} connections and {used:.2f} s of CPU in {OUTAGE:.0f} s")
+    # Five connections: commands, push and heartbeat of the server, and two of this test. Each starts with short
+    # pauses, about six in the first second, and ends with pauses of half a second to a second.
+    assert 5 <= refusing.connections <= 5 * (6 + 2 * OUTAGE)
     assert used < 0.1 * OUTAGE
     deployment.client.enqueue(tasks.brief.task())
     until("the task is done", lambda: deployment.executions.lines("end"))

@@ -215,14 +215,14 @@ def test_a_real_prometheus_scrapes_the_exporter_and_evaluates_alerts(tmp_path: P
                 ],
             }
             (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
-            judge_info(tmp_path)
+            check_with_prometheus(tmp_path)
         finally:
             endpoint.close()
             collector.close()
 
 
-def judge_info(folder: Path) -> None:
-    """Let Prometheus look at the endpoint in its configuration."""
+def check_with_prometheus(folder: Path) -> None:
+    """Run Prometheus with the configuration in `folder` and check its targets and alerts."""
     port = free_port()
     log = (folder / "prometheus.log").open("w")
     with (

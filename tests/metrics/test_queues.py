@@ -21,7 +21,7 @@ from tests.brokers.redis.support.servers import RedisServer
 from tests.builders import entry
 from tests.conformance.conftest import BROKERS, broker_url, make_store
 from tests.conformance.helpers import entry_for, put, put_in_state
-from tests.metrics.scraping import Figures, figures_of, scrape_open_metrics, scraped
+from tests.metrics.scraping import Samples, samples_of, scrape_open_metrics, scraped
 from tests.until import until
 
 #: The metrics of Go's x/metrics with their types and labels.

@@ -146,13 +146,13 @@ class _Inline:
         if not self._initialized:
             await self._initialize()
         call = target.load()
-        if target.middleware:  # it is plain code, which cannot await a coroutine handler on this loop
+        if target.middleware:  # plain code cannot await a coroutine handler on this event loop
             return await attempt.environment.threads.run(call, task, attempt=attempt)
         value = call(task)
         return await value if inspect.isawaitable(value) else value
 
     async def _initialize(self) -> None:
-        """Call the app's process initializer, once for all tests of the app."""
+        """Call the process initializer of the app, once for all its tests."""
         if (initializer := self._app.process_initializer_hook) is not None:
             name = str(target_of(initializer, what="process_initializer"))
             try:

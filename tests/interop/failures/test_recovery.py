@@ -92,8 +92,10 @@ async def archived(inspector: OurInspector) -> int:
     return (await inspector.queue("default")).archived
 
 
-async def test_poison_of_the_other_side_stops_nobody(go: Go, ours: Ours, redis_server: RedisServer) -> None:
-    """What is no task at all aborts Go's recovery of every queue (B9). We put it go, and Go recovers again."""
+async def test_invalid_data_of_the_other_side_does_not_stop_recovery(
+    go: Go, ours: Ours, redis_server: RedisServer
+) -> None:
+    """Invalid data aborts Go's recovery of all queues (B9). asynqio quarantines it, and Go recovers again."""
     cli = redis_server.cli
 
     def poison() -> None:
@@ -104,7 +106,7 @@ async def test_poison_of_the_other_side_stops_nobody(go: Go, ours: Ours, redis_s
 
     await asyncio.to_thread(poison)
     async with ours.server(), ours.inspector() as inspector:
-        await until("our server puts it go", lambda: archived(inspector))
+        await until("the asynqio server quarantines it", lambda: archived(inspector))
     async with go.client() as client, go.inspector() as go_inspector, go.server() as dying:
         await client.enqueue("sleep:60000", task_id="a")
         await dying.event("started", id="a")

@@ -52,17 +52,17 @@ async def report(task: Task, call_next: Next) -> Any:
     except BaseException as error:
         say("ended", task=seen(), error=readable(error))
         if isinstance(error, SoftError | SkipRetry | RevokeTask):
-            say_failed(error)  # Go's ErrorHandler is called with these too, ours is not
+            report_failure(error)  # Go's ErrorHandler is called with these too, on_error is not
         raise
     say("ended", task=seen(), error=None)
     return result
 
 
 def report_error(task: Task, error: BaseException, final: bool) -> None:
-    say_failed(error)
+    report_failure(error)
 
 
-def say_failed(error: BaseException) -> None:
+def report_failure(error: BaseException) -> None:
     say("failed", task=seen(), error=readable(error), is_panic=not isinstance(error, SoftError | SkipRetry))
 
 

@@ -240,7 +240,7 @@ def test_malformed_failure_counters_count_as_none(field: bytes) -> None:
 
 def test_server_info_survives_a_round_trip_as_go_shows_it() -> None:
     worker = WorkerInfo("default", "a", "work", START + 0.25, START + 30.5)
-    info = card(
+    info = server_info(
         "host:1:server-1",
         concurrency=7,
         queues={"a": 3, "b": 1},

@@ -45,7 +45,7 @@ async def test_a_deleted_task_leaves_no_key(broker: RedisBroker, go: GoClient, c
     [held] = await take(broker)
     before = await go("KEYS", "*")
     end = failed(held, clock.now())
-    await broker.settle([recorded(end, Failed(ValueError("no")), AttemptRecord(), clock.now())])
+    await broker.settle([with_record(end, Failed(ValueError("no")), AttemptRecord(), clock.now())])
     assert set(await go("KEYS", "*t:*")) == {key("t:a").encode()} <= set(before)
 
 
