@@ -1,1 +1,1 @@
-"""How fast it is, per broker, beside others on the same machine in the same minute. Run `make bench`."""
+"""Benchmarks of each broker and of other systems, run in turns on the same machine: `make bench`."""

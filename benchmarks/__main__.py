@@ -10,8 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import crowd, drain, enqueue, idle, latency, machine, report, rounds
-from benchmarks.case import FULL, QUICK, Case, Size
+from benchmarks.cases import drain, drain_processes, enqueue, idle, latency
+from benchmarks.harness import machine, report, run_cases
+from benchmarks.harness.case import FULL, QUICK, Case, Size
 from benchmarks.peers import bare_memory, bare_sqlite, huey
 
 BROKERS = ("memory", "sqlite")
@@ -19,35 +20,39 @@ BROKERS = ("memory", "sqlite")
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="How fast it is on this machine."
+        prog="python -m benchmarks", description="Measure the memory and the SQLite broker on this machine."
     )
     parser.add_argument("--broker", choices=[*BROKERS, "all"], default="all")
-    parser.add_argument("--quick", action="store_true", help="smaller and once: for a look, not for a claim")
-    parser.add_argument("--only", default="", metavar="TEXT", help="only cases with this in their name")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="put the figures into this document")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="smaller sizes and one round: a quick check, not a result to publish",
+    )
+    parser.add_argument("--only", default="", metavar="TEXT", help="only cases whose name contains TEXT")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the results into this document")
     return parser.parse_args()
 
 
 async def cases_of(kind: str) -> list[Case]:
-    """All cases of a broker, peers next to what they are compared with."""
+    """All cases of a broker, ordered so that comparable cases of peers follow each case."""
     peers = bare_memory.cases() if kind == "memory" else [*bare_sqlite.cases(), *await huey.cases()]
     ours = [
         *enqueue.cases(kind),
         *drain.cases(kind),
-        *crowd.cases(kind),
+        *drain_processes.cases(kind),
         *latency.cases(kind),
         *idle.cases(kind),
     ]
-    places = {case.name: place for place, case in reversed(list(enumerate(ours)))}
-    return sorted([*ours, *peers], key=lambda case: places.get(case.name, len(ours)))
+    positions = {case.name: position for position, case in reversed(list(enumerate(ours)))}
+    return sorted([*ours, *peers], key=lambda case: positions.get(case.name, len(ours)))
 
 
-async def measure(brokers: Sequence[str], size: Size, only: str) -> dict[str, rounds.Results]:
+async def measure(brokers: Sequence[str], size: Size, only: str) -> dict[str, run_cases.Results]:
     results = {}
     for kind in brokers:
         cases = [case for case in await cases_of(kind) if only in case.name]
-        results[kind] = await rounds.run(kind, cases, size)
+        results[kind] = await run_cases.run(kind, cases, size)
         gc.collect()
     return results
 

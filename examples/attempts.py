@@ -39,7 +39,7 @@ if __name__ == "__main__":
     asyncio.run(main())
 
 # Output:
-# why: no-server | No server works on queue 'default': none has shown a sign of life lately.
+# why: no-server | No server serves queue 'default': no server is running.
 #   it says: attempt 1 begins
 #   it says: shop: row 500 is no row
 #   it says: attempt 2 begins

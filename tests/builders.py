@@ -1,4 +1,4 @@
-"""Small values with defaults, so that a test names only what it is about."""
+"""Builders of values with defaults, so that a test names only what matters."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from asynqio.core.task.unique import OnDuplicate, UniqueUntil, unique_key
 from asynqio.errors import LeaseExpired, SkipRetry
 from asynqio.testing.clock import START
 
-#: Retries come after exactly a minute.
+#: Retries are delayed by exactly one minute.
 POLICY = Policy(retry=FixedRetry(60.0))
 
 
 def message(id: str = "", type: str = "email:send", **fields: Any) -> TaskMessage:
-    """A task message; a fresh id unless one is given."""
+    """A task message with a new id unless one is given."""
     return TaskMessage(id or new_id(START), type, **fields)
 
 
@@ -37,7 +37,7 @@ def entry(
     replace_finished: bool = False,
     **fields: Any,
 ) -> Entry:
-    """A task on its way in: SCHEDULED when `at` is given, else AGGREGATING in a `group`, else PENDING."""
+    """A task to enqueue: SCHEDULED if `at` is given, AGGREGATING in a `group`, else PENDING."""
     key = unique_key(queue, type, payload if by is None else by) if unique else ""
     throttle = ""
     if until == "expired":
@@ -57,14 +57,14 @@ def entry(
 
 
 def lease(id: str = "", *, expires_at: float = START + 30.0, token: Any = 1, **fields: Any) -> Lease:
-    """A lease that no broker gave."""
+    """A lease that no broker issued."""
     return Lease(message(id, **fields), expires_at, token)
 
 
 def settlement(
     held: Lease, outcome: Outcome = DONE, now: float = START, policy: Policy = POLICY
 ) -> Settlement:
-    """What `decide` says; by default the handler came back."""
+    """The settlement by `decide`; by default the handler succeeded."""
     return decide(held, outcome, now, policy)
 
 
@@ -74,21 +74,21 @@ def failed(held: Lease, now: float, error: BaseException | None = None) -> Settl
 
 
 def archived(held: Lease, now: float) -> Settlement:
-    """The handler gave up: the task is archived."""
+    """The handler raised SkipRetry: the task is archived."""
     return settlement(held, Failed(SkipRetry("hopeless")), now)
 
 
 def abandoned(held: Lease, now: float) -> Settlement:
-    """The server that held the lease is gone: the task is pending again."""
+    """The lease expired: the task is pending again."""
     return settlement(held, Failed(LeaseExpired()), now)
 
 
 def aborted(held: Lease, now: float) -> Settlement:
-    """The server stops: somebody else runs the task."""
+    """The server stopped: the task is pending again."""
     return settlement(held, Aborted(), now)
 
 
-def card(id: str = "server-1", **fields: Any) -> ServerInfo:
-    """A server's card."""
+def server_info(id: str = "server-1", **fields: Any) -> ServerInfo:
+    """The info of a server."""
     facts: dict[str, Any] = {"host": "host", "pid": 1, "started_at": START, "queues": {"default": 1}}
     return ServerInfo(id=id, **{**facts, **fields})

@@ -24,10 +24,10 @@ _BEFORE = pytest.StashKey[list[threading.Thread]]()
 
 @pytest.fixture(autouse=True)
 def no_blocking() -> Iterator[BlockBuster]:
-    """Whatever blocks the event loop raises BlockingError where it does so."""
+    """Code that blocks the event loop raises BlockingError."""
     with blockbuster_ctx() as guard:
         for function in guard.functions.values():
-            # So that an async fixture can ask for a shared server: that is before the test itself.
+            # Async fixtures may start a shared server before the test.
             function.can_block_in(
                 "tests/brokers/redis/support/fixtures.py", ["fresh_server", "fresh_cluster"]
             )
@@ -36,14 +36,14 @@ def no_blocking() -> Iterator[BlockBuster]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Remember which threads were there before the test."""
+    """Remember the threads that exist before the test."""
     item.stash[_BEFORE] = threading.enumerate()
     return (yield)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
-    """A test whose threads outlive it fails."""
+    """Fail a test whose threads outlive it."""
     answer = yield
     before = item.stash[_BEFORE]
     if left := leftovers(before):
@@ -53,5 +53,5 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """A clock that stands still until the test moves it."""
+    """A clock that advances only when the test advances it."""
     return FakeClock()

@@ -1,16 +1,16 @@
-"""Guards around every test: nothing blocks the event loop, no thread is left behind."""
+"""Guards for each test: no thread outlives it."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
 
-#: How long a thread may take to end after its test, in seconds.
+#: Seconds until a thread must have ended after its test.
 GRACE = 5.0
 
 
 def leftovers(before: Iterable[threading.Thread]) -> list[str]:
-    """The names of the threads that were started since `before` and do not end."""
+    """The names of threads that started since `before` and do not end."""
     known = set(before)
     fresh = [thread for thread in threading.enumerate() if thread not in known]
     for thread in fresh:

@@ -1,4 +1,4 @@
-"""What Go says of schedules and durations, and whether ours says the same."""
+"""Compares schedules and durations with Go."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CRON_TABLE, DURATION_TABLE = DATA / "cron.json", DATA / "durations.json"
 
 
 class Firing(msgspec.Struct, frozen=True):
-    """A question: when does `spec` fire, `count` times after `after`, if the scheduler's location is `zone`?"""
+    """A query: the next `count` ticks of `spec` after `after` in `zone`."""
 
     spec: str
     zone: str
@@ -27,31 +27,31 @@ class Firing(msgspec.Struct, frozen=True):
 
 
 class Fired(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Go's answer."""
+    """The answer of Go."""
 
-    #: Fewer than asked for when it fires no more.
+    #: Fewer than requested if there are no more ticks.
     times: list[int] = []
-    #: Why it refuses the spec; "panic: …" when it crashes on it.
+    #: The error for an invalid spec; "panic: …" if Go crashes.
     error: str = ""
-    #: The search has no end.
+    #: The search does not end.
     hangs: bool = False
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A line of the table."""
+    """One row of the table."""
 
     asked: Firing
     go: Fired
 
     @property
     def is_lost(self) -> bool:
-        """Whether Go finds no end, or no time that is later than the one before."""
+        """Whether Go's search does not end, or its ticks do not increase."""
         times = [self.asked.after, *self.go.times]
         return self.go.hangs or any(a >= b for a, b in pairwise(times))
 
 
 class Printed(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What Go reads in a text as a duration, and how it writes that."""
+    """A duration as Go parses and formats it."""
 
     nanoseconds: int = 0
     text: str = ""
@@ -59,7 +59,7 @@ class Printed(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def ours(asked: Firing) -> list[int] | None:
-    """Our answer; None when we refuse the spec."""
+    """The answer of asynqio; None for an invalid spec."""
     try:
         schedule = parse_schedule(asked.spec, asked.zone)
     except InvalidSchedule:
@@ -68,7 +68,7 @@ def ours(asked: Firing) -> list[int] | None:
 
 
 def difference(row: Row) -> str:
-    """What is wrong with our answer; "" when nothing is. Where Go is lost, ours need only go on."""
+    """The difference between asynqio and Go, or "". Where Go is lost, ticks only need to increase."""
     mine = ours(row.asked)
     if row.is_lost:
         times = [row.asked.after, *(mine or [])]
@@ -79,7 +79,7 @@ def difference(row: Row) -> str:
 
 
 def duration_difference(text: str, go: Printed) -> str:
-    """What is wrong with our reading and writing of a duration."""
+    """The difference between asynqio and Go for a duration, or ""."""
     try:
         read: int | None = parse_duration(text)
     except ValueError:
@@ -90,10 +90,10 @@ def duration_difference(text: str, go: Printed) -> str:
 
 
 def cron_table() -> list[Row]:
-    """The table that `python -m tests.interop.support.crontab` has written."""
+    """The table written by `python -m tests.interop.support.crontab`."""
     return msgspec.json.decode(CRON_TABLE.read_bytes(), type=list[Row])
 
 
 def duration_table() -> dict[str, Printed]:
-    """The same for durations, by the text that was read."""
+    """The table of durations by text."""
     return msgspec.json.decode(DURATION_TABLE.read_bytes(), type=dict[str, Printed])

@@ -1,4 +1,4 @@
-"""Waiting for what sends no signal."""
+"""Polling for conditions without a signal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def until(what: str, true: Callable[[], Any], timeout: float = 30.0, every: float = 0.02) -> Any:
-    """Wait for something that sends no signal, and give what it is."""
+    """Poll until `true` returns a true value, and return it. Raises AssertionError after `timeout` seconds."""
     end = time.monotonic() + timeout
     while not (found := true()):
         if time.monotonic() > end:

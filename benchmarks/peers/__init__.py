@@ -1,1 +1,1 @@
-"""Others, to compare with in the same run."""
+"""Other systems and bare loops to compare with."""

@@ -1,7 +1,6 @@
-"""asynq in Go, from the module proxy, built once under `.cache/bench-peers/`.
+"""Go's asynq, from the module proxy, built once under `.cache/bench-peers/`.
 
-v0.26.0 has no call that enqueues many at once (that came later): in that row 200 goroutines enqueue on one
-client that has a connection for each.
+v0.26.0 has no bulk enqueue call: in that row, 200 goroutines enqueue on one client with one connection each.
 """
 
 from __future__ import annotations
@@ -14,23 +13,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import rows
-from benchmarks.case import OURS, Case, Figures, Size
-from benchmarks.drain import FEW_BEHIND, LARGE, ROUND_TRIP, large_payload
-from benchmarks.enqueue import noop_task
-from benchmarks.journal import fresh_journal
-from benchmarks.latency import WARM_UP, figures
-from benchmarks.memory import bytes_per_task
-from benchmarks.peers import bare_redis, foreign, process
-from benchmarks.peers.home import CACHE
-from benchmarks.place import delayed, fresh_url
-from benchmarks.program import started
+from benchmarks.cases.drain import FEW_BEHIND, LARGE, ROUND_TRIP, large_payload
+from benchmarks.cases.enqueue import noop_task
+from benchmarks.cases.latency import WARM_UP, percentiles
+from benchmarks.cases.memory import bytes_per_task
+from benchmarks.harness import row_names
+from benchmarks.harness.case import OURS, Case, Size, Values
+from benchmarks.harness.samples import sample_file
+from benchmarks.harness.stores import delayed, temporary_url
+from benchmarks.harness.worker_process import worker_process
+from benchmarks.peers import bare_redis, peer_cases, process
+from benchmarks.peers.install import CACHE
 
 SYSTEM = "Go asynq"
 SOURCE = Path(__file__).with_name("go")
-#: Goroutines that stand in for a bulk call.
-CROWD = 200
-#: Tasks that Go drains and puts in for every one of ours: about as many as it is slower.
+#: Goroutines that replace a bulk call.
+BULK_CALLERS = 200
+#: Number of tasks for Go relative to asynqio, about in proportion to its speed.
 SHARE = 0.4
 
 
@@ -41,10 +40,10 @@ def version() -> str:
 
 
 async def program() -> str:
-    """The built program. Raises Broken when it cannot be had."""
+    """Build the program if necessary; return its path. Raises PeerError."""
     go = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
     if go is None:
-        raise process.Broken("there is no Go on this machine (https://go.dev/dl)")
+        raise process.PeerError("Go is not installed (https://go.dev/dl)")
     built = CACHE / f"asynq-{version()}" / "bench"
     sources = [SOURCE / name for name in ("main.go", "go.mod", "go.sum")]
     if not built.exists() or built.stat().st_mtime < max(file.stat().st_mtime for file in sources):
@@ -54,102 +53,108 @@ async def program() -> str:
 
 
 async def cases() -> list[Case]:
-    """Raises Broken with the reason when there is no such peer here."""
-    system = foreign.System(
+    """The cases of Go asynq. Raises PeerError if its program cannot be built."""
+    system = peer_cases.System(
         SYSTEM,
         (await program(),),
         "Go",
         count=lambda size: int(SHARE * size.drained),
-        fillers=CROWD,
+        fillers=BULK_CALLERS,
         late=True,
     )
 
     def case(
-        name: str, run: Callable[[foreign.System, Size], Awaitable[Figures]], once: bool = False
+        name: str, run: Callable[[peer_cases.System, Size], Awaitable[Values]], once: bool = False
     ) -> Case:
         return Case(SYSTEM, name, partial(run, system), once)
 
     return [
-        case("enqueue", partial(_put, rows.ENQUEUE, 1)),
-        case("enqueue, many callers", partial(_put, rows.ENQUEUE_CALLERS, rows.CALLERS)),
-        case("enqueue_many", partial(_put, rows.ENQUEUE_MANY, CROWD)),
-        *foreign.drains(system),
-        case("drain, results", partial(_special, rows.RESULTS, "result", {"retention": 60})),
+        case("enqueue", partial(_put, row_names.ENQUEUE, 1)),
+        case("enqueue, many callers", partial(_put, row_names.ENQUEUE_CALLERS, row_names.CALLERS)),
+        case("enqueue_many", partial(_put, row_names.ENQUEUE_MANY, BULK_CALLERS)),
+        *peer_cases.drains(system),
+        case("drain, results", partial(_special, row_names.RESULTS, "result", {"retention": 60})),
         *[case(f"drain, {size} KB", partial(_large, size)) for size in LARGE],
         case(f"drain, {FEW_BEHIND:,} behind", partial(_behind, False)),
         case("drain, most behind", partial(_behind, True)),
-        case("drain, failing", partial(_special, rows.FAILING, "fail", {})),
+        case("drain, failing", partial(_special, row_names.FAILING, "fail", {})),
         case("drain, retried", _retried, once=True),
         case("drain, 2 ms away", _far),
-        *foreign.waits(system),
+        *peer_cases.waits(system),
         Case(OURS, "pick-up, Go client", partial(_ours_from_go, system)),
         case("memory per task", _memory, once=True),
     ]
 
 
 async def put(
-    system: foreign.System, url: str, count: int, callers: int = CROWD, **arguments: object
+    system: peer_cases.System, url: str, count: int, callers: int = BULK_CALLERS, **arguments: object
 ) -> float:
-    """Put tasks in: how many per second."""
+    """Enqueue tasks; return tasks per second."""
     payload = (noop_task().payload or b"").decode()
     arguments = {"payload": payload, **arguments}
     return float(await process.run(system.command, "put", url=url, count=count, callers=callers, **arguments))
 
 
-async def _put(row: str, callers: int, system: foreign.System, size: Size) -> Figures:
+async def _put(row: str, callers: int, system: peer_cases.System, size: Size) -> Values:
     count = size.one_by_one if callers == 1 else size.callers
-    with fresh_url("redis") as url:
+    with temporary_url("redis") as url:
         return {row: await put(system, url, count, callers)}
 
 
 async def _special(
-    row: str, handler: str, options: dict[str, Any], system: foreign.System, size: Size
-) -> Figures:
+    row: str, handler: str, options: dict[str, Any], system: peer_cases.System, size: Size
+) -> Values:
     count = system.count(size)
-    with fresh_url("redis") as url:
+    with temporary_url("redis") as url:
         await put(system, url, count, **options)
         return {
-            row: await foreign.drained(system.command, url, count, rows.COMMON_SLOTS, handler=handler),
+            row: await peer_cases.drained(
+                system.command, url, count, row_names.COMMON_SLOTS, handler=handler
+            ),
         }
 
 
-async def _retried(system: foreign.System, size: Size) -> Figures:
-    runs = 2 * system.count(size)  # each task fails, and then does not
-    with fresh_url("redis") as url:
+async def _retried(system: peer_cases.System, size: Size) -> Values:
+    runs = 2 * system.count(size)  # each task fails once
+    with temporary_url("redis") as url:
         await put(system, url, runs // 2)
-        rate = await foreign.drained(system.command, url, runs, rows.COMMON_SLOTS, handler="fail once")
-    return {rows.RETRIED: rate / 2}
+        rate = await peer_cases.drained(
+            system.command, url, runs, row_names.COMMON_SLOTS, handler="fail once"
+        )
+    return {row_names.RETRIED: rate / 2}
 
 
-async def _large(kilobytes: int, system: foreign.System, size: Size) -> Figures:
+async def _large(kilobytes: int, system: peer_cases.System, size: Size) -> Values:
     payload = large_payload(1_000 * kilobytes).decode()
-    return await _special(rows.large(kilobytes), "mark", {"payload": payload}, system, size)
+    return await _special(row_names.large(kilobytes), "mark", {"payload": payload}, system, size)
 
 
-async def _behind(most: bool, system: foreign.System, size: Size) -> Figures:
+async def _behind(most: bool, system: peer_cases.System, size: Size) -> Values:
     count, behind = system.count(size), size.behind if most else FEW_BEHIND
-    with fresh_url("redis") as url:
+    with temporary_url("redis") as url:
         await bare_redis.fill(url, count + behind)  # the same bytes in a tenth of the time
-        rate = await foreign.drained(system.command, url, count, rows.COMMON_SLOTS)
-    return {rows.behind(behind): rate}
+        rate = await peer_cases.drained(system.command, url, count, row_names.COMMON_SLOTS)
+    return {row_names.behind(behind): rate}
 
 
-async def _far(system: foreign.System, size: Size) -> Figures:
-    slots = max(rows.SLOTS)
-    with fresh_url("redis") as url:
+async def _far(system: peer_cases.System, size: Size) -> Values:
+    slots = max(row_names.SLOTS)
+    with temporary_url("redis") as url:
         await put(system, url, size.slow)
         with delayed(url, ROUND_TRIP) as far:
-            return {rows.FAR: await foreign.drained(system.command, far, size.slow, slots)}
+            return {row_names.FAR: await peer_cases.drained(system.command, far, size.slow, slots)}
 
 
-async def _ours_from_go(system: foreign.System, size: Size) -> Figures:
+async def _ours_from_go(system: peer_cases.System, size: Size) -> Values:
     count = size.samples + WARM_UP
-    with fresh_url("redis") as url, fresh_journal() as journal:
-        async with started(url, journal=journal.path):
-            await foreign.sent(system.command, url, count, str(journal.path))
-            await journal.until(count)
-        return figures(rows.pick_up("Go"), journal.values()[WARM_UP:])
+    with temporary_url("redis") as url, sample_file() as samples:
+        async with worker_process(url, samples=samples.path):
+            await peer_cases.send(system.command, url, count, str(samples.path))
+            await samples.wait_for(count)
+        return percentiles(row_names.pick_up("Go"), samples.values()[WARM_UP:])
 
 
-async def _memory(system: foreign.System, size: Size) -> Figures:
-    return await bytes_per_task(lambda url, count: put(system, url, count, 1 if count == 1 else CROWD), size)
+async def _memory(system: peer_cases.System, size: Size) -> Values:
+    return await bytes_per_task(
+        lambda url, count: put(system, url, count, 1 if count == 1 else BULK_CALLERS), size
+    )

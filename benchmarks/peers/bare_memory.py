@@ -1,4 +1,4 @@
-"""The least that can be done in memory: an asyncio.Queue, and one asyncio task for each job."""
+"""The upper bound in memory: an asyncio.Queue and one asyncio task per job."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 import time
 from functools import partial
 
-from benchmarks.case import RAW, Case, Figures, Size
-from benchmarks.enqueue import noop_task
-from benchmarks.rows import SLOTS
+from benchmarks.cases.enqueue import noop_task
+from benchmarks.harness.case import RAW, Case, Size, Values
+from benchmarks.harness.row_names import SLOTS
 
 
 def cases() -> list[Case]:
@@ -18,7 +18,7 @@ def cases() -> list[Case]:
     ]
 
 
-async def _enqueue(size: Size) -> Figures:
+async def _enqueue(size: Size) -> Values:
     queue: asyncio.Queue[object] = asyncio.Queue()
     began = time.perf_counter()
     for _ in range(size.one_by_one):
@@ -26,7 +26,7 @@ async def _enqueue(size: Size) -> Figures:
     return {"enqueue one by one, tasks/s": size.one_by_one / (time.perf_counter() - began)}
 
 
-async def _drain(slots: int, size: Size) -> Figures:
+async def _drain(slots: int, size: Size) -> Values:
     queue: asyncio.Queue[object] = asyncio.Queue()
     for _ in range(size.drained):
         queue.put_nowait(noop_task())

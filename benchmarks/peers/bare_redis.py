@@ -1,7 +1,7 @@
-"""The least that can be done in Redis with asynq's keys and messages: batched scripts on one connection.
+"""The upper bound on Redis with the keys and messages of asynq: batched scripts on one connection.
 
-Many tasks per script call and several calls on their way; messages are decoded, each job gets an asyncio task.
-No leases kept, no deadlines, no fencing, no retries, no wake-up, nobody told of anything. This is the wall.
+Many tasks per script call, several calls in flight; messages are decoded, and each job runs in an asyncio task. There
+are no lease renewals, deadlines, fencing, retries, notifications or events.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import Message
 
 from asynqio import Task
-from benchmarks import rows
-from benchmarks.case import RAW, Case, Figures, Size
-from benchmarks.drain import ROUND_TRIP
-from benchmarks.enqueue import noop_task
-from benchmarks.place import delayed, fresh_url
+from benchmarks.cases.drain import ROUND_TRIP
+from benchmarks.cases.enqueue import noop_task
+from benchmarks.harness import row_names
+from benchmarks.harness.case import RAW, Case, Size, Values
+from benchmarks.harness.stores import delayed, temporary_url
 
 PREFIX = "asynq:{default}:"
-#: Tasks per claim, and claims on their way at the same time.
+#: Tasks per claim, and claims in flight.
 BATCH, IN_FLIGHT = 64, 4
-#: Tasks per call that puts many in.
+#: Tasks per bulk enqueue.
 CHUNK = 1_000
-#: As every task has by default: retries, and seconds for the handler.
+#: Default retries, and default timeout of a handler in seconds.
 RETRY, TIMEOUT = 25, 1800
 STATS_AGE = 90 * 86_400
 LEASE = 30
@@ -89,7 +89,7 @@ def cases() -> list[Case]:
         Case(RAW, "enqueue", _one_by_one),
         Case(RAW, "enqueue, many callers", _many_callers),
         Case(RAW, "enqueue_many", _in_bulk),
-        *[Case(RAW, f"drain, {slots} slots", partial(_drain, slots)) for slots in rows.SLOTS],
+        *[Case(RAW, f"drain, {slots} slots", partial(_drain, slots)) for slots in row_names.SLOTS],
         Case(RAW, "drain, 2 ms away", _far),
     ]
 
@@ -116,8 +116,8 @@ def _task_message() -> Any:
 TaskMessage = _task_message()
 
 
-class Pipe(asyncio.Protocol):
-    """One connection; whatever is said in one turn of the event loop goes out together."""
+class PipelinedConnection(asyncio.Protocol):
+    """A connection that sends all commands of one iteration of the event loop together."""
 
     def __init__(self) -> None:
         self._reader = hiredis.Reader()
@@ -125,23 +125,23 @@ class Pipe(asyncio.Protocol):
         self._out: list[bytes] = []
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        #: What to do with what the server says unasked (RESP3).
-        self.pushed: Callable[[Any], None] = lambda message: None
+        #: Called with each message that the server pushes (RESP3).
+        self.on_push: Callable[[Any], None] = lambda message: None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
-    def say(self, *words: Any) -> asyncio.Future[Any]:
+    def send(self, *arguments: Any) -> asyncio.Future[Any]:
         answer = self._loop.create_future()
         self._answers.append(answer)
         if not self._out:
             self._loop.call_soon(self._flush)
-        self._out.append(hiredis.pack_command(words))
+        self._out.append(hiredis.pack_command(arguments))
         return answer
 
     def forget(self, unanswered: asyncio.Future[Any]) -> None:
-        """SUBSCRIBE is answered by something that looks unasked: do not wait for an answer."""
+        """Do not expect a reply: the reply to SUBSCRIBE is a pushed message."""
         self._answers.remove(unanswered)
 
     def _flush(self) -> None:
@@ -153,11 +153,11 @@ class Pipe(asyncio.Protocol):
         self._reader.feed(data)
         while (answer := self._reader.gets()) is not False:
             if isinstance(answer, hiredis.PushNotification):
-                self.pushed(answer)
+                self.on_push(answer)
                 continue
             future = self._answers.popleft()
             if future.done():
-                continue  # nobody waits for it any more
+                continue  # cancelled
             if isinstance(answer, Exception):
                 future.set_exception(answer)
             else:
@@ -172,11 +172,11 @@ class Pipe(asyncio.Protocol):
             self._transport.close()
 
 
-class Wall:
-    """The three scripts."""
+class BareClient:
+    """Calls the three scripts."""
 
-    def __init__(self, pipe: Pipe, scripts: list[bytes]) -> None:
-        self.pipe = pipe
+    def __init__(self, connection: PipelinedConnection, scripts: list[bytes]) -> None:
+        self.connection = connection
         self._enqueue, self._claim, self._done = scripts
         self._day = f"{PREFIX}processed:{datetime.now(UTC):%Y-%m-%d}"
 
@@ -184,48 +184,50 @@ class Wall:
         return self.put([noop_task() for _ in range(count)])
 
     def put(self, tasks: Sequence[Task]) -> asyncio.Future[int]:
-        words: list[Any] = []
+        arguments: list[Any] = []
         for task in tasks:
             id = str(uuid.uuid4())
             message = TaskMessage(
                 type=task.type, payload=task.payload, id=id, queue="default", retry=RETRY, timeout=TIMEOUT
             )
-            words += [id, message.SerializeToString()]
-        return self.pipe.say(
-            *("EVALSHA", self._enqueue, 1, f"{PREFIX}pending", f"{PREFIX}t:", time.time_ns()), *words
+            arguments += [id, message.SerializeToString()]
+        return self.connection.send(
+            *("EVALSHA", self._enqueue, 1, f"{PREFIX}pending", f"{PREFIX}t:", time.time_ns()), *arguments
         )
 
     def claim(self, limit: int) -> asyncio.Future[list[bytes]]:
         keys = [PREFIX + name for name in ("pending", "paused", "active", "lease")]
-        return self.pipe.say("EVALSHA", self._claim, 4, *keys, limit, int(time.time()) + LEASE, f"{PREFIX}t:")
+        return self.connection.send(
+            "EVALSHA", self._claim, 4, *keys, limit, int(time.time()) + LEASE, f"{PREFIX}t:"
+        )
 
     def done(self, ids: list[str]) -> asyncio.Future[int]:
         keys = (f"{PREFIX}active", f"{PREFIX}lease", self._day, f"{PREFIX}processed")
-        return self.pipe.say(
+        return self.connection.send(
             "EVALSHA", self._done, 4, *keys, f"{PREFIX}t:", int(time.time()) + STATS_AGE, *ids
         )
 
 
-async def connected(url: str) -> Pipe:
+async def connected(url: str) -> PipelinedConnection:
     parts = urlsplit(url)
     loop = asyncio.get_running_loop()
-    _, pipe = await loop.create_connection(Pipe, parts.hostname or "", parts.port or 0)
-    return pipe
+    _, connection = await loop.create_connection(PipelinedConnection, parts.hostname or "", parts.port or 0)
+    return connection
 
 
 @contextlib.asynccontextmanager
-async def wall(url: str) -> AsyncIterator[Wall]:
-    pipe = await connected(url)
+async def bare_client(url: str) -> AsyncIterator[BareClient]:
+    connection = await connected(url)
     try:
-        await pipe.say("SADD", "asynq:queues", "default")
-        scripts = [await pipe.say("SCRIPT", "LOAD", script) for script in (ENQUEUE, CLAIM, DONE)]
-        yield Wall(pipe, scripts)
+        await connection.send("SADD", "asynq:queues", "default")
+        scripts = [await connection.send("SCRIPT", "LOAD", script) for script in (ENQUEUE, CLAIM, DONE)]
+        yield BareClient(connection, scripts)
     finally:
-        pipe.close()
+        connection.close()
 
 
 async def fill(url: str, count: int) -> None:
-    async with wall(url) as redis:
+    async with bare_client(url) as redis:
         for chunk in _chunks(count):
             await redis.enqueue(chunk)
 
@@ -235,60 +237,60 @@ def _chunks(count: int) -> Iterator[int]:
         yield min(CHUNK, count - start)
 
 
-async def _one_by_one(size: Size) -> Figures:
-    with fresh_url("redis") as url:
-        async with wall(url) as redis:
+async def _one_by_one(size: Size) -> Values:
+    with temporary_url("redis") as url:
+        async with bare_client(url) as redis:
             began = time.perf_counter()
             for _ in range(size.one_by_one):
                 await redis.enqueue(1)
-            return {rows.ENQUEUE: size.one_by_one / (time.perf_counter() - began)}
+            return {row_names.ENQUEUE: size.one_by_one / (time.perf_counter() - began)}
 
 
-async def _many_callers(size: Size) -> Figures:
-    each = size.callers // rows.CALLERS
+async def _many_callers(size: Size) -> Values:
+    each = size.callers // row_names.CALLERS
 
-    async def caller(redis: Wall) -> None:
+    async def caller(redis: BareClient) -> None:
         for _ in range(each):
             await redis.enqueue(1)
 
-    with fresh_url("redis") as url:
-        async with wall(url) as redis:
+    with temporary_url("redis") as url:
+        async with bare_client(url) as redis:
             began = time.perf_counter()
-            await asyncio.gather(*[caller(redis) for _ in range(rows.CALLERS)])
-            return {rows.ENQUEUE_CALLERS: each * rows.CALLERS / (time.perf_counter() - began)}
+            await asyncio.gather(*[caller(redis) for _ in range(row_names.CALLERS)])
+            return {row_names.ENQUEUE_CALLERS: each * row_names.CALLERS / (time.perf_counter() - began)}
 
 
-async def _in_bulk(size: Size) -> Figures:
-    with fresh_url("redis") as url:
-        async with wall(url) as redis:
+async def _in_bulk(size: Size) -> Values:
+    with temporary_url("redis") as url:
+        async with bare_client(url) as redis:
             began = time.perf_counter()
             for chunk in _chunks(size.drained):
                 await redis.enqueue(chunk)
-            return {rows.ENQUEUE_MANY: size.drained / (time.perf_counter() - began)}
+            return {row_names.ENQUEUE_MANY: size.drained / (time.perf_counter() - began)}
 
 
-async def _drain(slots: int, size: Size) -> Figures:
-    with fresh_url("redis") as url:
+async def _drain(slots: int, size: Size) -> Values:
+    with temporary_url("redis") as url:
         await fill(url, size.drained)
-        return {rows.drain(slots): await _drained(url, slots, size.drained)}
+        return {row_names.drain(slots): await _drained(url, slots, size.drained)}
 
 
-async def _far(size: Size) -> Figures:
-    with fresh_url("redis") as url:
+async def _far(size: Size) -> Values:
+    with temporary_url("redis") as url:
         await fill(url, size.drained)
         with delayed(url, ROUND_TRIP) as far:
-            return {rows.FAR: await _drained(far, max(rows.SLOTS), size.drained)}
+            return {row_names.FAR: await _drained(far, max(row_names.SLOTS), size.drained)}
 
 
 async def _drained(url: str, slots: int, count: int) -> float:
-    async with wall(url) as redis:
+    async with bare_client(url) as redis:
         return await Drain(redis, slots, count).run()
 
 
 class Drain:
-    """Claims for all slots that are free, settles what ended since the last turn of the loop."""
+    """Claims tasks for all free slots, and settles the tasks that ended since the last iteration of the loop."""
 
-    def __init__(self, redis: Wall, slots: int, count: int) -> None:
+    def __init__(self, redis: BareClient, slots: int, count: int) -> None:
         self._redis = redis
         self._free = slots
         self._left = count
@@ -297,13 +299,13 @@ class Drain:
         self._batch = max(1, min(BATCH, slots // IN_FLIGHT))
         self._ended: list[str] = []
         self._began = 0.0
-        self._over: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._finished: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._running: set[asyncio.Task[None]] = set()
 
     async def run(self) -> float:
         count = self._left
         self._claim()
-        return count / (await self._over - self._began)
+        return count / (await self._finished - self._began)
 
     def _claim(self) -> None:
         while self._claims < IN_FLIGHT and self._free >= self._batch and self._unclaimed > 0:
@@ -337,8 +339,8 @@ class Drain:
     def _settled(self, answer: asyncio.Future[int]) -> None:
         self._left -= answer.result()
         if not self._left:
-            self._over.set_result(time.perf_counter())
+            self._finished.set_result(time.perf_counter())
 
 
 async def _no_op(message: Message) -> None:
-    """What the user would have written."""
+    """The handler of a user."""

@@ -1,4 +1,4 @@
-"""The least that can be done in SQLite: one connection, one table, claim and delete in batches, nothing else."""
+"""The upper bound on SQLite: one connection, one table, claims and deletions in batches, nothing else."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import time
 from collections.abc import Iterator
 from functools import partial
 
-from benchmarks.case import RAW, Case, Figures, Size
-from benchmarks.enqueue import noop_task
-from benchmarks.rows import SLOTS
+from benchmarks.cases.enqueue import noop_task
+from benchmarks.harness.case import RAW, Case, Size, Values
+from benchmarks.harness.row_names import SLOTS
 
-#: The same as the broker's.
+#: As the SQLite broker sets them.
 PRAGMAS = (
     "journal_mode = WAL",
     "synchronous = NORMAL",
@@ -59,7 +59,7 @@ def _insert(connection: sqlite3.Connection, count: int) -> None:
         )
 
 
-async def _one_by_one(size: Size) -> Figures:
+async def _one_by_one(size: Size) -> Values:
     with _file() as connection:
         began = time.perf_counter()
         for _ in range(size.one_by_one):
@@ -67,7 +67,7 @@ async def _one_by_one(size: Size) -> Figures:
         return {"enqueue one by one, tasks/s": size.one_by_one / (time.perf_counter() - began)}
 
 
-async def _in_bulk(size: Size) -> Figures:
+async def _in_bulk(size: Size) -> Values:
     with _file() as connection:
         began = time.perf_counter()
         for _ in range(size.drained // 1_000):
@@ -75,7 +75,7 @@ async def _in_bulk(size: Size) -> Figures:
         return {"enqueue_many, 1,000 a call, tasks/s": size.drained / (time.perf_counter() - began)}
 
 
-async def _drain(batch: int, size: Size) -> Figures:
+async def _drain(batch: int, size: Size) -> Values:
     with _file() as connection:
         _insert(connection, size.drained)
         began = time.perf_counter()

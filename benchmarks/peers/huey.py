@@ -1,4 +1,4 @@
-"""huey (SqliteHuey), in a virtual environment of its own under `.cache/bench-peers/`."""
+"""huey (SqliteHuey), in a virtual environment under `.cache/bench-peers/`."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.case import Case, Figures, Size
+from benchmarks.harness.case import Case, Size, Values
 
 VERSION = "3.5.4"
 HOME = Path(__file__).parents[2] / ".cache" / "bench-peers" / f"huey-{VERSION}"
-#: Run with -P: its directory has a huey.py, which is not the one it wants.
+#: Run with -P, because its directory contains this huey.py.
 PROGRAM = Path(__file__).with_name("huey_program.py")
 SYSTEM = "huey"
-#: huey's workers are threads.
+#: Worker threads of huey.
 SLOTS = 10
 
 
 async def cases() -> list[Case]:
-    """Nothing if huey cannot be had here: that is said, and the rest goes on."""
+    """The cases of huey; none, with a message, if it cannot be installed."""
     python = HOME / "bin" / "python"
     if not python.exists():
         print(f"installing huey {VERSION} under {HOME}", file=sys.stderr)
@@ -43,20 +43,20 @@ async def cases() -> list[Case]:
     ]
 
 
-async def _measure(python: Path, row: str, what: str, size: Size) -> Figures:
+async def _measure(python: Path, row: str, command: str, size: Size) -> Values:
     with tempfile.TemporaryDirectory(prefix="asynqio-bench-") as directory:
-        said = await _call(
-            str(python), "-P", str(PROGRAM), what, f"{directory}/huey.db", str(size.slow), str(SLOTS)
+        output = await _call(
+            str(python), "-P", str(PROGRAM), command, f"{directory}/huey.db", str(size.slow), str(SLOTS)
         )
-    return {row: msgspec.json.decode(said, type=float)}
+    return {row: msgspec.json.decode(output, type=float)}
 
 
 async def _call(*command: str) -> bytes:
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    said, complained = await process.communicate()
+    output, errors = await process.communicate()
     if process.returncode:
-        lines = complained.decode(errors="replace").strip().splitlines()
+        lines = errors.decode(errors="replace").strip().splitlines()
         raise RuntimeError(lines[-1] if lines else f"{command[0]} failed")
-    return said
+    return output

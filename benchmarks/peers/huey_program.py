@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""Run by huey's own Python: prints tasks per second. Knows nothing of asynqio."""
+"""Runs in the virtual environment of huey, without asynqio, and prints tasks per second."""
 
 import logging
 import sys
@@ -11,7 +11,7 @@ from huey.storage import SqliteStorage
 
 
 class Storage(SqliteStorage):
-    """synchronous = NORMAL, as asynqio has it: huey itself knows only OFF and FULL."""
+    """Sets synchronous = NORMAL, as asynqio does: huey supports only OFF and FULL."""
 
     def _create_connection(self):
         connection = super()._create_connection()
@@ -19,11 +19,11 @@ class Storage(SqliteStorage):
         return connection
 
 
-what, path, count, threads = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+command, path, count, threads = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 huey = SqliteHuey(filename=path, storage_class=Storage, results=False, journal_mode="wal")
 logging.getLogger("huey").setLevel(logging.ERROR)
 lock = threading.Lock()
-over = threading.Event()
+finished = threading.Event()
 left = count
 
 
@@ -33,17 +33,17 @@ def noop(to, subject, template, customer):
     with lock:
         left -= 1
         if not left:
-            over.set()
+            finished.set()
 
 
 began = time.perf_counter()
 for _ in range(count):
     noop("ann@example.org", "Welcome", "welcome-2026", 4711)
-if what == "drain":
+if command == "drain":
     consumer = huey.create_consumer(workers=threads, worker_type="thread", periodic=False, initial_delay=0.01)
     began = time.perf_counter()
     consumer.start()
-    over.wait()
+    finished.wait()
     taken = time.perf_counter() - began
     consumer.stop()
 else:

@@ -1,4 +1,4 @@
-"""Programs of peers: run to their end, or as workers that go on until they are ended."""
+"""Runs the programs of peers: commands that end, and workers that run until they are killed."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from typing import IO, NamedTuple
 
 import msgspec
 
-from benchmarks.journal import Journal
+from benchmarks.harness.samples import SampleFile
 
-#: Seconds until a worker has imported what it needs.
+#: Timeout in seconds for the start of a worker.
 START_TIMEOUT = 60.0
-#: Seconds that anything may take that ends by itself.
+#: Timeout of a command in seconds.
 CALL_TIMEOUT = 600.0
 
 
-class Broken(Exception):
-    """A program of a peer ended when it should not have; the text is the last thing it said."""
+class PeerError(Exception):
+    """A program of a peer failed. The text is its last line of output."""
 
 
-class Crew(NamedTuple):
-    """Workers that run now."""
+class Workers(NamedTuple):
+    """Running workers."""
 
     pids: list[int]
-    #: Raises Broken when one has ended.
+    #: Raises PeerError if one has ended.
     check: Callable[[], None]
 
 
 async def call(*command: str) -> str:
-    """What a command prints. Raises Broken when it fails."""
+    """Run a command and return its output. Raises PeerError if it fails."""
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
@@ -43,47 +43,47 @@ async def call(*command: str) -> str:
     )
     try:
         async with asyncio.timeout(CALL_TIMEOUT):
-            said, complained = await process.communicate()
+            output, errors = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
     if process.returncode:
-        raise Broken(_last(complained) or f"{command[0]} ended with status {process.returncode}")
-    return said.decode()
+        raise PeerError(_last(errors) or f"{command[0]} ended with status {process.returncode}")
+    return output.decode()
 
 
-async def run(command: Sequence[str], what: str, **arguments: object) -> str:
-    """The last line that a peer's program prints."""
-    said = await call(*command, what, msgspec.json.encode(arguments).decode())
-    return said.strip().rpartition("\n")[2]
+async def run(program: Sequence[str], command: str, **arguments: object) -> str:
+    """Run a command of a peer's program and return the last line of its output."""
+    output = await call(*program, command, msgspec.json.encode(arguments).decode())
+    return output.strip().rpartition("\n")[2]
 
 
 @contextlib.asynccontextmanager
 async def workers(
-    command: Sequence[str], journals: Sequence[Journal], **arguments: object
-) -> AsyncIterator[Crew]:
-    """A process for each journal, started together once all are ready, and killed at the end of the block."""
+    command: Sequence[str], files: Sequence[SampleFile], **arguments: object
+) -> AsyncIterator[Workers]:
+    """Run one worker per sample file, all started together when ready and killed at the end of the block."""
     crew: list[tuple[Process, IO[bytes]]] = []
 
     def check() -> None:
-        for process, complaints in crew:
+        for process, errors in crew:
             if process.returncode is not None:
-                complaints.seek(0)
-                said = _last(complaints.read())
-                raise Broken(said or f"a worker ended with status {process.returncode}")
+                errors.seek(0)
+                line = _last(errors.read())
+                raise PeerError(line or f"a worker ended with status {process.returncode}")
 
     try:
-        for journal in journals:
-            text = msgspec.json.encode({**arguments, "journal": str(journal.path)}).decode()
-            complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
+        for samples in files:
+            text = msgspec.json.encode({**arguments, "samples": str(samples.path)}).decode()
+            errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
             process = await asyncio.create_subprocess_exec(
                 *(*command, "work", text),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                stderr=complaints,
-                start_new_session=True,  # to end its children too
+                stderr=errors,
+                start_new_session=True,  # so that its children end too
             )
-            crew.append((process, complaints))
+            crew.append((process, errors))
         for process, _ in crew:
             assert process.stdout is not None
             async with asyncio.timeout(START_TIMEOUT):
@@ -93,15 +93,15 @@ async def workers(
         for process, _ in crew:
             assert process.stdin is not None
             process.stdin.write(b"go\n")
-        yield Crew([process.pid for process, _ in crew], check)
+        yield Workers([process.pid for process, _ in crew], check)
     finally:
-        for process, complaints in crew:
+        for process, errors in crew:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-            complaints.close()
+            errors.close()
 
 
-def _last(complained: bytes) -> str:
-    lines = complained.decode(errors="replace").strip().splitlines()
+def _last(output: bytes) -> str:
+    lines = output.decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else ""

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from asynqio.core.info import StoreNode as StoreNode
     from asynqio.core.info import WorkerInfo as WorkerInfo
     from asynqio.core.lifecycle import Action as Action
-    from asynqio.core.lifecycle import MoveTo as MoveTo
+    from asynqio.core.lifecycle import TransferTo as TransferTo
     from asynqio.core.lifecycle import UnknownTask as UnknownTask
     from asynqio.core.retry import ExponentialRetry as ExponentialRetry
     from asynqio.core.retry import FixedRetry as FixedRetry
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from asynqio.core.retry import RetryByException as RetryByException
     from asynqio.core.schedules.cron import parse_schedule as parse_schedule
     from asynqio.core.schedules.entry import ScheduleEntry as ScheduleEntry
+    from asynqio.core.schedules.firing import FireEvent as FireEvent
     from asynqio.core.schedules.next_time import upcoming as upcoming
-    from asynqio.core.schedules.records import FireEvent as FireEvent
     from asynqio.core.task.message import TaskInfo as TaskInfo
     from asynqio.core.task.message import TaskMessage as TaskMessage
     from asynqio.core.task.message import TaskState as TaskState
@@ -120,14 +120,14 @@ _HOMES = {
     "core.filters": ["Filter"],
     "core.findings": ["Finding", "Severity"],
     "core.groups": ["GroupRule"],
-    "core.lifecycle": ["Action", "MoveTo", "UnknownTask"],
+    "core.lifecycle": ["Action", "TransferTo", "UnknownTask"],
     "core.task.message": ["TaskInfo", "TaskMessage", "TaskState"],
     "core.retry": ["ExponentialRetry", "FixedRetry", "GoRetry", "RetryByException"],
     "core.task.options": ["TaskOptions"],
     "core.schedules.next_time": ["upcoming"],
     "core.schedules.entry": ["ScheduleEntry"],
     "core.task.task": ["Task"],
-    "core.schedules.records": ["FireEvent"],
+    "core.schedules.firing": ["FireEvent"],
     "errors": [
         "AsynqioError",
         "BadPayload",

@@ -262,7 +262,7 @@ class Client:
                 if info is None and not seen:
                     raise TaskNotFound(*ref)
                 seen = True
-                for event in follower.look(info, attempts):
+                for event in follower.update(info, attempts):
                     yield event
                 if info is None or info.is_final:
                     return

@@ -1,4 +1,4 @@
-"""Time, handed in. Nothing else in the project reads a clock by itself."""
+"""Clocks. No other module reads the time of the machine directly."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Where time comes from. Brokers take one at construction; everything above asks its broker."""
+    """A source of time. A broker gets a clock when it is created; the layers above use the clock of their broker."""
 
     def now(self) -> float:
-        """Seconds since the epoch. Shared with other machines; may jump when somebody sets the clock."""
+        """Seconds since the epoch. Comparable between machines; jumps when the clock is set."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds since some fixed point. Never jumps; means nothing outside this process."""
+        """Seconds since an arbitrary fixed point. Never jumps; meaningful only in this process."""
         ...
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The clock of the machine."""
 
     now = staticmethod(time.time)
     monotonic = staticmethod(time.monotonic)
@@ -29,12 +29,12 @@ class SystemClock:
 
 
 class ClockStep:
-    """Notices when the wall clock jumps (NTP, a suspended machine), so that leases are not judged by it.
+    """Detects jumps of the wall clock (NTP, a suspended machine), so that leases are not judged by a wrong time.
 
-    `jumped()` compares how far the wall clock and the monotonic clock went since the last call.
+    `jumped()` compares the progress of the wall clock and of the monotonic clock since the last call.
     """
 
-    #: Seconds of disagreement that count as a jump. Slewing stays far below; a lease is never shorter.
+    #: Difference in seconds that counts as a jump. Slewing stays far below it; a lease is never shorter.
     TOLERANCE = 1.0
 
     def __init__(self, clock: Clock) -> None:
@@ -42,7 +42,7 @@ class ClockStep:
         self._wall, self._steady = clock.now(), clock.monotonic()
 
     def jumped(self) -> bool:
-        """Whether the wall clock moved differently from real time since the last call."""
+        """Whether the wall clock has jumped since the last call."""
         wall, steady = self._clock.now(), self._clock.monotonic()
         drift = (wall - self._wall) - (steady - self._steady)
         self._wall, self._steady = wall, steady

@@ -1,13 +1,14 @@
-"""OpenTelemetry: a span for every call that enqueues and for every attempt, in one trace from end to end.
+"""OpenTelemetry tracing: a span for each enqueue call and each attempt, in one trace.
 
     from asynqio.otel import instrument
 
     instrument(app)                     # or App(..., tracing=True)
 
-The context travels in the task's headers `traceparent` and `tracestate` (W3C Trace Context), so producers and workers
-may be of any language. A `traceparent` that somebody has put there already stays. An attempt's span is a child of
-what the headers say, so that producer, attempts and retries are one trace, and links to it as well, as the messaging
-conventions want. Needs `pip install "asynqio[otel]"` and, to see anything, an SDK that the application sets up.
+The context is stored in the task headers `traceparent` and `tracestate` (W3C Trace Context), so producers and workers
+may use any language. An existing `traceparent` header is kept. The span of an attempt is a child of the context in
+the headers, so producer, attempts and retries form one trace, and has a link to it, as the messaging conventions
+require.
+Needs `pip install "asynqio[otel]"`; the application sets up the OpenTelemetry SDK.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from asynqio.sync import client as blocking
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer, TracerProvider
 
-#: W3C only: baggage is the application's own affair, and would be stored with every task.
+#: W3C Trace Context only: baggage belongs to the application and would be stored with every task.
 _CONTEXT = TraceContextTextMapPropagator()
 _HEADER = "traceparent"
 #: Read once: it takes a look at the disk.
@@ -61,9 +62,10 @@ class Traceable(Protocol):
 def instrument(
     target: Traceable | Client | blocking.Client | Mux, *, tracer_provider: TracerProvider | None = None
 ) -> None:
-    """Trace what `target` enqueues, or runs, or (an app) both. No effect the second time.
+    """Trace the enqueue calls of a client, the attempts of a mux, or both for an app. Repeated calls have no effect.
 
-    Without a `tracer_provider` it is the global one, whenever the application sets that.
+    Without a `tracer_provider`, the global one is used, also if the application sets it later. Raises ConfigError for
+    any other target.
     """
     tracer = trace.get_tracer("asynqio", _VERSION, tracer_provider)
     match target:
@@ -91,12 +93,12 @@ def _mux(mux: Mux, tracer: Tracer) -> None:
 
 
 class _Producer:
-    """Enqueues through `client`, which is not traced itself: a span around each call."""
+    """Enqueues through an untraced copy of a client, with a span around each call."""
 
     def __init__(self, client: Client, tracer: Tracer) -> None:
         self._client = client
         self._tracer = tracer
-        self._place = _place(client.broker.url)
+        self._address = _server_address(client.broker.url)
 
     async def enqueue(self, task: Task, options: TaskOptions) -> TaskInfo:
         with self._span([task], options) as span:
@@ -122,7 +124,7 @@ class _Producer:
     def _span(self, tasks: Sequence[Any], options: TaskOptions) -> Iterator[Span]:
         queues = {self._options(task, options).get("queue", "default") for task in tasks}
         queue = queues.pop() if len(queues) == 1 else None
-        attributes = {**self._place, **_attributes("send", queue)}
+        attributes = {**self._address, **_attributes("send", queue)}
         types = {task.type for task in tasks if isinstance(task, Task)}
         if len(types) == 1:
             attributes["asynqio.task.type"] = types.pop()
@@ -140,19 +142,19 @@ class _Producer:
                 raise
 
     def _options(self, task: Any, options: TaskOptions) -> TaskOptions:
-        """What counts for a task in the end; what is wrong with it is for the client to say."""
+        """The effective options of a task; empty if they are invalid, which the client reports."""
         try:
             return merge(self._client._defaults, task.options, options)
         except (EnqueueError, AttributeError):
             return {}
 
     def _with_context(self, task: Any, options: TaskOptions) -> Any:
-        """The task with the current span's context in its headers, unless it has one."""
+        """The task with the context of the current span in its headers, unless it has a context."""
         if _HEADER in self._options(task, options).get("headers", {}):
             return task
         carrier: dict[str, str] = {}
         _CONTEXT.inject(carrier)
-        if not carrier or not isinstance(task, Task):  # no SDK, and nobody's trace
+        if not carrier or not isinstance(task, Task):  # no SDK and no trace
             return task
         carrying = copy.copy(task)
         carrying.options = merge(task.options, {"headers": carrier})
@@ -160,7 +162,7 @@ class _Producer:
 
 
 class _Consumer:
-    """Middleware: a span around each attempt."""
+    """Middleware that creates a span for each attempt."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
@@ -188,7 +190,7 @@ class _Consumer:
             try:
                 return await call_next(task)
             except asyncio.CancelledError as cancelled:
-                reason = attempt.stopped_by  # its time was over, somebody cancelled it, or the server stops
+                reason = attempt.stopped_by  # timed out, cancelled, or the server stops
                 if isinstance(reason, Failed):
                     _fail(span, reason.error)
                 elif reason is None:
@@ -217,7 +219,7 @@ def _fail(span: Span, error: BaseException) -> None:
 
 
 def _attributes(operation: str, queue: str | None) -> dict[str, Any]:
-    """What the messaging conventions want on every span."""
+    """The attributes that the messaging conventions require on every span."""
     attributes = {
         "messaging.system": "asynqio",
         "messaging.operation.name": operation,
@@ -228,8 +230,8 @@ def _attributes(operation: str, queue: str | None) -> dict[str, Any]:
     return attributes
 
 
-def _place(url: str) -> Mapping[str, Any]:
-    """Where the broker is, if it is a server. `url` is the one without secrets."""
+def _server_address(url: str) -> Mapping[str, Any]:
+    """The address of the broker, if it is a server. `url` has no secrets."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port

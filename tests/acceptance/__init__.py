@@ -1,1 +1,1 @@
-"""What is promised, shown with real processes that are killed, frozen and blocked."""
+"""The guarantees of asynqio, tested with real processes that are killed, frozen and blocked."""

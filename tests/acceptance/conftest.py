@@ -1,4 +1,4 @@
-"""A stage for every test, cleared away after it, on each broker that several processes can share."""
+"""A deployment for each test, on each broker that several processes can share."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.harness import Stage
-from tests.acceptance.places import Place, fresh_place
+from tests.acceptance.harness import Deployment
+from tests.acceptance.stores import StoreProbe, new_store
 
 
 @pytest.fixture(params=["sqlite", "redis"])
 def kind(request: pytest.FixtureRequest) -> str:
-    """The broker under test. A test that wants others is parametrized with `kind`."""
+    """The broker under test. A test may override it by a parameter `kind`."""
     return str(request.param)
 
 
 @pytest.fixture
-def place(kind: str, tmp_path: Path) -> Place:
-    """Where the tasks of this test are kept."""
-    return fresh_place(kind, tmp_path)
+def store(kind: str, tmp_path: Path) -> StoreProbe:
+    """An empty store for this test."""
+    return new_store(kind, tmp_path)
 
 
 @pytest.fixture
-def stage(place: Place, tmp_path: Path) -> Iterator[Stage]:
-    made = Stage(place, tmp_path)
+def deployment(store: StoreProbe, tmp_path: Path) -> Iterator[Deployment]:
+    made = Deployment(store, tmp_path)
     try:
         yield made
     finally:

@@ -1,4 +1,4 @@
-"""Starting worker and producer processes, waiting for what they say, killing them, and counting."""
+"""Starts, kills and watches worker and producer processes."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ import msgspec
 
 from asynqio import ServerInfo
 from asynqio.sync import Client, Inspector
-from tests.acceptance import journal
-from tests.acceptance.places import Place
+from tests.acceptance import execution_log
+from tests.acceptance.stores import StoreProbe
 from tests.until import until as until
 
 ROOT = Path(__file__).parents[2]
 
-#: How many tasks the big tests run; 20,000 is the size that the project promises.
+#: Tasks of the large tests; the full size is 20,000.
 TASKS = int(os.environ.get("ASYNQIO_CRASH_TASKS", "4000"))
-#: How long handlers block, under which lease; 60 and 5 are what the project promises.
+#: Seconds for which handlers block, and the lease; the full sizes are 60 and 5.
 BUSY = int(os.environ.get("ASYNQIO_CRASH_BUSY", "8"))
 LEASE = float(os.environ.get("ASYNQIO_CRASH_LEASE", "2"))
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process has started and that still run."""
+    """The running child processes of a process."""
     lists = Path(f"/proc/{pid}/task").glob("*/children")
     found = [int(child) for children in lists for child in children.read_text().split()]
     return [child for child in found if Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 def descendants(pid: int) -> list[int]:
-    """The processes that a process has started, and theirs."""
+    """The running descendants of a process."""
     found = children(pid)
     return [*found, *(further for child in found for further in descendants(child))]
 
 
 class Process:
-    """One of our programs, in a process group of its own, and what it has said so far."""
+    """A program in a separate process group, and its log."""
 
     def __init__(self, module: str, options: dict[str, Any], environment: dict[str, str]) -> None:
         self.log: list[str] = []
@@ -67,39 +67,39 @@ class Process:
                     self.log.append(line.rstrip("\n"))
                     self._news.notify_all()
 
-    def says(self, text: str) -> bool:
-        """Whether it has said this already."""
+    def logged(self, text: str) -> bool:
+        """Whether a line of the log contains this text."""
         with self._news:
             return any(text in line for line in self.log)
 
-    def wait_to_say(self, text: str, timeout: float = 30.0) -> None:
+    def wait_for_log(self, text: str, timeout: float = 30.0) -> None:
         with self._news:
             if not self._news.wait_for(lambda: any(text in line for line in self.log), timeout):
                 shown = "\n".join(self.log[-40:])
-                raise AssertionError(f"process {self.pid} did not say {text!r} in {timeout:.0f} s:\n{shown}")
+                raise AssertionError(f"process {self.pid} did not log {text!r} in {timeout:.0f} s:\n{shown}")
 
     @property
     def alive(self) -> bool:
         return self._popen.poll() is None
 
     def signal(self, number: signal.Signals, *, group: bool = False) -> None:
-        """Send a signal to the process, or to its helpers (keeper, task processes) too."""
+        """Send a signal to the process, with `group` also to its lease keeper and task processes."""
         helpers = descendants(self.pid) if group else []
         for pid in (self.pid, *helpers):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
     def wait(self, timeout: float = 30.0) -> int:
-        """Until it has ended: its exit status."""
+        """Wait for the end; return the exit status."""
         return self._popen.wait(timeout)
 
     def kill(self) -> None:
-        """kill -9."""
+        """Kill with SIGKILL."""
         self.signal(signal.SIGKILL)
         self.wait()
 
     def terminate(self) -> None:
-        """The polite way."""
+        """Terminate with SIGTERM."""
         self.signal(signal.SIGTERM)
         self.wait()
 
@@ -109,46 +109,46 @@ class Process:
         self._listening.join(10)
 
 
-class Stage:
-    """One store, one journal, and everything that runs on them."""
+class Deployment:
+    """A store, an execution log, and the processes that use them."""
 
-    def __init__(self, place: Place, directory: Path) -> None:
-        self.place = place
-        self.url = place.url
-        self.journal = journal.Journal(directory / "journal")
+    def __init__(self, store: StoreProbe, directory: Path) -> None:
+        self.store = store
+        self.url = store.url
+        self.executions = execution_log.ExecutionLog(directory / "executions")
         self.client = Client(self.url).open()
         self.inspector = Inspector(self.url)
         self.inspector.open()
         self._processes: list[Process] = []
 
     def start(self, module: str, **options: Any) -> Process:
-        environment = {"ASYNQIO_BROKER": self.url, journal.DIRECTORY: str(self.journal.directory)}
+        environment = {"ASYNQIO_BROKER": self.url, execution_log.DIRECTORY: str(self.executions.directory)}
         process = Process(module, options, environment)
         self._processes.append(process)
         return process
 
     def worker(self, *, ready: bool = True, **options: Any) -> Process:
-        """A worker that has started, or (`ready=False`) is about to."""
+        """Start a worker; wait until it is ready unless `ready=False`."""
         worker = self.start("worker", **options)
         if ready:
-            worker.wait_to_say("server started")
+            worker.wait_for_log("server started")
         return worker
 
     def stats(self) -> Any:
-        """The figures of the queue."""
+        """The statistics of the queue."""
         return self.inspector.queue("default")
 
     def leased_by(self, pid: int) -> int:
-        """How many tasks a process holds, alive or not."""
-        return sum(f":{pid}:" in owner for owner in self.place.owners())
+        """The number of tasks leased by a process, alive or dead."""
+        return sum(f":{pid}:" in owner for owner in self.store.owners())
 
-    def last_card(self, worker: Process) -> ServerInfo:
-        """What a worker that was terminated said at the end."""
+    def final_info(self, worker: Process) -> ServerInfo:
+        """The last info of a terminated worker."""
         return msgspec.json.decode(
-            (self.journal.directory / f"{worker.pid}.card").read_bytes(), type=ServerInfo
+            (self.executions.directory / f"{worker.pid}.info").read_bytes(), type=ServerInfo
         )
 
-    def everything_said(self) -> str:
+    def all_logs(self) -> str:
         return "\n".join(line for process in self._processes for line in process.log)
 
     def close(self) -> None:

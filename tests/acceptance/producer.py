@@ -10,20 +10,20 @@ import time
 import msgspec
 
 from asynqio import BrokerUnavailable, EnqueueError
-from tests.acceptance import journal
+from tests.acceptance import execution_log
 from tests.acceptance.tasks import app, brief
 
 
 class Plan(msgspec.Struct):
-    """What to produce."""
+    """The work of a producer."""
 
     tasks: int
     queue: str = "default"
-    #: Tasks per second; 0: as fast as it goes.
+    #: Tasks per second; 0 for no limit.
     rate: float = 0.0
-    #: Tasks of one call.
+    #: Tasks per call.
     chunk: int = 50
-    #: The longest a task takes, in seconds.
+    #: Longest run time of a task in seconds.
     longest: float = 0.1
 
 
@@ -36,11 +36,11 @@ async def main(plan: Plan) -> None:
             try:
                 answers = await app.enqueue_many(tasks, queue=plan.queue)
             except BrokerUnavailable as error:
-                # Nobody answers for these; some of them may be stored all the same.
-                print(f"refused {count}: {error}", file=sys.stderr, flush=True)
+                # These were not acknowledged; some of them may be stored.
+                print(f"not acknowledged {count}: {error}", file=sys.stderr, flush=True)
             else:
-                # Only from here on does the broker answer for them.
-                journal.write(
+                # From here on the broker guarantees these tasks.
+                execution_log.write(
                     "accepted", *[answer.id for answer in answers if not isinstance(answer, EnqueueError)]
                 )
                 print(f"acknowledged {done + count}", file=sys.stderr, flush=True)

@@ -14,8 +14,8 @@ from asynqio import ScheduleEntry, Scheduler, Task
 async def main(entries: int, queues: int) -> None:
     await Scheduler(
         entries=[
-            # All that is missed is made up: on a machine that is busy enough, whoever is started is killed again
-            # before it is there, and that may last longer than a tick may be late.
+            # All missed ticks fire late: on a busy machine, a scheduler may be killed before it is
+            # ready, for longer than the grace of a tick.
             ScheduleEntry("@every 1s", Task(f"tick:{n}"), name=f"s{n}", queue=f"q{n % queues}", missed=1000)
             for n in range(entries)
         ]

@@ -1,9 +1,10 @@
-"""Two servers of Go's and two of ours work off what clients of both bring in, on one Redis, while servers of either
-kind are killed and Redis itself dies once. In the end every task has run, and Redis is as clean as if nothing had
-happened.
+"""Two Go servers and two asynqio servers run the tasks of clients of both on one Redis.
 
-`ASYNQIO_SOAK_TASKS=100000` is the full size. It takes its time: a lease that a dead server held lapses after half a
-minute, and if it was one of Go's, half a minute more goes by before anybody may take the task over.
+Meanwhile servers of both kinds are killed, and Redis itself dies once. In the end every task has run, and Redis
+contains only expected data.
+
+`ASYNQIO_SOAK_TASKS=100000` is the full size. It takes long: the lease of a dead server expires after half a minute,
+and the task of a dead Go server may be recovered only half a minute later.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ from tests.interop.support.process import GoError
 from tests.interop.support.views import Event, GoOptions, GoServerOptions
 
 TASKS = int(os.environ.get("ASYNQIO_SOAK_TASKS", "500"))
-#: Whether nobody has the time to wait for leases: then they are moved back by hand when all else is done.
-HURRY = TASKS < 10_000
+#: Whether to expire the leases of dead servers explicitly instead of waiting for them.
+FAST = TASKS < 10_000
 #: Seconds between two kills.
-KILL_EVERY = 0.3 if HURRY else 3.0
-#: How many tasks each producer has under way. The small number makes the small run last for some kills.
-BATCH_SIZE = 2 if HURRY else 50
-#: Seconds between what a producer of the small run brings in.
-PACE = 0.04 if HURRY else 0.0
+KILL_EVERY = 0.3 if FAST else 3.0
+#: Tasks in flight per producer. The small number makes the small run last for several kills.
+BATCH_SIZE = 2 if FAST else 50
+#: Seconds between two tasks of a producer in the small run.
+PACE = 0.04 if FAST else 0.0
 QUEUES = ["default", "other"]
 SETTINGS: GoServerOptions = {
     "concurrency": 10,
@@ -59,11 +60,11 @@ Server = GoServer | OurServer
 
 
 class Kind(NamedTuple):
-    """One way to be a task."""
+    """A kind of task."""
 
     type: str
     options: GoOptions
-    #: Of twenty tasks.
+    #: Share in twentieths.
     share: int
 
 
@@ -100,7 +101,7 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 class Fleet:
-    """Servers of both kinds. When one is killed, another of its kind takes its place."""
+    """Servers of both kinds. A killed server is replaced by one of the same kind."""
 
     def __init__(self, make: list[Callable[[], Server]], redis: RedisServer) -> None:
         self._make = make
@@ -124,11 +125,11 @@ class Fleet:
             await server.__aexit__()
 
     async def kill_now_and_then(self) -> None:
-        """Until cancelled."""
+        """Kill servers until cancelled."""
         while True:
             await asyncio.sleep(KILL_EVERY)
             place = random.randrange(len(self.serving))
-            # Cancelled in between, there would be a server too few or too many.
+            # A cancellation in between would change the number of servers.
             await asyncio.shield(self.replace(place))
 
     async def replace(self, place: int) -> None:
@@ -142,18 +143,18 @@ class Fleet:
         self.serving = []
 
     def events(self, name: str) -> list[Event]:
-        """What all of them, dead or alive, have said."""
+        """The events of all servers, dead or alive."""
         return [event for server in self.all for event in server.waiting(name)]
 
 
 class Producer:
-    """Brings in every second task."""
+    """Enqueues every second task."""
 
     def __init__(self, client: Client, first: int) -> None:
         self.client = client
         self.first = first
         self.accepted: set[int] = set()
-        #: Nobody can tell whether these were stored: Redis died meanwhile.
+        #: Tasks that may or may not be stored, because Redis died during the call.
         self.doubtful: set[int] = set()
         self.half = asyncio.Event()
 
@@ -178,7 +179,7 @@ class Producer:
 
 
 def numbers_of(events: list[Event]) -> Counter[int]:
-    """How often each task is the subject of these: a merged task speaks for all its members."""
+    """The number of events per task; an event of a merged task counts for all its members."""
     payloads = [event.seen.payload or b"" for event in events]
     return Counter(int(number) for payload in payloads for number in payload.split())
 
@@ -188,8 +189,8 @@ def left_to_do(inspector: Inspector) -> int:
 
 
 def abandon(redis: RedisServer) -> None:
-    """As if the time had gone by that leases and claimed batches of the dead last. The living hold none: this is only
-    done when nothing moves any more."""
+    """Expire the leases and batches of dead servers. Live servers hold none, because this is called only when no task
+    makes progress."""
     long_ago = int(time.time()) - 60
     for queue in QUEUES:
         for key in (f"asynq:{{{queue}}}:lease", f"asynq:{{{queue}}}:aggregation_sets"):
@@ -198,17 +199,17 @@ def abandon(redis: RedisServer) -> None:
 
 
 async def drain(fleet: Fleet, redis: RedisServer, inspector: Inspector) -> None:
-    """Until nothing is left to do."""
+    """Wait until all tasks have ended."""
     quiet_since, seen = time.monotonic(), 0
-    async with asyncio.timeout(90 if HURRY else 300 + TASKS / 200):
+    async with asyncio.timeout(90 if FAST else 300 + TASKS / 200):
         while await asyncio.to_thread(left_to_do, inspector):
             await asyncio.sleep(0.1)
-            said = len(fleet.events("ended"))
-            if said > seen:
-                quiet_since, seen = time.monotonic(), said
-            elif HURRY and time.monotonic() - quiet_since > 2:
+            ended = len(fleet.events("ended"))
+            if ended > seen:
+                quiet_since, seen = time.monotonic(), ended
+            elif FAST and time.monotonic() - quiet_since > 2:
                 await asyncio.to_thread(abandon, redis)
-                await fleet.replace(place=-1)  # one of ours: who has just started looks at all leases
+                await fleet.replace(place=-1)  # an asynqio server: it examines all leases at its start
                 quiet_since = time.monotonic()
 
 
@@ -219,13 +220,15 @@ async def both_clients(go: Go, ours: Ours) -> AsyncIterator[list[Producer]]:
 
 
 async def kill_redis(redis: RedisServer, producer: Producer) -> None:
-    """When half of what this one brings in is there."""
+    """Kill Redis when half of the tasks of this producer are stored."""
     await producer.half.wait()
     await asyncio.to_thread(redis.kill)
     await asyncio.to_thread(redis.start)
 
 
-async def test_servers_of_both_kinds_share_one_redis_and_die(built: Programs, redis: RedisServer) -> None:
+async def test_servers_of_both_kinds_share_one_redis_and_are_killed(
+    built: Programs, redis: RedisServer
+) -> None:
     began = time.monotonic()
     go, ours = Go(built, redis.url), Ours(redis.url)
 
@@ -248,7 +251,7 @@ async def test_servers_of_both_kinds_share_one_redis_and_die(built: Programs, re
             await drain(fleet, redis, inspector)
             await fleet.terminate()
         stats = await asyncio.to_thread(inspector.queues)
-        await asyncio.to_thread(inspector.servers)  # drops what the dead have left, as far as it is over
+        await asyncio.to_thread(inspector.servers)  # removes expired data of dead servers
         failures = await asyncio.to_thread(archived, inspector)
     finally:
         await asyncio.to_thread(inspector.close)
@@ -271,11 +274,11 @@ async def test_servers_of_both_kinds_share_one_redis_and_die(built: Programs, re
     )
 
     assert accepted <= runs.keys() <= stored, "every task ran that was accepted"
-    # A task succeeds once, however often it is run: a second end is refused, or finds nothing to end. What did not
-    # succeed counts as failed: once for each attempt that came to an end, and for each that a dead server left.
+    # A task succeeds once, however often it runs: a second result is rejected or finds no task. Attempts that did not
+    # succeed count as failed: each attempt that ended, and each that was lost with its server.
     assert processed - failed == len(succeeded)
-    # Each "fail" fails twice, each "flaky" once; the death of a server may have been one of these failures. What is
-    # beyond them was in flight at a kill.
+    # Each "fail" fails twice, each "flaky" once; the death of a server may be one of these failures. Additional
+    # failures were in flight at a kill.
     assert 0 <= lapsed <= kills * SETTINGS["concurrency"]
     repeated = len(started) - len(ids) - by_kind["fail"] - by_kind["flaky:1"]
     assert repeated <= kills * SETTINGS["concurrency"]
@@ -284,14 +287,14 @@ async def test_servers_of_both_kinds_share_one_redis_and_die(built: Programs, re
 
 
 def archived(inspector: Inspector) -> set[bytes]:
-    """The payloads of what was given up, all of it for the same reason."""
+    """The payloads of archived tasks, all with the same error."""
     found = [info for queue in QUEUES for info in inspector.tasks(queue, TaskState.ARCHIVED, size=TASKS)]
     assert {info.type for info in found} == {"fail"}
     return {info.payload or b"" for info in found}
 
 
 def check_nothing_is_left(redis: RedisServer, archived: int, completed: int) -> None:
-    """All that is in Redis is what each kind of server expects there."""
+    """Check that Redis contains only expected keys."""
     keys: set[str] = set(redis.cli("KEYS", "*"))
     today = {key.rpartition(":")[2] for key in keys if ":processed:" in key}
     assert len(today) in (1, 2), "the day may have ended"
@@ -301,14 +304,14 @@ def check_nothing_is_left(redis: RedisServer, archived: int, completed: int) -> 
         prefix = f"asynq:{{{queue}}}:"
         expected |= {prefix + name for name in ("processed", "failed", "archived", "completed")}
         expected |= {f"{prefix}{name}:{day}" for name in ("processed", "failed") for day in today}
-        # Ours: the groups that had members lately, for Go may forget to list one.
+        # Of asynqio: recent groups, because Go may leave one unlisted.
         expected.add(f"{prefix}asynqio:groups")
         for state in ("archived", "completed"):
             ids = redis.cli("ZRANGE", f"{prefix}{state}", 0, -1)
             kept[state] += len(ids)
             expected |= {f"{prefix}t:{id}" for id in ids}
     assert kept == {"archived": archived, "completed": completed}
-    # What killed servers said of themselves goes by itself: 15 s after they said it; our own card a minute later.
+    # The info of killed servers expires: after 15 s for Go, a minute later for asynqio.
     fading = {key for key in keys if key.startswith(("asynq:servers", "asynq:workers", "asynqio:servers"))}
     for key in fading:
         if key in ("asynq:servers", "asynq:workers"):

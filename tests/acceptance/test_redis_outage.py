@@ -1,5 +1,5 @@
-"""Redis goes away under load, in each of the ways it can, and comes back: workers go on by themselves within 5 s,
-nothing is lost, and nothing runs again that was settled.
+"""Redis fails under load in different ways and returns: workers continue within 5 s,
+no task is lost, and no settled task runs again.
 
 `ASYNQIO_OUTAGE=60` is the full size.
 """
@@ -19,23 +19,23 @@ from typing import Any
 import pytest
 
 from tests.acceptance import tasks
-from tests.acceptance.harness import Stage, children, until
-from tests.acceptance.places import Place, RedisPlace
+from tests.acceptance.harness import Deployment, children, until
+from tests.acceptance.stores import RedisProbe, StoreProbe
 from tests.brokers.redis.support.cluster import RedisCluster
 from tests.brokers.redis.support.sentinels import RedisSentinels
 from tests.brokers.redis.support.servers import RedisServer
 
-#: How long Redis is away, in seconds.
+#: Seconds for which Redis is unavailable.
 OUTAGE = float(os.environ.get("ASYNQIO_OUTAGE", "4"))
-#: How soon after its return everybody works again, in seconds.
+#: Seconds within which all workers must continue after its return.
 RESUME = 5.0
 #: Tasks per second.
 RATE = 300
-#: Shorter than the outage: all leases have lapsed when it is over, and yet nobody is to be taken for dead.
+#: Shorter than the outage: all leases have expired at its end, but no worker may be considered dead.
 LEASE = 2.0
-#: Seconds that an answer, a connection and a call may take where Redis is frozen for longer than all of them.
-HASTE = 0.5
-#: The node of three that the queue "default" is on, and a queue that is on another.
+#: Timeouts in seconds of a response, a connection and a call in the test with a frozen Redis.
+SHORT_TIMEOUT = 0.5
+#: The cluster node with the queue "default", and a queue on another node.
 DEFAULT, OTHER = 1, "other"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + 2 * OUTAGE)]
@@ -43,111 +43,113 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + 2 * OUTAGE)]
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """One that forgets nothing that it has answered for."""
+    """A server that persists each write before it replies."""
     with RedisServer(tmp_path / "redis", aof="always") as made:
         yield made
 
 
 @pytest.fixture
 def options() -> str:
-    """What the URL says beside the place."""
+    """Options for the URL."""
     return ""
 
 
 @pytest.fixture
-def place(server: RedisServer, options: str) -> Place:
-    return RedisPlace(server.url + options, [server])
+def store(server: RedisServer, options: str) -> StoreProbe:
+    return RedisProbe(server.url + options, [server])
 
 
 class Load:
-    """Two workers and a producer in full swing, and what must have become of it all."""
+    """Two workers and a producer under load, with checks of the result."""
 
-    def __init__(self, stage: Stage, **options: Any) -> None:
-        self.stage = stage
+    def __init__(self, deployment: Deployment, **options: Any) -> None:
+        self.deployment = deployment
         settings = {"concurrency": 20, "lease": LEASE, **options}
-        self.workers = [stage.worker(**settings) for _ in range(2)]
-        self.producer = stage.start("producer", tasks=10_000_000, rate=RATE, chunk=20, longest=0.05)
-        self.producer.wait_to_say(f"acknowledged {RATE}")
+        self.workers = [deployment.worker(**settings) for _ in range(2)]
+        self.producer = deployment.start("producer", tasks=10_000_000, rate=RATE, chunk=20, longest=0.05)
+        self.producer.wait_for_log(f"acknowledged {RATE}")
 
     def wait_until_all_work(self, since: float) -> float:
-        """Until each worker has begun a task after this moment: how long the last one took."""
-        starts: list[float] = until("every worker works", lambda: self._first_starts(since), timeout=60)
+        """Wait until each worker has started a task after `since`; return the seconds until the last one did."""
+        starts: list[float] = until("every worker runs a task", lambda: self._first_starts(since), timeout=60)
         return max(starts) - since
 
     def _first_starts(self, since: float) -> list[float]:
         first: dict[int, float] = {}
-        for line in self.stage.journal.lines("start"):
+        for line in self.deployment.executions.lines("start"):
             if line.at > since:
                 first.setdefault(line.pid, line.at)
         return list(first.values()) if len(first) == len(self.workers) else []
 
     def finish(self, *, timeout: float = 60) -> None:
-        """Until the producer has been heard again, and everything is done that it brought in."""
-        journal, now = self.stage.journal, time.time()
-        until("the producer goes on", lambda: journal.lines("accepted")[-1].at > now)
+        """Wait until the producer continues, stop it, and wait until all its tasks are done."""
+        executions, now = self.deployment.executions, time.time()
+        until("the producer continues", lambda: executions.lines("accepted")[-1].at > now)
         self.producer.kill()
-        until("everything is done", lambda: self.stage.stats().size == 0, timeout=timeout)
+        until("everything is done", lambda: self.deployment.stats().size == 0, timeout=timeout)
         for worker in self.workers:
             worker.terminate()
 
-    def check_nobody_noticed(self, gone_at: float, others: Sequence[str] = ()) -> None:
-        """Everything that was accepted ran, and nothing was refused, stolen, failed, or run twice."""
-        stage, starts = self.stage, self.stage.journal.starts()
-        assert stage.journal.ids("accepted") <= stage.journal.ids("end")
+    def check_no_side_effects(self, gone_at: float, others: Sequence[str] = ()) -> None:
+        """Each accepted task ran, and none was rejected, recovered, failed or run twice."""
+        deployment, starts = self.deployment, self.deployment.executions.starts()
+        assert deployment.executions.ids("accepted") <= deployment.executions.ids("end")
         twice = {id for id, times in starts.items() if times > 1}
-        assert twice <= self._offered(gone_at)
-        said = stage.everything_said()
-        assert "left by a dead server" not in said
-        assert "lost its lease" not in said
-        assert "has not run Python" not in said
-        cards = [stage.last_card(worker) for worker in self.workers]
-        assert [(card.refused, card.failed) for card in cards] == [(0, 0)] * len(cards)
-        stats = [stage.inspector.queue(queue) for queue in ("default", *others)]
+        assert twice <= self._sent_during_failure(gone_at)
+        logs = deployment.all_logs()
+        assert "left by a dead server" not in logs
+        assert "lost its lease" not in logs
+        assert "has not run Python" not in logs
+        infos = [deployment.final_info(worker) for worker in self.workers]
+        assert [(info.refused, info.failed) for info in infos] == [(0, 0)] * len(infos)
+        stats = [deployment.inspector.queue(queue) for queue in ("default", *others)]
         assert [(queue.size, queue.failed_total) for queue in stats] == [(0, 0)] * len(stats)
         assert sum(queue.processed_total for queue in stats) == starts.total()
 
-    def _offered(self, gone_at: float) -> set[str]:
-        """What producers had offered when Redis went away: the first two calls that were acknowledged after that, for
-        the word of the first may just have been on its way.
+    def _sent_during_failure(self, gone_at: float) -> set[str]:
+        """The tasks that producers were sending when Redis failed.
 
-        They are stored for sure because they are offered again. What was stored the first time, and had run and was
-        gone before the second, cannot be known for the same: it runs twice.
+        These are the first two calls acknowledged afterwards, because the acknowledgement of the first may have been
+        in flight.
+
+        These calls are sent again to be sure. A task that was stored the first time, and had run and was deleted
+        before the second, cannot be recognised: it runs twice.
         """
         calls: dict[int, set[float]] = {}
-        offered = set()
-        for line in self.stage.journal.lines("accepted"):
+        sent = set()
+        for line in self.deployment.executions.lines("accepted"):
             if line.at > gone_at:
                 first = calls.setdefault(line.pid, set())
                 if len(first) < 2 or line.at in first:
                     first.add(line.at)
-                    offered.add(line.id)
-        return offered
+                    sent.add(line.id)
+        return sent
 
 
 def stored(server: RedisServer, folder: Path) -> set[str]:
-    """The tasks that a server which is away will still have when it is back."""
+    """The tasks that a stopped server will have after its restart."""
     shutil.copytree(server.folder / "appendonlydir", folder / "appendonlydir")
     with RedisServer(folder, aof="always") as copy:
         return {key.rpartition(":t:")[2] for key in copy.cli("KEYS", "asynq:{default}:t:*")}
 
 
 def seconds_of_cpu(pids: list[int]) -> float:
-    """What these processes have used so far."""
+    """The CPU time of these processes in seconds."""
     stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
     return sum(int(stat[11]) + int(stat[12]) for stat in stats) / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_workers_resume_and_nothing_runs_twice(
-    stage: Stage, server: RedisServer, tmp_path: Path, end: str
+    deployment: Deployment, server: RedisServer, tmp_path: Path, end: str
 ) -> None:
-    load = Load(stage)
+    load = Load(deployment)
     getattr(server, end)()
     gone_at = time.time()
-    settled = stage.journal.ids("accepted") - stored(server, tmp_path / "copy")
+    settled = deployment.executions.ids("accepted") - stored(server, tmp_path / "copy")
     pids = [pid for worker in load.workers for pid in (worker.pid, *children(worker.pid))]
     used = -seconds_of_cpu(pids)
-    time.sleep(OUTAGE)  # nothing happens in it: that is the point
+    time.sleep(OUTAGE)  # the length of the outage
     used += seconds_of_cpu(pids)
 
     server.start()
@@ -156,25 +158,27 @@ def test_workers_resume_and_nothing_runs_twice(
 
     print(
         f"\n{end}: away for {time.time() - gone_at:.0f} s, all work again after {took:.1f} s; "
-        f"{len(stage.journal.ids('accepted'))} tasks, {len(settled)} of them settled before; "
+        f"{len(deployment.executions.ids('accepted'))} tasks, {len(settled)} of them settled before; "
         f"{used / OUTAGE:.1%} of a core used for waiting"
     )
     assert len(settled) > 100
-    again = {line.id for line in stage.journal.lines("start") if line.at > gone_at}
+    again = {line.id for line in deployment.executions.lines("start") if line.at > gone_at}
     assert not again & settled
     assert took < RESUME
     assert used < 0.1 * OUTAGE, "waiting costs next to nothing"
-    load.check_nobody_noticed(gone_at)
+    load.check_no_side_effects(gone_at)
 
 
-@pytest.mark.parametrize("options", [f"?timeout={HASTE}&connect_timeout={HASTE}&patience={HASTE}"])
-def test_a_server_that_is_frozen_for_longer_than_anybody_waits(stage: Stage, server: RedisServer) -> None:
-    """It will do what it was sent before, when nobody expects that any more."""
-    load = Load(stage)
-    stage.client.enqueue_many(tasks.brief.task(0.5) for _ in range(10))  # they end while it is frozen
+@pytest.mark.parametrize(
+    "options", [f"?timeout={SHORT_TIMEOUT}&connect_timeout={SHORT_TIMEOUT}&patience={SHORT_TIMEOUT}"]
+)
+def test_a_server_is_frozen_for_longer_than_all_timeouts(deployment: Deployment, server: RedisServer) -> None:
+    """It executes earlier commands late, after their timeouts."""
+    load = Load(deployment)
+    deployment.client.enqueue_many(tasks.brief.task(0.5) for _ in range(10))  # they end while it is frozen
     server.pause()
     gone_at = time.time()
-    time.sleep(OUTAGE)  # longer than the time-outs, the lease, and the patience of everybody
+    time.sleep(OUTAGE)  # longer than all timeouts and the lease
     server.unpause()
 
     took = load.wait_until_all_work(time.time())
@@ -182,46 +186,46 @@ def test_a_server_that_is_frozen_for_longer_than_anybody_waits(stage: Stage, ser
 
     print(f"\nfrozen for {OUTAGE:.0f} s, all work again after {took:.1f} s")
     assert took < RESUME
-    load.check_nobody_noticed(gone_at)
+    load.check_no_side_effects(gone_at)
 
 
 def test_sentinels_promote_another_master(tmp_path: Path) -> None:
-    """A replica may lack the last moments of a master that died, so it is only asked for what came later."""
+    """A replica may lack the last writes of a dead master, so only later tasks are checked."""
     with RedisSentinels(tmp_path / "redis", aof="always") as group:
         replica = group.servers[1]
-        stage = Stage(RedisPlace(group.url, [replica]), tmp_path)
-        with contextlib.closing(stage):
-            load = Load(stage)
+        deployment = Deployment(RedisProbe(group.url, [replica]), tmp_path)
+        with contextlib.closing(deployment):
+            load = Load(deployment)
             group.kill_master()
-            until("the other one is the master", lambda: group.master() is replica)
-            until("it knows it", lambda: replica.cli("ROLE")[0] == "master")
+            until("the replica is the master", lambda: group.master() is replica)
+            until("the replica reports it", lambda: replica.cli("ROLE")[0] == "master")
             promoted_at = time.time()
 
             took = load.wait_until_all_work(promoted_at)
             back_at = time.time()
             load.finish()
 
-            journal = stage.journal
-            accepted = {line.id: line.at for line in journal.lines("accepted")}
-            lost = accepted.keys() - journal.ids("end")
-            twice = sum(count > 1 for count in journal.starts().values())
+            executions = deployment.executions
+            accepted = {line.id: line.at for line in executions.lines("accepted")}
+            lost = accepted.keys() - executions.ids("end")
+            twice = sum(count > 1 for count in executions.starts().values())
             print(
                 f"\nall work again {took:.1f} s after the promotion; {len(accepted)} tasks, {len(lost)} "
                 f"lost with the old master, {twice} run twice"
             )
             assert took < RESUME
             assert not {id for id in lost if accepted[id] > back_at}
-            assert stage.place.owners() == []
+            assert deployment.store.owners() == []
 
 
 def test_a_master_of_a_cluster_comes_back(tmp_path: Path) -> None:
     with RedisCluster(tmp_path / "redis", aof="always") as cluster:
-        stage = Stage(RedisPlace(cluster.url, cluster.nodes), tmp_path)
-        with contextlib.closing(stage):
-            load = Load(stage)
+        deployment = Deployment(RedisProbe(cluster.url, cluster.nodes), tmp_path)
+        with contextlib.closing(deployment):
+            load = Load(deployment)
             cluster.kill(DEFAULT)
             gone_at = time.time()
-            time.sleep(OUTAGE)  # the others notice, and stop as well: not every slot is served
+            time.sleep(OUTAGE)  # the other nodes detect it and stop too, because not all slots are served
             cluster.restart(DEFAULT)
             cluster.wait_until_whole()
 
@@ -230,26 +234,32 @@ def test_a_master_of_a_cluster_comes_back(tmp_path: Path) -> None:
 
             print(f"\na master was away for {OUTAGE:.0f} s, all work again {took:.1f} s after its return")
             assert took < RESUME
-            load.check_nobody_noticed(gone_at)
+            load.check_no_side_effects(gone_at)
 
 
-def test_a_master_that_is_away_holds_up_no_queue_of_another(tmp_path: Path) -> None:
+def test_an_unreachable_master_does_not_block_queues_of_others(tmp_path: Path) -> None:
     with RedisCluster(tmp_path / "redis", "cluster-require-full-coverage no", aof="always") as cluster:
-        stage = Stage(RedisPlace(cluster.url, cluster.nodes), tmp_path)
-        with contextlib.closing(stage):
-            # Renewals of the others wait for the one that does not answer, so this lease is a longer one.
-            load = Load(stage, lease=15.0, queues={"default": 1, OTHER: 1})
-            other = stage.start("producer", tasks=10_000_000, rate=RATE, chunk=20, longest=0.05, queue=OTHER)
-            other.wait_to_say(f"acknowledged {RATE}")
+        deployment = Deployment(RedisProbe(cluster.url, cluster.nodes), tmp_path)
+        with contextlib.closing(deployment):
+            # Renewals wait for the node that does not respond, so this lease is longer.
+            load = Load(deployment, lease=15.0, queues={"default": 1, OTHER: 1})
+            other = deployment.start(
+                "producer", tasks=10_000_000, rate=RATE, chunk=20, longest=0.05, queue=OTHER
+            )
+            other.wait_for_log(f"acknowledged {RATE}")
             cluster.kill(DEFAULT)
             gone_at = time.time()
             until(
-                "the other queue goes on",
-                lambda: stage.journal.lines("accepted")[-1].at > gone_at + OUTAGE / 2,
+                "the other queue continues",
+                lambda: deployment.executions.lines("accepted")[-1].at > gone_at + OUTAGE / 2,
                 timeout=OUTAGE + 30,
             )
             other.kill()
-            until("all of it is done and settled", lambda: stage.inspector.queue(OTHER).size == 0, timeout=10)
+            until(
+                "all of it is done and settled",
+                lambda: deployment.inspector.queue(OTHER).size == 0,
+                timeout=10,
+            )
             print(f"\nthe other queue is empty {time.time() - gone_at:.1f} s after the kill")
             time.sleep(max(0.0, gone_at + OUTAGE - time.time()))
             cluster.restart(DEFAULT)
@@ -260,26 +270,26 @@ def test_a_master_that_is_away_holds_up_no_queue_of_another(tmp_path: Path) -> N
 
             print(f"a master was away for {OUTAGE:.0f} s, all work again {took:.1f} s after its return")
             assert took < RESUME
-            load.check_nobody_noticed(gone_at, [OTHER])
+            load.check_no_side_effects(gone_at, [OTHER])
 
 
-class Door:
-    """Stands in for a server that is away: it lets everybody in, throws him out, and counts."""
+class RefusingServer:
+    """Replaces an unavailable server: accepts, closes and counts connections."""
 
     def __init__(self, port: int) -> None:
-        self.knocks = 0
+        self.connections = 0
         self._socket = socket.create_server(("127.0.0.1", port))
-        self._thread = threading.Thread(target=self._turn_away, name="door")
+        self._thread = threading.Thread(target=self._accept, name="refusing")
         self._thread.start()
 
-    def _turn_away(self) -> None:
+    def _accept(self) -> None:
         while True:
             try:
-                guest, _ = self._socket.accept()
+                connection, _ = self._socket.accept()
             except OSError:
                 return
-            self.knocks += 1
-            guest.close()
+            self.connections += 1
+            connection.close()
 
     def close(self) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)
@@ -287,20 +297,20 @@ class Door:
         self._socket.close()
 
 
-def test_who_waits_for_a_server_knocks_once_a_second(stage: Stage, server: RedisServer) -> None:
-    worker = stage.worker(lease=LEASE)
+def test_a_waiting_worker_reconnects_about_once_a_second(deployment: Deployment, server: RedisServer) -> None:
+    worker = deployment.worker(lease=LEASE)
     server.stop()
-    door = Door(server.port)
+    refusing = RefusingServer(server.port)
     pids = [worker.pid, *children(worker.pid)]
     used = -seconds_of_cpu(pids)
-    time.sleep(OUTAGE)  # nothing is to happen in it
+    time.sleep(OUTAGE)  # the length of the outage
     used += seconds_of_cpu(pids)
-    door.close()
+    refusing.close()
     server.start()
-    print(f"\n{door.knocks} knocks and {used:.2f} s of CPU in {OUTAGE:.0f} s")
-    # Five connections: the server's, its push connection, its heartbeat's, and two of this test. Each starts with
-    # short delays, some six in the first second, and ends with delays of half a second to a second.
-    assert 5 <= door.knocks <= 5 * (6 + 2 * OUTAGE)
+    print(f"\n{refusing.connections} connections and {used:.2f} s of CPU in {OUTAGE:.0f} s")
+    # Five connections: commands, push and heartbeat of the server, and two of this test. Each starts with short
+    # pauses, about six in the first second, and ends with pauses of half a second to a second.
+    assert 5 <= refusing.connections <= 5 * (6 + 2 * OUTAGE)
     assert used < 0.1 * OUTAGE
-    stage.client.enqueue(tasks.brief.task())
-    until("the task is done", lambda: stage.journal.lines("end"))
+    deployment.client.enqueue(tasks.brief.task())
+    until("the task is done", lambda: deployment.executions.lines("end"))

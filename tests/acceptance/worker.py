@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from asynqio import ServerConfig
-from tests.acceptance import journal
+from tests.acceptance import execution_log
 from tests.acceptance.tasks import app
 
 
@@ -20,7 +20,7 @@ async def main(config: ServerConfig) -> None:
         server = app.server(config=config)
         await server.run(app.mux)
         last = msgspec.json.encode(server.info())
-    Path(os.environ[journal.DIRECTORY], f"{os.getpid()}.card").write_bytes(last)  # noqa: ASYNC240
+    Path(os.environ[execution_log.DIRECTORY], f"{os.getpid()}.info").write_bytes(last)  # noqa: ASYNC240
 
 
 if __name__ == "__main__":

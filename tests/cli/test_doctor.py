@@ -36,10 +36,10 @@ def test_what_is_found_is_said_with_what_to_do(tmp_path: Path) -> None:
     fill(tmp_path)
     done = asynqio("doctor", cwd=tmp_path, env={"ASYNQIO_BROKER": "sqlite:///tasks.db"})
     assert done.stdout == (
-        "warning  no-server: 2 tasks wait in queue 'default', and no server works on it\n"
-        "         -> start one: asynqio worker MODULE:APP --queues default\n"
+        "warning  no-server: 2 tasks wait in queue 'default', but no server serves it\n"
+        "         -> start a server: asynqio worker MODULE:APP --queues default\n"
         "info     queue-paused: queue 'default' is paused\n"
-        "         -> resume it when its tasks may run\n"
+        "         -> resume the queue when its tasks may run\n"
     )
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -52,8 +52,8 @@ def test_scripts_get_json(tmp_path: Path) -> None:
     assert found[0] == {
         "severity": "warning",
         "code": "no-server",
-        "sentence": "2 tasks wait in queue 'default', and no server works on it",
-        "advice": "start one: asynqio worker MODULE:APP --queues default",
+        "sentence": "2 tasks wait in queue 'default', but no server serves it",
+        "advice": "start a server: asynqio worker MODULE:APP --queues default",
         "queue": "default",
         "fixable": False,
         "fixed": False,
@@ -75,7 +75,7 @@ def test_errors_are_the_status_until_they_are_repaired(tmp_path: Path) -> None:
     done = asynqio(*arguments, cwd=tmp_path)
     assert done.returncode == 1
     assert "ERROR    not-recovered: 1 tasks of queue 'default'" in done.stdout
-    assert "or: --fix" in done.stdout
+    assert "run the doctor with --fix" in done.stdout
     # until somebody repairs it
     done = asynqio(*arguments, "--fix", cwd=tmp_path)
     assert done.returncode == 0

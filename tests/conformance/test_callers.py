@@ -15,7 +15,7 @@ from asynqio.core.groups import GroupRule
 from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.testing import FakeClock
-from tests.builders import card, entry, failed, settlement
+from tests.builders import entry, failed, server_info, settlement
 from tests.conformance.helpers import put, put_in_state, snapshot, take
 
 #: The steps of the event loop at which a call is cancelled.
@@ -108,7 +108,7 @@ async def dropping(broker: Store, clock: FakeClock) -> Call:
 
 
 async def beating(broker: Store, clock: FakeClock) -> Call:
-    return lambda: broker.beat(card(), 9)
+    return lambda: broker.beat(server_info(), 9)
 
 
 CALLS = [

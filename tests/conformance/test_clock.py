@@ -10,7 +10,7 @@ from asynqio.brokers.contract.broker import Store
 from asynqio.core.groups import BATCH_LEASE, GroupRule
 from asynqio.core.task.message import TaskState
 from asynqio.testing import FakeClock
-from tests.builders import card, entry, settlement
+from tests.builders import entry, server_info, settlement
 from tests.conformance.conftest import make_store
 from tests.conformance.helpers import get_task, is_locked, put, recover, state_of, take
 
@@ -35,7 +35,7 @@ async def test_rule_12_the_broker_has_the_given_clock(broker: Store, clock: Fake
 async def test_rule_12_every_transition_uses_the_given_clock(broker: Store, clock: FakeClock) -> None:
     start = clock.now()
     await put(broker, entry("a", at=start + 10, unique=1000, retention=60.0))
-    await broker.beat(card(), 5)
+    await broker.beat(server_info(), 5)
     # due
     assert (await broker.forward(["default"], 9)).moved == 0
     clock.advance(10)

@@ -13,11 +13,11 @@ from asynqio.brokers.contract.limits import FIRES_AGE, FIRES_KEPT
 from asynqio.brokers.contract.results import Admission, Fired
 from asynqio.brokers.contract.signals import pending
 from asynqio.core.info import ScheduleInfo, SchedulerInfo
-from asynqio.core.schedules.records import Fire, FireEvent, ScheduleState
+from asynqio.core.schedules.firing import Fire, FireEvent, ScheduleState
 from asynqio.core.task.message import TaskState
 from asynqio.core.task.task import Entry
 from asynqio.testing import FakeClock
-from tests.builders import card, entry
+from tests.builders import entry, server_info
 from tests.conformance.helpers import get_task, ids, in_other_thread, is_notified, put, queue_exists, snapshot
 
 ACCEPTED, TAKEN, HELD = Fired(Admission.ACCEPTED), Fired(None), Fired(None, paused=True)
@@ -210,7 +210,7 @@ async def test_ticks_missed_during_a_pause_are_skipped(broker: Store, clock: Fak
     clock.advance(600)
     assert await broker.pause_schedule("default", "report", False) is True
     assert await broker.pause_schedule("default", "report", False) is False
-    assert await state_of_schedule(broker) == ScheduleState(None, False, clock.now(), new.met_at)
+    assert await state_of_schedule(broker) == ScheduleState(None, False, clock.now(), new.seen_at)
     assert await broker.fire([fire(clock.now() + 60)]) == [ACCEPTED]
 
 
@@ -302,7 +302,7 @@ async def test_a_scheduler_without_heartbeats_expires(broker: Store, clock: Fake
 async def test_a_scheduler_that_leaves_is_removed_at_once(broker: Store) -> None:
     await broker.beat(scheduler("host:1:x"), 10)
     await broker.beat(scheduler("host:1:y"), 10)
-    await broker.beat(card("host:1:y"), 10)
+    await broker.beat(server_info("host:1:y"), 10)
     await broker.leave(scheduler("host:1:x"))
     await broker.leave(scheduler("host:1:nobody"))
     assert [one.id for one in await broker.schedulers()] == ["host:1:y"]

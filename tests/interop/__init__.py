@@ -1,1 +1,1 @@
-"""asynqio and Go's asynq on one Redis: each has to understand what the other does."""
+"""Interoperability: asynqio and Go's asynq on the same Redis."""

@@ -1,4 +1,4 @@
-"""Peers on the shared Redis server, and the directions in which tests are run."""
+"""Go and asynqio peers on a shared Redis server, and the directions of the tests."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.interop.support.ours import OurClient, OurInspector, OurServer
 from tests.interop.support.peers import GoCli, GoClient, GoInspector, GoRdb, GoScheduler, GoServer
 from tests.interop.support.views import GoServerOptions
 
-#: Who enqueues, and who works. Go alone shows that a test says of Go what is true; it runs on demand.
+#: The producer and the worker of a test. Go with Go verifies the expectations of a test; it runs on demand.
 DIRECTIONS = ["go-ours", "ours-go", *(["go-go"] if os.environ.get("ASYNQIO_INTEROP_GO") else [])]
 
 
 class Ours:
-    """Makes asynqio's own on one Redis."""
+    """Creates asynqio peers."""
 
     name = "ours"
 
@@ -37,7 +37,7 @@ class Ours:
 
 
 class Go:
-    """Makes peers on one Redis."""
+    """Creates Go peers."""
 
     name = "go"
 
@@ -64,7 +64,7 @@ class Go:
 
 @pytest.fixture(scope="session")
 def built(pytestconfig: pytest.Config) -> Programs:
-    """The Go programs. A first build takes a minute or two, so it shows what it does."""
+    """The Go programs. The first build takes a minute or two, so it shows its progress."""
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
 
     def say(text: str) -> None:
@@ -76,23 +76,23 @@ def built(pytestconfig: pytest.Config) -> Programs:
 
 @pytest.fixture
 def go(built: Programs, redis_server: RedisServer) -> Go:
-    """Peers on the shared Redis server, which is empty."""
+    """Go peers on the shared, empty Redis server."""
     return Go(built, redis_server.url)
 
 
-#: One of the two: what both can do, they do by the same names.
+#: Either kind of peer; their common methods have the same names.
 Side = Ours | Go
 
 
 @pytest.fixture
 def ours(redis_server: RedisServer) -> Ours:
-    """asynqio on the shared Redis server, which is empty."""
+    """asynqio peers on the shared, empty Redis server."""
     return Ours(redis_server.url)
 
 
 @pytest.fixture(params=DIRECTIONS)
 def direction(request: pytest.FixtureRequest) -> tuple[str, str]:
-    """Who enqueues, and who works."""
+    """The producer and the worker."""
     producer, _, worker = str(request.param).partition("-")
     return producer, worker
 

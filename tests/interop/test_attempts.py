@@ -1,4 +1,4 @@
-"""What is kept of attempts lives in Go's own hash: Go leaves it alone, and takes it away with the task."""
+"""Attempt records are stored in the task hash of Go: Go preserves them and deletes them with the task."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.interop.conftest import Go, Ours
 from tests.interop.support.waiting import until
 
 
-async def test_attempts_by_go_leave_a_gap_and_take_nothing_of_ours_away(
+async def test_attempts_of_go_leave_no_record_and_preserve_existing_ones(
     go: Go, ours: Ours, redis_server: RedisServer
 ) -> None:
     async with ours.client() as client, go.inspector() as theirs, Inspector(redis_server.url) as mine:
@@ -25,10 +25,10 @@ async def test_attempts_by_go_leave_a_gap_and_take_nothing_of_ours_away(
             (1, AttemptOutcome.FAILED),
             (2, AttemptOutcome.FAILED),
         ]
-        said = await mine.explain("a")
-        assert "1 failed without leaving a record, as attempts by Go's servers do." in said.happened
-        assert said.situation is Situation.NO_SERVER
-        # Deleted by Go, nothing is left of it.
+        explanation = await mine.explain("a")
+        assert "1 failed attempt left no record: servers of Go record none." in explanation.happened
+        assert explanation.situation is Situation.NO_SERVER
+        # Go deletes the records with the task.
         await theirs.delete("default", "a")
         assert await mine.broker.attempts([TaskRef("default", "a")]) == [[]]
         async with ours.server(retry_delay=600) as server:
@@ -38,7 +38,7 @@ async def test_attempts_by_go_leave_a_gap_and_take_nothing_of_ours_away(
         assert [run.number for run in await mine.attempts("a")] == [1]
 
 
-async def test_a_task_that_go_runs_is_explained_by_what_go_says_of_it(
+async def test_a_task_on_a_go_server_is_explained_by_what_the_server_reports(
     go: Go, ours: Ours, redis_server: RedisServer
 ) -> None:
     async with (
@@ -50,17 +50,17 @@ async def test_a_task_that_go_runs_is_explained_by_what_go_says_of_it(
         await server.event("started", id="a")
         await client.enqueue("sleep:60000", task_id="b")
 
-        async def shown() -> bool:  # Go shows what it runs every 5 s
+        async def shown() -> bool:  # Go publishes its running tasks every 5 s
             return (await inspector.explain("a")).situation is Situation.RUNNING
 
-        await until("Go says that it runs the task", shown)
-        [card] = await inspector.servers()
-        assert card.types is None
-        said = await inspector.explain("a")
-        assert said.why[0].startswith(f"{card.id} has been running it for ")
+        await until("Go reports that it runs the task", shown)
+        [server_info] = await inspector.servers()
+        assert server_info.types is None
+        running = await inspector.explain("a")
+        assert running.why[0].startswith(f"{server_info.id} has been running it for ")
         assert await inspector.attempts("a") == []
         waiting = await inspector.explain("b")
-        assert waiting.situation is Situation.IN_LINE
+        assert waiting.situation is Situation.WAITING_FOR_SLOT
         assert "1 server on this queue, 1 of 1 slots busy." in waiting.why
-        assert f"{card.id} does not say (Go's servers never do)." in waiting.why[-1]
+        assert f"(servers of Go never do): {server_info.id}." in waiting.why[-1]
         await server.kill()

@@ -1,4 +1,4 @@
-"""What an operator does on one side, the other side obeys."""
+"""Actions of an operator on one side take effect on the other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.interop.support.process import GoError
 from tests.interop.support.waiting import settled
 
 
-async def test_cancelling_stops_what_the_other_side_runs(producer: Side, worker: Side) -> None:
+async def test_cancelling_stops_a_task_of_the_other_side(producer: Side, worker: Side) -> None:
     async with (
         worker.server(retry_delay=600) as server,
         producer.client() as client,
@@ -29,7 +29,7 @@ async def test_cancelling_stops_what_the_other_side_runs(producer: Side, worker:
         assert (await inspector.task("default", "other")).state == "active"
 
 
-async def test_a_paused_queue_rests_and_wakes(producer: Side, worker: Side) -> None:
+async def test_a_queue_is_paused_and_resumed(producer: Side, worker: Side) -> None:
     queues = {"default": 1, "other": 1}
     async with (
         worker.server(queues=queues) as server,
@@ -41,17 +41,17 @@ async def test_a_paused_queue_rests_and_wakes(producer: Side, worker: Side) -> N
         await inspector.pause("default")
         assert (await inspector.queue("default")).paused
         await client.enqueue("ok", task_id="paused")
-        for number in range(5):  # whoever can take these could have taken the paused one as well
+        for number in range(5):  # a server that runs these could have run the paused one too
             await client.enqueue("ok", queue="other", task_id=f"other-{number}")
             await server.event("ended", id=f"other-{number}")
         assert "paused" not in {event.seen.id for event in server.waiting("started")}
         await inspector.unpause("default")
         resumed = time.monotonic()
         await server.event("started", id="paused")
-        assert time.monotonic() - resumed < 3  # Go looks every second or so
+        assert time.monotonic() - resumed < 3  # Go polls about every second
 
 
-async def test_a_queue_is_paused_once(producer: Side, worker: Side) -> None:
+async def test_pausing_a_paused_queue_has_no_effect(producer: Side, worker: Side) -> None:
     async with producer.client() as client, producer.inspector() as first, worker.inspector() as second:
         await client.enqueue("ok")
         await first.pause("default")
@@ -60,8 +60,8 @@ async def test_a_queue_is_paused_once(producer: Side, worker: Side) -> None:
         assert not (await first.queue("default")).paused
 
 
-async def test_a_go_producer_wakes_our_idle_worker(go: Go, ours: Ours) -> None:
-    """Go tells nobody that it has pushed: we must notice without polling for seconds."""
+async def test_a_go_producer_wakes_an_idle_asynqio_worker(go: Go, ours: Ours) -> None:
+    """Go sends no notification of a push: asynqio must detect it without polling for seconds."""
     async with ours.server() as server, go.client() as client:
         waits = []
         for number in range(10):
@@ -69,7 +69,7 @@ async def test_a_go_producer_wakes_our_idle_worker(go: Go, ours: Ours) -> None:
             await client.enqueue("ok", task_id=str(number))
             await server.event("started", id=str(number))
             waits.append(time.monotonic() - begun)
-        # Polling at Go's pace would take 0.5 s and more each time; a busy machine may delay some.
+        # Polling as in Go would take 0.5 s and more each time; a busy machine may delay some.
         assert sorted(waits)[len(waits) // 2] < 0.1
 
 
@@ -120,7 +120,7 @@ async def test_a_scheduled_payload_is_rewritten_by_the_other_side(producer: Side
         assert (seen.payload, seen.headers) == (b"new", {"k": "v"})
 
 
-async def test_a_dropped_queue_is_gone_for_both(producer: Side, worker: Side) -> None:
+async def test_a_removed_queue_is_removed_for_both_sides(producer: Side, worker: Side) -> None:
     async with producer.client() as client, producer.inspector() as first, worker.inspector() as second:
         await client.enqueue("ok", queue="low")
         await client.enqueue("ok", queue="default")

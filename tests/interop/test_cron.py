@@ -1,4 +1,4 @@
-"""Go's answers about schedules, fetched now: ours are the same, and the tables of the unit tests are not stale."""
+"""Compares schedules with Go directly, and checks that the tables of the unit tests are current."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.schedules import (
     duration_table,
 )
 
-#: Another one asks other questions; the same one, the same.
+#: The seed selects the random queries.
 SEED = 20260105
 TABLE = cron_table()
 
 
-def test_the_table_answers_the_questions_that_are_asked_now() -> None:
-    """Else: python -m tests.interop.support.crontab."""
+def test_the_table_contains_the_current_queries() -> None:
+    """To update it: python -m tests.interop.support.crontab."""
     assert [row.asked for row in TABLE] == list(firings())
     assert set(lines(DURATIONS)) <= set(duration_table())
 
@@ -32,27 +32,27 @@ async def differences(built: Programs, asked: list[Firing]) -> list[str]:
     async with GoCron(built.peer) as go:
         answers = await go.fire(asked)
     rows = [Row(question, answer) for question, answer in zip(asked, answers, strict=True)]
-    # In a thread, because the first use of a zone reads its file.
+    # In a thread, because the first use of a zone reads a file.
     found = await asyncio.to_thread(lambda: [difference(row) for row in rows])
     return [problem for problem in found if problem]
 
 
-async def test_go_still_says_what_the_table_says(built: Programs) -> None:
-    """Without the searches that have no end."""
+async def test_the_table_contains_the_answers_of_go(built: Programs) -> None:
+    """Except searches that do not end in Go."""
     assert not await differences(built, [row.asked for row in TABLE if not row.go.hangs])
 
 
-async def test_random_specs_fire_when_go_fires_them(built: Programs) -> None:
+async def test_random_specs_fire_at_the_times_of_go(built: Programs) -> None:
     assert not await differences(built, list(random_firings(random.Random(SEED), 400)))
 
 
-async def test_garbled_specs_are_refused_where_go_refuses_them(built: Programs) -> None:
+async def test_invalid_specs_are_rejected_as_in_go(built: Programs) -> None:
     draw = random.Random(SEED)
     asked = [Firing(garbled(draw), "Europe/Berlin", 1.7e9, 1) for _ in range(600)]
     assert not await differences(built, asked)
 
 
-async def test_durations_are_read_and_written_as_go_does(built: Programs) -> None:
+async def test_durations_are_parsed_and_formatted_as_in_go(built: Programs) -> None:
     draw = random.Random(SEED)
     texts = [
         "".join(draw.choices(["1", "9", "0", ".", "ns", "us", "ms", "s", "m", "h"], k=6)) for _ in range(400)

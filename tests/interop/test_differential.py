@@ -1,7 +1,7 @@
-"""Random operations on two databases, ours and Go's: after each step everything in them is the same.
+"""Random operations by asynqio and by Go on two databases, which must be equal after each step.
 
-What may differ is listed in `differential/corrections.py`. ASYNQIO_INTEROP_SEED and ASYNQIO_INTEROP_STEPS look
-further than the daily run.
+`differential/corrections.py` lists the intended differences. ASYNQIO_INTEROP_SEED and ASYNQIO_INTEROP_STEPS select
+other runs.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from asynqio import open_broker
 from asynqio.testing import FakeClock
 from tests.brokers.redis.support.servers import RedisServer
 from tests.interop.conftest import Go
-from tests.interop.differential import operating, passing, working
-from tests.interop.differential.corrections import MENDS, VIEWS
+from tests.interop.differential import operator_steps, task_steps, time_steps
+from tests.interop.differential.corrections import FIXES, VIEWS
 from tests.interop.differential.pair import Pair
-from tests.interop.differential.registry import STEPS
+from tests.interop.differential.steps import STEPS
 
 SEED = int(os.environ.get("ASYNQIO_INTEROP_SEED", "1"))
 LENGTH = int(os.environ.get("ASYNQIO_INTEROP_STEPS", "300"))
-#: The databases of the two sides.
+#: The databases of asynqio and of Go.
 OURS, GOS = 1, 2
 
 
 @pytest.fixture(params=range(SEED, SEED + 4))
 async def pair(request: pytest.FixtureRequest, redis_server: RedisServer, go: Go) -> AsyncIterator[Pair]:
     url = redis_server.url.rpartition("/")[0]
-    # Whole seconds, and now: Redis itself tells when daily counters end.
+    # Whole seconds near the real time: Redis expires daily counters by its own clock.
     clock = FakeClock(float(int(time.time())))
     async with (
         open_broker(f"{url}/{OURS}", clock=clock) as ours,
@@ -44,19 +44,21 @@ async def pair(request: pytest.FixtureRequest, redis_server: RedisServer, go: Go
 
 
 def look(url: str) -> Redis:
-    """A client that does not look up its own version: that would block the event loop."""
+    """A client that does not look up its version, which would block the event loop."""
     return Redis.from_url(url, driver_info=DriverInfo("tests", "1"))
 
 
-async def test_random_operations_leave_the_same_behind(pair: Pair) -> None:
-    assert {take.__module__ for _, take in STEPS} == {m.__name__ for m in (operating, passing, working)}
+async def test_random_operations_leave_equal_databases(pair: Pair) -> None:
+    assert {take.__module__ for _, take in STEPS} == {
+        m.__name__ for m in (operator_steps, time_steps, task_steps)
+    }
     weights, takes = zip(*STEPS, strict=True)
     for _ in range(LENGTH):
         [take] = pair.random.choices(takes, weights)
         step = await take(pair)
-        for mend in MENDS:
-            if step.name in mend.after:
-                await mend.make(pair, step)
+        for fix in FIXES:
+            if step.name in fix.after:
+                await fix.make(pair, step)
         mine, other = await pair.snapshots()
         for view in VIEWS:
             view.take(mine, other)

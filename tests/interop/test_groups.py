@@ -1,4 +1,4 @@
-"""Groups that both sides add to, and either side aggregates."""
+"""Groups with members of both sides, aggregated by either side."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.interop.conftest import Go, Ours, Side
 from tests.interop.support.views import GoMember
 
 
-async def test_a_group_of_tasks_of_both_sides_becomes_one(producer: Side, worker: Side) -> None:
+async def test_a_group_with_tasks_of_both_sides_is_aggregated(producer: Side, worker: Side) -> None:
     async with producer.client() as first, worker.client() as second, producer.inspector() as inspector:
         await first.enqueue("ok:a", b"one", group="g:1", task_id="1", headers={"k": "v"})
         await second.enqueue("ok:b", b"two", group="g:1", task_id="2")
@@ -37,7 +37,7 @@ async def test_a_group_of_tasks_of_both_sides_becomes_one(producer: Side, worker
         assert (await inspector.queue("default")).size == 0
 
 
-async def test_a_full_group_does_not_wait(producer: Side, worker: Side) -> None:
+async def test_a_full_group_is_aggregated_at_once(producer: Side, worker: Side) -> None:
     async with (
         worker.server(aggregate=True, group_grace=1000, group_max_size=2) as server,
         producer.client() as client,
@@ -47,8 +47,8 @@ async def test_a_full_group_does_not_wait(producer: Side, worker: Side) -> None:
         assert (await server.event("started")).seen.payload == b"one\ntwo"
 
 
-async def test_what_one_side_merged_the_other_works_on(go: Go, ours: Ours) -> None:
-    """Each side aggregates for the other: the merged task is enqueued by the aggregating server."""
+async def test_a_merged_task_runs_on_the_other_side(go: Go, ours: Ours) -> None:
+    """The aggregating server enqueues the merged task for the other side."""
     sides: list[tuple[Side, Side]] = [(go, ours), (ours, go)]
     for number, (merging, working) in enumerate(sides):
         queue = f"q{number}"
@@ -63,14 +63,14 @@ async def test_what_one_side_merged_the_other_works_on(go: Go, ours: Ours) -> No
                 assert (seen.type, seen.payload, seen.queue) == ("ok:aggregated", b"x", queue)
 
 
-async def test_a_batch_of_a_dead_go_server_goes_back_to_its_group(
+async def test_a_batch_of_a_dead_go_server_returns_to_its_group(
     go: Go, ours: Ours, redis_server: RedisServer
 ) -> None:
-    """Go does not put the group back on the list of groups (B3), so its tasks wait unseen; we do."""
+    """Go does not list the group again (B3), so its tasks wait unseen; asynqio does."""
     async with go.client() as client:
         await client.enqueue("ok", b"x", group="g", task_id="a")
     async with go.rdb() as rdb:
-        # What a Go server leaves that died in the middle of an aggregation, more than two minutes ago.
+        # The state after a Go server died during an aggregation more than two minutes ago.
         set_id = await rdb.do("check_group", str, now=1000.0, queue="default", group="g", at=4e9, grace=1.0)
         assert set_id
         left = await asyncio.to_thread(redis_server.cli, "SMEMBERS", "asynq:{default}:groups")

@@ -1,4 +1,4 @@
-"""Each side sees the other's queues, tasks and servers as the other does: every field is compared."""
+"""Both sides report the same queues, tasks and servers; every field is compared."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.interop.support.waiting import until
 
 
 def settled(task: GoTask) -> GoTask:
-    """Without what depends on when one looks: the next time of a pending task is always now."""
+    """Without fields that depend on the time of the query: the next time of a pending task is always now."""
     if task.state == "pending":
         assert task.next_process_at == pytest.approx(time.time(), abs=3)
         return msgspec.structs.replace(task, next_process_at=None)
@@ -24,7 +24,7 @@ def settled(task: GoTask) -> GoTask:
 
 
 async def fill(producer: Side, worker: Side) -> None:
-    """One queue with several tasks in every state, and one with other options."""
+    """A queue with tasks in every state, and one with other options."""
     options: GoOptions = {"headers": {"k": "v"}, "max_retry": 7, "timeout": 120.0}
     kept: GoOptions = {**options, "retention": 900.0}
     async with producer.client() as client:
@@ -36,7 +36,7 @@ async def fill(producer: Side, worker: Side) -> None:
                     ("skip", "archived", options),
                 ):
                     given["task_id"] = f"{word}-{number}"
-                    await client.enqueue(type, b"said", **given)
+                    await client.enqueue(type, b"data", **given)
                 for word in ("completed", "retry", "archived"):
                     await server.event("ended", id=f"{word}-{number}")
             await server.terminate()
@@ -71,7 +71,7 @@ async def test_every_field_of_every_task_is_the_same_for_both(
                 expected = [settled(task) for task in await theirs.tasks(queue, state)]
                 seen = [settled(task) for task in await mine.tasks(queue, state)]
                 if state in ("archived", "completed"):
-                    expected.reverse()  # Go says latest first and gives them latest last (B29)
+                    expected.reverse()  # Go documents latest first but returns latest last (B29)
                 assert seen == expected
                 found += [task.id for task in seen]
             for id in found:
@@ -86,7 +86,7 @@ async def test_every_field_of_every_task_is_the_same_for_both(
         )
 
 
-async def test_pages_are_cut_at_the_same_places(producer: Side, worker: Side, go: Go, ours: Ours) -> None:
+async def test_pages_have_the_same_boundaries(producer: Side, worker: Side, go: Go, ours: Ours) -> None:
     await fill(producer, worker)
     async with go.inspector() as theirs, ours.inspector() as mine:
         for state in ("pending", "scheduled", "retry"):
@@ -96,7 +96,7 @@ async def test_pages_are_cut_at_the_same_places(producer: Side, worker: Side, go
                 assert len(expected) == [2, 1, 0][page - 1]
 
 
-async def test_the_figures_are_the_same_for_both(producer: Side, worker: Side, go: Go, ours: Ours) -> None:
+async def test_statistics_are_equal(producer: Side, worker: Side, go: Go, ours: Ours) -> None:
     await fill(producer, worker)
     async with go.inspector() as theirs, ours.inspector() as mine:
         assert await mine.queues() == await theirs.queues() == ["default"]
@@ -117,10 +117,10 @@ async def busy(inspector: GoInspector) -> list[GoServerInfo]:
 
 
 async def working(inspector: Inspector) -> list[ServerInfo]:
-    return [card for card in await inspector.servers() if card.workers]
+    return [server for server in await inspector.servers() if server.workers]
 
 
-async def test_go_sees_our_server_and_what_it_does(go: Go, ours: Ours) -> None:
+async def test_go_lists_an_asynqio_server_and_its_tasks(go: Go, ours: Ours) -> None:
     queues = {"critical": 6, "low": 2}
     async with (
         ours.server(concurrency=3, queues=queues, strict=True) as server,
@@ -147,7 +147,7 @@ async def test_go_sees_our_server_and_what_it_does(go: Go, ours: Ours) -> None:
         assert await inspector.servers() == []
 
 
-async def test_we_see_a_go_server_and_what_it_does(go: Go, ours: Ours) -> None:
+async def test_asynqio_lists_a_go_server_and_its_tasks(go: Go, ours: Ours) -> None:
     queues = {"critical": 6, "low": 2}
     async with (
         go.server(concurrency=3, queues=queues, strict=True) as server,
@@ -157,11 +157,17 @@ async def test_we_see_a_go_server_and_what_it_does(go: Go, ours: Ours) -> None:
         started = time.time()
         await client.enqueue("sleep:60000", b"x", task_id="a", queue="low", timeout=500)
         seen = (await server.event("started", id="a")).seen
-        [card] = await until("it shows at the next heartbeat, after up to 5 s", lambda: working(inspector))
-        assert (card.host, card.pid, card.status) == (socket.gethostname(), server.pid, "active")
-        assert (card.concurrency, card.queues, card.strict_priority) == (3, queues, True)
-        assert card.started_at == pytest.approx(started, abs=5)
-        [worker] = card.workers
+        [server_info] = await until(
+            "it shows at the next heartbeat, after up to 5 s", lambda: working(inspector)
+        )
+        assert (server_info.host, server_info.pid, server_info.status) == (
+            socket.gethostname(),
+            server.pid,
+            "active",
+        )
+        assert (server_info.concurrency, server_info.queues, server_info.strict_priority) == (3, queues, True)
+        assert server_info.started_at == pytest.approx(started, abs=5)
+        [worker] = server_info.workers
         assert (worker.id, worker.type, worker.queue) == ("a", "sleep:60000", "low")
         assert worker.started_at == pytest.approx(started, abs=5)
         assert worker.deadline == pytest.approx(seen.deadline or 0, abs=1)
@@ -171,7 +177,7 @@ async def test_we_see_a_go_server_and_what_it_does(go: Go, ours: Ours) -> None:
         assert await inspector.servers() == []
 
 
-async def test_the_asynq_command_shows_our_queues_and_servers(go: Go, ours: Ours) -> None:
+async def test_the_asynq_command_shows_queues_and_servers_of_asynqio(go: Go, ours: Ours) -> None:
     async with ours.client() as client, ours.server(queues={"mail": 3}, concurrency=7) as server:
         await client.enqueue("skip", b"x", queue="mail", task_id="gone")
         await server.event("failed", id="gone")
@@ -183,8 +189,8 @@ async def test_the_asynq_command_shows_our_queues_and_servers(go: Go, ours: Ours
         assert row.split()[:2] == [socket.gethostname(), str(server.pid)]
         assert "active" in row
         assert "mail:3" in row
-        figures = await go.cli("stats", "--json")
-        assert '"mail"' in figures
+        stats = await go.cli("stats", "--json")
+        assert '"mail"' in stats
         assert "scheduled" in await go.cli("queue", "inspect", "mail")
         assert "later" in await go.cli("task", "ls", "--queue", "mail", "--state", "scheduled")
         assert "gone" in await go.cli("task", "ls", "--queue", "mail", "--state", "archived")
@@ -193,7 +199,7 @@ async def test_the_asynq_command_shows_our_queues_and_servers(go: Go, ours: Ours
         assert "scheduled" in inspected
 
 
-async def test_the_asynq_command_pauses_and_runs(go: Go, ours: Ours) -> None:
+async def test_the_asynq_command_pauses_queues_and_runs_tasks(go: Go, ours: Ours) -> None:
     async with ours.client() as client, ours.server() as server, ours.inspector() as inspector:
         await client.enqueue("ok", b"later", task_id="later", process_in=600)
         await go.cli("queue", "pause", "default")

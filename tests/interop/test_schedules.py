@@ -1,4 +1,4 @@
-"""Schedules of each side, as the other side's tools show them."""
+"""Schedules of each side in the tools of the other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.runtime.scheduling.test_schedules import Seen
 from tests.runtime.waiting import within
 
 
-async def test_go_lists_our_entries_and_what_they_put_in(go: Go, ours: Ours) -> None:
+async def test_go_lists_entries_of_asynqio_and_their_tasks(go: Go, ours: Ours) -> None:
     seen = Seen()
     entries = [
         ScheduleEntry(
@@ -33,7 +33,7 @@ async def test_go_lists_our_entries_and_what_they_put_in(go: Go, ours: Ours) -> 
         assert listed.keys() == {"tick", "daily"}, "at once"
         tick, daily = listed["tick"], listed["daily"]
         assert (tick.spec, tick.type, tick.payload) == ("@every 1s", "ok:tick", b"\xffx")
-        # Go's reader forgets headers (B30); they are there.
+        # Go's parser ignores headers (B30), but they are stored.
         assert tick.options == ['Queue("low")', "MaxRetry(3)", "Timeout(1m30s)", "Retention(1.5s)"]
         assert tick.prev is None
         assert tick.next == pytest.approx(time.time(), abs=3)
@@ -49,19 +49,19 @@ async def test_go_lists_our_entries_and_what_they_put_in(go: Go, ours: Ours) -> 
         assert first.id in [event.task_id for event in await inspector.events("tick")]
 
 
-async def test_the_asynq_command_lists_our_entries_and_events(go: Go, ours: Ours) -> None:
+async def test_the_asynq_command_lists_entries_and_events_of_asynqio(go: Go, ours: Ours) -> None:
     seen = Seen()
     entry = ScheduleEntry("@every 1s", Task("ok:tick", b"{}"), name="tick", queue="low", timeout=90)
     async with Scheduler(ours.url, entries=[entry], post_enqueue=seen):
         first = await seen.next()
-        await seen.next()  # then the event of the first has been recorded
+        await seen.next()  # then the event of the first task is recorded
         [row] = [line for line in (await go.cli("cron", "ls")).splitlines() if "tick" in line]
         for shown in ("tick", "@every 1s", "ok:tick", "{}", 'Queue("low")', "Timeout(1m30s)"):
             assert shown in row, row
         assert first.id in await go.cli("cron", "history", "tick")
 
 
-async def test_a_go_server_runs_what_our_scheduler_puts_in(go: Go, ours: Ours) -> None:
+async def test_a_go_server_runs_tasks_of_an_asynqio_scheduler(go: Go, ours: Ours) -> None:
     entry = ScheduleEntry("@every 1s", Task("ok:tick", b"now"), name="tick", queue="low")
     async with go.server(queues={"low": 1}) as server, Scheduler(ours.url, entries=[entry]):
         seen = (await server.event("ended")).seen
@@ -70,21 +70,26 @@ async def test_a_go_server_runs_what_our_scheduler_puts_in(go: Go, ours: Ours) -
         assert seen.headers["asynqio-schedule"] == "tick"
 
 
-async def test_we_list_entries_of_go_and_what_they_put_in(go: Go, ours: Ours) -> None:
+async def test_asynqio_lists_entries_of_go_and_their_tasks(go: Go, ours: Ours) -> None:
     async with go.scheduler() as scheduler, Inspector(ours.url) as inspector:
         options = {"queue": "low", "retention": 90.0, "headers": {"k": "v"}}
         id = await scheduler.register("@every 1s", "ok:tick", b"now", **options)  # type: ignore[arg-type]
         await scheduler.start()
         enqueued = (await scheduler.event("enqueued")).enqueued
-        await scheduler.event("enqueued")  # its first heartbeat has passed, and the first event is written
+        await scheduler.event("enqueued")  # then its first heartbeat and event are written
         [there] = await inspector.schedulers()
         assert there.host == socket.gethostname()
-        [card] = await inspector.schedules()
-        assert (card.id, card.spec, card.type, card.payload) == (id, "@every 1s", "ok:tick", b"now")
-        assert (card.queue, card.paused) == ("low", False)
-        # Headers belong to the task of the entry, of which Go tells type and payload only.
-        assert card.options == ['Queue("low")', "Retention(1m30s)"]
-        assert card.next_at == pytest.approx(time.time(), abs=5)
+        [schedule] = await inspector.schedules()
+        assert (schedule.id, schedule.spec, schedule.type, schedule.payload) == (
+            id,
+            "@every 1s",
+            "ok:tick",
+            b"now",
+        )
+        assert (schedule.queue, schedule.paused) == ("low", False)
+        # Of the task of an entry, Go publishes type and payload but no headers.
+        assert schedule.options == ['Queue("low")', "Retention(1m30s)"]
+        assert schedule.next_at == pytest.approx(time.time(), abs=5)
         assert enqueued.id in [event.task_id for event in await inspector.fires(id)]
         info = await inspector.trigger(id)
         assert isinstance(info, TaskInfo)

@@ -1,4 +1,4 @@
-"""What one side enqueues, the other works on, with everything that belongs to it."""
+"""Tasks enqueued by one side run on the other with all their data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.interop.support.process import GoError
 HEADERS = {"traceparent": "00-1-2-03", "Ünï": "☃"}
 
 
-async def test_a_task_arrives_whole(producer: Side, worker: Side) -> None:
+async def test_a_task_arrives_completely(producer: Side, worker: Side) -> None:
     async with worker.server(queues={"mail:eu": 1}) as server, producer.client() as client:
         payload = bytes(range(256))
         info = await client.enqueue(
@@ -31,13 +31,15 @@ async def test_a_task_arrives_whole(producer: Side, worker: Side) -> None:
 
 
 @pytest.mark.parametrize("payload", [None, b""], ids=["nil", "empty"])
-async def test_no_payload_arrives_as_no_bytes(producer: Side, worker: Side, payload: bytes | None) -> None:
+async def test_a_missing_payload_arrives_as_no_bytes(
+    producer: Side, worker: Side, payload: bytes | None
+) -> None:
     async with worker.server() as server, producer.client() as client:
         info = await client.enqueue("ok", payload)
         assert not (await server.event("started", id=info.id)).seen.payload
 
 
-async def test_an_own_deadline_is_kept(producer: Side, worker: Side) -> None:
+async def test_a_deadline_is_kept(producer: Side, worker: Side) -> None:
     async with worker.server() as server, producer.client() as client:
         deadline = math.floor(time.time()) + 500.0
         info = await client.enqueue("ok", deadline=deadline, timeout=1000)
@@ -58,7 +60,7 @@ async def test_a_timeout_ends_an_attempt(producer: Side, worker: Side) -> None:
         assert "deadline" in task.last_err
 
 
-async def test_a_delayed_task_waits_for_its_time(producer: Side, worker: Side) -> None:
+async def test_a_delayed_task_starts_when_due(producer: Side, worker: Side) -> None:
     async with (
         worker.server(delayed_interval=1) as server,
         producer.client() as client,
@@ -72,12 +74,12 @@ async def test_a_delayed_task_waits_for_its_time(producer: Side, worker: Side) -
         assert waiting.state == "scheduled"
         assert waiting.next_process_at == pytest.approx(due, abs=1.5)
         await server.event("started", id=info.id)
-        # Go writes whole seconds and drops the fraction (B21), so its tasks may be up to a second early.
+        # Go truncates to whole seconds (B21), so its tasks may start up to a second early.
         assert time.time() >= math.floor(due) - 0.5
         assert time.time() < due + 2.5
 
 
-async def test_what_was_returned_is_kept_for_the_other_side(producer: Side, worker: Side) -> None:
+async def test_a_result_is_readable_by_the_other_side(producer: Side, worker: Side) -> None:
     async with (
         worker.server() as server,
         producer.client() as client,
@@ -91,13 +93,13 @@ async def test_what_was_returned_is_kept_for_the_other_side(producer: Side, work
         assert task.completed_at == pytest.approx(time.time(), abs=5)
 
 
-async def test_our_client_waits_for_what_a_go_worker_returns(go: Go, ours: Ours) -> None:
+async def test_an_asynqio_client_waits_for_the_result_of_a_go_worker(go: Go, ours: Ours) -> None:
     async with Client(ours.url) as client, go.server():
         info = await client.enqueue(Task("result", b"42"), retention=3600)
         assert await client.result(info, int, timeout=20) == 42
 
 
-async def test_without_retention_nothing_is_left(
+async def test_without_retention_the_task_is_deleted(
     producer: Side, worker: Side, redis_server: RedisServer
 ) -> None:
     async with worker.server() as server, producer.client() as client, producer.inspector() as inspector:
@@ -112,8 +114,8 @@ async def test_without_retention_nothing_is_left(
         assert (queue.size, queue.processed, queue.failed) == (0, 3, 0)
 
 
-async def test_both_sides_take_turns_at_one_task(go: Go, ours: Ours) -> None:
-    """Each attempt rewrites the message; nothing may get lost on the way, whoever does it."""
+async def test_both_sides_run_attempts_of_one_task(go: Go, ours: Ours) -> None:
+    """Each attempt rewrites the message; no field may be lost on either side."""
     async with go.client() as client, go.inspector() as inspector, ours.inspector() as our_inspector:
         info = await client.enqueue(
             "flaky:3", b"x", headers=HEADERS, max_retry=5, timeout=77, retention=99, unique=600
@@ -133,7 +135,7 @@ async def test_both_sides_take_turns_at_one_task(go: Go, ours: Ours) -> None:
                 await our_inspector.run("default", info.id)
 
 
-async def test_the_last_failure_archives(producer: Side, worker: Side) -> None:
+async def test_the_last_failure_archives_the_task(producer: Side, worker: Side) -> None:
     async with worker.server() as server, producer.client() as client, producer.inspector() as inspector:
         await client.enqueue("fail", b"no luck", task_id="last", max_retry=0)
         await client.enqueue("skip", b"hopeless", task_id="skipped", max_retry=5)
@@ -164,7 +166,7 @@ async def test_an_error_that_is_no_failure_is_not_counted(producer: Side, worker
         assert (queue.processed, queue.failed) == (0, 0)
 
 
-async def test_a_stopping_server_hands_its_task_back(producer: Side, worker: Side) -> None:
+async def test_a_stopping_server_hands_back_its_task(producer: Side, worker: Side) -> None:
     async with producer.client() as client, producer.inspector() as inspector:
         async with worker.server(concurrency=1, shutdown_timeout=1) as server:
             await client.enqueue("sleep:60000", task_id="long")
@@ -176,7 +178,7 @@ async def test_a_stopping_server_hands_its_task_back(producer: Side, worker: Sid
         assert [task.id for task in await inspector.tasks("default", "pending")] == ["long", "next"]
 
 
-async def test_a_go_scheduler_feeds_our_worker(go: Go, ours: Ours) -> None:
+async def test_tasks_of_a_go_scheduler_run_on_an_asynqio_worker(go: Go, ours: Ours) -> None:
     async with ours.server(queues={"low": 1}) as server, go.scheduler() as scheduler:
         await scheduler.register("@every 1s", "ok:tick", b"now", queue="low", headers=HEADERS)
         await scheduler.start()

@@ -1,4 +1,4 @@
-"""Servers of both sides at one queue, fed by clients of both."""
+"""Servers of both sides on one queue, with tasks of clients of both."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ TASKS = 300
 
 
 def ended(*servers: Peer) -> Counter[str]:
-    """How often each task was run to a good end."""
+    """The number of successful runs of each task."""
     return Counter(
         event.seen.id for server in servers for event in server.waiting("ended") if event.error is None
     )
 
 
-async def test_every_task_is_done_once_by_one_of_them(go: Go, ours: Ours) -> None:
-    """A third of the tasks fail once, wherever, and are retried, wherever."""
+async def test_each_task_is_done_once_by_one_server(go: Go, ours: Ours) -> None:
+    """A third of the tasks fail once on either side and are retried on either side."""
     async with (
         go.server(concurrency=8, retry_delay=0, delayed_interval=1) as theirs,
         ours.server(concurrency=8, retry_delay=0) as mine,

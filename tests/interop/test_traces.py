@@ -1,4 +1,4 @@
-"""A trace goes on across the languages: by the headers that both keep."""
+"""Traces across languages, by headers that both sides preserve."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ async def test_a_go_producer_and_a_python_consumer_are_one_trace(go: Go, spans: 
             retention=60,
             headers={"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "vendor=x", "tenant": "a"},
         )
-        # When Python has worked on it
+        # When Python has run it
         async with app.running():
             await within(app.result(given.id))
-    # Then the attempt is a child and a link of Go's span, in its trace
+    # Then the attempt is in Go's trace, as a child of and with a link to Go's span
     span = spans.one("process default")
     assert (trace_id(span), parent_id(span)) == (TRACE, PARENT)
     [link] = span.links
@@ -38,7 +38,7 @@ async def test_a_go_producer_and_a_python_consumer_are_one_trace(go: Go, spans: 
     assert link.context.trace_state.get("vendor") == "x"
 
 
-async def test_a_python_producer_tells_a_go_consumer_its_trace(go: Go, spans: Spans) -> None:
+async def test_a_go_consumer_receives_the_trace_of_a_python_producer(go: Go, spans: Spans) -> None:
     async with go.server() as server, Client(go.url) as client:
         instrument(client, tracer_provider=spans.provider)
         info = await client.enqueue(Task("ok:mail"))

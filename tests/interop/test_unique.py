@@ -1,4 +1,4 @@
-"""Locks and ids keep both sides out, whoever took them."""
+"""Uniqueness locks and task ids apply to both sides."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ PAYLOADS = [None, b"", b'{"user_id":42}', bytes(range(256))]
 
 
 @pytest.mark.parametrize("payload", PAYLOADS, ids=["nil", "empty", "json", "binary"])
-async def test_a_lock_is_met_from_the_other_side(producer: Side, worker: Side, payload: bytes | None) -> None:
+async def test_a_lock_rejects_duplicates_of_the_other_side(
+    producer: Side, worker: Side, payload: bytes | None
+) -> None:
     async with producer.client() as first, worker.client() as second:
         await first.enqueue("email:welcome", payload, unique=600)
         for client in (first, second):
             with pytest.raises(GoError, match="duplicate"):
                 await client.enqueue("email:welcome", payload, unique=600)
-        await second.enqueue("email:welcome", payload)  # it did not ask to be alone
+        await second.enqueue("email:welcome", payload)  # not unique
         await second.enqueue("email:welcome", payload, unique=600, queue="low")
         await second.enqueue("email:goodbye", payload, unique=600)
 
@@ -34,7 +36,7 @@ async def test_nil_and_empty_are_two_payloads(producer: Side, worker: Side) -> N
 
 
 @pytest.mark.parametrize("how", ["pending", "scheduled", "grouped"])
-async def test_a_lock_lasts_as_long_as_it_was_asked_for(
+async def test_a_lock_lasts_for_the_requested_time(
     producer: Side, worker: Side, redis_server: RedisServer, how: str
 ) -> None:
     async with producer.client() as first, worker.client() as second:
@@ -52,7 +54,7 @@ async def test_a_lock_lasts_as_long_as_it_was_asked_for(
 
 
 @pytest.mark.parametrize("end", ["ok", "result", "revoke"])
-async def test_a_lock_goes_with_its_task(producer: Side, worker: Side, end: str) -> None:
+async def test_a_lock_is_released_with_its_task(producer: Side, worker: Side, end: str) -> None:
     async with worker.server() as server, producer.client() as client:
         info = await client.enqueue(end, b"x", unique=600, retention=60)
         await server.event("started", id=info.id)
@@ -61,7 +63,7 @@ async def test_a_lock_goes_with_its_task(producer: Side, worker: Side, end: str)
         await client.enqueue(end, b"x", unique=600)
 
 
-async def test_a_lock_stays_while_its_task_is_retried(producer: Side, worker: Side) -> None:
+async def test_a_lock_is_held_while_its_task_is_retried(producer: Side, worker: Side) -> None:
     async with worker.server(retry_delay=600) as server, producer.client() as client:
         info = await client.enqueue("fail", b"x", unique=600)
         await server.event("failed", id=info.id)
@@ -70,14 +72,14 @@ async def test_a_lock_stays_while_its_task_is_retried(producer: Side, worker: Si
             await client.enqueue("fail", b"x", unique=600)
 
 
-async def test_deleting_a_task_of_the_other_side_frees_its_lock(producer: Side, worker: Side) -> None:
+async def test_deleting_a_task_of_the_other_side_releases_its_lock(producer: Side, worker: Side) -> None:
     async with producer.client() as client, worker.inspector() as inspector:
         await client.enqueue("ok", b"x", unique=600, task_id="a", process_in=300)
         await inspector.delete("default", "a")
         await client.enqueue("ok", b"x", unique=600)
 
 
-async def test_an_id_is_taken_in_its_queue_for_both(producer: Side, worker: Side) -> None:
+async def test_an_id_is_taken_in_its_queue_for_both_sides(producer: Side, worker: Side) -> None:
     async with producer.client() as first, worker.client() as second, worker.server() as server:
         await first.enqueue("ok", task_id="same", retention=600)
         await server.event("ended", id="same")
@@ -88,14 +90,14 @@ async def test_an_id_is_taken_in_its_queue_for_both(producer: Side, worker: Side
         await second.enqueue("other", task_id="same", queue="low")
 
 
-async def test_a_duplicate_is_said_before_a_conflict(producer: Side, worker: Side) -> None:
+async def test_a_duplicate_is_reported_before_an_id_conflict(producer: Side, worker: Side) -> None:
     async with producer.client() as first, worker.client() as second:
         await first.enqueue("ok", b"x", task_id="same", unique=600)
         with pytest.raises(GoError, match="duplicate"):
             await second.enqueue("ok", b"x", task_id="same", unique=600)
 
 
-async def test_a_replaced_task_is_whole_to_go_and_frees_its_lock_there(go: Go, ours: Ours) -> None:
+async def test_a_replaced_task_is_complete_in_go_and_releases_its_lock_there(go: Go, ours: Ours) -> None:
     async with Client(ours.url) as client, go.server() as server:
         options: dict[str, Any] = {"unique": 600, "unique_key": "x", "on_duplicate": "replace"}
         first = await client.enqueue(Task("ok", b"one"), process_in=60, task_id="a", **options)
@@ -108,7 +110,7 @@ async def test_a_replaced_task_is_whole_to_go_and_frees_its_lock_there(go: Go, o
         await client.enqueue(Task("ok", b"three"), unique=600, unique_key="x")
 
 
-async def test_gos_waiting_task_is_replaced_by_a_duplicate_of_ours(go: Go, ours: Ours) -> None:
+async def test_a_waiting_task_of_go_is_replaced_by_a_duplicate_of_asynqio(go: Go, ours: Ours) -> None:
     async with go.client() as first, Client(ours.url) as client, go.inspector() as inspector:
         for number, how in enumerate([{}, {"process_in": 60}, {"group": "g"}]):
             payload = b"%d" % number
@@ -120,7 +122,7 @@ async def test_gos_waiting_task_is_replaced_by_a_duplicate_of_ours(go: Go, ours:
         assert await inspector.groups("default") == []
 
 
-async def test_a_throttle_keeps_go_out_after_go_has_done_the_task(go: Go, ours: Ours) -> None:
+async def test_a_throttle_rejects_duplicates_of_go_after_go_has_run_the_task(go: Go, ours: Ours) -> None:
     async with Client(ours.url) as client, go.client() as other, go.server() as server:
         info = await client.enqueue(Task("ok", b"x"), unique=600, unique_until="expired")
         await server.event("ended", id=info.id)

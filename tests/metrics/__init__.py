@@ -1,1 +1,1 @@
-"""Metrics as Prometheus sees them: scraped over HTTP, and read with Prometheus' own parsers."""
+"""Metrics, scraped over HTTP and parsed with the parsers of Prometheus."""

@@ -1,4 +1,4 @@
-"""Scraping an endpoint as Prometheus does, and looking at what it said."""
+"""Scrapes an endpoint as Prometheus does and parses the samples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as plain_fam
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
 
 
-class Figures:
+class Samples:
     """The samples of one scrape by name and labels."""
 
     def __init__(self, families: Iterable[Metric]) -> None:
@@ -32,7 +32,7 @@ class Figures:
         return self.samples.get((name, frozenset(labels.items())))
 
     def of(self, name: str) -> dict[tuple[str, ...], float]:
-        """All values of this name by their labels' values, in the order of the labels' names."""
+        """All values of a metric by label values, ordered by label names."""
         return {
             tuple(value for _, value in sorted(labels)): number
             for (known, labels), number in self.samples.items()
@@ -50,27 +50,27 @@ def fetch(url: str, accept: str = "") -> str:
         return text
 
 
-def scrape(url: str) -> Figures:
-    """What Prometheus' text parser reads there."""
-    return Figures(plain_families(fetch(url)))
+def scrape(url: str) -> Samples:
+    """Scrape with the text parser of Prometheus."""
+    return Samples(plain_families(fetch(url)))
 
 
-def scrape_open_metrics(url: str) -> Figures:
-    """The same through OpenMetrics, whose parser is strict."""
+def scrape_open_metrics(url: str) -> Samples:
+    """Scrape with the strict parser of OpenMetrics."""
     text = fetch(url, OPEN_METRICS)
     assert text.endswith("# EOF\n")
-    return Figures(open_metrics_families(text))  # type: ignore[no-untyped-call]
+    return Samples(open_metrics_families(text))  # type: ignore[no-untyped-call]
 
 
-async def scraped(url: str) -> Figures:
+async def scraped(url: str) -> Samples:
     return await asyncio.to_thread(scrape, url)
 
 
-def figures(registry: CollectorRegistry) -> Figures:
-    """What a registry would say."""
-    return Figures(plain_families(generate_latest(registry).decode()))
+def samples(registry: CollectorRegistry) -> Samples:
+    """The samples of a registry."""
+    return Samples(plain_families(generate_latest(registry).decode()))
 
 
-async def figures_of(registry: CollectorRegistry) -> Figures:
-    """The same from a coroutine: a scrape may wait for a store."""
-    return await asyncio.to_thread(figures, registry)
+async def samples_of(registry: CollectorRegistry) -> Samples:
+    """The samples of a registry, collected in a thread: a scrape may wait for a store."""
+    return await asyncio.to_thread(samples, registry)

@@ -1,4 +1,4 @@
-"""What is in deploy/ fits what is exported: every metric named there exists, and a real Prometheus agrees."""
+"""Alerts and dashboards use only exported metrics, and a real Prometheus accepts them."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from tests.until import until
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = DEPLOY / "prometheus" / "asynqio.rules.yml"
 DASHBOARD = DEPLOY / "grafana" / "asynqio.json"
-#: Which samples a family of a type has.
+#: The sample suffixes of each type of metric.
 SUFFIXES = {
     "counter": ["_total"],
     "histogram": ["_bucket", "_count", "_sum"],
     "gauge": [""],
     "info": ["_info"],
 }
-#: An alert as users of Go's exporter have it.
+#: An alert written for Go's exporter.
 FOR_GO = """
 groups:
   - name: asynq
@@ -55,7 +55,7 @@ groups:
 
 @pytest.fixture
 def output(tmp_path: Path) -> Iterator[CollectorRegistry]:
-    """Everything that is exported, of a server and of a queue that was used."""
+    """Registers all metrics of a server and of a used queue."""
     metrics = ServerMetrics(Server("memory://"))
     with sync.Client(f"sqlite:///{tmp_path}/tasks.db") as client:
         client.enqueue(Task("a"))
@@ -65,7 +65,7 @@ def output(tmp_path: Path) -> Iterator[CollectorRegistry]:
         collector.close()
 
 
-#: What a server says only while it runs (test_server.py sees them).
+#: Metrics of a running server, which test_server.py checks.
 VITALS = {
     "asynqio_server_info",
     "asynqio_slots",
@@ -77,7 +77,7 @@ VITALS = {
 
 
 def exported(registry: CollectorRegistry) -> set[str]:
-    """The names of all samples that there can be."""
+    """The names of all possible samples."""
     families = text_string_to_metric_families(generate_latest(registry).decode())
     return VITALS | {
         family.name + suffix for family in families for suffix in SUFFIXES.get(family.type, [""])
@@ -85,7 +85,7 @@ def exported(registry: CollectorRegistry) -> set[str]:
 
 
 def metrics_in(expression: str) -> set[str]:
-    """The metrics that an expression names."""
+    """The metrics in an expression."""
     return set(re.findall(r"\b(?:asynqio|asynq|process)_\w+", expression))
 
 
@@ -114,7 +114,7 @@ def test_every_metric_in_the_dashboard_is_exported(output: CollectorRegistry) ->
     assert shown - exported(output) == set()
 
 
-def test_every_metric_of_ours_has_its_line_in_the_guide(output: CollectorRegistry) -> None:
+def test_every_asynqio_metric_is_documented_in_the_guide(output: CollectorRegistry) -> None:
     guide = DEPLOY.parent / "docs" / "guides" / "monitoring.md"
     listed = {name for row in tables_of(guide) if (name := row[0]).startswith("asynqio_")}
     families = text_string_to_metric_families(generate_latest(output).decode())
@@ -128,17 +128,17 @@ def test_every_metric_of_ours_has_its_line_in_the_guide(output: CollectorRegistr
     assert [name for name in exported(output) if name.startswith("asynq_") and name not in text] == []
 
 
-def test_the_check_itself_can_fail(output: CollectorRegistry) -> None:
+def test_an_unknown_metric_is_detected(output: CollectorRegistry) -> None:
     assert metrics_in("rate(asynqio_misspelt_total[5m]) / asynq_queue_size") == {
         "asynqio_misspelt_total",
         "asynq_queue_size",
     }
     assert {"asynqio_misspelt_total", "asynq_queue_size"} - exported(output) == {"asynqio_misspelt_total"}
-    # A family is no sample: what an expression has to name is the sample
+    # Expressions name samples, not metric families
     assert "asynqio_attempts_ended" not in exported(output)
 
 
-def test_panels_have_names_and_places_of_their_own() -> None:
+def test_panels_have_unique_names_and_positions() -> None:
     panels = json.loads(DASHBOARD.read_text())["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     assert len({panel["title"] for panel in panels}) == len(panels)
@@ -151,7 +151,7 @@ def test_panels_have_names_and_places_of_their_own() -> None:
     assert len(cells) == len(set(cells)), "two panels lie over each other"
 
 
-def test_every_alert_says_what_is_wrong_and_what_to_do() -> None:
+def test_every_alert_has_a_summary_and_a_description() -> None:
     for rule in rules():
         assert rule["labels"]["severity"] in ("info", "warning", "critical"), rule["alert"]
         assert rule["annotations"].keys() == {"summary", "description"}, rule["alert"]
@@ -186,19 +186,19 @@ def test_promtool_accepts_the_alerts() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_alerts_fire_when_they_should_and_only_then() -> None:
+def test_the_alerts_pass_their_promtool_tests() -> None:
     done = promtool("test", "rules", str(DEPLOY / "prometheus" / "asynqio.tests.yml"))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_promtool_has_nothing_to_say_of_our_metrics(output: CollectorRegistry) -> None:
+def test_promtool_accepts_the_metrics(output: CollectorRegistry) -> None:
     done = promtool("check", "metrics", text=generate_latest(output).decode())
-    # Go's names are what they are: they must stay for the sake of those who use them
-    said = [line for line in (done.stdout + done.stderr).splitlines() if not line.startswith("asynq_")]
-    assert said == []
+    # The names of Go's metrics break the conventions, but must not change
+    problems = [line for line in (done.stdout + done.stderr).splitlines() if not line.startswith("asynq_")]
+    assert problems == []
 
 
-def test_a_real_prometheus_scrapes_us_and_evaluates_our_alerts_and_those_for_go(tmp_path: Path) -> None:
+def test_a_real_prometheus_scrapes_the_exporter_and_evaluates_alerts(tmp_path: Path) -> None:
     (tmp_path / "go.yml").write_text(FOR_GO)
     with sync.Client(f"sqlite:///{tmp_path}/tasks.db") as client:
         client.enqueue(Task("a"))
@@ -215,14 +215,14 @@ def test_a_real_prometheus_scrapes_us_and_evaluates_our_alerts_and_those_for_go(
                 ],
             }
             (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
-            judge_info(tmp_path)
+            check_with_prometheus(tmp_path)
         finally:
             endpoint.close()
             collector.close()
 
 
-def judge_info(folder: Path) -> None:
-    """Let Prometheus look at the endpoint in its configuration."""
+def check_with_prometheus(folder: Path) -> None:
+    """Run Prometheus with the configuration in `folder` and check its targets and alerts."""
     port = free_port()
     log = (folder / "prometheus.log").open("w")
     with (
@@ -248,7 +248,7 @@ def judge_info(folder: Path) -> None:
 
         try:
             found = until(
-                "Prometheus has our figures",
+                "Prometheus has our samples",
                 lambda: (ask("query", query="asynq_queue_size") or {}).get("result"),
                 every=0.2,
             )
@@ -265,7 +265,7 @@ def judge_info(folder: Path) -> None:
             every = [rule for group in groups for rule in group["rules"]]
             assert [(rule["name"], rule["lastError"]) for rule in every if rule["health"] != "ok"] == []
             memory = until(
-                "an alert that was written for Go's exporter fires",
+                "an alert for Go's exporter fires",
                 lambda: (ask("query", query='ALERTS{alertname="Memory"}') or {}).get("result"),
                 every=0.2,
             )

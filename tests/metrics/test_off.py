@@ -1,4 +1,4 @@
-"""Who asks for no metrics and no traces pays nothing: not even their packages are loaded."""
+"""Without metrics and traces, their packages are not imported and nothing is measured."""
 
 from __future__ import annotations
 
@@ -46,31 +46,31 @@ def test_a_server_without_metrics_loads_neither_package() -> None:
     assert (done.returncode, done.stdout) == (0, "\n"), done.stderr
 
 
-def test_one_with_metrics_loads_what_it_needs() -> None:
+def test_a_server_with_metrics_loads_only_what_it_needs() -> None:
     from tests.brokers.redis.support.ports import free_port
 
     done = loaded(f"metrics_port={free_port()}")
     assert (done.returncode, done.stdout) == (0, "prometheus_client\n"), done.stderr
 
 
-#: An interpreter in which a package is not installed.
+#: Makes a package impossible to import.
 WITHOUT = """
 import sys
 sys.modules[{name!r}] = None
 """
 
 
-def test_without_the_package_one_is_told_what_to_install() -> None:
+def test_without_the_package_the_error_says_what_to_install() -> None:
     done = loaded("metrics_port=9100", path=WITHOUT.format(name="prometheus_client"))
     assert done.returncode == 1
     assert "pip install 'asynqio[metrics]'" in done.stderr.splitlines()[-1]
 
 
-async def test_nothing_is_told_and_nothing_measured_when_nobody_listens(
+async def test_without_listeners_no_event_is_created(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def made(*_: object) -> None:
-        raise AssertionError("an event was made for nobody")
+        raise AssertionError("an event was created without a listener")
 
     monkeypatch.setattr(running, "AttemptEnded", made)
     flaky = Flaky(MemoryBroker())
@@ -96,7 +96,7 @@ async def test_nothing_is_told_and_nothing_measured_when_nobody_listens(
         ("prometheus_client", "import asynqio.metrics", "asynqio[metrics]"),
     ],
 )
-def test_what_is_asked_for_and_not_installed_says_what_to_install(
+def test_each_missing_package_is_named_with_the_install_command(
     missing: str, program: str, advice: str
 ) -> None:
     done = subprocess.run(
@@ -111,7 +111,7 @@ def test_what_is_asked_for_and_not_installed_says_what_to_install(
     assert advice in done.stderr.splitlines()[-1]
 
 
-def test_the_exporter_says_so_in_one_line() -> None:
+def test_the_exporter_reports_a_missing_package_in_one_line() -> None:
     program = "sys.argv = ['asynqio', 'metrics', '--broker', 'memory://']; from asynqio.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT.format(name="prometheus_client") + program],

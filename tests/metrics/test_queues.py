@@ -1,4 +1,4 @@
-"""The metrics of queues: what a store holds is what a scrape says, whatever is broken or away."""
+"""Metrics of queues: a scrape shows the state of the store, also if parts of it cannot be read."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tests.brokers.redis.support.servers import RedisServer
 from tests.builders import entry
 from tests.conformance.conftest import BROKERS, broker_url, make_store
 from tests.conformance.helpers import entry_for, put, put_in_state
-from tests.metrics.scraping import Figures, figures_of, scrape_open_metrics, scraped
+from tests.metrics.scraping import Samples, samples_of, scrape_open_metrics, scraped
 from tests.until import until
 
-#: The metrics of Go's x/metrics, their types and labels (tools inventory, 3.1).
+#: The metrics of Go's x/metrics with their types and labels.
 OF_GO = {
     "asynq_tasks_enqueued_total": ("gauge", {"queue", "state"}),
     "asynq_queue_size": ("gauge", {"queue"}),
@@ -38,14 +38,14 @@ OF_GO = {
 
 @pytest.fixture(params=BROKERS)
 async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> AsyncIterator[Store]:
-    """A fresh, open store whose time is `clock`."""
+    """An open, empty store with the clock `clock`."""
     async with make_store(request.param, broker_url(request.param, tmp_path), clock) as store:
         yield store
 
 
 @pytest.fixture
 async def watch() -> AsyncIterator[Callable[..., CollectorRegistry]]:
-    """Makes registries that look at stores."""
+    """Creates registries that collect from stores."""
     collectors: list[QueueCollector] = []
 
     def make(store: Store, **options: Any) -> CollectorRegistry:
@@ -62,7 +62,7 @@ async def watch() -> AsyncIterator[Callable[..., CollectorRegistry]]:
 Watch = Callable[..., CollectorRegistry]
 
 
-async def test_what_a_store_holds_is_what_is_said(store: Store, clock: FakeClock, watch: Watch) -> None:
+async def test_a_scrape_shows_the_state_of_the_store(store: Store, clock: FakeClock, watch: Watch) -> None:
     # Given tasks in every state, one of them failed, a paused queue, and an old pending task
     for number, state in enumerate(sorted(TaskState, key=lambda state: state is TaskState.PENDING)):
         for at in range(1 if state is TaskState.PENDING else number + 2):
@@ -83,7 +83,7 @@ async def test_what_a_store_holds_is_what_is_said(store: Store, clock: FakeClock
         assert {sample.name for sample in family.samples} == {name}
         assert all(sample.labels.keys() == labels for sample in family.samples), name
         assert {sample.labels["queue"] for sample in family.samples} == {"default", "idle", "mail"}, name
-    # And say what is so
+    # And have the right values
     for state in TaskState:
         held = getattr(mine, state.value)
         assert seen.get("asynq_tasks_enqueued_total", queue="default", state=state) == held
@@ -103,7 +103,7 @@ async def test_what_a_store_holds_is_what_is_said(store: Store, clock: FakeClock
     assert seen.get("asynqio_queue_groups", queue="default") == mine.groups > 0
     assert seen.get("asynqio_scrape_success") == 1
     assert set(seen.of("asynqio_scrape_queue_success").values()) == {1}
-    # And the strict parser reads the same
+    # And the strict parser returns the same
     assert strictly.of("asynq_queue_size") == seen.of("asynq_queue_size")
 
 
@@ -118,12 +118,12 @@ async def test_servers_are_counted_for_each_queue(tmp_path: Path, watch: Watch) 
 
         await app.enqueue(Task("other"), queue="lonely")
         registry = watch(app.broker, max_age=0)
-        nobody = await figures_of(registry)
+        idle = await samples_of(registry)
         async with app.running(shutdown_timeout=0, concurrency=7):
             await long.enqueue()
             await asyncio.wait_for(started.wait(), 20)
             some = await shown(registry)
-    assert nobody.of("asynqio_servers") == {("active",): 0, ("stopped",): 0}
+    assert idle.of("asynqio_servers") == {("active",): 0, ("stopped",): 0}
     assert some.of("asynqio_servers") == {("active",): 1, ("stopped",): 0}
     assert some.of("asynqio_queue_servers") == {("default",): 1, ("lonely",): 0}
     assert some.get("asynqio_server_slots") == 7
@@ -132,72 +132,72 @@ async def test_servers_are_counted_for_each_queue(tmp_path: Path, watch: Watch) 
     assert 0 <= (some.get("asynqio_server_heartbeat_age_seconds") or 0) < 30
 
 
-async def shown(registry: CollectorRegistry) -> Figures:
-    """A scrape in which the server shows its task: its card is shown every five seconds."""
+async def shown(registry: CollectorRegistry) -> Samples:
+    """A scrape that includes the running task: servers publish their info every five seconds."""
     while True:
-        seen = await figures_of(registry)
+        seen = await samples_of(registry)
         if seen.get("asynqio_server_slots_busy"):
             return seen
-        await asyncio.sleep(0.1)  # cards come by no signal
+        await asyncio.sleep(0.1)  # heartbeats have no signal
 
 
-class Sick(MemoryBroker):
-    """One queue of it cannot be read."""
+class PartlyBroken(MemoryBroker):
+    """A broker with one unreadable queue."""
 
     async def stats(self, queues: Sequence[str]) -> list[QueueStats]:
         if "sick" in queues:
             raise BrokerError("this shard is gone")
         return await super().stats(queues)
 
-    def clone(self) -> Sick:
+    def clone(self) -> PartlyBroken:
         return self
 
 
-async def test_one_broken_queue_hides_no_other(watch: Watch, caplog: pytest.LogCaptureFixture) -> None:
-    store = Sick()
+async def test_a_broken_queue_does_not_hide_others(watch: Watch, caplog: pytest.LogCaptureFixture) -> None:
+    store = PartlyBroken()
     await put(store, *(entry(queue=queue) for queue in ("a", "sick", "z")))
     registry = watch(store, max_age=0)
-    seen = await figures_of(registry)
+    seen = await samples_of(registry)
     assert seen.of("asynq_queue_size") == {("a",): 1, ("z",): 1}
     assert seen.of("asynqio_scrape_queue_success") == {("a",): 1, ("sick",): 0, ("z",): 1}
     assert seen.get("asynqio_scrape_success") == 0
     assert seen.get("asynqio_server_slots") == 0
-    await figures_of(registry)
-    assert caplog.text.count("this shard is gone") == 1, "said once, not at every scrape"
+    await samples_of(registry)
+    assert caplog.text.count("this shard is gone") == 1, "logged once, not at every scrape"
 
 
-async def test_a_memory_that_may_not_be_read_costs_no_other_figure(watch: Watch) -> None:
+async def test_unreadable_memory_usage_does_not_affect_other_metrics(watch: Watch) -> None:
     flaky = Flaky(MemoryBroker())
     await put(flaky.broker, entry())
     flaky.fail(1, "memory_usage", error=BrokerError("NOPERM"))
-    seen = await figures_of(watch(flaky.broker))
+    seen = await samples_of(watch(flaky.broker))
     assert seen.get("asynq_queue_size", queue="default") == 1
     assert seen.of("asynq_queue_memory_usage_approx_bytes") == {}
     assert seen.get("asynqio_scrape_success") == 1
 
 
-async def test_without_memory_nothing_is_measured(watch: Watch) -> None:
+async def test_memory_can_be_switched_off(watch: Watch) -> None:
     flaky = Flaky(MemoryBroker())
     await put(flaky.broker, entry())
-    await figures_of(watch(flaky.broker, memory=False))
+    await samples_of(watch(flaky.broker, memory=False))
     assert "memory_usage" not in flaky.calls
 
 
-def test_a_store_that_is_away_is_said_to_be_until_it_is_back(tmp_path: Path) -> None:
+def test_an_unreachable_store_is_reported_until_it_returns(tmp_path: Path) -> None:
     with RedisServer(tmp_path, aof="always") as redis, sync.Client(redis.url) as client:
-        # Given an exporter that has worked
+        # Given a working exporter
         client.enqueue(Task("a"))
         collector = QueueCollector(sync.Inspector(redis.url), max_age=0, timeout=2)
         registry = CollectorRegistry()
         registry.register(collector)
         try:
             assert once(registry).get("asynq_queue_size", queue="default") == 1
-            # When Redis is away, a scrape says so, and says nothing that may not be so any more
+            # When Redis is unreachable, a scrape reports it and contains no stale values
             redis.kill()
             away = once(registry)
             assert away.get("asynqio_scrape_success") == 0
             assert away.of("asynq_queue_size") == {}
-            # And when it is back, everything is there again
+            # And when it returns, all metrics are back
             redis.start()
             until("it is seen again", lambda: once(registry).get("asynqio_scrape_success"))
             assert once(registry).get("asynq_queue_size", queue="default") == 1
@@ -205,43 +205,43 @@ def test_a_store_that_is_away_is_said_to_be_until_it_is_back(tmp_path: Path) -> 
             collector.close()
 
 
-def once(registry: CollectorRegistry) -> Figures:
-    from tests.metrics.scraping import figures
+def once(registry: CollectorRegistry) -> Samples:
+    from tests.metrics.scraping import samples
 
-    return figures(registry)
+    return samples(registry)
 
 
-async def test_an_answer_is_given_again_for_five_seconds(clock: FakeClock, watch: Watch) -> None:
+async def test_a_result_is_cached_for_five_seconds(clock: FakeClock, watch: Watch) -> None:
     flaky = Flaky(MemoryBroker(clock=clock))
     await put(flaky.broker, entry())
     registry = watch(flaky.broker)
     for _ in range(10):
-        await figures_of(registry)
+        await samples_of(registry)
     assert flaky.calls["stats"] == 1
     clock.advance(4.9)
-    await figures_of(registry)
+    await samples_of(registry)
     assert flaky.calls["stats"] == 1
     clock.advance(0.2)
-    await figures_of(registry)
+    await samples_of(registry)
     assert flaky.calls["stats"] == 2
     assert flaky.calls["memory_usage"] == 1, "what it takes is measured once a minute"
     clock.advance(60)
-    await figures_of(registry)
+    await samples_of(registry)
     assert flaky.calls["memory_usage"] == 2
 
 
-async def test_a_scrape_costs_the_same_however_many_tasks_there_are(
+async def test_the_cost_of_a_scrape_does_not_depend_on_the_number_of_tasks(
     redis_server: RedisServer, watch: Watch
 ) -> None:
     async def cost() -> int:
-        """The commands that one scrape makes Redis run, those in scripts included."""
+        """The commands that Redis runs for one scrape, including those in scripts."""
         registry = watch(store)
-        await figures_of(registry)
+        await samples_of(registry)
         await asyncio.to_thread(redis_server.cli, "CONFIG", "RESETSTAT")
         fresh = watch(store)
-        await figures_of(fresh)
+        await samples_of(fresh)
         found = await asyncio.to_thread(redis_server.cli, "INFO", "commandstats")
-        return sum(int(figures["calls"]) for name, figures in found.items() if "config" not in name)
+        return sum(int(samples["calls"]) for name, samples in found.items() if "config" not in name)
 
     async with make_store("redis", redis_server.url, FakeClock()) as store:
         await put(store, *(entry() for _ in range(2 * FRONT)))
@@ -250,19 +250,19 @@ async def test_a_scrape_costs_the_same_however_many_tasks_there_are(
         assert await cost() == few
 
 
-async def test_a_coroutine_is_told_to_scrape_in_a_thread(watch: Watch) -> None:
+async def test_a_scrape_in_a_coroutine_raises(watch: Watch) -> None:
     registry = watch(MemoryBroker())
     with pytest.raises(RuntimeError, match="runs an event loop"):
         generate_latest(registry)
 
 
-async def test_a_closed_collector_opens_again_when_it_is_scraped(tmp_path: Path) -> None:
+async def test_a_closed_collector_opens_again_at_the_next_scrape(tmp_path: Path) -> None:
     async with App(f"sqlite:///{tmp_path}/tasks.db") as app:
         await app.enqueue(Task("a"))
         collector = QueueCollector(app.inspector, max_age=0)
         registry = CollectorRegistry()
         registry.register(collector)
         for _ in range(2):
-            assert (await figures_of(registry)).get("asynq_queue_size", queue="default") == 1
+            assert (await samples_of(registry)).get("asynq_queue_size", queue="default") == 1
             await asyncio.to_thread(collector.close)
             await asyncio.to_thread(collector.close)

@@ -1,4 +1,4 @@
-"""The metrics of a worker server: a real one, that runs real tasks, scraped over HTTP."""
+"""Metrics of a worker server that runs real tasks, scraped over HTTP."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from blockbuster import BlockBuster
 
 from asynqio import App, ConfigError, FixedRetry, RetryIn, RevokeTask, Server, SkipRetry, Task, TaskState
-from asynqio.core.attempts.outcome import Ending
+from asynqio.core.attempts.ending import Ending
 from asynqio.core.task.message import TaskMessage
 from asynqio.metrics import ServerMetrics
 from asynqio.metrics.labels import OTHER, TYPE_LIMIT
@@ -22,7 +22,7 @@ from asynqio.testing import Flaky
 from tests.brokers.redis.support.ports import free_port
 from tests.builders import aborted
 from tests.conformance.conftest import broker_url
-from tests.metrics.scraping import Figures, figures, figures_of, scrape_open_metrics, scraped
+from tests.metrics.scraping import Samples, samples, samples_of, scrape_open_metrics, scraped
 from tests.runtime.waiting import gone, state_of, within
 
 ENDED = "asynqio_attempts_ended_total"
@@ -30,11 +30,11 @@ ENDED = "asynqio_attempts_ended_total"
 
 @pytest.fixture(params=["memory", "sqlite", "redis"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a fresh store is."""
+    """The URL of an empty store."""
     return broker_url(request.param, tmp_path)
 
 
-async def test_what_became_of_every_attempt_is_counted(url: str) -> None:
+async def test_every_attempt_is_counted_by_outcome(url: str) -> None:
     port = free_port()
     async with App(url, retention=60) as app:
 
@@ -57,7 +57,7 @@ async def test_what_became_of_every_attempt_is_counted(url: str) -> None:
         async def later() -> None:
             raise RetryIn(600)
 
-        # Given a server that has done its work
+        # Given a server that has run its tasks
         async with app.running(metrics_port=port, concurrency=5, queues={"default": 1, "mail": 1}):
             for _ in range(3):
                 await (await ok.enqueue()).result(timeout=20)
@@ -66,11 +66,11 @@ async def test_what_became_of_every_attempt_is_counted(url: str) -> None:
             await state_of(app, (await skips.enqueue()).info, TaskState.ARCHIVED)
             await gone(app, (await revokes.enqueue()).info)
             await state_of(app, (await later.enqueue()).info, TaskState.RETRY)
-            await state_of(app, await app.enqueue(Task("nobody:knows")), TaskState.RETRY)
+            await state_of(app, await app.enqueue(Task("unknown:type")), TaskState.RETRY)
             # When it is scraped
             seen = await counted(f"http://127.0.0.1:{port}/metrics", 9)
             strictly = await asyncio.to_thread(scrape_open_metrics, f"http://127.0.0.1:{port}/metrics")
-    # Then every attempt is there, once, as what it became
+    # Then each attempt is counted once, by outcome
     assert seen.of(ENDED) == {
         ("succeeded", "default", "ok"): 3,
         ("succeeded", "mail", "ok"): 1,
@@ -78,35 +78,35 @@ async def test_what_became_of_every_attempt_is_counted(url: str) -> None:
         ("archived", "default", "skips"): 1,
         ("revoked", "default", "revokes"): 1,
         ("deferred", "default", "later"): 1,
-        ("deferred", "default", "nobody:knows"): 1,
+        ("deferred", "default", "unknown:type"): 1,
     }
-    # And how long each ran, and had waited
+    # And its run time and wait time
     assert seen.get("asynqio_attempt_run_seconds_count", type="ok") == 4
     assert seen.get("asynqio_task_wait_seconds_count", type="ok") == 4
     assert (seen.get("asynqio_task_wait_seconds_sum", type="ok") or 0) > 0
-    # And how the server is
+    # And the state of the server
     assert (seen.get("asynqio_slots"), seen.get("asynqio_slots_busy")) == (5, 0)
     assert (seen.get("asynqio_heartbeat_age_seconds") or 0) < 20
     assert seen.get("process_cpu_seconds_total") is not None
-    # And the strict parser reads the same
+    # And the strict parser returns the same
     assert strictly.of(ENDED) == seen.of(ENDED)
 
 
-async def counted(url: str, attempts: int) -> Figures:
-    """A scrape that has them all: what is counted comes a moment after what can be seen in the store."""
+async def counted(url: str, attempts: int) -> Samples:
+    """A scrape with all attempts: metrics are updated a moment after the store."""
     while True:
         seen = await within(scraped(url))
         if sum(seen.of(ENDED).values()) >= attempts:
             return seen
-        await asyncio.sleep(0.01)  # there is no signal for "the listener was told"
+        await asyncio.sleep(0.01)  # the update of metrics has no signal
 
 
-async def test_how_long_a_task_waited_and_ran_is_measured(url: str) -> None:
+async def test_wait_time_and_run_time_are_measured(url: str) -> None:
     async with App(url, retention=60) as app:
 
         @app.task("nap")
         async def nap() -> None:
-            await asyncio.sleep(0.3)  # what is measured
+            await asyncio.sleep(0.3)  # the measured time
 
         server = app.server(concurrency=1)
         metrics = ServerMetrics(server)
@@ -116,7 +116,7 @@ async def test_how_long_a_task_waited_and_ran_is_measured(url: str) -> None:
             await first.result(timeout=20)
             await second.result(timeout=20)
             await within(ended())
-        seen = await figures_of(metrics.registry)
+        seen = await samples_of(metrics.registry)
     assert 0.6 <= (seen.get("asynqio_attempt_run_seconds_sum", type="nap") or 0) < 5
     # The second one waited for the first
     assert 0.3 <= (seen.get("asynqio_task_wait_seconds_sum", type="nap") or 0) < 5
@@ -124,7 +124,7 @@ async def test_how_long_a_task_waited_and_ran_is_measured(url: str) -> None:
 
 
 def collect(events: Events, kind: type[Event], count: int = 1) -> Callable[[], asyncio.Future[list[Event]]]:
-    """Listen from now on; what this gives waits for so many events of a kind."""
+    """Listen from now on; the returned function waits for `count` events of a kind."""
     loop = asyncio.get_running_loop()
     found: list[Event] = []
     future: asyncio.Future[list[Event]] = loop.create_future()
@@ -139,14 +139,14 @@ def collect(events: Events, kind: type[Event], count: int = 1) -> Callable[[], a
     return lambda: future
 
 
-async def test_an_end_that_came_too_late_is_refused_and_the_next_one_counts(url: str) -> None:
+async def test_a_late_result_is_counted_as_refused(url: str) -> None:
     runs: list[int] = []
     async with App(url, retention=60) as app:
 
         @app.task("work")
         async def work() -> int:
             runs.append(1)
-            if len(runs) == 1:  # somebody else comes by the task meanwhile
+            if len(runs) == 1:  # another worker gets the task meanwhile
                 lease = active_attempt.get().lease
                 assert await app.broker.settle([aborted(lease, app.broker.clock.now())]) == [True]
             return len(runs)
@@ -157,12 +157,12 @@ async def test_an_end_that_came_too_late_is_refused_and_the_next_one_counts(url:
         async with server.running(app.mux):
             assert await (await work.enqueue()).result(timeout=20) == 2
             await within(ended())
-        seen = await figures_of(metrics.registry)
+        seen = await samples_of(metrics.registry)
     assert seen.of(ENDED) == {("refused", "default", "work"): 1, ("succeeded", "default", "work"): 1}
     assert seen.get("asynqio_settlements_refused_total") == 1
 
 
-async def test_a_task_that_is_handed_back_at_the_end_is_counted(url: str) -> None:
+async def test_a_task_that_is_handed_back_at_shutdown_is_counted(url: str) -> None:
     async with App(url) as app:
         started = asyncio.Event()
 
@@ -176,14 +176,14 @@ async def test_a_task_that_is_handed_back_at_the_end_is_counted(url: str) -> Non
         async with server.running(app.mux):
             await long.enqueue()
             await within(started.wait())
-            busy = await figures_of(metrics.registry)
-        seen = await figures_of(metrics.registry)
+            busy = await samples_of(metrics.registry)
+        seen = await samples_of(metrics.registry)
     assert busy.get("asynqio_slots_busy") == 1
     assert seen.of(ENDED) == {("aborted", "default", "long"): 1}
     assert seen.get("asynqio_tasks_handed_back_total", queue="default") == 1
 
 
-async def test_an_end_that_cannot_be_stored_is_counted_as_that() -> None:
+async def test_an_unrecorded_result_is_counted() -> None:
     async with App("memory://") as app:
         flaky = Flaky(app.broker)
 
@@ -199,15 +199,15 @@ async def test_an_end_that_cannot_be_stored_is_counted_as_that() -> None:
             [event] = await within(ended())
         assert isinstance(event, AttemptEnded)
         assert event.ending is Ending.UNRECORDED
-        assert (await figures_of(metrics.registry)).of(ENDED) == {("unrecorded", "default", "work"): 1}
+        assert (await samples_of(metrics.registry)).of(ENDED) == {("unrecorded", "default", "work"): 1}
 
 
-async def test_a_handler_that_does_not_stop_is_seen(url: str) -> None:
+async def test_a_stuck_handler_is_counted(url: str) -> None:
     release = threading.Event()
     async with App(url, retention=60) as app:
 
-        @app.task("deaf", timeout=0.2)
-        def deaf() -> None:
+        @app.task("stuck", timeout=0.2)
+        def ignores_cancellation() -> None:
             release.wait()
 
         server = app.server(concurrency=1, lease=1, stuck_after=0.2)
@@ -215,9 +215,9 @@ async def test_a_handler_that_does_not_stop_is_seen(url: str) -> None:
         stuck = collect(server.events, _kind("HandlerStuck"))
         try:
             async with server.running(app.mux):
-                await deaf.enqueue()
+                await ignores_cancellation.enqueue()
                 await within(stuck())
-                seen = await figures_of(metrics.registry)
+                seen = await samples_of(metrics.registry)
                 release.set()
         finally:
             release.set()
@@ -232,17 +232,17 @@ def _kind(name: str) -> type[Event]:
     return kind
 
 
-async def test_a_blocked_event_loop_can_be_scraped_and_says_so(no_blocking: BlockBuster) -> None:
+async def test_a_blocked_event_loop_can_be_scraped_and_is_reported(no_blocking: BlockBuster) -> None:
     no_blocking.deactivate()
     port = free_port()
-    during: list[Figures] = []
+    during: list[Samples] = []
 
     async with App("memory://", retention=60) as app:
 
         @app.task("blocks")
         async def blocks() -> None:
             until = time.monotonic() + 20
-            while time.monotonic() < until:  # not even a scrape may need this loop
+            while time.monotonic() < until:  # a scrape must not need this event loop
                 seen = _scrape(port)
                 if seen.get("asynqio_event_loop_blocked") == 1:
                     during.append(seen)
@@ -260,7 +260,7 @@ async def test_a_blocked_event_loop_can_be_scraped_and_says_so(no_blocking: Bloc
     assert (after.get("asynqio_event_loop_blocked_seconds_total") or 0) >= 0.2
 
 
-def _scrape(port: int) -> Figures:
+def _scrape(port: int) -> Samples:
     from tests.metrics.scraping import scrape
 
     return scrape(f"http://127.0.0.1:{port}/metrics")
@@ -270,7 +270,7 @@ def _scrape(port: int) -> Figures:
 
 
 class Stub:
-    """A server of which only the events matter."""
+    """A server that only has events."""
 
     def __init__(self) -> None:
         self.events = Events()
@@ -281,7 +281,7 @@ class Stub:
 
 @pytest.fixture
 def stub() -> Stub:
-    """One that has nothing to say of itself."""
+    """A server without statistics."""
     return Stub()
 
 
@@ -290,7 +290,7 @@ def test_ten_thousand_types_give_a_bounded_number_of_labels(stub: Stub) -> None:
     for number in range(10_000):
         message = TaskMessage(str(number), f"random:{number}")
         stub.events.publish(AttemptEnded(message, Ending.SUCCEEDED, 1.0, 2.0, 0.5))
-    seen = figures(metrics.registry)
+    seen = samples(metrics.registry)
     types = {labels[-1] for labels in seen.of(ENDED)}
     assert len(types) == TYPE_LIMIT + 1 == 201
     assert OTHER in types
@@ -299,12 +299,12 @@ def test_ten_thousand_types_give_a_bounded_number_of_labels(stub: Stub) -> None:
     assert len(seen.of("asynqio_task_wait_seconds_count")) == 201
 
 
-def test_leases_that_were_lost_and_tasks_of_dead_servers_are_counted(stub: Stub) -> None:
+def test_lost_leases_and_recovered_tasks_are_counted(stub: Stub) -> None:
     metrics = ServerMetrics(stub)
     stub.events.publish(LeaseLost(TaskMessage("a", "t")))
     stub.events.publish(TaskRecovered(TaskMessage("a", "t"), TaskState.PENDING))
     stub.events.publish(TaskRecovered(TaskMessage("b", "t", "mail"), TaskState.ARCHIVED))
-    seen = figures(metrics.registry)
+    seen = samples(metrics.registry)
     assert seen.get("asynqio_leases_lost_total") == 1
     assert seen.of("asynqio_leases_recovered_total") == {("default",): 1, ("mail",): 1}
 
@@ -315,7 +315,7 @@ def test_nothing_is_counted_after_close(stub: Stub) -> None:
     assert stub.events.listeners == ()
 
 
-def test_a_listener_that_fails_costs_the_others_nothing(caplog: pytest.LogCaptureFixture, stub: Stub) -> None:
+def test_a_failing_listener_does_not_affect_others(caplog: pytest.LogCaptureFixture, stub: Stub) -> None:
     heard: list[Event] = []
 
     def broken(event: Event) -> None:
@@ -331,10 +331,10 @@ def test_a_listener_that_fails_costs_the_others_nothing(caplog: pytest.LogCaptur
 # --- starting and stopping ------------------------------------------------------------------------
 
 
-async def test_a_port_that_is_taken_is_a_configuration_error(url: str) -> None:
+async def test_a_port_in_use_is_a_configuration_error(url: str) -> None:
     port = free_port()
     async with App(url) as app, app.running(metrics_port=port):
-        with pytest.raises(ConfigError, match=rf"metrics cannot be served at 127\.0\.0\.1, port {port}: "):
+        with pytest.raises(ConfigError, match=rf"cannot serve metrics at 127\.0\.0\.1, port {port}: "):
             async with app.running(metrics_port=port):
                 pytest.fail("it must not start")
 
@@ -350,6 +350,6 @@ async def test_the_port_is_free_again_after_the_server() -> None:
 @pytest.mark.parametrize(
     ("option", "value"), [("metrics_port", 70_000), ("metrics_port", -1), ("metrics_host", "")]
 )
-def test_settings_that_make_no_sense_are_refused(option: str, value: object) -> None:
+def test_invalid_settings_are_rejected(option: str, value: object) -> None:
     with pytest.raises(ConfigError, match=option):
         Server("memory://", **{option: value})  # type: ignore[arg-type]

@@ -1,1 +1,1 @@
-"""Traces, as OpenTelemetry's own SDK exports them."""
+"""Traces, exported by the OpenTelemetry SDK."""

@@ -1,4 +1,4 @@
-"""An SDK that keeps its spans in memory."""
+"""An OpenTelemetry SDK that keeps spans in memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 
 class Spans:
-    """What was exported, by kind and name."""
+    """The exported spans."""
 
     def __init__(self) -> None:
         self.exporter = InMemorySpanExporter()
@@ -19,7 +19,7 @@ class Spans:
         self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
 
     def all(self, start: str = "") -> list[ReadableSpan]:
-        """The spans whose name begins so, in the order in which they ended."""
+        """The spans whose names start with `start`, in the order of their end."""
         return [span for span in self.exporter.get_finished_spans() if span.name.startswith(start)]
 
     def one(self, start: str) -> ReadableSpan:
@@ -29,7 +29,7 @@ class Spans:
 
 @pytest.fixture
 def spans() -> Iterator[Spans]:
-    """Every span that ends in this test."""
+    """The spans that end during this test."""
     spans = Spans()
     yield spans
     spans.provider.shutdown()

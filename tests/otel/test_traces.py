@@ -1,4 +1,4 @@
-"""One trace from the producer to the last retry, by W3C headers; nothing of the user's is overwritten."""
+"""One trace from the producer to the last retry, by W3C headers, without overwriting headers of the user."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ GIVEN = f"00-{TRACE}-{PARENT}-01"
 
 @pytest.fixture
 async def app(spans: Spans) -> AsyncIterator[App]:
-    """An open app that is traced."""
+    """An open, traced app."""
     async with App("memory://", retention=60) as app:
         instrument(app, tracer_provider=spans.provider)
         yield app
@@ -73,19 +73,19 @@ async def test_a_producer_an_attempt_and_what_it_enqueues_are_one_trace(app: App
         assert await app.result(await within(handle.result()), timeout=20)
     sent, again = spans.all("send default")
     processed = {str((span.attributes or {})["asynqio.task.type"]): span for span in spans.all("process")}
-    # Then all are of the request's trace, each the child of the one before
+    # Then all spans belong to the trace of the request, each a child of the previous one
     assert {trace_id(span) for span in spans.all()} == {f"{request.get_span_context().trace_id:032x}"}
     assert parent_id(sent) == f"{request.get_span_context().span_id:016x}"
     assert parent_id(processed["first"]) == span_id(sent)
     assert parent_id(again) == span_id(processed["first"])
     assert parent_id(processed["second"]) == span_id(again)
-    # And linked as well, as the messaging conventions want
+    # And are linked, as the messaging conventions require
     [link] = processed["first"].links
     assert f"{link.context.span_id:016x}" == span_id(sent)
     assert (sent.kind, processed["first"].kind) == (SpanKind.PRODUCER, SpanKind.CONSUMER)
 
 
-async def test_spans_carry_what_the_messaging_conventions_name(app: App, spans: Spans) -> None:
+async def test_spans_have_the_attributes_of_the_messaging_conventions(app: App, spans: Spans) -> None:
     @app.task("mail", queue="mail", max_retry=7)
     async def mail() -> None: ...
 
@@ -135,7 +135,7 @@ async def test_every_retry_is_a_new_span_of_the_same_trace(app: App, spans: Span
     assert not third.events
 
 
-async def test_a_context_that_is_there_already_stays(app: App, spans: Spans) -> None:
+async def test_an_existing_context_is_kept(app: App, spans: Spans) -> None:
     @app.task("work")
     async def work() -> dict[str, str]:
         return dict(current().headers)
@@ -147,7 +147,7 @@ async def test_a_context_that_is_there_already_stays(app: App, spans: Spans) -> 
     assert (trace_id(span), parent_id(span)) == (TRACE, PARENT)
 
 
-async def test_other_headers_are_kept_beside_the_context(app: App, spans: Spans) -> None:
+async def test_other_headers_are_kept(app: App, spans: Spans) -> None:
     @app.task("work")
     async def work() -> dict[str, str]:
         return dict(current().headers)
@@ -161,7 +161,7 @@ async def test_other_headers_are_kept_beside_the_context(app: App, spans: Spans)
 
 
 @pytest.mark.parametrize("text", ["", "rubbish", "00-1-2-03", "00-" + 32 * "0" + "-" + 16 * "0" + "-01"])
-async def test_a_context_that_is_none_starts_a_new_trace(app: App, spans: Spans, text: str) -> None:
+async def test_an_invalid_context_starts_a_new_trace(app: App, spans: Spans, text: str) -> None:
     @app.task("work")
     async def work() -> str:
         return current().headers["traceparent"]
@@ -174,7 +174,7 @@ async def test_a_context_that_is_none_starts_a_new_trace(app: App, spans: Spans,
     assert not span.links
 
 
-async def test_many_tasks_are_one_span_whose_context_all_carry(app: App, spans: Spans) -> None:
+async def test_a_bulk_enqueue_is_one_span_whose_context_all_tasks_carry(app: App, spans: Spans) -> None:
     @app.task("work")
     async def work(number: int) -> int:
         return number
@@ -194,7 +194,7 @@ async def test_many_tasks_are_one_span_whose_context_all_carry(app: App, spans: 
     assert len(spans.all("process")) == 5
 
 
-async def test_a_refused_task_is_an_error_of_its_span(app: App, spans: Spans) -> None:
+async def test_a_rejected_task_is_an_error_of_its_span(app: App, spans: Spans) -> None:
     await app.enqueue(Task("work"), unique=60)
     with pytest.raises(DuplicateTask):
         await app.enqueue(Task("work"), unique=60)
@@ -204,7 +204,7 @@ async def test_a_refused_task_is_an_error_of_its_span(app: App, spans: Spans) ->
     assert (refused.attributes or {})["error.type"] == "DuplicateTask"
 
 
-async def test_what_is_no_task_is_refused_as_ever(app: App) -> None:
+async def test_an_invalid_task_is_rejected_as_without_tracing(app: App) -> None:
     with pytest.raises(TypeError, match="enqueue takes a Task"):
         await app.enqueue("work")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="enqueue takes a Task"):
@@ -220,7 +220,7 @@ async def test_what_is_no_task_is_refused_as_ever(app: App) -> None:
         (SkipRetry("no"), None),
     ],
 )
-async def test_what_a_handler_wants_is_no_error_unless_it_gives_up(
+async def test_directives_are_no_errors_except_skip_retry(
     app: App, spans: Spans, raised: Exception, outcome: str | None
 ) -> None:
     @app.task("work")
@@ -253,7 +253,7 @@ async def test_a_timeout_is_the_error_of_its_span(app: App, spans: Spans) -> Non
     assert (spans.one("process").attributes or {})["error.type"] == "TaskTimeout"
 
 
-async def test_an_attempt_that_the_server_stops_is_no_error(app: App, spans: Spans) -> None:
+async def test_an_aborted_attempt_is_no_error(app: App, spans: Spans) -> None:
     started = asyncio.Event()
 
     @app.task("long")
@@ -279,7 +279,7 @@ async def test_handlers_in_threads_see_the_span_of_their_attempt(app: App, spans
     assert seen == span_id(spans.one("process"))
 
 
-async def test_it_is_outside_of_all_other_middleware_and_there_once(app: App, spans: Spans) -> None:
+async def test_the_tracing_middleware_is_outermost_and_added_once(app: App, spans: Spans) -> None:
     seen: list[str] = []
 
     @app.middleware
@@ -287,7 +287,7 @@ async def test_it_is_outside_of_all_other_middleware_and_there_once(app: App, sp
         seen.append(f"{get_current_span().get_span_context().span_id:016x}")
         return await call_next(task)
 
-    instrument(app, tracer_provider=spans.provider)  # the second time
+    instrument(app, tracer_provider=spans.provider)  # repeated
 
     @app.task("work")
     async def work() -> None: ...
@@ -335,7 +335,7 @@ def test_the_sync_side_of_an_app_is_traced_too(tmp_path: Path, spans: Spans) -> 
     assert spans.one("send").kind is SpanKind.PRODUCER
 
 
-async def test_tasks_that_are_run_in_a_test_are_traced(spans: Spans) -> None:
+async def test_tasks_run_by_app_testing_are_traced(spans: Spans) -> None:
     app = App("memory://")
     instrument(app, tracer_provider=spans.provider)
 
@@ -348,7 +348,7 @@ async def test_tasks_that_are_run_in_a_test_are_traced(spans: Spans) -> None:
     assert parent_id(spans.one("process")) == span_id(spans.one("send"))
 
 
-async def test_without_an_sdk_nothing_is_added_to_a_task() -> None:
+async def test_without_an_sdk_tasks_are_unchanged() -> None:
     async with App("memory://", tracing=True, retention=60) as app:
 
         @app.task("work")
@@ -359,6 +359,6 @@ async def test_without_an_sdk_nothing_is_added_to_a_task() -> None:
             assert await (await work.enqueue()).result(timeout=20) == {}
 
 
-def test_what_cannot_be_traced_is_refused() -> None:
+def test_an_untraceable_target_is_rejected() -> None:
     with pytest.raises(ConfigError, match="instrument takes an App, a Client or a Mux"):
         instrument(object())  # type: ignore[arg-type]

@@ -8,19 +8,19 @@ import pytest
 
 from asynqio import App, Inspector, TaskState
 from asynqio.core import paused_types as pausing
-from asynqio.core.paused_types import held_for
+from asynqio.core.paused_types import defer_seconds
 from tests.runtime.waiting import state_of, within
 
 
 @pytest.mark.parametrize(("lasted", "seconds"), [(0, 5), (20, 5), (60, 15), (1_200, 300), (86_400, 300)])
 def test_a_task_is_deferred_for_a_quarter_of_the_pause(lasted: float, seconds: float) -> None:
-    assert held_for(1_000.0, 1_000.0 + lasted) == seconds
+    assert defer_seconds(1_000.0, 1_000.0 + lasted) == seconds
 
 
 async def test_tasks_of_a_paused_type_wait_uncounted_and_others_run(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pausing, "LEAST", 0.2)
+    monkeypatch.setattr(pausing, "MIN_DELAY", 0.2)
     ran: asyncio.Queue[str] = asyncio.Queue()
 
     @app.task("stopped", retention=60)

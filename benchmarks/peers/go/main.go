@@ -1,10 +1,10 @@
-// The Go side of the comparison: asynq as its own users run it, driven by `python -m benchmarks.redis`.
+// The Go program of the comparison: asynq in its usual configuration, run by `python -m benchmarks.redis`.
 //
 //	bench put  '{"url": …, "count": 1000, "callers": 50, "payload": "…"}'   prints tasks per second
-//	bench work '{"url": …, "slots": 50, "journal": FILE, "handler": "mark"}' says "ready", starts on a line
-//	bench send '{"url": …, "count": 100, "journal": FILE, "pause": [0.01, 0.05]}' tasks for a handler "age"
+//	bench work '{"url": …, "slots": 50, "samples": FILE, "handler": "mark"}' prints "ready", starts on a line
+//	bench send '{"url": …, "count": 100, "samples": FILE, "pause": [0.01, 0.05]}' enqueues tasks for the handler "age"
 //
-// Handlers append eight bytes to the journal: the time of the run, or the age of the task in seconds.
+// Handlers append eight bytes to the sample file: the time of the run, or the age of the task in seconds.
 package main
 
 import (
@@ -34,7 +34,7 @@ type arguments struct {
 	Slots     int        `json:"slots"`
 	Payload   string     `json:"payload"`
 	Retention float64    `json:"retention"`
-	Journal   string     `json:"journal"`
+	Samples   string     `json:"samples"`
 	Handler   string     `json:"handler"`
 	Pause     [2]float64 `json:"pause"`
 }
@@ -51,7 +51,7 @@ func main() {
 	case "send":
 		send(args)
 	default:
-		log.Fatalf("no such thing to do: %s", os.Args[1])
+		log.Fatalf("unknown command: %s", os.Args[1])
 	}
 }
 
@@ -61,7 +61,7 @@ func check(err error) {
 	}
 }
 
-// connection has a socket for everybody who may want one at the same time: fewer would slow them down.
+// connection has one socket per concurrent user, so that no user waits for a socket.
 func connection(args arguments, users int) asynq.RedisClientOpt {
 	parsed, err := asynq.ParseRedisURI(args.URL)
 	check(err)
@@ -96,7 +96,7 @@ func put(args arguments) {
 	fmt.Println(float64(args.Count) / time.Since(began).Seconds())
 }
 
-// warmUp opens everybody's connection before the clock starts.
+// warmUp opens all connections before the measurement starts.
 func warmUp(client *asynq.Client, users int) {
 	var all sync.WaitGroup
 	for range users {
@@ -114,37 +114,37 @@ func warmUp(client *asynq.Client, users int) {
 func now() float64 { return float64(time.Now().UnixNano()) / 1e9 }
 
 func work(args arguments) {
-	journal, err := os.OpenFile(args.Journal, os.O_APPEND|os.O_WRONLY, 0)
+	samples, err := os.OpenFile(args.Samples, os.O_APPEND|os.O_WRONLY, 0)
 	check(err)
-	note := func(value float64) {
+	write := func(value float64) {
 		var bytes [8]byte
 		binary.LittleEndian.PutUint64(bytes[:], math.Float64bits(value))
-		_, err := journal.Write(bytes[:])
+		_, err := samples.Write(bytes[:])
 		check(err)
 	}
 	handlers := map[string]asynq.HandlerFunc{
 		"mark": func(context.Context, *asynq.Task) error {
-			note(now())
+			write(now())
 			return nil
 		},
 		"age": func(_ context.Context, task *asynq.Task) error {
 			at := now()
 			var sent float64
 			check(json.Unmarshal(task.Payload(), &sent))
-			note(at - sent)
+			write(at - sent)
 			return nil
 		},
 		"result": func(_ context.Context, task *asynq.Task) error {
 			_, err := task.ResultWriter().Write([]byte(`{"sent":1}`))
-			note(now())
+			write(now())
 			return err
 		},
 		"fail": func(context.Context, *asynq.Task) error {
-			note(now())
+			write(now())
 			return errors.New("not today")
 		},
 		"fail once": func(ctx context.Context, _ *asynq.Task) error {
-			note(now())
+			write(now())
 			if retried, _ := asynq.GetRetryCount(ctx); retried == 0 {
 				return errors.New("not the first time")
 			}
@@ -170,13 +170,13 @@ func work(args arguments) {
 	server.Shutdown()
 }
 
-// send puts one task in at a time, each after the last one was picked up and a pause.
+// send enqueues one task at a time, each after the previous one was picked up and a pause.
 func send(args arguments) {
 	client := asynq.NewClient(connection(args, 1))
 	defer client.Close()
 	check(client.Ping())
 	for sent := range args.Count {
-		for pickedUp(args.Journal) < int64(sent) {
+		for pickedUp(args.Samples) < int64(sent) {
 			time.Sleep(2 * time.Millisecond)
 		}
 		pause := args.Pause[0] + rand.Float64()*(args.Pause[1]-args.Pause[0])
@@ -186,8 +186,8 @@ func send(args arguments) {
 	}
 }
 
-func pickedUp(journal string) int64 {
-	info, err := os.Stat(journal)
+func pickedUp(samples string) int64 {
+	info, err := os.Stat(samples)
 	check(err)
 	return info.Size() / 8
 }

@@ -1,12 +1,12 @@
 # mypy: ignore-errors
-"""arq. Polls every 10 ms in the drain, where its half second would only be in its way; else as it comes."""
+"""arq. It polls every 10 ms in the drain and with its default of half a second otherwise."""
 
 import asyncio
 
 from arq import create_pool, func
 from arq.connections import RedisSettings
 from arq.worker import Worker
-from common import age, args, host, mark, port, put_async, send_async, stand_by, what
+from common import age, args, command, host, mark, port, put_async, send_async, wait_for_start
 
 settings = RedisSettings(host=host, port=port)
 
@@ -20,8 +20,8 @@ async def when(ctx, sent):
 
 
 async def main():
-    if what == "work":
-        stand_by()
+    if command == "work":
+        wait_for_start()
         worker = Worker(
             functions=[func(noop, keep_result=0), func(when, keep_result=0)],
             redis_settings=settings,
@@ -32,7 +32,7 @@ async def main():
         await worker.async_run()
         return
     pool = await create_pool(settings)
-    if what == "put":
+    if command == "put":
         await put_async(lambda payload: pool.enqueue_job("noop", **payload))
     else:
         await send_async(lambda payload: pool.enqueue_job("when", **payload))

@@ -1,13 +1,13 @@
 # mypy: ignore-errors
-"""What the programs of all peers share. Run by each peer's own Python; knows nothing of asynqio.
+"""Shared code of the programs of peers, which run in their own virtual environments without asynqio.
 
     PROGRAM put  '{"url": …, "count": 1000, "how": "one" | "callers" | "bulk", "callers": 50}'
-    PROGRAM work '{"url": …, "slots": 50, "journal": FILE}'
-    PROGRAM send '{"url": …, "count": 100, "journal": FILE, "pause": [0.01, 0.05]}'
+    PROGRAM work '{"url": …, "slots": 50, "samples": FILE}'
+    PROGRAM send '{"url": …, "count": 100, "samples": FILE, "pause": [0.01, 0.05]}'
 
-`put` prints tasks per second. `work` says "ready" when everything is imported and starts on a line of input.
-`send` puts in one task at a time, each after the last one was picked up and a pause. Handlers append eight
-bytes to the journal: `mark` the time of the run, `age` how old the task is in seconds.
+`put` enqueues tasks and prints tasks per second. `work` prints "ready" after all imports and starts on a line of
+input. `send` enqueues one task at a time, each after the previous one was picked up and a pause. Handlers append
+eight bytes to the sample file: `mark` the time of the run, `age` the age of the task in seconds.
 """
 
 import asyncio
@@ -20,33 +20,33 @@ import threading
 import time
 from urllib.parse import urlsplit
 
-what = sys.argv[1]
+command = sys.argv[1]
 args = json.loads(sys.argv[2])
 host, port = urlsplit(args["url"]).hostname, urlsplit(args["url"]).port
-#: The same as everybody's.
+#: The payload of all systems.
 PAYLOAD = {"to": "ann@example.org", "subject": "Welcome", "template": "welcome-2026", "customer": 4711}
-#: Tasks per call of `enqueue_many` and the like.
+#: Tasks per bulk call.
 CHUNK = 1_000
 
-_journal = os.open(args["journal"], os.O_APPEND | os.O_WRONLY) if what == "work" else -1
+_samples = os.open(args["samples"], os.O_APPEND | os.O_WRONLY) if command == "work" else -1
 
 
 def mark():
-    os.write(_journal, struct.pack("<d", time.time()))
+    os.write(_samples, struct.pack("<d", time.time()))
 
 
 def age(sent):
-    os.write(_journal, struct.pack("<d", time.time() - sent))
+    os.write(_samples, struct.pack("<d", time.time() - sent))
 
 
-def stand_by():
-    """Everything is there: until we may start."""
+def wait_for_start():
+    """Report that all imports are done and wait for the start."""
     print("ready", flush=True)
     sys.stdin.readline()
 
 
 def put(one, many=None):
-    """For those whose calls block: `callers` are threads."""
+    """Enqueue with blocking calls: `callers` are threads."""
     from concurrent.futures import ThreadPoolExecutor
 
     count, how = args["count"], args["how"]
@@ -63,7 +63,7 @@ def put(one, many=None):
         ready = threading.Barrier(callers + 1)
 
         def caller():
-            one(PAYLOAD)  # everybody's connection is there before the clock starts
+            one(PAYLOAD)  # connect before the measurement starts
             ready.wait()
             for _ in range(each):
                 one(PAYLOAD)
@@ -79,7 +79,7 @@ def put(one, many=None):
 
 async def put_async(one, many=None):
     count, how = args["count"], args["how"]
-    if how == "callers":  # everybody's connection is there before the clock starts
+    if how == "callers":  # connect before the measurement starts
         await asyncio.gather(*[one(PAYLOAD) for _ in range(args["callers"])])
     began = time.perf_counter()
     if how == "one":
@@ -100,7 +100,7 @@ async def put_async(one, many=None):
 
 
 def _picked_up():
-    return os.stat(args["journal"]).st_size // 8
+    return os.stat(args["samples"]).st_size // 8
 
 
 def send(one):
@@ -113,7 +113,7 @@ def send(one):
 
 async def send_async(one):
     for sent in range(args["count"]):
-        while _picked_up() < sent:  # noqa: ASYNC110 - it is a file that grows
+        while _picked_up() < sent:  # noqa: ASYNC110 - the file has no event
             await asyncio.sleep(0.002)
         await asyncio.sleep(random.uniform(*args["pause"]))
         await one({"sent": time.time()})

@@ -4,7 +4,7 @@
 import threading
 
 import dramatiq
-from common import age, args, mark, put, send, stand_by, what
+from common import age, args, command, mark, put, send, wait_for_start
 from dramatiq.brokers.redis import RedisBroker
 
 broker = RedisBroker(url=args["url"])
@@ -21,12 +21,12 @@ def when(sent):
     age(sent)
 
 
-if what == "work":
-    stand_by()
+if command == "work":
+    wait_for_start()
     broker.emit_after("process_boot")
     dramatiq.Worker(broker, worker_threads=args["slots"]).start()
     threading.Event().wait()
-elif what == "put":
+elif command == "put":
     put(lambda payload: noop.send(**payload))
 else:
     send(lambda payload: when.send(**payload))

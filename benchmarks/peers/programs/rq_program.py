@@ -1,10 +1,10 @@
 # mypy: ignore-errors
-"""RQ with its SimpleWorker: the one that does not fork for every job, and so its fastest. No results."""
+"""RQ with its SimpleWorker, its fastest worker because it does not fork for each job. No results."""
 
 import logging
 
 import rq
-from common import age, args, mark, put, send, stand_by, what
+from common import age, args, command, mark, put, send, wait_for_start
 from redis import Redis
 
 
@@ -20,10 +20,10 @@ def main():
     logging.getLogger("rq").setLevel(logging.ERROR)
     connection = Redis.from_url(args["url"])
     queue = rq.Queue(connection=connection)
-    if what == "work":
-        stand_by()
+    if command == "work":
+        wait_for_start()
         rq.SimpleWorker([queue], connection=connection).work(logging_level="ERROR")
-    elif what == "put":
+    elif command == "put":
         put(
             lambda payload: queue.enqueue("rq_program.noop", result_ttl=0, kwargs=payload),
             lambda payloads: queue.enqueue_many(

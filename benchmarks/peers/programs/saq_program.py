@@ -3,7 +3,7 @@
 
 import asyncio
 
-from common import age, args, mark, put_async, send_async, stand_by, what
+from common import age, args, command, mark, put_async, send_async, wait_for_start
 from saq import Queue, Worker
 
 queue = Queue.from_url(args["url"])
@@ -19,11 +19,11 @@ async def when(ctx, *, sent):
 
 async def main():
     await queue.connect()
-    if what == "work":
-        stand_by()
+    if command == "work":
+        wait_for_start()
         await Worker(queue, functions=[noop, when], concurrency=args["slots"]).start()
         return
-    if what == "put":
+    if command == "put":
         await put_async(lambda payload: queue.enqueue("noop", ttl=-1, **payload))
     else:
         await send_async(lambda payload: queue.enqueue("when", ttl=-1, **payload))

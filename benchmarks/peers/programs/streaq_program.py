@@ -3,7 +3,7 @@
 
 import asyncio
 
-from common import age, args, mark, put_async, send_async, stand_by, what
+from common import age, args, command, mark, put_async, send_async, wait_for_start
 from streaq import Worker
 
 worker = Worker(redis_url=args["url"], concurrency=args.get("slots", 10), handle_signals=False)
@@ -24,12 +24,12 @@ async def one(payload):
 
 
 async def main():
-    if what == "work":
-        stand_by()
+    if command == "work":
+        wait_for_start()
         await worker.run_async()
         return
     async with worker:
-        if what == "put":
+        if command == "put":
             await put_async(
                 one,
                 lambda payloads: worker.enqueue_many([noop.enqueue(**payload) for payload in payloads]),

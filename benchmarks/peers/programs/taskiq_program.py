@@ -3,7 +3,7 @@
 
 import asyncio
 
-from common import age, args, mark, put_async, send_async, stand_by, what
+from common import age, args, command, mark, put_async, send_async, wait_for_start
 from taskiq.api import run_receiver_task
 from taskiq_redis import RedisStreamBroker
 
@@ -21,13 +21,13 @@ async def when(sent):
 
 
 async def main():
-    if what == "work":
-        stand_by()
+    if command == "work":
+        wait_for_start()
         broker.is_worker_process = True
         await run_receiver_task(broker, max_async_tasks=args["slots"], run_startup=True)
         return
     await broker.startup()
-    if what == "put":
+    if command == "put":
         await put_async(lambda payload: noop.kiq(**payload))
     else:
         await send_async(lambda payload: when.kiq(**payload))

@@ -1,7 +1,7 @@
-"""Durations as Go writes and reads them: `1m30s`, `1.5µs`, `-2h0m0s` (spec: redis wire format, section 6.4).
+"""Durations in Go's format: `1m30s`, `1.5µs`, `-2h0m0s`.
 
-They stand in cron specs (`@every 1h30m`) and in the option texts of schedule entries (`Timeout(1m30s)`).
-Here a duration is a whole number of nanoseconds, as in Go: a float of seconds would lose the last digits.
+Cron specs (`@every 1h30m`) and the option texts of schedule entries (`Timeout(1m30s)`) contain them. A duration is a
+whole number of nanoseconds, as in Go: a float of seconds would lose digits.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _MICRO = 1000
 _MILLI = 1000 * _MICRO
 _MINUTE = 60 * SECOND
 _HOUR = 60 * _MINUTE
-#: Nanoseconds per unit. Micro has two letters: the sign of its own (U+00B5) and the Greek one (U+03BC).
+#: Nanoseconds per unit. Micro has two characters: the micro sign (U+00B5) and the Greek mu (U+03BC).
 _UNITS = {
     "ns": 1,
     "us": _MICRO,
@@ -24,18 +24,18 @@ _UNITS = {
     "m": _MINUTE,
     "h": _HOUR,
 }
-#: Go keeps durations in an int64: about 292 years.
+#: Go stores durations as int64: about 292 years.
 _LONGEST = 2**63 - 1
-#: The longest text that is read, and the longest that is shown again in an error, in characters.
+#: Longest text that is parsed, and longest text quoted in an error, in characters.
 MAX_TEXT, _SHOWN = 200, 40
 
 
 def parse_duration(text: str) -> int:
-    """Nanoseconds of `text`, exactly as Go's `time.ParseDuration` has them; they may be negative.
+    """Parse a duration exactly as Go's `time.ParseDuration` does; return nanoseconds, possibly negative.
 
-    An optional sign, then decimal numbers each with a unit (ns, us, µs, ms, s, m, h), nothing between them;
-    a bare `0` too. There are no days. Raises ValueError, with a sentence without a subject ("has no unit…"),
-    also for more than `MAX_TEXT` characters, where Go has no limit.
+    The format is an optional sign, then decimal numbers each followed by a unit (ns, us, µs, ms, s, m, h), without
+    spaces, or a bare `0`. There is no unit for days. Raises ValueError with a message without a subject ("has no
+    unit…"), also for more than `MAX_TEXT` characters; Go has no limit.
     """
     if len(text) > MAX_TEXT:
         raise ValueError(f"has {len(text):,} characters, at most {MAX_TEXT} are allowed")
@@ -63,9 +63,9 @@ def parse_duration(text: str) -> int:
 
 
 def parse_seconds(text: str) -> float:
-    """Seconds, from 0 up, as people write them: `90`, `1.5`, `1h30m` and all that Go reads, and days: `7d`, `1d12h`.
+    """Parse a number of seconds (`90`, `1.5`), a duration of Go (`1h30m`), or days (`7d`, `1d12h`).
 
-    Raises ValueError, with a sentence without a subject.
+    Returns seconds. Raises ValueError with a message without a subject, also for negative durations.
     """
     days, has_days, rest = text.partition("d") if "d" in text else ("0", "", text)
     number = text if not has_days else days
@@ -77,14 +77,14 @@ def parse_seconds(text: str) -> float:
     else:
         seconds = float(days) * 86_400 + (parse_duration(rest) / SECOND if rest or not has_days else 0.0)
     if not 0 <= seconds <= _LONGEST / SECOND:
-        raise ValueError("must be from 0 up, and at most about 292 years")
+        raise ValueError("must be at least 0 and at most about 292 years")
     return seconds
 
 
 def format_duration(nanoseconds: int) -> str:
-    """The text of Go's `Duration.String`: `0s`, `100ns`, `1.5µs`, `500ms`, `1.5s`, `1m30s`, `24h0m0s`.
+    """Format nanoseconds as Go's `Duration.String` does: `0s`, `100ns`, `1.5µs`, `500ms`, `1m30s`, `24h0m0s`.
 
-    Raises ValueError beyond 292 years, which Go cannot hold.
+    Raises ValueError beyond 292 years, the range of Go's durations.
     """
     if not -_LONGEST - 1 <= nanoseconds <= _LONGEST:
         raise ValueError(f"{nanoseconds} ns is too long for Go: at most about 292 years")
@@ -100,8 +100,8 @@ def format_duration(nanoseconds: int) -> str:
 
 
 def _nanoseconds(whole: str, fraction: str, unit: int) -> int:
-    """One number with its unit. A fraction is cut to 18 digits and computed in floats, because Go does so."""
-    if len(whole.lstrip("0")) > 19:  # so that no number is ever longer than Go's
+    """Convert one number. As in Go, a fraction is cut to 18 digits and computed in floats."""
+    if len(whole.lstrip("0")) > 19:  # longer than any number of Go
         raise ValueError("is too long: at most about 292 years")
     part, scale = 0, 1.0
     for digit in fraction:
@@ -112,13 +112,13 @@ def _nanoseconds(whole: str, fraction: str, unit: int) -> int:
 
 
 def _digits(text: str) -> tuple[str, str]:
-    """The digits that it begins with, and the rest."""
+    """Split `text` after its leading digits."""
     end = next((at for at, char in enumerate(text) if char not in "0123456789"), len(text))
     return text[:end], text[end:]
 
 
 def _decimal(value: int, size: int) -> str:
-    """`value` / `size` (a power of ten) without zeros at its end."""
+    """`value` / `size` (a power of ten) without trailing zeros."""
     whole, part = divmod(value, size)
     digits = str(part).zfill(len(str(size)) - 1).rstrip("0") if part else ""
     return f"{whole}.{digits}" if digits else str(whole)

@@ -1,4 +1,4 @@
-"""Filters: which tasks somebody means, by what can be seen of them. Pure, bounded, without regular expressions."""
+"""Task filters: pure, bounded, without regular expressions."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from asynqio.core.durations import parse_seconds
 from asynqio.core.task.message import TaskInfo, TaskState
 from asynqio.errors import InvalidFilter
 
-#: Longest text of a condition, in characters; most payload fields, and most steps of a path.
+#: Longest text of a condition in characters, most payload fields, most steps of a path.
 MAX_TEXT, MAX_FIELDS, MAX_STEPS = 1_000, 20, 20
-#: What a condition in words can begin with, each with an example for who asks.
+#: The names of text conditions, each with an example.
 EXAMPLES = {
     "type": "type=email:*",
     "payload.": "payload.customer.id=42",
@@ -29,14 +29,14 @@ _decode = msgspec.json.Decoder().decode
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """Tasks for which all of these hold; one without conditions means every task. Raises InvalidFilter.
+    """Matches tasks for which all conditions hold; without conditions, every task. Raises InvalidFilter.
 
-    `type`: with `*` for any characters. `payload`: fields of a JSON payload by their path ("customer.id",
-    "items.0.sku"), each with its value; a payload that is not JSON, or has no such field, does not match.
-    `payload_text`: part of the payload's bytes, as UTF-8. `error`: part of the last error, in whatever case.
-    `id_prefix`: how the id begins. `older_than`, `younger_than`: seconds since it waits (PENDING), ended
-    (COMPLETED) or failed (RETRY, ARCHIVED); else, since it was made, if its id tells (ours do, Go's do not). What
-    has no known age matches neither.
+    `type`: the task type; `*` stands for any characters. `payload`: values of fields of a JSON payload by path
+    ("customer.id", "items.0.sku"); a payload that is not JSON or lacks the field does not match. `payload_text`:
+    text contained in the payload, as UTF-8. `error`: text contained in the last error, ignoring case. `id_prefix`:
+    prefix of the id. `older_than`, `younger_than`: age in seconds, counted from when the task became pending
+    (PENDING), completed (COMPLETED) or last failed (RETRY, ARCHIVED); otherwise from when it was enqueued, if its id
+    is a UUID of version 7 (ids from Go are not). A task of unknown age matches neither.
     """
 
     type: str = ""
@@ -63,12 +63,12 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         for name in ("older_than", "younger_than"):
             seconds = getattr(self, name)
             if seconds is not None and not 0 <= seconds < math.inf:
-                raise InvalidFilter(f"{name}={seconds!r} is not a number of seconds from 0 up")
+                raise InvalidFilter(f"{name}={seconds!r} must be a number of seconds of at least 0")
 
     @classmethod
     def parse(cls, conditions: Iterable[str]) -> Self:
-        """A filter in words: `type=email:*`, `payload.customer.id=42` (a JSON value, else a text), `payload=text`,
-        `error=text`, `id=prefix`, `older=1h30m`, `younger=2d`. Raises InvalidFilter."""
+        """Parse conditions such as `type=email:*`, `payload.customer.id=42` (a JSON value, else text),
+        `payload=text`, `error=text`, `id=prefix`, `older=1h30m`, `younger=2d`. Raises InvalidFilter."""
         found: dict[str, Any] = {}
         fields: dict[str, Any] = {}
         for condition in conditions:
@@ -79,14 +79,14 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
                 fields[name.removeprefix("payload.")] = _value(text)
                 continue
             if name not in _NAMES:
-                raise InvalidFilter(f"{name[:40]!r} is nothing to filter by: write {_examples()}")
+                raise InvalidFilter(f"there is no condition {name[:40]!r}: write {_examples()}")
             if _NAMES[name] in found:
                 raise InvalidFilter(f"{name} is given twice")
             found[_NAMES[name]] = _seconds(name, text) if name in ("older", "younger") else text
         return cls(payload=fields, **found)
 
     def matches(self, info: TaskInfo, now: float) -> bool:
-        """Whether the task is meant; `now` is seconds since the epoch."""
+        """Whether the task matches. `now` is in epoch seconds."""
         return (
             info.id.startswith(self.id_prefix)
             and (not self.type or _like(info.type, self.type))
@@ -101,7 +101,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     def _has_age(self, info: TaskInfo, now: float) -> bool:
         if self.older_than is None and self.younger_than is None:
             return True
-        since = known_since(info)
+        since = age_start(info)
         if not since:
             return False
         age = now - since
@@ -117,8 +117,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         return all(_same(_field(found, path), value) for path, value in self.payload.items())
 
 
-def known_since(info: TaskInfo) -> float:
-    """From when a filter counts the age of a task, in seconds since the epoch; 0: nobody knows."""
+def age_start(info: TaskInfo) -> float:
+    """The time from which a filter counts the age of a task, in epoch seconds; 0 if unknown."""
     match info.state:
         case TaskState.PENDING:
             since = info.pending_since
@@ -128,11 +128,11 @@ def known_since(info: TaskInfo) -> float:
             since = info.last_failed_at
         case _:
             since = 0.0
-    return since or made_at(info.id)
+    return since or id_created_at(info.id)
 
 
-def made_at(id: str) -> float:
-    """When an id was made, as a UUID of version 7 tells (RFC 9562); 0 for any other."""
+def id_created_at(id: str) -> float:
+    """The creation time in a UUID of version 7 (RFC 9562), in epoch seconds; 0 for any other id."""
     if len(id) != 36 or id[14] != "7" or id[8] + id[13] + id[18] + id[23] != "----":
         return 0.0
     try:
@@ -142,7 +142,7 @@ def made_at(id: str) -> float:
 
 
 def _like(text: str, pattern: str) -> bool:
-    """Whether a text is as a pattern says, in which `*` is any characters."""
+    """Whether a text matches a pattern in which `*` stands for any characters."""
     first, *middle = pattern.split("*")
     if not middle:
         return text == first
@@ -159,7 +159,7 @@ def _like(text: str, pattern: str) -> bool:
 
 
 class _Missing:
-    """What a field is that is not there: equal to nothing."""
+    """The value of a missing field: equal to no value."""
 
 
 def _field(value: Any, path: str) -> Any:

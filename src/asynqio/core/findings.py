@@ -1,4 +1,4 @@
-"""What a look at a store finds to be wrong, in words: plain values, made by brokers and by the doctor."""
+"""Findings of the doctor: plain values, made by brokers and by `asynqio.inspector.doctor`."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ import msgspec
 
 
 class Severity(enum.StrEnum):
-    """How bad it is."""
+    """The severity of a finding."""
 
-    #: Tasks are lost, stuck, or will be: do something.
+    #: Tasks are lost or stuck, or will be.
     ERROR = "error"
-    #: It works, but it will not for long, or not as one may think.
+    #: Works now, but will fail later, or behaves unexpectedly.
     WARNING = "warning"
-    #: Worth knowing.
+    #: For information.
     INFO = "info"
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that was found."""
+    """One finding."""
 
     severity: Severity
-    #: What it is, for programs: lower case, with hyphens.
+    #: A stable identifier: lower case, with hyphens.
     code: str
-    #: What is the case, and what to do about it.
+    #: The problem, and how to solve it.
     sentence: str
     advice: str
-    #: The queue that it is about; empty: the store as a whole, or a server.
+    #: The affected queue; empty if the finding is about the store or a server.
     queue: str = ""
-    #: Whether it can be repaired without deciding anything for the user, and whether it was.
+    #: Whether it can be repaired without a decision of the user, and whether it was.
     fixable: bool = False
     fixed: bool = False
 
 
 def worst_first(findings: list[Finding]) -> list[Finding]:
-    """Sorted for people: by severity, then queue, then code."""
+    """Sort by severity, then queue, then code."""
     order = list(Severity)
     return sorted(findings, key=lambda one: (order.index(one.severity), one.queue, one.code, one.sentence))

@@ -1,4 +1,4 @@
-"""What a server says of itself, and the figures of a queue. Plain values, kept and handed out by brokers."""
+"""Plain values that brokers store and return: servers, schedulers, schedules, and statistics of queues."""
 
 from __future__ import annotations
 
@@ -9,49 +9,49 @@ import msgspec
 from asynqio.core.groups import GroupRule
 from asynqio.core.task.message import TaskState
 
-#: Stores that have to add up the members of groups do so up to so many groups, and estimate beyond that: figures
-#: cost the same however many groups there are.
-GROUPS_ADDED = 100
-#: So many tasks, from the front of the line on, are looked at for the one that waits longest. Who was handed back
-#: stands at the front and waits anew, so the first is not always the oldest.
+#: Stores that sum the sizes of groups do so for up to this number of groups and estimate beyond it, so that
+#: statistics have a constant cost.
+GROUPS_SUMMED = 100
+#: Number of tasks at the head of a queue that are searched for the longest-waiting one. Tasks that were handed back
+#: are at the head and wait anew, so the first task is not always the oldest.
 FRONT = 1_000
 
-#: Payloads up to so many bytes are part of a worker's card.
+#: Largest payload that is part of a `WorkerInfo`, in bytes.
 SHOWN_PAYLOAD = 1_024
 
 
 class StoreNode(msgspec.Struct, frozen=True):
-    """One server, or file, of which a store is made, as it says itself. What it does not say is empty or 0."""
+    """One server or file of a store. Unknown values are empty or 0."""
 
     #: The port of a Redis, the path of a file.
     name: str
     version: str
-    #: Seconds since it was started.
+    #: Seconds since its start.
     uptime: float = 0.0
-    #: Connections of clients.
+    #: Client connections.
     connections: int = 0
-    #: Bytes in use, and the most there were: of memory, or of the file.
+    #: Bytes in use now, and at most so far: of memory, or of the file.
     used: int = 0
     peak: int = 0
 
 
 class WorkerInfo(msgspec.Struct, frozen=True):
-    """One task that a server is running now."""
+    """One task that a server is running."""
 
     queue: str
     id: str
     type: str
     started_at: float
-    #: When its time is over; 0 when it has no limit.
+    #: When it times out, in epoch seconds; 0 without a limit.
     deadline: float = 0.0
-    #: It was told to stop, and did not come back yet.
+    #: It was asked to stop and has not returned.
     stuck: bool = False
-    #: Of a small task (see SHOWN_PAYLOAD): a card must not grow with what is worked on.
+    #: None if larger than SHOWN_PAYLOAD: the size of server info is bounded.
     payload: bytes | None = None
 
 
 class ServerInfo(msgspec.Struct, frozen=True):
-    """One worker server, as it presents itself at every heartbeat."""
+    """One worker server, as published with each heartbeat."""
 
     id: str
     host: str
@@ -60,25 +60,25 @@ class ServerInfo(msgspec.Struct, frozen=True):
     queues: dict[str, int]
     strict_priority: bool = False
     concurrency: int = 1
-    #: "active" or "stopped" (it finishes what it has and takes nothing new).
+    #: "active", or "stopped": it finishes its tasks and dequeues no more.
     status: str = "active"
     workers: list[WorkerInfo] = []
-    #: Since its start: attempts that ended, and those of them that failed.
+    #: Attempts that ended since its start, and those of them that failed.
     processed: int = 0
     failed: int = 0
-    #: Finished too late: the lease had passed to somebody else and the result was refused.
+    #: Attempts that ended after another server had taken over the lease; their result was rejected.
     refused: int = 0
-    #: Batches of groups that were claimed and not merged: the aggregate function raised, or its task was refused.
+    #: Claimed batches that were not merged: the aggregate function raised, or its task was rejected.
     unmerged: int = 0
-    #: When it said this; 0: not known (a server of Go).
+    #: When this was published, in epoch seconds; 0 if unknown (servers of Go).
     at: float = 0.0
-    #: The task types that it has handlers for, or their beginnings; None: it does not say (Go's servers).
+    #: The task types, or prefixes of them, for which it has handlers; None if unknown (servers of Go).
     types: list[str] | None = None
-    #: By which rules it aggregates groups, by pattern (see GroupRules); none: it does not, or does not say.
+    #: Its aggregation rules by pattern (see GroupRules); empty if it aggregates no groups, or if unknown.
     group_rules: dict[str, GroupRule] = {}
 
     def knows(self, type: str) -> bool | None:
-        """Whether it has a handler for tasks of this type; None: it does not say."""
+        """Whether it has a handler for this task type; None if unknown."""
         return None if self.types is None else any(type.startswith(pattern) for pattern in self.types)
 
 
@@ -87,23 +87,23 @@ class ScheduleInfo(msgspec.Struct, frozen=True):
 
     id: str
     spec: str
-    #: The time zone in which the spec is read; empty where nobody says (Go tells only what stands in the spec).
+    #: The time zone of the spec; empty if unknown (Go publishes the spec only).
     zone: str
     queue: str
     type: str
     payload: bytes | None = None
-    #: The options of its tasks as Go's tools show them: `Queue("low")`, `Timeout(1m30s)`.
+    #: The options of its tasks in the format of Go's tools: `Queue("low")`, `Timeout(1m30s)`.
     options: list[str] = []
-    #: What becomes of ticks at which no scheduler was there: "skip", "once", or how many of the last are made up.
+    #: What to do with missed ticks: "skip", "once", or the number of latest ticks to fire late.
     missed: str | int = "skip"
-    #: The next tick, and the last one that was taken; None: there is none.
+    #: The next tick and the last fired tick, in epoch seconds; None if there is none.
     next_at: float | None = None
     prev_at: float | None = None
     paused: bool = False
 
 
 class SchedulerInfo(msgspec.Struct, frozen=True):
-    """One scheduler, as it presents itself at every heartbeat."""
+    """One scheduler, as published with each heartbeat."""
 
     id: str
     host: str
@@ -113,7 +113,7 @@ class SchedulerInfo(msgspec.Struct, frozen=True):
 
 
 class QueueStats(msgspec.Struct, frozen=True):
-    """The figures of one queue at one moment."""
+    """Statistics of one queue at one moment."""
 
     queue: str
     paused: bool = False
@@ -126,37 +126,37 @@ class QueueStats(msgspec.Struct, frozen=True):
     aggregating: int = 0
     #: Number of groups that hold tasks.
     groups: int = 0
-    #: Whether `aggregating` is an estimate: a store that would have to add up more groups than `GROUPS_ADDED`
-    #: gives what a hundred of them, picked by chance, say of all. Everything else is exact.
+    #: Whether `aggregating` is an estimate: a store that would have to sum more than `GROUPS_SUMMED` groups
+    #: extrapolates from a random sample of that size. All other values are exact.
     estimated: bool = False
-    #: Seconds that the pending task which waits longest has been waiting, and since when; 0: none waits.
+    #: How long the longest-waiting pending task has waited in seconds, and since when; 0 if none is pending.
     latency: float = 0.0
     oldest_pending_at: float = 0.0
-    #: When the SCHEDULED or RETRY task that is overdue for longest was due; 0: none is overdue. More than a few
-    #: seconds ago means that no server forwards the tasks of this queue.
+    #: When the most overdue SCHEDULED or RETRY task was due; 0 if none is overdue. More than a few seconds ago means
+    #: that no server forwards the tasks of this queue.
     overdue_since: float = 0.0
-    #: Attempts that ended, and failed, today (UTC) and since the queue exists.
+    #: Attempts that ended, and that failed: today (UTC), and since the queue was created.
     processed: int = 0
     failed: int = 0
     processed_total: int = 0
     failed_total: int = 0
-    #: Since the queue exists: archived tasks dropped because the archive was full or they were too old, and
-    #: stored bytes that were no task and are archived as `asynqio:corrupt`.
+    #: Since the queue was created: archived tasks deleted because the archive was full or they were too old, and
+    #: invalid stored messages, which are archived as `asynqio:corrupt`.
     evicted_total: int = 0
     quarantined_total: int = 0
 
     @property
     def size(self) -> int:
-        """Tasks in the queue, in whatever state."""
+        """The number of tasks in any state."""
         return sum(int(getattr(self, state.value)) for state in TaskState)
 
 
 def longest_waiting(front: Iterable[float]) -> float:
-    """Since when the pending task that waits longest has been waiting; 0: none, or it is not known.
+    """When the longest-waiting pending task became pending, in epoch seconds; 0 if there is none or it is unknown.
 
-    `front` are the moments at which the tasks joined the line, from its front on; 0 where it was not noted. Who was
-    handed back stands at the front, the latest first; behind them the line was joined in order. So the times first
-    fall and then rise, and where they begin to rise nobody further back can have waited for longer.
+    `front` are the times at which the tasks became pending, from the head of the queue; 0 if unknown. Tasks that were
+    handed back are at the head, the latest first; behind them, tasks are in order. So the times first fall and then
+    rise, and once they rise, no task further back has waited longer.
     """
     oldest = before = 0.0
     for since in front:
@@ -169,7 +169,7 @@ def longest_waiting(front: Iterable[float]) -> float:
 
 
 class DayStats(msgspec.Struct, frozen=True):
-    """What a queue did on one day (UTC)."""
+    """Attempts of one queue on one day (UTC)."""
 
     queue: str
     day: str
@@ -178,7 +178,7 @@ class DayStats(msgspec.Struct, frozen=True):
 
 
 class GroupStats(msgspec.Struct, frozen=True):
-    """One group that waits to be aggregated."""
+    """One group that waits for aggregation. Times are epoch seconds."""
 
     group: str
     size: int

@@ -1,8 +1,7 @@
-"""The life of a task: which moves exist, and what becomes of a task when an attempt ends.
+"""The life cycle of a task: the legal state transitions, and the next state when an attempt ends.
 
-`MOVES` is the drawing in docs/concepts/lifecycle.md, as data (a test compares the two). `decide` is the
-only place that says what becomes of an attempt's task; brokers only carry it out. Semantics are Go asynq's
-(spec: redis wire format, sections 1.6 and 4.5) except where `decide` says otherwise.
+`MOVES` is the diagram in docs/concepts/lifecycle.md as data; a test compares the two. Only `decide` chooses the
+next state of a task; brokers apply it. The semantics are those of Go asynq except where `decide` says otherwise.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ from asynqio.errors import (
     WorkerDied,
 )
 
-#: Longest error text that is stored with a task, in characters. The traceback goes to the log.
+#: Longest error text stored with a task, in characters. The traceback goes to the log.
 MAX_ERROR_TEXT = 4_000
 
 
 class Move(NamedTuple):
-    """One legal move: `None` is "not stored (any more)"."""
+    """One legal state transition. `None` means that the task is not stored."""
 
     origin: TaskState | None
     target: TaskState | None
@@ -87,7 +86,7 @@ MOVES: tuple[Move, ...] = (
 
 
 class Action(enum.Enum):
-    """What an operator can do with a task that is not being worked on."""
+    """An operator's action on a task that is not active."""
 
     RUN = "run"
     ARCHIVE = "archive"
@@ -99,12 +98,12 @@ class Action(enum.Enum):
 
     @property
     def origins(self) -> frozenset[TaskState]:
-        """The states in which it is allowed."""
+        """The states in which the action is allowed."""
         return frozenset(m.origin for m in MOVES if m.cause == self.value and m.origin is not None)
 
 
-class MoveTo(msgspec.Struct, frozen=True):
-    """What an operator can do as well: put a task that waits, and belongs to nobody, into another queue."""
+class TransferTo(msgspec.Struct, frozen=True):
+    """An operator's action: transfer an unclaimed waiting task to the queue `queue`."""
 
     queue: str
 
@@ -112,67 +111,67 @@ class MoveTo(msgspec.Struct, frozen=True):
 
 
 class Lease(msgspec.Struct, gc=False):
-    """The right to work on one task until `expires_at`; `token` is the broker's own and fences late finishers."""
+    """The right to run one task until `expires_at`. By the opaque `token` the broker rejects late settlements."""
 
     message: TaskMessage
     expires_at: float
     token: Hashable = None
-    #: Since when the task had been pending when it was taken; 0: not known (see `Broker.dequeue`).
+    #: When the task became pending, in epoch seconds; 0 if unknown (see `Broker.dequeue`).
     pending_since: float = 0.0
 
 
 class Succeeded(msgspec.Struct, frozen=True, gc=False):
-    """The handler came back."""
+    """The handler returned."""
 
     result: bytes | None = None
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """The handler raised, ran out of time, was cancelled, was never found, or its server is gone."""
+    """The handler raised, timed out, was cancelled or not found, or its server died."""
 
     error: BaseException
 
 
 class Aborted(msgspec.Struct, frozen=True):
-    """The server stops before the handler came back: somebody else runs the task, as if we never had."""
+    """The server stopped before the handler returned. The task is pending again; the attempt is not counted."""
 
 
 class Deferred(msgspec.Struct, frozen=True):
-    """The server cannot run it now, and says when to try again; as if it never had the task."""
+    """The server cannot run the task now and defers it by `seconds`; the attempt is not counted."""
 
     seconds: float
 
 
 Outcome: TypeAlias = Succeeded | Failed | Aborted | Deferred
 
-#: The outcome of most attempts, made once.
+#: Shared instance: the outcome of most attempts.
 DONE = Succeeded()
 
 
 class Settlement(msgspec.Struct, frozen=True, gc=False):
-    """What shall become of one leased task. Made by `decide`, applied by the broker."""
+    """The next state of one leased task. Made by `decide`, applied by the broker."""
 
     lease: Lease
-    #: COMPLETED, RETRY, ARCHIVED, PENDING; None: gone.
+    #: COMPLETED, RETRY, ARCHIVED or PENDING; None deletes the task.
     to: TaskState | None
-    #: The task as it shall be stored from now on.
+    #: The message to store.
     message: TaskMessage
-    #: RETRY: due time. COMPLETED: when it expires. ARCHIVED: when it was archived.
+    #: Epoch seconds. RETRY: when the task is due. COMPLETED: when it expires. ARCHIVED: when it was archived.
     at: float = 0.0
-    #: Count it as processed today, and as failed.
+    #: Whether to count the attempt as processed, and as failed.
     processed: bool = False
     failed: bool = False
     result: bytes | None = None
-    #: Of the attempt that ended, to be kept with a task that stays (see core/recording.py); None: nothing is kept.
+    #: The record of the attempt, stored with the task (see core/attempts/make_record.py); None stores no record.
     record: AttemptRecord | None = None
 
 
 class UnknownTask(enum.Enum):
-    """What a server does with a task type that it has no handler for."""
+    """What a server does with a task of a type for which it has no handler."""
 
-    #: Put it off without counting: another server, or a newer version of this one, may know it.
+    #: Defer it, uncounted: another server, or a newer version of this one, may have a handler.
     DEFER = "defer"
-    #: Treat it as an ordinary failure, as Go does.
+    #: Treat it as a failure, as Go does.
     FAIL = "fail"
     ARCHIVE = "archive"
 
@@ -183,25 +182,25 @@ def every_error(error: BaseException) -> bool:
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """Everything that `decide` may take into account beside the task and the outcome."""
+    """The settings that `decide` applies."""
 
     retry: RetryPolicy = GoRetry()
-    #: False for errors that must not count as failures (Go's IsFailure).
+    #: Returns False for errors that do not count as failures (Go's IsFailure).
     is_failure: Callable[[BaseException], bool] = every_error
     unknown: UnknownTask = UnknownTask.DEFER
     unknown_delay: float = 30.0
-    #: So many workers may die in a row while running a task; then it is archived as poison.
+    #: Consecutive worker deaths after which a task is archived as poison.
     max_crashes: int = 3
-    #: So often in a row an error may be called "not a failure"; then it is archived all the same.
+    #: Consecutive uncounted errors after which a task is archived.
     max_deferrals: int = 1_000
 
 
 def decide(lease: Lease, outcome: Outcome, now: float, policy: Policy, chance: float = 0.0) -> Settlement:
-    """What becomes of the task of `lease` after `outcome`.
+    """Return the settlement of the task of `lease` after `outcome`.
 
-    `chance` is a random number from 0 to 1 for the retry delay. Where this differs from Go on purpose:
-    a lapsed lease makes the task pending at once instead of retrying it after a delay (promise P1),
-    workers that keep dying archive it (`max_crashes`), unknown types and `RetryIn` are not counted.
+    `now` is in epoch seconds. `chance` is a random number from 0 to 1 for the retry delay. Intentional differences
+    from Go: after an expired lease the task is pending at once, without a retry delay; `max_crashes` consecutive
+    worker deaths archive it; unknown types and `RetryIn` are not counted as failures.
     """
     message = lease.message
     match outcome:
@@ -281,7 +280,7 @@ def _decide_failure(
 
 
 def _directive(error: BaseException) -> SkipRetry | RevokeTask | RetryIn | None:
-    """The directive that `error` is or wraps (`raise Problem from SkipRetry()`)."""
+    """The directive that `error` is, or was raised from (`raise Problem from SkipRetry()`)."""
     for link in _causes(error):
         if isinstance(link, SkipRetry | RevokeTask | RetryIn):
             return link
@@ -298,14 +297,14 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def error_text(error: BaseException) -> str:
-    """What is stored of an error: its class and text, valid UTF-8, cut to `MAX_ERROR_TEXT` characters."""
+    """The text stored for an error: class and message, valid UTF-8, cut to `MAX_ERROR_TEXT` characters."""
     try:
-        said = str(error)
-    except Exception as broken:  # a user's __str__ must not cost the settlement
-        said = f"(its text cannot be shown: {type(broken).__name__})"
+        detail = str(error)
+    except Exception as broken:  # a user's __str__ must not prevent the settlement
+        detail = f"(str() of the error raised {type(broken).__name__})"
     name = type(error).__name__
     own = type(error).__module__.partition(".")[0] == "asynqio"
-    text = said if own and said else f"{name}: {said}" if said else name
+    text = detail if own and detail else f"{name}: {detail}" if detail else name
     return _cut(text.encode("utf-8", "replace").decode("utf-8"))
 
 

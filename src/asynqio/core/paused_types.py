@@ -1,17 +1,17 @@
-"""Task types that are paused: what servers do with tasks that they take and must not run.
+"""How long a server defers a task whose type is paused.
 
-A queue hands out tasks by their order, whatever their type. So a server that gets one of a paused type puts it off
-again, uncounted, as it does with types that it does not know. How long decides what a pause costs and how soon the
-tasks run after it: a quarter of the time that it has lasted, within bounds. A pause of an hour makes every task go
-round once in five minutes; after one of a minute they all run within 15 seconds.
+A queue hands out tasks in order, whatever their type, so a server that dequeues a task of a paused type defers it,
+uncounted, as it does with an unknown type. The delay is a quarter of the time for which the type has been paused,
+within bounds: a longer delay costs less during the pause, a shorter one resumes sooner. With a pause of one hour a
+task cycles once in five minutes; after a pause of one minute all tasks run within 15 seconds.
 """
 
 from __future__ import annotations
 
-#: Seconds for which a task of a paused type is put off, at least and at most.
-LEAST, MOST = 5.0, 300.0
+#: Shortest and longest delay, in seconds.
+MIN_DELAY, MAX_DELAY = 5.0, 300.0
 
 
-def held_for(since: float, now: float) -> float:
-    """For how many seconds a task is put off whose type is paused since then."""
-    return min(max((now - since) / 4, LEAST), MOST)
+def defer_seconds(paused_since: float, now: float) -> float:
+    """The delay in seconds for a task whose type has been paused since `paused_since` (epoch seconds)."""
+    return min(max((now - paused_since) / 4, MIN_DELAY), MAX_DELAY)

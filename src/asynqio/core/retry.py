@@ -1,7 +1,7 @@
-"""How long to wait before the next try.
+"""Retry policies: the delay before the next attempt.
 
-A policy is plain data: it can be given to a server, to a handler, or travel with one task (in the header
-`asynqio-retry`, which Go services keep and ignore). `chance` is a number from 0 to 1 that the caller draws.
+A policy is plain data. Set it on a server, on a handler, or on one task; a task carries it in the header
+`asynqio-retry`, which Go services preserve and ignore. `chance` is a random number from 0 to 1.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import msgspec
 from asynqio.core.task.message import TaskMessage
 from asynqio.errors import ConfigError
 
-#: The header that carries a task's own policy.
+#: The header that carries the policy of a task.
 RETRY_HEADER = "asynqio-retry"
 
 
 class RetryPolicy(Protocol):
-    """Anything that can say how long to wait."""
+    """Computes the delay before a retry."""
 
     def delay(self, retried: int, error: BaseException, message: TaskMessage, chance: float) -> float:
-        """Seconds to wait after the failure number `retried` + 1."""
+        """Seconds to wait after failure number `retried` + 1."""
         ...
 
 
 class GoRetry(msgspec.Struct, frozen=True, tag="go"):
-    """Go asynq's formula, the default: n⁴ + 15 + r·(n+1) seconds, r whole and random in 0…29 (section 4.5)."""
+    """Go asynq's formula, the default: n⁴ + 15 + r·(n+1) seconds, with a random whole number r from 0 to 29."""
 
     def delay(self, retried: int, error: BaseException, message: TaskMessage, chance: float) -> float:
         spread = min(int(chance * 30), 29)
@@ -36,7 +36,7 @@ class GoRetry(msgspec.Struct, frozen=True, tag="go"):
 
 
 class FixedRetry(msgspec.Struct, frozen=True, tag="fixed"):
-    """Always the same number of seconds."""
+    """A constant delay in seconds."""
 
     seconds: float = 10.0
 
@@ -48,7 +48,7 @@ class FixedRetry(msgspec.Struct, frozen=True, tag="fixed"):
 
 
 class ExponentialRetry(msgspec.Struct, frozen=True, tag="exponential"):
-    """`first`·`factor`ⁿ seconds, never above `cap`; a share of `jitter` (0 to 1) of it is drawn at random."""
+    """`first`·`factor`ⁿ seconds, at most `cap`. The share `jitter` (0 to 1) of the delay is random."""
 
     first: float = 1.0
     factor: float = 2.0
@@ -69,7 +69,7 @@ class ExponentialRetry(msgspec.Struct, frozen=True, tag="exponential"):
 
 
 class RetryByException(msgspec.Struct, frozen=True):
-    """Another policy per exception class; the first match in the order given wins (subclasses match)."""
+    """One policy per exception class. The first match in the given order applies; subclasses match."""
 
     policies: Mapping[type[BaseException], RetryPolicy]
     otherwise: RetryPolicy = GoRetry()
@@ -82,37 +82,37 @@ class RetryByException(msgspec.Struct, frozen=True):
 
 
 class RetryFunction(msgspec.Struct, frozen=True):
-    """Go's `RetryDelayFunc`: your own function of the number of retries so far, the error and the task."""
+    """A function of the number of retries so far, the error and the message, as Go's `RetryDelayFunc`."""
 
     function: Callable[[int, BaseException, TaskMessage], float | timedelta]
 
     def delay(self, retried: int, error: BaseException, message: TaskMessage, chance: float) -> float:
-        answer = self.function(retried, error, message)
-        return answer.total_seconds() if isinstance(answer, timedelta) else float(answer)
+        delay = self.function(retried, error, message)
+        return delay.total_seconds() if isinstance(delay, timedelta) else float(delay)
 
 
-#: Policies that are data and can travel with a task.
+#: Policies that a task can carry.
 PortableRetry: TypeAlias = GoRetry | FixedRetry | ExponentialRetry
-#: What a server or a handler takes.
+#: What a server or a handler accepts.
 RetryLike: TypeAlias = RetryPolicy | Callable[[int, BaseException, TaskMessage], float | timedelta]
 
 _decoder: msgspec.json.Decoder[PortableRetry] = msgspec.json.Decoder(PortableRetry)
 
 
 def as_policy(retry: RetryLike) -> RetryPolicy:
-    """A policy from a policy or a function."""
+    """Wrap a function as a policy; return a policy unchanged."""
     if hasattr(retry, "delay"):
         return retry
     return RetryFunction(retry)
 
 
 def to_header(policy: PortableRetry) -> str:
-    """The text that travels with a task."""
+    """Encode a policy as the value of `RETRY_HEADER`."""
     return msgspec.json.encode(policy).decode()
 
 
 def from_header(text: str) -> PortableRetry | None:
-    """The policy in a task's header; None when it is not one (somebody else's header of this name)."""
+    """Decode the value of `RETRY_HEADER`; None if it is not a policy."""
     try:
         return _decoder.decode(text)
     except (msgspec.DecodeError, ValueError, RecursionError):  # ValueError: text that is not Unicode
@@ -121,7 +121,7 @@ def from_header(text: str) -> PortableRetry | None:
 
 def _check(name: str, **values: object) -> None:
     problems = [
-        f"{name}({field}={value!r}) must be a number from 0 up"
+        f"{name}({field}={value!r}) must be a number of at least 0"
         for field, value in values.items()
         if not isinstance(value, int | float) or not 0 <= value < float("inf")
     ]

@@ -9,7 +9,7 @@ from asynqio.brokers.contract.inspection import Inspection, Scan, Where
 from asynqio.brokers.contract.results import Moved
 from asynqio.clock import Clock
 from asynqio.core.filters import Filter
-from asynqio.core.lifecycle import Action, MoveTo
+from asynqio.core.lifecycle import Action, TransferTo
 from asynqio.core.task.message import TaskInfo, TaskRef, TaskState
 
 #: Tasks read by one call: it blocks a Redis server for about 1 ms.
@@ -80,7 +80,7 @@ async def search(
 async def apply(
     broker: Inspection,
     clock: Clock,
-    action: Action | MoveTo,
+    action: Action | TransferTo,
     where: Where,
     filter: Filter,
     limit: int | None,
@@ -107,7 +107,9 @@ async def apply(
 class _Work:
     """Tasks that matched and are not acted on yet."""
 
-    def __init__(self, broker: Inspection, action: Action | MoveTo, where: Where, report: OnProgress) -> None:
+    def __init__(
+        self, broker: Inspection, action: Action | TransferTo, where: Where, report: OnProgress
+    ) -> None:
         self._broker, self._action, self._where, self._report = broker, action, where, report
         self._found: list[TaskRef] = []
         self._scanned = 0
@@ -142,6 +144,6 @@ class _Work:
             self._report(self.progress)
 
     async def _act(self, refs: list[TaskRef]) -> list[Moved]:
-        if isinstance(self._action, MoveTo):
+        if isinstance(self._action, TransferTo):
             return await self._broker.transfer(refs, self._action.queue)
         return await self._broker.move(self._action, refs, state=self._where.state, near=self._near)

@@ -1,6 +1,6 @@
-"""The doctor: what is wrong with a system of queues and servers, in words, and what of it can be put right.
+"""The doctor: finds problems of queues and servers, and repairs some of them.
 
-What only one kind of store can have is found by its broker (`Inspection.examine`); here is what is the same for all.
+Brokers find the problems of their own kind of store (`Inspection.examine`); this module finds those common to all.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from asynqio.core.info import QueueStats, ServerInfo
 from asynqio.core.lifecycle import Failed, Policy, decide
 from asynqio.errors import LeaseExpired
 
-#: Seconds for which something that servers do by themselves may be overdue before it is a finding.
+#: Seconds after which overdue work of servers is a finding.
 TIMEOUT = 60.0
-#: Lapsed leases looked at.
+#: Most expired leases examined per queue.
 LEASES = 1_000
-#: The share of an archive's limit at which old tasks are about to go.
+#: Share of the archive limit from which the archive counts as nearly full.
 NEARLY_FULL = 0.9
 
 _E, _W, _I = Severity.ERROR, Severity.WARNING, Severity.INFO
 
 
 async def diagnose(broker: Store, *, fix: bool, progress: Progress | None = None) -> list[Finding]:
-    """Everything that is found, the worst first. With `fix` what is fixable is put right and marked so."""
+    """Return all findings, the worst first. With `fix`, repair what is fixable and mark it as fixed."""
     found = await broker.examine(fix=fix, progress=progress)
     queues, servers = await broker.queues(), await broker.servers()
     paused = await broker.paused_types(queues)
@@ -37,14 +37,14 @@ async def diagnose(broker: Store, *, fix: bool, progress: Progress | None = None
                 Finding(
                     _I,
                     "type-paused",
-                    f"tasks of type {type!r} of queue {stats.queue!r} are not run: the type is paused",
-                    "resume it when its tasks may run again",
+                    f"type {type!r} is paused in queue {stats.queue!r}: its tasks do not run",
+                    "resume the type when its tasks may run",
                     stats.queue,
                 )
             )
         found += await _lapsed(broker, stats.queue, fix)
-    for card in servers:
-        found += _stuck(card)
+    for server in servers:
+        found += _stuck(server)
     if fix and any(one.code == "batches-left" for one in found):
         await broker.sweep(queues, 1)
         found = [_fixed(one) if one.code == "batches-left" else one for one in found]
@@ -60,17 +60,21 @@ def _waiting(stats: QueueStats, servers: list[ServerInfo], now: float) -> list[F
     if stats.paused:
         found.append(
             Finding(
-                _I, "queue-paused", f"queue {queue!r} is paused", "resume it when its tasks may run", queue
+                _I,
+                "queue-paused",
+                f"queue {queue!r} is paused",
+                "resume the queue when its tasks may run",
+                queue,
             )
         )
     waiting = stats.pending + stats.scheduled + stats.retry + stats.aggregating
-    if waiting and not any(queue in card.queues for card in servers):
+    if waiting and not any(queue in server.queues for server in servers):
         found.append(
             Finding(
                 _W,
                 "no-server",
-                f"{waiting} tasks wait in queue {queue!r}, and no server works on it",
-                f"start one: asynqio worker MODULE:APP --queues {queue}",
+                f"{waiting:,} tasks wait in queue {queue!r}, but no server serves it",
+                f"start a server: asynqio worker MODULE:APP --queues {queue}",
                 queue,
             )
         )
@@ -80,7 +84,7 @@ def _waiting(stats: QueueStats, servers: list[ServerInfo], now: float) -> list[F
                 _E,
                 "overdue",
                 f"delayed tasks of queue {queue!r} are {now - stats.overdue_since:.0f} s overdue",
-                "look into the logs of its servers: they do not forward",
+                "check the logs of its servers: they do not forward due tasks",
                 queue,
             )
         )
@@ -94,8 +98,8 @@ def _kept(stats: QueueStats, limit: int) -> list[Finding]:
             Finding(
                 _W,
                 "archive-full",
-                f"the archive of queue {queue!r} holds {stats.archived:,} of at most {limit:,} tasks; "
-                f"{stats.evicted_total:,} were dropped so far",
+                f"the archive of queue {queue!r} has {stats.archived:,} of at most {limit:,} tasks; "
+                f"{stats.evicted_total:,} tasks were dropped so far",
                 "run or delete archived tasks, or raise archive_limit= in the broker's URL",
                 queue,
             )
@@ -105,8 +109,8 @@ def _kept(stats: QueueStats, limit: int) -> list[Finding]:
             Finding(
                 _I,
                 "quarantined",
-                f"{stats.quarantined_total:,} ids or messages of queue {queue!r} were no tasks and were put aside",
-                "look at the archived tasks of type asynqio:corrupt; then find out who writes such",
+                f"{stats.quarantined_total:,} invalid ids or messages of queue {queue!r} were quarantined",
+                "inspect the archived tasks of type asynqio:corrupt and find the program that writes them",
                 queue,
             )
         )
@@ -114,7 +118,7 @@ def _kept(stats: QueueStats, limit: int) -> list[Finding]:
 
 
 async def _lapsed(broker: Store, queue: str, fix: bool) -> list[Finding]:
-    """Active tasks that no server recovers. Recovering is what any server would do: they are pending again."""
+    """Find active tasks that no server recovers. With `fix`, recover them as a server would."""
     now = broker.clock.now()
     lapsed = (await broker.expired([queue], LEASES)).leases
     old = [lease for lease in lapsed if lease.expires_at < now - TIMEOUT]
@@ -126,8 +130,8 @@ async def _lapsed(broker: Store, queue: str, fix: bool) -> list[Finding]:
         Finding(
             _E,
             "not-recovered",
-            f"{len(old)} tasks of queue {queue!r} were left by a server that is gone, and nobody recovers them",
-            "start a server for the queue, or: --fix",
+            f"{len(old):,} tasks of queue {queue!r} were lost with their server and no server recovers them",
+            "start a server for the queue, or run the doctor with --fix",
             queue,
             fixable=True,
             fixed=fix,
@@ -135,15 +139,15 @@ async def _lapsed(broker: Store, queue: str, fix: bool) -> list[Finding]:
     ]
 
 
-def _stuck(card: ServerInfo) -> list[Finding]:
-    stuck = [worker for worker in card.workers if worker.stuck]
+def _stuck(server: ServerInfo) -> list[Finding]:
+    stuck = [worker for worker in server.workers if worker.stuck]
     if not stuck:
         return []
     return [
         Finding(
             _W,
             "handlers-stuck",
-            f"{len(stuck)} handlers of server {card.id} were told to stop and go on: {stuck[0].type!r} …",
-            'give them a timeout that they heed, or run_in="process", which can be killed',
+            f"{len(stuck):,} handlers of server {server.id} do not stop although asked to: {stuck[0].type!r} …",
+            'make the handlers react to cancellation, or declare them with run_in="process", which can be killed',
         )
     ]

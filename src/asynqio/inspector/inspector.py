@@ -16,7 +16,7 @@ from asynqio.core.explain.model import Explanation
 from asynqio.core.filters import Filter
 from asynqio.core.findings import Finding
 from asynqio.core.info import DayStats, GroupStats, QueueStats, ServerInfo, StoreNode
-from asynqio.core.lifecycle import Action, MoveTo
+from asynqio.core.lifecycle import Action, TransferTo
 from asynqio.core.task.message import TaskInfo, TaskState
 from asynqio.core.task.naming import AnyTask, ref_of, refs_of
 from asynqio.core.task.options import check_name
@@ -158,7 +158,7 @@ class Inspector(ScheduleInspector):
 
     async def apply(
         self,
-        action: Action | MoveTo,
+        action: Action | TransferTo,
         queue: str,
         state: TaskState,
         filter: Filter | None = None,
@@ -167,13 +167,14 @@ class Inspector(ScheduleInspector):
         limit: int | None = None,
         on_progress: Callable[[Applied], object] | None = None,
     ) -> Applied:
-        """Run, archive, delete or transfer (`MoveTo`) all tasks of a state that match the filter (default: all), at
-        most `limit`; the numbers of tasks seen, matched and done.
+        """Run, archive, delete or transfer (`TransferTo`) the tasks of a state that match the filter (default: all).
+
+        Acts on at most `limit` tasks, and returns the numbers of tasks seen, matched and done.
 
         Works in small steps and calls `on_progress` after each. If it is interrupted, the steps so far stay done.
         Raises InvalidName.
         """
-        if isinstance(action, MoveTo):
+        if isinstance(action, TransferTo):
             check_name("queue", action.queue)
         where = Where(queue, TaskState(state), group)
         if isinstance(action, Action) and filter is None and limit is None and on_progress is None:

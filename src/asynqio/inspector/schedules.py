@@ -12,9 +12,9 @@ from asynqio.brokers.contract.inspection import Page
 from asynqio.client import Client
 from asynqio.core.info import ScheduleInfo, SchedulerInfo
 from asynqio.core.schedules.cron import parse_schedule
+from asynqio.core.schedules.firing import SCHEDULE_HEADER, FireEvent
 from asynqio.core.schedules.go_options import read_options
 from asynqio.core.schedules.next_time import upcoming
-from asynqio.core.schedules.records import SCHEDULE_HEADER, FireEvent
 from asynqio.core.task.message import TaskInfo
 from asynqio.core.task.task import Task
 from asynqio.errors import EntryNotFound, WrongState

@@ -1,6 +1,6 @@
-"""Metrics for Prometheus: of worker servers (`ServerMetrics`), of queues (`QueueCollector`), over HTTP (`Endpoint`).
+"""Prometheus metrics of worker servers (`ServerMetrics`) and queues (`QueueCollector`), served by `Endpoint`.
 
-Needs `pip install "asynqio[metrics]"`. Nothing of it is loaded, or costs anything, unless it is asked for.
+Needs `pip install "asynqio[metrics]"`. Without metrics, nothing of this package is imported.
 """
 
 from asynqio.errors import ConfigError

@@ -1,4 +1,4 @@
-"""Metrics over HTTP, from threads of their own: a blocked event loop can still be seen."""
+"""Serves metrics over HTTP from separate threads, also while the event loop is blocked."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ log = logging.getLogger("asynqio.metrics")
 
 
 class Endpoint:
-    """Serves a registry at `http://host:port/metrics`, in Prometheus' text format or as OpenMetrics.
+    """Serves a registry at `http://host:port/metrics`, in the Prometheus text format or as OpenMetrics.
 
-    Whoever reaches the address may read it: hence this machine only, unless `host` says otherwise. Port 0: any
-    free one. Opens with `async with`, or `open` and `close` without an event loop. Raises ConfigError when the
-    address cannot be had.
+    There is no authentication, so the default `host` accepts connections from this machine only. Port 0 selects a
+    free port. Use `async with`, or `open` and `close` without an event loop. Raises ConfigError if the address is not
+    available.
     """
 
     def __init__(self, registry: CollectorRegistry, port: int, *, host: str = "127.0.0.1") -> None:
@@ -32,22 +32,24 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        """Where it is, once it is open."""
+        """The address of the open endpoint."""
         host, port = self._address
         return f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
 
     def open(self) -> Self:
+        """Start to serve. Raises ConfigError if the address is not available."""
         host, port = self._address
         try:
             self._running = start_http_server(port, addr=host, registry=self._registry)
         except OSError as error:
             problem = error.strerror or str(error)
-            raise ConfigError([f"metrics cannot be served at {host}, port {port}: {problem}"]) from None
+            raise ConfigError([f"cannot serve metrics at {host}, port {port}: {problem}"]) from None
         self._address = host, self._running[0].server_port
-        log.info("metrics are at %s", self.url)
+        log.info("metrics are served at %s", self.url, extra={"event": "metrics_started", "url": self.url})
         return self
 
     def close(self) -> None:
+        """Stop serving."""
         if self._running is not None:
             server, thread = self._running
             self._running = None

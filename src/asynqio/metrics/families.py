@@ -1,4 +1,4 @@
-"""The figures of queues and servers as metrics: Go's seven under their own names, and ours."""
+"""Metric families of queues and servers: the seven metrics of Go's exporter, and those of asynqio."""
 
 from __future__ import annotations
 
@@ -12,54 +12,58 @@ from asynqio.core.task.message import TaskState
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """What one look at a store has found."""
+    """The values of one scrape."""
 
-    #: When, by the store's clock.
+    #: Epoch seconds, by the clock of the store.
     at: float
-    #: How long it took, in seconds.
+    #: Duration of the scrape in seconds.
     took: float
     queues: Sequence[QueueStats] = ()
-    #: Queues whose figures could not be had.
+    #: Queues that could not be read.
     broken: Sequence[str] = ()
-    #: None: could not be had.
+    #: None if they could not be read.
     servers: Sequence[ServerInfo] | None = None
-    #: About how many bytes each queue takes; only of queues for which it is known.
+    #: Approximate memory of each queue in bytes, if known.
     memory: Mapping[str, int] = {}
-    #: Whether the store answered everything.
+    #: Whether everything could be read.
     complete: bool = False
 
 
-def families(found: Snapshot) -> Iterator[Metric]:
+def families(snapshot: Snapshot) -> Iterator[Metric]:
     """All metrics of a snapshot."""
-    yield from _of_go(found)
-    yield from _of_queues(found.queues)
-    if found.servers is not None:
-        yield from _of_servers(found, found.servers)
+    yield from _of_go(snapshot)
+    yield from _of_queues(snapshot.queues)
+    if snapshot.servers is not None:
+        yield from _of_servers(snapshot, snapshot.servers)
     yield GaugeMetricFamily(
-        "asynqio_scrape_success", "1 when everything could be read from the broker", value=found.complete
+        "asynqio_scrape_success", "1 if the broker could be read completely", value=snapshot.complete
     )
     yield GaugeMetricFamily(
-        "asynqio_scrape_duration_seconds", "How long the last look at the broker took", value=found.took
+        "asynqio_scrape_duration_seconds", "Duration of the last scrape of the broker", value=snapshot.took
     )
-    readable = _gauge("asynqio_scrape_queue_success", "1 when the figures of the queue could be read")
-    for stats in found.queues:
+    readable = _gauge("asynqio_scrape_queue_success", "1 if the queue could be read")
+    for stats in snapshot.queues:
         readable.add_metric([stats.queue], 1)
-    for queue in found.broken:
+    for queue in snapshot.broken:
         readable.add_metric([queue], 0)
     yield readable
 
 
-def _of_go(found: Snapshot) -> Iterator[Metric]:
-    """Names, types and labels of Go's x/metrics, so that its alerts and dashboards go on working (spec: tools
-    inventory, 3.1). Two of its gauges are called like counters; the state `aggregating` is missing there."""
-    states = _gauge("asynq_tasks_enqueued_total", "Tasks in each state now (a gauge, as in Go)", "state")
-    size = _gauge("asynq_queue_size", "Tasks in the queue, in whatever state")
+def _of_go(snapshot: Snapshot) -> Iterator[Metric]:
+    """The metrics of Go's x/metrics with its names, types and labels, so that its alerts and dashboards work.
+
+    Go names two of these gauges like counters, and leaves out the state `aggregating`.
+    """
+    states = _gauge("asynq_tasks_enqueued_total", "Number of tasks per state (a gauge, as in Go)", "state")
+    size = _gauge("asynq_queue_size", "Number of tasks in any state")
     latency = _gauge("asynq_queue_latency_seconds", "Age of the oldest pending task")
-    memory = _gauge("asynq_queue_memory_usage_approx_bytes", "About what the queue takes, from a sample")
-    processed = _counter("asynq_tasks_processed", "Attempts that ended, good or bad")
+    memory = _gauge(
+        "asynq_queue_memory_usage_approx_bytes", "Approximate memory of the queue, extrapolated from a sample"
+    )
+    processed = _counter("asynq_tasks_processed", "Attempts that ended, successful or failed")
     failed = _counter("asynq_tasks_failed", "Attempts that failed")
     paused = _gauge("asynq_queue_paused_total", "1 while the queue is paused (a gauge, as in Go)")
-    for stats in found.queues:
+    for stats in snapshot.queues:
         queue = [stats.queue]
         for state in TaskState:
             states.add_metric([stats.queue, state.value], getattr(stats, state.value))
@@ -68,22 +72,22 @@ def _of_go(found: Snapshot) -> Iterator[Metric]:
         processed.add_metric(queue, stats.processed_total)
         failed.add_metric(queue, stats.failed_total)
         paused.add_metric(queue, stats.paused)
-        if stats.queue in found.memory:
-            memory.add_metric(queue, found.memory[stats.queue])
+        if stats.queue in snapshot.memory:
+            memory.add_metric(queue, snapshot.memory[stats.queue])
     yield from (states, size, latency, memory, processed, failed, paused)
 
 
 def _of_queues(queues: Sequence[QueueStats]) -> Iterator[Metric]:
-    tasks = _gauge("asynqio_queue_tasks", "Tasks in each state now", "state")
-    groups = _gauge("asynqio_queue_groups", "Groups that hold tasks")
-    oldest = _gauge("asynqio_queue_oldest_pending_seconds", "How long the oldest pending task has waited")
+    tasks = _gauge("asynqio_queue_tasks", "Number of tasks per state", "state")
+    groups = _gauge("asynqio_queue_groups", "Number of groups with tasks")
+    oldest = _gauge("asynqio_queue_oldest_pending_seconds", "Age of the longest-waiting pending task")
     paused = _gauge("asynqio_queue_paused", "1 while the queue is paused")
-    processed = _counter("asynqio_queue_processed", "Attempts that ended, good or bad")
+    processed = _counter("asynqio_queue_processed", "Attempts that ended, successful or failed")
     failed = _counter("asynqio_queue_failed", "Attempts that failed")
     evicted = _counter(
-        "asynqio_queue_evicted", "Archived tasks dropped because the archive is full or they were too old"
+        "asynqio_queue_evicted", "Archived tasks deleted because the archive was full or they were too old"
     )
-    quarantined = _counter("asynqio_queue_quarantined", "Stored bytes that were no task")
+    quarantined = _counter("asynqio_queue_quarantined", "Invalid stored messages that were quarantined")
     for stats in queues:
         queue = [stats.queue]
         for state in TaskState:
@@ -98,30 +102,35 @@ def _of_queues(queues: Sequence[QueueStats]) -> Iterator[Metric]:
     yield from (tasks, groups, oldest, paused, processed, failed, evicted, quarantined)
 
 
-def _of_servers(found: Snapshot, servers: Sequence[ServerInfo]) -> Iterator[Metric]:
-    """Sums over all worker servers: a label for each would be a new one with every restart."""
-    alive = GaugeMetricFamily("asynqio_servers", "Worker servers that show signs of life", labels=["status"])
+def _of_servers(snapshot: Snapshot, servers: Sequence[ServerInfo]) -> Iterator[Metric]:
+    """Sums over all worker servers: a label per server would add a new series with each restart."""
+    alive = GaugeMetricFamily("asynqio_servers", "Number of live worker servers", labels=["status"])
     counts = {"active": 0, "stopped": 0}
-    for card in servers:
-        counts[card.status] = counts.get(card.status, 0) + 1
+    for server in servers:
+        counts[server.status] = counts.get(server.status, 0) + 1
     for status, count in counts.items():
         alive.add_metric([status], count)
     yield alive
-    working = _gauge("asynqio_queue_servers", "Worker servers that take tasks of the queue")
-    for stats in found.queues:
-        count = sum(card.status == "active" and stats.queue in card.queues for card in servers)
+    working = _gauge("asynqio_queue_servers", "Number of worker servers that dequeue from the queue")
+    for stats in snapshot.queues:
+        count = sum(server.status == "active" and stats.queue in server.queues for server in servers)
         working.add_metric([stats.queue], count)
     yield working
-    slots, busy = sum(card.concurrency for card in servers), sum(len(card.workers) for card in servers)
-    yield GaugeMetricFamily("asynqio_server_slots", "Attempts that all of them may run at once", value=slots)
-    yield GaugeMetricFamily("asynqio_server_slots_busy", "Attempts that they run now", value=busy)
-    stuck = sum(worker.stuck for card in servers for worker in card.workers)
-    yield GaugeMetricFamily(
-        "asynqio_server_handlers_stuck", "Handlers that were told to stop and are still there", value=stuck
+    slots, busy = (
+        sum(server.concurrency for server in servers),
+        sum(len(server.workers) for server in servers),
     )
-    ages = [max(0.0, found.at - card.at) for card in servers if card.at]
+    yield GaugeMetricFamily("asynqio_server_slots", "Number of slots of all worker servers", value=slots)
+    yield GaugeMetricFamily(
+        "asynqio_server_slots_busy", "Number of busy slots of all worker servers", value=busy
+    )
+    stuck = sum(worker.stuck for server in servers for worker in server.workers)
+    yield GaugeMetricFamily(
+        "asynqio_server_handlers_stuck", "Handlers that were asked to stop and have not returned", value=stuck
+    )
+    ages = [max(0.0, snapshot.at - server.at) for server in servers if server.at]
     age = GaugeMetricFamily(
-        "asynqio_server_heartbeat_age_seconds", "Since the quietest of them last showed itself"
+        "asynqio_server_heartbeat_age_seconds", "Age of the oldest heartbeat of a live worker server"
     )
     if ages:
         age.add_metric([], max(ages))

@@ -1,4 +1,4 @@
-"""Labels are bounded: what others enqueue must never fill the memory of whoever collects metrics."""
+"""Bounds the number and the length of label values: enqueued task types must not fill the memory of a collector."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from typing import Any
 
 from prometheus_client.metrics import MetricWrapperBase
 
-#: Different task types that get a label of their own, and what stands for all others.
+#: Number of task types with their own label value, and the label value of all others.
 TYPE_LIMIT, OTHER = 200, "other"
 #: Longest label, in characters.
 LONGEST = 120
 
 
 class TypeLabels:
-    """The label of a task type: the first ones seen keep their names, later ones are `other`."""
+    """Maps task types to label values: the first `limit` types keep their names, later ones become `other`."""
 
     def __init__(self, limit: int = TYPE_LIMIT) -> None:
         self._limit = limit
         self._labels: dict[str, str] = {}
 
-    def of(self, type: str) -> str:
+    def label(self, type: str) -> str:
+        """The label value of a task type."""
         known = self._labels.get(type)
         if known is not None:
             return known
@@ -30,7 +31,7 @@ class TypeLabels:
 
 
 class Children(dict[tuple[str, ...], Any]):
-    """The children of a metric by their labels. `labels()` itself takes longer than all the rest."""
+    """A cache of the children of a metric by label values: `labels()` is the slowest part of counting."""
 
     def __init__(self, metric: MetricWrapperBase) -> None:
         super().__init__()

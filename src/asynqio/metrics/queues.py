@@ -1,4 +1,4 @@
-"""Queues and servers as metrics, looked up in the store when somebody scrapes."""
+"""Metrics of the queues and servers of a store, read at each scrape."""
 
 from __future__ import annotations
 
@@ -25,24 +25,25 @@ log = logging.getLogger("asynqio.metrics")
 
 T = TypeVar("T")
 
-#: Seconds for which an answer is given again: several scrapers cost the store no more than one.
+#: Seconds for which a result is cached, so that several scrapers cost the store no more than one.
 MAX_AGE = 5.0
-#: Seconds that a store may take for any part of the answer.
+#: Timeout in seconds for each part of a scrape.
 TIMEOUT = 5.0
-#: Seconds for which a memory figure is given again.
+#: Seconds for which the memory usage of a queue is cached.
 MEMORY_AGE = 60.0
 
 
 class QueueCollector(Collector):
-    """All queues and servers of one store, for any registry.
+    """Collects the metrics of all queues and servers of one store. Register it with any registry:
 
         registry.register(QueueCollector(inspector))
 
-    Looks through a connection of its own, from a thread of its own, so it does not matter which loop the inspector
-    belongs to, whether it is open, or whether that loop is blocked. The cost of a scrape does not depend on how
-    many tasks there are. `close()` closes the connection; a later scrape opens it again.
+    The collector has its own connection and thread, so it does not need the event loop of the inspector, which may be
+    closed or blocked. The cost of a scrape does not depend on the number of tasks. `max_age` and `timeout` are in
+    seconds; `memory=False` leaves out the memory usage. `close()` closes the connection; a later scrape opens it
+    again.
 
-    In a coroutine call `await asyncio.to_thread(generate_latest, registry)`: a scrape waits for the store.
+    A scrape waits for the store: in a coroutine call `await asyncio.to_thread(generate_latest, registry)`.
     """
 
     def __init__(
@@ -61,30 +62,30 @@ class QueueCollector(Collector):
         self._lock = threading.Lock()
         self._portal: Portal | None = None
         self._opened = False
-        self._found: Snapshot | None = None
-        self._looked_at = 0.0
-        #: What each queue took, and when that was asked.
+        self._snapshot: Snapshot | None = None
+        self._scraped_at = 0.0
+        #: Memory usage of each queue in bytes, and when it was read.
         self._sizes: dict[str, tuple[int, float]] = {}
-        #: What could not be had at the last look: said once, not at every scrape.
+        #: Problems of the last scrape by part, to log each problem once.
         self._problems: dict[str, str] = {}
 
     @property
     def url(self) -> str:
-        """The store, without secrets."""
+        """The URL of the store without secrets."""
         return self._store.url
 
     def describe(self) -> Iterable[Metric]:
         return []
 
     def collect(self) -> Iterable[Metric]:
-        """Raises RuntimeError on a thread that runs an event loop, and nothing else."""
+        """Raises RuntimeError in a thread that runs an event loop; problems of the store become metrics."""
         with self._lock:
-            if self._found is None or self._clock.monotonic() - self._looked_at >= self._max_age:
+            if self._snapshot is None or self._clock.monotonic() - self._scraped_at >= self._max_age:
                 if self._portal is None:
                     self._portal = Portal()
-                self._found = self._portal.call(self._look)
-                self._looked_at = self._clock.monotonic()
-            return list(families(self._found))
+                self._snapshot = self._portal.call(self._scrape)
+                self._scraped_at = self._clock.monotonic()
+            return list(families(self._snapshot))
 
     def close(self) -> None:
         with self._lock:
@@ -100,41 +101,39 @@ class QueueCollector(Collector):
 
     # --- in the portal ----------------------------------------------------------------------------
 
-    async def _look(self) -> Snapshot:
+    async def _scrape(self) -> Snapshot:
         start, problems = self._clock.monotonic(), dict[str, str]()
         names = await self._part("the broker", self._names(), problems)
         servers: list[ServerInfo] | None = None
-        answers: list[QueueStats | None] = []
+        stats: list[QueueStats | None] = []
         if names is not None:
-            servers, answers = await asyncio.gather(
+            servers, stats = await asyncio.gather(
                 self._part("servers", self._store.servers(), problems),
-                asyncio.gather(*(self._part(_queue(name), self._figures(name), problems) for name in names)),
+                asyncio.gather(*(self._part(_queue(name), self._stats(name), problems) for name in names)),
             )
         self._report(problems)
-        queues = [stats for stats in answers if stats is not None]
+        queues = [one for one in stats if one is not None]
         return Snapshot(
             at=self._clock.now(),
             took=self._clock.monotonic() - start,
             queues=queues,
             broken=[name for name in names or () if _queue(name) in problems],
             servers=servers,
-            memory={
-                stats.queue: self._sizes[stats.queue][0] for stats in queues if stats.queue in self._sizes
-            },
+            memory={one.queue: self._sizes[one.queue][0] for one in queues if one.queue in self._sizes},
             complete=not problems,
         )
 
-    async def _part(self, what: str, part: Coroutine[Any, Any, T], problems: dict[str, str]) -> T | None:
-        """A part of the answer, or None: what goes wrong with it must not cost the other parts anything."""
+    async def _part(self, part: str, reading: Coroutine[Any, Any, T], problems: dict[str, str]) -> T | None:
+        """Read one part; None if it fails. A failure must not affect the other parts."""
         try:
             async with asyncio.timeout(self._timeout):
-                return await part
-        except QueueNotFound:  # dropped a moment ago
+                return await reading
+        except QueueNotFound:  # removed a moment ago
             return None
         except TimeoutError:
-            problems[what] = f"no answer within {self._timeout:g} s"
+            problems[part] = f"no answer within {self._timeout:g} s"
         except Exception as error:
-            problems[what] = str(error) if isinstance(error, AsynqioError) else repr(error)
+            problems[part] = str(error) if isinstance(error, AsynqioError) else repr(error)
         return None
 
     async def _names(self) -> list[str]:
@@ -143,28 +142,42 @@ class QueueCollector(Collector):
             self._opened = True
         return await self._store.queues()
 
-    async def _figures(self, name: str) -> QueueStats:
-        [stats] = await self._store.stats([name])
+    async def _stats(self, name: str) -> QueueStats:
+        [found] = await self._store.stats([name])
         asked_at = self._sizes.get(name, (0, -MEMORY_AGE))[1]
         if self._memory and self._clock.monotonic() - asked_at >= MEMORY_AGE:
             await self._measure(name)
-        return stats
+        return found
 
     async def _measure(self, name: str) -> None:
-        """One figure that cannot be had (an ACL may forbid it) must not cost the others."""
+        """Read the memory usage, unless it fails (an ACL may forbid it)."""
         try:
             [size] = await self._store.memory_usage([name])
         except AsynqioError as error:
-            log.debug("the memory of queue %r cannot be read: %s", name, error)
+            log.debug(
+                "cannot read the memory usage of queue %r: %s",
+                name,
+                error,
+                extra={"event": "metrics_memory_failed", "queue": name, "error": str(error)},
+            )
         else:
             self._sizes[name] = size, self._clock.monotonic()
 
     def _report(self, problems: dict[str, str]) -> None:
-        for what, problem in problems.items():
-            if self._problems.get(what) != problem:
-                log.warning("metrics of %s cannot be read: %s", what, problem)
-        for what in self._problems.keys() - problems.keys():
-            log.info("metrics of %s can be read again", what)
+        for part, problem in problems.items():
+            if self._problems.get(part) != problem:
+                log.warning(
+                    "cannot read metrics of %s: %s",
+                    part,
+                    problem,
+                    extra={"event": "metrics_read_failed", "part": part, "error": problem},
+                )
+        for part in self._problems.keys() - problems.keys():
+            log.info(
+                "metrics of %s are readable again",
+                part,
+                extra={"event": "metrics_read_recovered", "part": part},
+            )
         self._problems = problems
 
 

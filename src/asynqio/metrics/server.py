@@ -1,4 +1,4 @@
-"""What happens in a worker server, as metrics."""
+"""Metrics of one worker server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from asynqio.core.attempts.outcome import Ending
+from asynqio.core.attempts.ending import Ending
 from asynqio.metrics.labels import TYPE_LIMIT, Children, TypeLabels
 from asynqio.runtime.events import (
     AttemptEnded,
@@ -31,14 +31,14 @@ from asynqio.runtime.events import (
     TaskRecovered,
 )
 
-#: Seconds: from handlers that only look something up to those that work for an hour.
+#: Run times in seconds: from a quick lookup to an hour.
 RUN_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
-#: Seconds: an idle worker starts within milliseconds, a backlog may be hours long.
+#: Wait times in seconds: an idle worker starts within milliseconds, a backlog may last hours.
 WAIT_BUCKETS = (0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600, 14400)
 
 
 class Measured(Protocol):
-    """What is measured: a `Server`."""
+    """What `ServerMetrics` needs of a `Server`."""
 
     events: Events
 
@@ -46,12 +46,13 @@ class Measured(Protocol):
 
 
 class ServerMetrics:
-    """Counts what a server does, from now on.
+    """Counts the events of a server from now on.
 
-        metrics = ServerMetrics(server)                 # a registry of its own …
-        metrics = ServerMetrics(server, prometheus_client.REGISTRY)     # … or that of the process
+        metrics = ServerMetrics(server)  # a separate registry
+        metrics = ServerMetrics(server, prometheus_client.REGISTRY)  # or that of the process
 
-    `Server(metrics_port=9100)` does this and serves it.
+    `type_limit` bounds the number of task types with their own label. `Server(metrics_port=9100)` creates and serves
+    an instance.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class ServerMetrics:
         self._ended = Children(
             Counter(
                 "asynqio_attempts_ended",
-                "Attempts that ended, by what became of them",
+                "Attempts that ended, by outcome",
                 ["type", "queue", "outcome"],
                 registry=into,
             )
@@ -71,7 +72,7 @@ class ServerMetrics:
         self._run = Children(
             Histogram(
                 "asynqio_attempt_run_seconds",
-                "How long attempts ran",
+                "Run time of attempts",
                 ["type"],
                 buckets=RUN_BUCKETS,
                 registry=into,
@@ -80,7 +81,7 @@ class ServerMetrics:
         self._wait = Children(
             Histogram(
                 "asynqio_task_wait_seconds",
-                "How long tasks were pending before an attempt started",
+                "Time from pending to the start of an attempt",
                 ["type"],
                 buckets=WAIT_BUCKETS,
                 registry=into,
@@ -88,14 +89,14 @@ class ServerMetrics:
         )
         self._refused = Counter(
             "asynqio_settlements_refused",
-            "Attempts that ended after their lease was lost: the end was not recorded",
+            "Attempts that ended after their lease was lost; their result was rejected",
             registry=into,
         )
         self._lost = Counter("asynqio_leases_lost", "Leases that could not be renewed in time", registry=into)
         self._recovered = Children(
             Counter(
                 "asynqio_leases_recovered",
-                "Tasks of dead servers that this one let go on",
+                "Tasks of dead servers that this server recovered",
                 ["queue"],
                 registry=into,
             )
@@ -103,21 +104,23 @@ class ServerMetrics:
         self._handed_back = Children(
             Counter(
                 "asynqio_tasks_handed_back",
-                "Tasks taken and given back without an end: the server stopped, or did not start them",
+                "Dequeued tasks that were handed back: the server stopped, or did not start them",
                 ["queue"],
                 registry=into,
             )
         )
         self._stuck = Counter(
             "asynqio_handler_stuck_reports",
-            "Reports of handlers that were told to stop and did not",
+            "Reports of handlers that were asked to stop and did not return",
             registry=into,
         )
         self._blocks = Counter(
-            "asynqio_event_loop_blocks", "Times the event loop was found blocked", registry=into
+            "asynqio_event_loop_blocks", "Number of times the event loop was blocked", registry=into
         )
         self._blocked_for = Counter(
-            "asynqio_event_loop_blocked_seconds", "Seconds for which it was, once it is over", registry=into
+            "asynqio_event_loop_blocked_seconds",
+            "Seconds for which the event loop was blocked",
+            registry=into,
         )
         self._blocked = Gauge(
             "asynqio_event_loop_blocked", "1 while the event loop is blocked", registry=into
@@ -146,7 +149,7 @@ class ServerMetrics:
 
     def _count(self, event: AttemptEnded) -> None:
         message, ending = event.message, event.ending
-        type = self._types.of(message.type)
+        type = self._types.label(message.type)
         self._ended[type, message.queue, ending].inc()
         self._run[type,].observe(max(0.0, event.ended_at - event.started_at))
         if event.pending_since:
@@ -158,7 +161,7 @@ class ServerMetrics:
 
 
 class _ServerStatsCollector(Collector):
-    """What is read when somebody asks for it."""
+    """Values that are read at each scrape."""
 
     def __init__(self, server: Measured) -> None:
         self._server = server
@@ -167,38 +170,38 @@ class _ServerStatsCollector(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        stats_now = self._server.stats_now()
-        if stats_now is None:
+        stats = self._server.stats_now()
+        if stats is None:
             return
         yield InfoMetricFamily(
             "asynqio_server",
-            "Which worker server this is, for who looks at it elsewhere",
-            {"id": stats_now.server},
+            "The id of this worker server",
+            {"id": stats.server},
         )
         for name, help, value in (
-            ("asynqio_slots", "Attempts that may run at the same time", stats_now.slots),
-            ("asynqio_slots_busy", "Attempts that run now", stats_now.busy),
+            ("asynqio_slots", "Number of slots", stats.slots),
+            ("asynqio_slots_busy", "Number of busy slots", stats.busy),
             (
                 "asynqio_handlers_stuck",
-                "Handlers that were told to stop and are still there",
-                stats_now.stuck,
+                "Handlers that were asked to stop and have not returned",
+                stats.stuck,
             ),
             (
                 "asynqio_settlements_waiting",
                 "Attempts that ended and are not settled yet",
-                stats_now.unsettled,
+                stats.unsettled,
             ),
             (
                 "asynqio_heartbeat_age_seconds",
-                "Since the server last showed itself to the others",
-                stats_now.heartbeat_age,
+                "Time since the last heartbeat of the server",
+                stats.heartbeat_age,
             ),
         ):
             yield GaugeMetricFamily(name, help, value=value)
 
 
 def own_registry() -> CollectorRegistry:
-    """A registry with what Prometheus likes to know of every process, and nothing else."""
+    """A registry with the standard process and platform collectors."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)

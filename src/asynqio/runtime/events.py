@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from asynqio.core.attempts.outcome import Ending
+from asynqio.core.attempts.ending import Ending
 from asynqio.core.task.message import TaskMessage, TaskState
 
 log = logging.getLogger("asynqio.server")

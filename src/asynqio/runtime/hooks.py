@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from asynqio.core.attempts.outcome import Ending, ending_of
+from asynqio.core.attempts.ending import Ending, ending_of
 from asynqio.core.lifecycle import Failed, Outcome, Settlement, error_text
 from asynqio.core.task.message import TaskMessage
 from asynqio.core.task.task import Task

@@ -16,8 +16,8 @@ from typing import Any, Protocol, TypeGuard
 import msgspec
 
 from asynqio.clock import Clock
-from asynqio.core.attempts.final_record import recorded
-from asynqio.core.attempts.outcome import Ending, ending_of
+from asynqio.core.attempts.ending import Ending, ending_of
+from asynqio.core.attempts.make_record import with_record
 from asynqio.core.lifecycle import (
     DONE,
     Aborted,
@@ -31,7 +31,7 @@ from asynqio.core.lifecycle import (
     decide,
     every_error,
 )
-from asynqio.core.paused_types import held_for
+from asynqio.core.paused_types import defer_seconds
 from asynqio.core.retry import RETRY_HEADER, GoRetry, RetryPolicy, from_header
 from asynqio.core.task import payload as payloads
 from asynqio.core.task.message import TaskMessage, TaskRef, TaskState
@@ -138,7 +138,7 @@ class Runner:
         for lease in leases:
             message = lease.message
             if paused and (since := paused.get((message.queue, message.type))) is not None:
-                self._defer(lease, held_for(since, now), now)
+                self._defer(lease, defer_seconds(since, now), now)
                 continue
             suspect = message.crashes and isolation.suspects(message)
             if suspect and isolation.occupied:
@@ -254,7 +254,7 @@ class Runner:
         settlement = attempt.settlement or self._decide(attempt, outcome)
         if settlement.to is not None:
             trace = trace_of(outcome.error) if isinstance(outcome, Failed) else ""
-            settlement = recorded(settlement, outcome, attempt.record(), self.clock.now(), trace)
+            settlement = with_record(settlement, outcome, attempt.record(), self.clock.now(), trace)
         attempt.close()
         if isinstance(outcome, Failed):
             log_failure(outcome, settlement, self.clock.now())

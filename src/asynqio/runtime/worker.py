@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from asynqio.brokers.contract.broker import Broker
 from asynqio.core.info import ServerInfo
 from asynqio.core.lifecycle import Aborted, Policy
-from asynqio.core.queues import QueueOrder
+from asynqio.core.queue_order import QueueOrder
 from asynqio.errors import BrokerUnavailable
 from asynqio.runtime import log_format
 from asynqio.runtime.attempts.attempt import Attempt

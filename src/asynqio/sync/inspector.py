@@ -12,7 +12,7 @@ from asynqio.core.explain.model import Explanation
 from asynqio.core.filters import Filter
 from asynqio.core.findings import Finding
 from asynqio.core.info import DayStats, GroupStats, QueueStats, ServerInfo, StoreNode
-from asynqio.core.lifecycle import Action, MoveTo
+from asynqio.core.lifecycle import Action, TransferTo
 from asynqio.core.task.message import TaskInfo, TaskState
 from asynqio.core.task.naming import AnyTask
 from asynqio.inspector import inspector as _inspector
@@ -132,7 +132,7 @@ class Inspector(Facade, ScheduleInspector):
 
     def apply(
         self,
-        action: Action | MoveTo,
+        action: Action | TransferTo,
         queue: str,
         state: TaskState,
         filter: Filter | None = None,

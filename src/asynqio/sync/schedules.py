@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asynqio.core.info import ScheduleInfo, SchedulerInfo
-from asynqio.core.schedules.records import FireEvent
+from asynqio.core.schedules.firing import FireEvent
 from asynqio.core.task.message import TaskInfo
 from asynqio.inspector.schedules import ScheduleInspector as _ScheduleInspector
 from asynqio.sync.portal import Portal

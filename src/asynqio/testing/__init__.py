@@ -1,8 +1,8 @@
-"""For the tests of your own tasks: no service, no sleeping.
+"""Tools to test your tasks without services and without sleeping.
 
-`app.testing` (with a memory broker) or `with isolated(app) as testing:` (any app) lists what was enqueued and
-runs it; `FakeClock` moves time; `Flaky` is a broker that fails on command. With pytest, the fixtures
-`asynqio_clock` and `asynqio_isolated` come by themselves.
+`app.testing` (with a memory broker) or `with isolated(app) as testing:` (with any broker) lists and runs enqueued
+tasks. `FakeClock` controls time. `Flaky` is a broker that fails on demand. The pytest plugin provides the fixtures
+`asynqio_clock` and `asynqio_isolated`.
 """
 
 from asynqio.testing.clock import FakeClock

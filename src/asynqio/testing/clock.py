@@ -1,19 +1,19 @@
-"""A clock that stands still until a test moves it."""
+"""A clock that advances only when a test advances it."""
 
 from __future__ import annotations
 
-#: Where a `FakeClock` starts unless told otherwise: Tuesday, 14 November 2023, 22:13:20 UTC.
+#: Default start of a `FakeClock`, in epoch seconds: Tuesday, 14 November 2023, 22:13:20 UTC.
 START = 1_700_000_000.0
 
 
 class FakeClock:
-    """A `Clock` to move by hand, so that a test of a lease of 30 seconds takes none.
+    """A `Clock` that a test controls: a test of a 30-second lease does not wait.
 
     ```python
     clock = FakeClock()
     broker = open_broker("memory://", clock=clock)
     ...
-    clock.advance(31)  # every lease of 30 seconds has lapsed now
+    clock.advance(31)  # all 30-second leases have expired
     ```
     """
 
@@ -26,18 +26,18 @@ class FakeClock:
         return self._now
 
     def monotonic(self) -> float:
-        """Seconds that this clock was advanced since it was made."""
+        """Seconds by which this clock was advanced since its creation."""
         return self._monotonic
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, for both readings. It never runs backwards; use `jump` to set the wall clock."""
+        """Advance both clocks by `seconds`. Raises ValueError for a negative number; `jump` sets the wall clock."""
         if not seconds >= 0:
-            raise ValueError(f"advance({seconds!r}): time does not run backwards; jump() sets the wall clock")
+            raise ValueError(f"advance({seconds!r}): seconds must be at least 0; jump() sets the wall clock")
         self._now += seconds
         self._monotonic += seconds
 
     def jump(self, seconds: float) -> None:
-        """Somebody sets the wall clock, forwards or backwards; no time passes."""
+        """Set the wall clock forwards or backwards by `seconds`; no time passes."""
         self._now += seconds
 
     def __repr__(self) -> str:

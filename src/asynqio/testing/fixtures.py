@@ -1,4 +1,4 @@
-"""The pytest plugin: loaded by pytest itself, through the entry point in pyproject.toml."""
+"""The pytest plugin, loaded through the entry point in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def asynqio_clock() -> FakeClock:
-    """A clock that stands still until the test moves it."""
+    """A clock that advances only when the test advances it."""
     from asynqio.testing.clock import FakeClock
 
     return FakeClock()
@@ -24,7 +24,7 @@ def asynqio_clock() -> FakeClock:
 
 @pytest.fixture
 def asynqio_isolated(asynqio_clock: FakeClock) -> Iterator[Callable[[App], AppTesting]]:
-    """`testing = asynqio_isolated(app)`: the app on a fresh memory broker until the test ends."""
+    """`testing = asynqio_isolated(app)` runs the app on a new memory broker until the test ends."""
     from asynqio.testing.inline import isolated
 
     with ExitStack() as stack:

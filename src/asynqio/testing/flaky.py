@@ -1,4 +1,4 @@
-"""A broker that fails on command: how does your code behave when the store is away?"""
+"""A broker that fails on demand, to test code without a reachable store."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from asynqio.errors import BrokerUnavailable
 
 
 class _Plan:
-    """What shall fail, and how often; one for all clones."""
+    """Which calls fail and how often; shared by all clones."""
 
     def __init__(self) -> None:
         self.failures: dict[str, float] = {}
-        self.error: BaseException = BrokerUnavailable("the broker was told to fail")
+        self.error: BaseException = BrokerUnavailable("failure requested by the test")
         self.after = False
         self.calls: dict[str, int] = {}
 
     def next(self, name: str) -> bool:
-        """Count a call of `name`; whether it shall fail."""
+        """Count a call of `name`; return whether it fails."""
         self.calls[name] = self.calls.get(name, 0) + 1
         for key in (name, "*"):
             left = self.failures.get(key, 0)
@@ -32,15 +32,15 @@ class _Plan:
 
 
 class Flaky:
-    """Wraps any broker; passes everything through until told otherwise.
+    """Wraps any broker and passes calls through until `fail` is called.
 
         flaky = Flaky(open_broker("memory://"))
         app = App(flaky.broker)
         flaky.fail(3, "settle")          # the next three calls of settle raise BrokerUnavailable
-        flaky.fail()                     # every call does …
+        flaky.fail()                     # all calls raise …
         flaky.recover()                  # … until here
 
-    `after=True` carries the call out and then raises, like a reply that was lost on the way.
+    `after=True` executes the call and then raises, like a lost reply.
     """
 
     def __init__(self, store: Store, plan: _Plan | None = None) -> None:
@@ -49,7 +49,7 @@ class Flaky:
 
     @property
     def broker(self) -> Store:
-        """The wrapped broker, to be used instead of the real one."""
+        """The wrapping broker, to use instead of the real one."""
         return cast("Store", self)
 
     def fail(
@@ -59,23 +59,23 @@ class Flaky:
         error: BaseException | None = None,
         after: bool = False,
     ) -> None:
-        """Let the next `times` calls of the methods named (of all when none is) raise `error`."""
+        """Let the next `times` calls of `methods` (default: of all methods) raise `error`."""
         plan = self._plan
         plan.failures = dict.fromkeys(methods or ("*",), times)
-        plan.error = error or BrokerUnavailable("the broker was told to fail")
+        plan.error = error or BrokerUnavailable("failure requested by the test")
         plan.after = after
 
     def recover(self) -> None:
-        """Fail no more."""
+        """Stop failing."""
         self._plan.failures = {}
 
     @property
     def calls(self) -> dict[str, int]:
-        """How often each method was called."""
+        """Number of calls by method name."""
         return self._plan.calls
 
     def clone(self) -> Store:
-        """A clone fails together with this one."""
+        """A clone that fails together with this broker."""
         return Flaky(self._store.clone(), self._plan).broker
 
     async def __aenter__(self) -> Flaky:

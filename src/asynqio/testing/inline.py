@@ -1,4 +1,4 @@
-"""Runs the tasks of an app in the test itself, one after the other, through the real attempt pipeline."""
+"""Runs the tasks of an app inside a test, one after the other, through the real attempt pipeline."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from asynqio.testing.clock import FakeClock
 
 T = TypeVar("T")
 
-#: States of tasks that were enqueued and not run yet.
+#: States of enqueued tasks that have not run yet.
 WAITING = (TaskState.PENDING, TaskState.SCHEDULED, TaskState.RETRY, TaskState.AGGREGATING)
 
 
@@ -51,7 +51,7 @@ class AppUnderTest(Protocol):
 
 
 class AppTesting:
-    """An app under test. Raises ConfigError unless its broker is a memory broker."""
+    """Tests an app. Raises ConfigError unless its broker is a memory broker."""
 
     def __init__(self, app: AppUnderTest) -> None:
         broker = app.broker
@@ -64,18 +64,18 @@ class AppTesting:
 
     @property
     def clock(self) -> FakeClock:
-        """The clock to move. Raises ConfigError when the app runs on real time (see `isolated`)."""
+        """The clock of the broker. Raises ConfigError if it is not a FakeClock (see `isolated`)."""
         clock = self.broker.clock
         if not isinstance(clock, FakeClock):
-            raise ConfigError(["this app runs on real time: use `with asynqio.testing.isolated(app)`"])
+            raise ConfigError(["this app uses the system clock: use `with asynqio.testing.isolated(app)`"])
         return clock
 
     def enqueued(self, type: str | None = None, *, queue: str | None = None) -> list[TaskInfo]:
-        """What was enqueued and not run yet, oldest first; `task.load()` gives the payload."""
+        """Enqueued tasks that have not run yet, oldest first; `task.load()` decodes the payload."""
         return self.tasks(*WAITING, type=type, queue=queue)
 
     def tasks(self, *states: TaskState, type: str | None = None, queue: str | None = None) -> list[TaskInfo]:
-        """All tasks in these states (all states when none is named)."""
+        """All tasks in these states (default: in any state)."""
         found: list[TaskInfo] = []
         for name in _now(self.broker.queues()):
             for state in states or tuple(TaskState):
@@ -84,9 +84,12 @@ class AppTesting:
         return [info for info in found if type in (None, info.type)]
 
     async def run_all(self, *, raise_failures: bool = True) -> int:
-        """Run every task that is pending or due, and those that they enqueue, until none is left; how many
-        attempts there were. Ripe groups are aggregated. What failed is raised at the end: the error itself,
-        or an ExceptionGroup of several. Handlers of every lane run here; `current()` works in them."""
+        """Run all pending and due tasks, and the tasks that they enqueue, until none is left.
+
+        Returns the number of attempts. Aggregates ripe groups. With `raise_failures`, raises the error of a failed
+        task at the end, or an ExceptionGroup of several. Handlers of all lanes run in this process; `current()` works
+        in them.
+        """
         failures: list[BaseException] = []
         app, broker = self.app, self.broker
 
@@ -149,7 +152,7 @@ class AppTesting:
 
 
 class _Inline:
-    """Stands in for the process pool: the handler runs right here."""
+    """Replaces the process pool: runs the handler in the event loop."""
 
     def __init__(self, app: AppUnderTest) -> None:
         self._app = app
@@ -159,13 +162,13 @@ class _Inline:
         if not self._initialized:
             await self._initialize()
         call = target.load()
-        if target.middleware:  # it is plain code, which cannot await a coroutine handler on this loop
+        if target.middleware:  # plain code cannot await a coroutine handler on this event loop
             return await attempt.environment.threads.run(call, task, attempt=attempt)
         value = call(task)
         return await value if inspect.isawaitable(value) else value
 
     async def _initialize(self) -> None:
-        """Call the app's process initializer, once for all tests of the app."""
+        """Call the process initializer of the app, once for all its tests."""
         if (initializer := self._app.process_initializer_hook) is not None:
             name = str(target_of(initializer, what="process_initializer"))
             try:
@@ -179,16 +182,16 @@ class _Inline:
 
 @contextlib.contextmanager
 def isolated(app: AppUnderTest, clock: FakeClock | None = None) -> Iterator[AppTesting]:
-    """The app on a fresh memory broker with a clock to move, whatever broker it has outside of this block."""
+    """Run the app on a new memory broker with a FakeClock until the end of the block."""
     with app.on_broker(MemoryBroker(clock=clock or FakeClock())):
         yield AppTesting(app)
 
 
 def _now(coroutine: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine of the memory broker returns: it never waits, so it can be had without a loop."""
+    """The result of a coroutine of the memory broker, which never waits and so needs no event loop."""
     try:
         coroutine.send(None)
     except StopIteration as end:
         value: T = end.value
         return value
-    raise RuntimeError("the memory broker waited")
+    raise RuntimeError("a coroutine of the memory broker waited")

@@ -23,7 +23,7 @@ from asynqio.brokers.contract.results import Admission
 from asynqio.brokers.sqlite.storage import connection
 from asynqio.brokers.sqlite.storage.rows import encode
 from asynqio.brokers.sqlite.storage.statements import migrations
-from asynqio.core.attempts.final_record import recorded
+from asynqio.core.attempts.make_record import with_record
 from asynqio.core.attempts.record import AttemptRecord
 from asynqio.core.lifecycle import Failed, Policy, decide
 from asynqio.core.task.message import TaskMessage
@@ -178,7 +178,7 @@ async def test_tasks_of_schema_version_1_are_kept_and_get_attempts(
         [held] = await broker.dequeue(["default"], 1, 30.0, "server")
         assert held.message == TASK.message
         end = decide(held, Failed(ValueError("no")), 1.0, Policy())
-        await broker.settle([recorded(end, Failed(ValueError("no")), AttemptRecord(), 2.0)])
+        await broker.settle([with_record(end, Failed(ValueError("no")), AttemptRecord(), 2.0)])
         [[run]] = await broker.attempts([held.message.ref])
         assert run.error == "ValueError: no"
         await broker.remove_queue("default", force=True)

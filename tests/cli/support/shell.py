@@ -23,7 +23,7 @@ from asynqio.core.info import WorkerInfo
 from asynqio.core.task.message import TaskState
 from asynqio.testing import FakeClock
 from asynqio.testing.clock import START
-from tests.builders import card, entry, settlement
+from tests.builders import entry, server_info, settlement
 from tests.conformance.helpers import put, put_in_state, take
 
 #: With `ASYNQIO_SNAPSHOTS=write` the pictures are taken anew: look at the difference before you commit it.
@@ -118,4 +118,6 @@ async def furnish(store: Store, clock: FakeClock) -> None:
     )
     await store.pause("low", True)
     worker = WorkerInfo("default", "run-1", "video", clock.now(), clock.now() + 7_200, payload=b"{}")
-    await store.beat(card("0f1e2d3c", queues={"default": 6, "low": 1}, concurrency=10, workers=[worker]), 1e6)
+    await store.beat(
+        server_info("0f1e2d3c", queues={"default": 6, "low": 1}, concurrency=10, workers=[worker]), 1e6
+    )

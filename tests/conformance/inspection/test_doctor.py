@@ -9,7 +9,7 @@ from asynqio.core.info import WorkerInfo
 from asynqio.core.task.message import TaskState
 from asynqio.inspector.doctor import diagnose
 from asynqio.testing import FakeClock
-from tests.builders import card, entry
+from tests.builders import entry, server_info
 from tests.conformance.helpers import entry_for, ids, put, put_in_state, snapshot, state_of, take
 
 #: Findings that depend on the machine and the server of the tests: a test server stores nothing on disk, and its
@@ -34,7 +34,7 @@ async def test_a_store_with_tasks_in_every_state_has_no_findings(broker: Store, 
     await put(broker, entry("waits"), entry("x", queue="other {x}"))
     await put(broker, *(entry(f"m{number}", group="h") for number in range(3)))
     await broker.claim_groups(["default"], GroupRule(grace=0.0, max_size=3), 1)
-    await broker.beat(card(queues={"default": 1, "other {x}": 1}), 15)
+    await broker.beat(server_info(queues={"default": 1, "other {x}": 1}), 15)
     before = await snapshot(broker)
     seen: list[int] = []
     assert await examined(broker) == []
@@ -61,7 +61,7 @@ async def test_tasks_without_a_server_and_pauses_are_found(broker: Store) -> Non
 
 async def test_unrecovered_tasks_are_found_and_fixed(broker: Store, clock: FakeClock) -> None:
     # Given a task whose server has died, long after its lease expired
-    await broker.beat(card(), 1e6)
+    await broker.beat(server_info(), 1e6)
     await put(broker, entry("a"))
     await take(broker)
     clock.advance(300)
@@ -79,7 +79,7 @@ async def test_unrecovered_tasks_are_found_and_fixed(broker: Store, clock: FakeC
 
 
 async def test_delayed_tasks_without_a_forwarder_are_found(broker: Store, clock: FakeClock) -> None:
-    await broker.beat(card(), 1e6)
+    await broker.beat(server_info(), 1e6)
     await put(broker, entry("a", at=clock.now() + 10))
     clock.advance(65)
     assert await examined(broker) == []
@@ -91,7 +91,7 @@ async def test_delayed_tasks_without_a_forwarder_are_found(broker: Store, clock:
 
 async def test_handlers_that_do_not_stop_are_found(broker: Store, clock: FakeClock) -> None:
     worker = WorkerInfo("default", "a", "slow", clock.now(), stuck=True)
-    await broker.beat(card(workers=[worker]), 15)
+    await broker.beat(server_info(workers=[worker]), 15)
     [finding] = await examined(broker)
     assert finding.code == "handlers-stuck"
     assert "'slow'" in finding.sentence
@@ -100,7 +100,7 @@ async def test_handlers_that_do_not_stop_are_found(broker: Store, clock: FakeClo
 async def test_abandoned_batches_are_found_and_released(broker: Store, kind: str, clock: FakeClock) -> None:
     if kind in ("memory", "flaky"):
         return  # the batch belongs to this process
-    await broker.beat(card(), 1e6)
+    await broker.beat(server_info(), 1e6)
     await put(broker, entry("a", group="g"))
     await broker.claim_groups(["default"], GroupRule(grace=0.0), 1)
     clock.advance(1_000)
@@ -117,7 +117,7 @@ async def test_a_server_that_missed_its_heartbeat_is_found(
 ) -> None:
     if kind in ("memory", "flaky"):
         return  # the server is in this process
-    await broker.beat(card("host:1:one"), 15)
+    await broker.beat(server_info("host:1:one"), 15)
     assert await examined(broker) == []
     clock.advance(12)
     [finding] = await examined(broker)

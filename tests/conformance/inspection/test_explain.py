@@ -1,4 +1,4 @@
-"""`explain` on prepared situations: the same words on every broker, compared with what is kept in tests/data.
+"""`explain` on prepared situations: every broker gives the text of the golden file in tests/data/explain.
 
 `ASYNQIO_WRITE_GOLDEN=1` writes the texts of the memory broker again; review the diff.
 """
@@ -16,17 +16,17 @@ import pytest
 from asynqio import Explanation, Inspector
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.results import Output
-from asynqio.core.attempts.final_record import recorded
+from asynqio.core.attempts.make_record import with_record
 from asynqio.core.attempts.record import AttemptRecord, LogLine
 from asynqio.core.groups import GroupRule
 from asynqio.core.info import ServerInfo, WorkerInfo
 from asynqio.core.lifecycle import DONE, Action, Deferred, Failed, Lease, Outcome, Policy, decide
 from asynqio.core.retry import FixedRetry
-from asynqio.core.schedules.records import SCHEDULE_HEADER, TICK_HEADER
+from asynqio.core.schedules.firing import SCHEDULE_HEADER, TICK_HEADER
 from asynqio.core.task.message import TaskRef
 from asynqio.errors import BadPayload, HandlerNotFound, LeaseExpired, RetryIn, SkipRetry
 from asynqio.testing import FakeClock
-from tests.builders import card, entry
+from tests.builders import entry, server_info
 from tests.conformance.helpers import put, take
 
 GOLDEN = Path(__file__).parents[2] / "data" / "explain"
@@ -46,9 +46,9 @@ def situation(prepare: Situation) -> Situation:
 async def serve(broker: Store, id: str = ONE, **fields: object) -> ServerInfo:
     """A server that processes the queue and has a handler for the type."""
     facts = {"host": "host-a", "pid": 11, "concurrency": 10, "types": ["email:", "report"], **fields}
-    mine = card(id, **facts)
-    await broker.beat(mine, 20.0)
-    return mine
+    server = server_info(id, **facts)
+    await broker.beat(server, 20.0)
+    return server
 
 
 async def settle(
@@ -58,8 +58,8 @@ async def settle(
     began = clock.now()
     clock.advance(2)
     end = decide(held, outcome, clock.now(), policy)
-    so_far = AttemptRecord(worker=ONE, started_at=began)
-    assert await broker.settle([recorded(end, outcome, so_far, clock.now())]) == [True]
+    live = AttemptRecord(worker=ONE, started_at=began)
+    assert await broker.settle([with_record(end, outcome, live, clock.now())]) == [True]
 
 
 async def fail(broker: Store, clock: FakeClock, error: BaseException, policy: Policy = POLICY) -> None:
@@ -81,7 +81,7 @@ async def scheduled_for_a_paused_queue(broker: Store, clock: FakeClock) -> None:
 
 
 @situation
-async def due_but_nobody_is_there(broker: Store, clock: FakeClock) -> None:
+async def due_without_a_server(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", at=clock.now() + 60))
     clock.advance(75)
 
@@ -103,7 +103,7 @@ async def type_is_paused(broker: Store, clock: FakeClock) -> None:
 
 
 @situation
-async def put_off_for_its_type_is_paused(broker: Store, clock: FakeClock) -> None:
+async def deferred_because_its_type_is_paused(broker: Store, clock: FakeClock) -> None:
     await serve(broker)
     await put(broker, entry("a", type="report"))
     await broker.pause_type("default", "report", True)
@@ -118,13 +118,13 @@ async def from_a_schedule(broker: Store, clock: FakeClock) -> None:
 
 
 @situation
-async def from_a_schedule_that_was_triggered(broker: Store, clock: FakeClock) -> None:
+async def from_a_triggered_schedule(broker: Store, clock: FakeClock) -> None:
     await serve(broker)
     await put(broker, entry("a", headers={SCHEDULE_HEADER: "nightly"}))
 
 
 @situation
-async def no_server_at_all(broker: Store, clock: FakeClock) -> None:
+async def no_server(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     clock.advance(95)
 
@@ -144,14 +144,14 @@ async def no_handler_for_the_type(broker: Store, clock: FakeClock) -> None:
 
 
 @situation
-async def put_off_for_want_of_a_handler(broker: Store, clock: FakeClock) -> None:
+async def deferred_without_a_handler(broker: Store, clock: FakeClock) -> None:
     await serve(broker)
     await put(broker, entry("a", type="emial:send"))
     await fail(broker, clock, HandlerNotFound("emial:send"))
 
 
 @situation
-async def in_line(broker: Store, clock: FakeClock) -> None:
+async def waiting_for_a_slot(broker: Store, clock: FakeClock) -> None:
     await put(broker, *(entry(f"before-{number}") for number in range(41)))
     clock.advance(30)
     await put(broker, entry("a"))
@@ -160,13 +160,13 @@ async def in_line(broker: Store, clock: FakeClock) -> None:
 
 
 @situation
-async def in_line_before_a_server_that_does_not_say_what_it_knows(broker: Store, clock: FakeClock) -> None:
+async def server_with_unknown_types(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     await serve(broker, types=None)
 
 
 @situation
-async def waits_for_its_retry(broker: Store, clock: FakeClock) -> None:
+async def waiting_for_its_retry(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", max_retry=5))
     await fail(broker, clock, ValueError("the mail server is busy\n(try later)"))
     await broker.move(Action.RUN, [TaskRef("default", "a")])
@@ -175,7 +175,7 @@ async def waits_for_its_retry(broker: Store, clock: FakeClock) -> None:
 
 
 @situation
-async def put_off_by_its_handler(broker: Store, clock: FakeClock) -> None:
+async def deferred_by_its_handler(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     await fail(broker, clock, RetryIn(600))
     await serve(broker)
@@ -187,13 +187,13 @@ async def running(broker: Store, clock: FakeClock) -> None:
     [held] = await take(broker, owner=ONE)
     began = clock.now()
     clock.advance(10)
-    said = AttemptRecord(worker=ONE, started_at=began, log=[LogLine(began + 8, "row 4200 of 10000")])
-    await broker.write_output([Output(held, progress=b'{"rows":4200}', live=said)])
+    explanation = AttemptRecord(worker=ONE, started_at=began, log=[LogLine(began + 8, "row 4200 of 10000")])
+    await broker.write_output([Output(held, progress=b'{"rows":4200}', live=explanation)])
     await serve(broker, workers=[WorkerInfo("default", "a", "email:send", began, began + 1800)])
 
 
 @situation
-async def running_with_a_lease_that_lapsed(broker: Store, clock: FakeClock) -> None:
+async def running_with_an_expired_lease(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     await take(broker, owner=ONE, lease=30)
     began = clock.now()
@@ -202,24 +202,26 @@ async def running_with_a_lease_that_lapsed(broker: Store, clock: FakeClock) -> N
 
 
 @situation
-async def its_worker_is_gone(broker: Store, clock: FakeClock) -> None:
+async def worker_lost(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     [held] = await take(broker, owner="host-b:7:gone", lease=30)
-    said = AttemptRecord(worker="host-b:7:gone", started_at=clock.now(), log=[LogLine(clock.now(), "begins")])
-    await broker.write_output([Output(held, live=said)])
+    explanation = AttemptRecord(
+        worker="host-b:7:gone", started_at=clock.now(), log=[LogLine(clock.now(), "begins")]
+    )
+    await broker.write_output([Output(held, live=explanation)])
     clock.advance(18)
     await serve(broker)
 
 
 @situation
-async def its_lease_lapsed_and_nobody_is_there(broker: Store, clock: FakeClock) -> None:
+async def lease_expired_without_a_server(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     await take(broker, owner="host-b:7:gone", lease=30)
     clock.advance(50)
 
 
 @situation
-async def its_worker_died_once(broker: Store, clock: FakeClock) -> None:
+async def worker_died_once(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     await fail(broker, clock, LeaseExpired())
     await serve(broker)
@@ -234,7 +236,7 @@ async def retries_used_up(broker: Store, clock: FakeClock) -> None:
 
 
 @situation
-async def handler_gave_up(broker: Store, clock: FakeClock) -> None:
+async def handler_skipped_retries(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     await fail(broker, clock, SkipRetry("there is no such customer"))
 
@@ -253,7 +255,7 @@ async def crash_loop(broker: Store, clock: FakeClock) -> None:
 
 
 @situation
-async def archived_by_hand(broker: Store, clock: FakeClock) -> None:
+async def archived_by_an_operator(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a"))
     await fail(broker, clock, ValueError("no"))
     await broker.move(Action.ARCHIVE, [TaskRef("default", "a")])
@@ -269,7 +271,7 @@ async def in_a_group(broker: Store, clock: FakeClock) -> None:
 
 
 @situation
-async def in_a_group_that_nobody_aggregates(broker: Store, clock: FakeClock) -> None:
+async def group_without_an_aggregate_function(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", group="digest"))
     await serve(broker)
 
@@ -297,7 +299,7 @@ async def holds_a_lock(broker: Store, clock: FakeClock) -> None:
 
 
 @situation
-async def its_lock_is_held_by_another(broker: Store, clock: FakeClock) -> None:
+async def lock_held_by_another_task(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", unique=60.0, at=clock.now() + 300))
     clock.advance(61)
     await put(broker, entry("b", unique=600.0))
@@ -305,7 +307,7 @@ async def its_lock_is_held_by_another(broker: Store, clock: FakeClock) -> None:
 
 
 @situation
-async def not_there(broker: Store, clock: FakeClock) -> None:
+async def not_found(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("b"))
 
 
@@ -324,14 +326,14 @@ async def test_explain_prints_the_expected_text(
     kind: str, broker: Store, clock: FakeClock, name: str
 ) -> None:
     await SITUATIONS[name](broker, clock)
-    said = await explained(broker)
+    explanation = await explained(broker)
     golden = GOLDEN / f"{name}.txt"
-    text = f"[{said.situation}]\n{said.text()}\n"
+    text = f"[{explanation.situation}]\n{explanation.text()}\n"
     if os.environ.get("ASYNQIO_WRITE_GOLDEN") and kind == "memory":
         await asyncio.to_thread(golden.write_text, text)
     assert text == await asyncio.to_thread(golden.read_text)
-    assert said.queue == "default"
-    assert (said.state is None) == (name in ("not_there", "in_another_queue"))
+    assert explanation.queue == "default"
+    assert (explanation.state is None) == (name in ("not_found", "in_another_queue"))
 
 
 def test_every_golden_text_is_used() -> None:

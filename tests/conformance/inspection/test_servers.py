@@ -6,12 +6,12 @@ from asynqio.brokers.contract.broker import Store
 from asynqio.core.info import WorkerInfo
 from asynqio.core.task.message import TaskState
 from asynqio.testing import FakeClock
-from tests.builders import card, entry
+from tests.builders import entry, server_info
 from tests.conformance.helpers import get_task, in_other_thread, put, state_of, take
 
 
 async def test_a_server_is_listed_from_its_first_beat(broker: Store) -> None:
-    full = card(
+    full = server_info(
         "one",
         queues={"high": 6, "low": 1},
         strict_priority=True,
@@ -28,31 +28,31 @@ async def test_a_server_is_listed_from_its_first_beat(broker: Store) -> None:
 
 
 async def test_a_beat_replaces_the_info_and_extends_its_registration(broker: Store, clock: FakeClock) -> None:
-    await broker.beat(card("one", processed=1), 10)
+    await broker.beat(server_info("one", processed=1), 10)
     clock.advance(9)
-    await broker.beat(card("one", processed=2), 10)
+    await broker.beat(server_info("one", processed=2), 10)
     clock.advance(9)
     assert [server.processed for server in await broker.servers()] == [2]
 
 
 async def test_a_server_without_heartbeats_expires(broker: Store, clock: FakeClock) -> None:
-    await broker.beat(card("one"), 10)
-    await broker.beat(card("two"), 20)
+    await broker.beat(server_info("one"), 10)
+    await broker.beat(server_info("two"), 20)
     clock.advance(10)
     assert [server.id for server in await broker.servers()] == ["two"]
 
 
 async def test_a_server_that_leaves_is_removed_at_once(broker: Store) -> None:
-    await broker.beat(card("one"), 10)
-    await broker.beat(card("two"), 10)
-    await broker.leave(card("one"))
-    await broker.leave(card("nobody"))
+    await broker.beat(server_info("one"), 10)
+    await broker.beat(server_info("two"), 10)
+    await broker.leave(server_info("one"))
+    await broker.leave(server_info("nobody"))
     assert [server.id for server in await broker.servers()] == ["two"]
 
 
 async def test_a_clone_uses_the_same_store(broker: Store) -> None:
     await put(broker, entry("a"))
-    await broker.beat(card("one"), 10)
+    await broker.beat(server_info("one"), 10)
 
     async def there(clone: Store) -> tuple[str, list[str], float]:
         [lease] = await take(clone)

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from asynqio.core.groups import GroupPolicy, GroupRule, GroupRules
 from asynqio.core.info import SchedulerInfo
-from asynqio.core.schedules.records import Fire, FireEvent
+from asynqio.core.schedules.firing import Fire, FireEvent
 from asynqio.core.task.message import TaskRef
 from asynqio.errors import QueueNotFound
-from tests.builders import card
+from tests.builders import server_info
 from tests.conformance.model_based.machine import (
     ALL,
     Machine,
@@ -135,14 +135,14 @@ def scheduler_beats_or_leaves(machine: Machine, id: str, ttl: float, alive: bool
 
 @operation(id=st.sampled_from(["one", "two"]), processed=st.integers(0, 9), ttl=spans)
 def beat(machine: Machine, id: str, processed: int, ttl: float) -> None:
-    one = card(id, processed=processed)
+    one = server_info(id, processed=processed)
     machine.run(machine.broker.beat(one, ttl))
     machine.servers[id] = (one, machine.clock.now() + ttl)
 
 
 @operation(id=st.sampled_from(["one", "two", "three"]))
 def leave(machine: Machine, id: str) -> None:
-    machine.run(machine.broker.leave(card(id)))
+    machine.run(machine.broker.leave(server_info(id)))
     machine.servers.pop(id, None)
 
 

@@ -16,7 +16,7 @@ from asynqio.brokers.contract.results import Admission, Claimed, Fired, Moved, O
 from asynqio.core.attempts.record import RUNS_KEPT, AttemptRecord
 from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupPolicy
 from asynqio.core.lifecycle import Action, Settlement
-from asynqio.core.schedules.records import Fire, FireEvent, ScheduleState
+from asynqio.core.schedules.firing import Fire, FireEvent, ScheduleState
 from asynqio.core.task.message import TaskInfo, TaskMessage, TaskRef, TaskState
 from asynqio.core.task.task import Entry
 from asynqio.core.task.unique import unique_key
@@ -230,11 +230,11 @@ class Model:
             assert batch.queue in names
             members = self.groups(batch.queue)[batch.group]
             ids = [message.id for message in batch.messages]
-            rule = policy.of(batch.group)
+            rule = policy.rule_for(batch.group)
             assert rule, "a group without a rule"
             count = rule.ripe(len(members), members[0].at, members[-1].at, self.now)
             if batch.group == flushed:
-                count = min(len(members), rule.most)
+                count = min(len(members), rule.max_batch)
             assert len(ids) == len(set(ids)) == count > 0, "not ripe, or not the right number"
             queue = self.queues[batch.queue]
             times = [queue.tasks[id].at for id in ids]
@@ -252,7 +252,7 @@ class Model:
                 (rule, members)
                 for name in dict.fromkeys(names)
                 for group, members in self.groups(name).items()
-                if (rule := policy.of(group))
+                if (rule := policy.rule_for(group))
             ]
             ripe = [rule.ripe(len(m), m[0].at, m[-1].at, self.now) for rule, m in left]
             assert not any(ripe), "ripe, not claimed"
@@ -273,12 +273,12 @@ class Model:
 
     def schedule_state(self, queue: str, id: str) -> ScheduleState:
         return self.queues.get(queue, Queue()).schedules.get(
-            id, ScheduleState(since=self.now, met_at=self.now)
+            id, ScheduleState(since=self.now, seen_at=self.now)
         )
 
     def register_schedules(self, queue: str, id: str) -> ScheduleState:
         registered = self.queue(queue).schedules[id] = self.schedule_state(queue, id)._replace(
-            met_at=self.now
+            seen_at=self.now
         )
         return registered
 
@@ -300,7 +300,7 @@ class Model:
 
     def prune_schedules(self, queue: str, ids: Sequence[str], before: float) -> int:
         known = self.queues.get(queue, Queue()).schedules
-        pruned = [id for id in ids if id in known and known[id].met_at <= before]
+        pruned = [id for id in ids if id in known and known[id].seen_at <= before]
         for id in pruned:
             del known[id]
         return len(pruned)

@@ -9,7 +9,7 @@ from asynqio.brokers.contract.inspection import Where
 from asynqio.core.attempts.record import AttemptRecord
 from asynqio.core.groups import GroupBatch
 from asynqio.core.lifecycle import Lease
-from asynqio.core.schedules.records import ScheduleState
+from asynqio.core.schedules.firing import ScheduleState
 from asynqio.core.task.message import TaskMessage, TaskRef, TaskState
 
 S = TaskState

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import strategies as st
 
 from asynqio.brokers.contract.results import Output
-from asynqio.core.attempts.final_record import recorded
+from asynqio.core.attempts.make_record import with_record
 from asynqio.core.attempts.record import AttemptRecord, LogLine
 from asynqio.core.lifecycle import (
     Aborted,
@@ -99,7 +99,7 @@ def _draw_settlement(machine: Machine, data: st.DataObject, held: Held, policy: 
     end = decide(held.lease, outcome, now, policy)
     if not data.draw(st.booleans(), "recorded"):
         return end
-    return recorded(end, outcome, AttemptRecord(worker="one", started_at=now - 1), now)
+    return with_record(end, outcome, AttemptRecord(worker="one", started_at=now - 1), now)
 
 
 @operation(weight=2, needs="held", lease=spans)

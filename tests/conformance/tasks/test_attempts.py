@@ -5,7 +5,7 @@ from __future__ import annotations
 from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.results import Moved, Output
-from asynqio.core.attempts.final_record import recorded
+from asynqio.core.attempts.make_record import with_record
 from asynqio.core.attempts.record import RUNS_KEPT, AttemptOutcome, AttemptRecord, LogLine
 from asynqio.core.lifecycle import DONE, Aborted, Action, Failed, Lease, Outcome, Settlement
 from asynqio.core.task.message import TaskRef, TaskState
@@ -22,7 +22,9 @@ def end(
 ) -> Settlement:
     """The settlement of an attempt, with its record."""
     so_far = live or AttemptRecord(worker="server-1", started_at=clock.now() - 2)
-    return recorded(settlement(held, outcome, clock.now()), outcome, so_far, clock.now(), "Traceback: here")
+    return with_record(
+        settlement(held, outcome, clock.now()), outcome, so_far, clock.now(), "Traceback: here"
+    )
 
 
 async def runs(broker: Store, ref: TaskRef = A) -> list[AttemptRecord]:

@@ -6,7 +6,7 @@ import pytest
 
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.results import Moved, Output
-from asynqio.core.lifecycle import Action, MoveTo
+from asynqio.core.lifecycle import Action, TransferTo
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.core.task.unique import unique_key
 from asynqio.testing import FakeClock
@@ -38,7 +38,7 @@ async def test_a_waiting_task_can_be_transferred(broker: Store, clock: FakeClock
     # When it is transferred
     [answer] = await broker.transfer([A], "other")
     # Then it is in the target unchanged, or stays unchanged
-    if state not in MoveTo.origins:
+    if state not in TransferTo.origins:
         assert answer is Moved.WRONG_STATE
         assert await snapshot(broker) == was
         assert not await queue_exists(broker, "other")

@@ -1,1 +1,1 @@
-"""The same operations, on one Redis database by us and on another by Go: both must look the same after each."""
+"""The same operations by asynqio on one Redis database and by Go on another; both must be equal after each."""

@@ -1,7 +1,7 @@
-"""Where we differ from Go on purpose, one line each: everything else has to be the same.
+"""The intended differences from Go; everything else must be equal.
 
-A mend is made in Go's database after the steps named, so that both go on from the same state. A view is a difference
-that stays: it is taken out of what is compared.
+A fix changes Go's database after certain steps, so that both sides continue from the same state. A view is a
+permanent difference: it is removed from the comparison.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from tests.interop.differential.snapshot import Snapshot, without
 ALWAYS = frozenset[str]()
 
 
-class Mend(NamedTuple):
-    """Does to Go's database what Go should have done."""
+class Fix(NamedTuple):
+    """Changes Go's database as Go should have done."""
 
     name: str
     reason: str
@@ -27,7 +27,7 @@ class Mend(NamedTuple):
 
 
 class View(NamedTuple):
-    """Takes a difference out of both snapshots."""
+    """Removes a difference from both snapshots."""
 
     name: str
     reason: str
@@ -35,12 +35,12 @@ class View(NamedTuple):
 
 
 async def hashes(redis: Any) -> dict[str, dict[bytes, bytes]]:
-    """All tasks by key."""
+    """All task hashes by key."""
     return {key.decode(): await redis.hgetall(key) async for key in redis.scan_iter("asynq:{*}:t:*")}
 
 
 def queue_of(key: str) -> str:
-    """The prefix of the queue's keys."""
+    """The key prefix of the queue."""
     return key[: key.index("}") + 2]
 
 
@@ -92,7 +92,7 @@ async def list_groups(pair: Pair, step: Step) -> None:
             await pair.other.sadd(f"{prefix}groups", name[len(prefix) + 2 :])
 
 
-async def say_since_when_pending(pair: Pair, step: Step) -> None:
+async def set_pending_since(pair: Pair, step: Step) -> None:
     for key, task in (await hashes(pair.other)).items():
         if task.get(b"state") == b"pending" and b"pending_since" not in task:
             await pair.other.hset(key, "pending_since", int(pair.now * 1e9))
@@ -110,12 +110,12 @@ async def trim_archives(pair: Pair, step: Step) -> None:
             await pair.other.delete(key)
 
 
-async def drop_the_rest(pair: Pair, step: Step) -> None:
+async def remove_remaining_keys(pair: Pair, step: Step) -> None:
     async for key in pair.other.scan_iter(f"asynq:{{{step.facts['queue']}}}:*"):
         await pair.other.delete(key)
 
 
-def forget_private(mine: Snapshot, other: Snapshot) -> None:
+def ignore_private(mine: Snapshot, other: Snapshot) -> None:
     for key in list(mine):
         if key.startswith("asynqio:") or (key.startswith("asynq:{") and "}:asynqio:" in key):
             del mine[key]
@@ -126,7 +126,7 @@ def forget_private(mine: Snapshot, other: Snapshot) -> None:
             without(mine, key, *private)
 
 
-def forget_empty_groups(mine: Snapshot, other: Snapshot) -> None:
+def ignore_empty_groups(mine: Snapshot, other: Snapshot) -> None:
     for side in (mine, other):
         for key in [key for key in side if key.endswith("}:groups")]:
             names = [name for name in side[key].content if f"{key[:-6]}g:{name.decode()}" in side]
@@ -135,7 +135,7 @@ def forget_empty_groups(mine: Snapshot, other: Snapshot) -> None:
                 del side[key]
 
 
-def compare_lives_of_counters(mine: Snapshot, other: Snapshot) -> None:
+def compare_expiry_of_counters(mine: Snapshot, other: Snapshot) -> None:
     for key in mine.keys() & other.keys():
         if ":processed:" in key or ":failed:" in key:
             ours, theirs = mine[key].ttl or 0.0, other[key].ttl or 0.0
@@ -144,39 +144,44 @@ def compare_lives_of_counters(mine: Snapshot, other: Snapshot) -> None:
             mine[key], other[key] = mine[key]._replace(ttl=None), other[key]._replace(ttl=None)
 
 
-MENDS = (
-    Mend("B4", "a refused entry leaves no lock", frozenset({"enqueue"}), free_leaked_lock),
-    Mend("B2", "a delayed task knows its group", frozenset({"enqueue"}), name_group_of_scheduled),
-    Mend("B5", "also a grouped task names its lock", frozenset({"enqueue"}), name_lock_of_grouped),
-    Mend("B14", "a dropped queue leaves nothing", frozenset({"drop"}), drop_the_rest),
-    Mend(
+FIXES = (
+    Fix("B4", "a rejected entry leaves no lock", frozenset({"enqueue"}), free_leaked_lock),
+    Fix("B2", "a delayed task stores its group", frozenset({"enqueue"}), name_group_of_scheduled),
+    Fix("B5", "a grouped task stores its lock too", frozenset({"enqueue"}), name_lock_of_grouped),
+    Fix("B14", "a removed queue leaves no keys", frozenset({"remove-queue"}), remove_remaining_keys),
+    Fix(
         "B11",
-        "what an archive loses is deleted, and age counts whenever we sweep",
+        "tasks trimmed from an archive are deleted, and sweeps trim by age",
         frozenset({"archive", "move-archive", "sweep"}),
         trim_archives,
     ),
-    Mend(
+    Fix(
         "B5",
-        "locks go with their tasks, however these go",
-        frozenset({"merge", "drop", "move-delete", "archive", "move-archive", "sweep"}),
+        "locks are released with their tasks in all cases",
+        frozenset({"merge", "remove-queue", "move-delete", "archive", "move-archive", "sweep"}),
         free_orphaned_locks,
     ),
-    Mend(
-        "rule 8", "what is due becomes pending by time, retries or not", frozenset({"forward"}), order_by_time
+    Fix(
+        "rule 8",
+        "due tasks become pending in order of time, retries included",
+        frozenset({"forward"}),
+        order_by_time,
     ),
-    Mend("B3", "who joins a group lists it", frozenset({"forward", "sweep"}), list_groups),
-    Mend(
+    Fix("B3", "joining a group lists the group", frozenset({"forward", "sweep"}), list_groups),
+    Fix(
         "B28",
-        "a pending task says since when, and no other does",
+        "only a pending task stores since when it is pending",
         frozenset({"requeue", "move-run", "move-archive"}),
-        say_since_when_pending,
+        set_pending_since,
     ),
 )
 
 VIEWS = (
-    View("9.3", "our own fields and keys, which no Go program touches", forget_private),
-    View("B2", "a group without members may be listed: if one waits for its time", forget_empty_groups),
+    View("private", "fields and keys of asynqio, which Go ignores", ignore_private),
+    View("B2", "a group without members may be listed while a member is scheduled", ignore_empty_groups),
     View(
-        "3.0", "daily counters live 90 days by Redis's clock, not by the caller's", compare_lives_of_counters
+        "expiry",
+        "daily counters expire after 90 days by the clock of Redis, not of the caller",
+        compare_expiry_of_counters,
     ),
 )

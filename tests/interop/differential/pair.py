@@ -1,4 +1,4 @@
-"""Two databases: ours is written by our broker, the other by Go's own code; each step is taken on both."""
+"""Two databases, one written by the asynqio broker and one by Go's code; each step is applied to both."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from tests.interop.differential.snapshot import Snapshot, differences, snapshot
 from tests.interop.support.peers import GoRdb
 from tests.interop.support.process import GoError
 
-#: Go's names for our answers. Go tells a task that is in the wrong state by a failed precondition.
+#: Go's errors by result of asynqio. Go reports a task in the wrong state as a failed precondition.
 ADMISSIONS: dict[object, str] = {Admission.DUPLICATE: "duplicate", Admission.ID_CONFLICT: "id_conflict"}
 MOVES = {Moved.NOT_FOUND: "task_not_found", Moved.WRONG_STATE: "failed_precondition"}
 
 
 class Held(NamedTuple):
-    """A task that is active on both sides: our lease, and the message that Go's dequeue gave."""
+    """A task that is active on both sides: the lease of asynqio and the message from Go's dequeue."""
 
     lease: Lease
     message: dict[str, Any]
 
 
 class Step(NamedTuple):
-    """What was just done, and what corrections need to know of it."""
+    """The last step, with facts for the corrections."""
 
     name: str
     facts: dict[str, Any]
 
 
 def go_message(message: TaskMessage) -> dict[str, Any]:
-    """A message as Go's client would write it."""
+    """A message as Go's client writes it."""
     return {
         "type": message.type,
         "payload": message.payload,
@@ -59,24 +59,24 @@ def go_message(message: TaskMessage) -> dict[str, Any]:
 
 
 class Pair:
-    """The two sides, what is going on in them, and one clock for both."""
+    """The two sides, their active tasks and batches, and a common clock."""
 
     def __init__(
         self, ours: Store, rdb: GoRdb, mine: Redis, other: Redis, clock: FakeClock, seed: int
     ) -> None:
         self.ours = ours
         self.rdb = rdb
-        #: The databases themselves.
+        #: Clients of the two databases.
         self.mine, self.other = mine, other
         self.clock = clock
         self.random = Random(seed)
         self.log: list[str] = []
         self.known: list[TaskRef] = []
         self.held: dict[TaskRef, Held] = {}
-        #: Leases that were taken away.
+        #: Lost leases.
         self.lost: list[Held] = []
         self.batches: list[tuple[GroupBatch, str]] = []
-        #: Names that Go made up, by those that we made up for the same thing.
+        #: Generated names: of Go by those of asynqio.
         self.renamed: dict[str, str] = {}
 
     @property
@@ -87,18 +87,18 @@ class Pair:
         self.log.append(text)
 
     async def go(self, verb: str, **arguments: Any) -> Any:
-        """What Go answers; an error by its kind."""
+        """The answer of Go; for an error, its kind."""
         try:
             return await self.rdb.do(verb, now=self.now, **arguments)
         except GoError as error:
             return error.kind
 
     def same(self, what: str, mine: object, other: object) -> None:
-        """Both have to answer alike."""
+        """Check that both sides give the same answer."""
         assert mine == other, self.report(f"{what}: we answered {mine!r}, Go {other!r}")
 
     async def snapshots(self) -> tuple[Snapshot, Snapshot]:
-        """Both databases, with our names for what Go has named."""
+        """Snapshots of both databases, with the generated names of asynqio."""
         mine, other = await snapshot(self.mine), await snapshot(self.other)
         for theirs, ours in self.renamed.items():
             for key in [key for key in other if theirs in key]:
@@ -117,18 +117,18 @@ class Pair:
         return f"{problem}\nafter these steps:\n{steps}"
 
     def check(self, mine: Snapshot, other: Snapshot) -> None:
-        """Nothing may be left that differs."""
+        """Check that the snapshots are equal."""
         if found := differences(mine, other):
             raise AssertionError(self.report("\n".join(found)))
 
 
 def message_as_go(data: dict[str, Any]) -> dict[str, Any]:
-    """Go's message with bytes for base64, and without the difference between nothing and nothing."""
+    """Go's message with bytes instead of base64, and with equal empty values."""
     payload = msgspec.convert(data["payload"], bytes | None)
     return {**data, "payload": payload or None, "headers": data["headers"] or None}
 
 
 def go_view(message: TaskMessage) -> dict[str, Any]:
-    """Our message as Go would have told it."""
+    """A message of asynqio in Go's format."""
     view: dict[str, Any] = msgspec.to_builtins(go_message(message))
     return view

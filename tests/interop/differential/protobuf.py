@@ -1,18 +1,18 @@
-"""Reading protobuf messages without any description of them, to compare what two programs meant.
+"""Reads protobuf messages without descriptors, to compare messages of two programs.
 
-Written apart from the library's own codec: a mistake in one must not hide the same mistake in the other.
+Independent of the codec of asynqio, so that a mistake in one does not hide the same mistake in the other.
 """
 
 from __future__ import annotations
 
 from typing import TypeAlias
 
-#: Field numbers, and their values in order; maps and other nested messages are bytes.
+#: Values by field number, in order; nested messages and maps are bytes.
 Fields: TypeAlias = dict[int, list[int | bytes]]
 
 
 def fields(data: bytes) -> Fields:
-    """What is said, whatever the order of fields; a default that is written out says nothing."""
+    """The fields of a message without default values, independent of their order."""
     found: Fields = {}
     at = 0
     while at < len(data):
@@ -27,7 +27,7 @@ def fields(data: bytes) -> Fields:
             case wire:
                 raise ValueError(f"wire type {wire} at byte {at} of {data.hex()}: asynq has no such fields")
         found.setdefault(key >> 3, []).append(value)
-    # Maps have no order, and nothing else is repeated in what we compare but the options of scheduler entries.
+    # Maps have no order; the only other repeated field here is the options of scheduler entries.
     return {number: sorted(values, key=repr) for number, values in found.items() if any(values)}
 
 

@@ -1,4 +1,4 @@
-"""Everything in a Redis database, in a form that can be compared."""
+"""Comparable snapshots of a Redis database."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from redis.asyncio import Redis
 
 from tests.interop.differential.protobuf import fields
 
-#: Times to live that differ by so many seconds are the same: the two databases are not written at one instant.
+#: Tolerance in seconds of expiry times: the two databases are not written at the same instant.
 LATE = 2.0
 
 
 class Value(NamedTuple):
-    """One key: its type, what it holds, and the seconds it has to live (None: no end)."""
+    """One key: its type, its content, and its remaining lifetime in seconds (None: unlimited)."""
 
     type: str
     content: Any
@@ -72,7 +72,7 @@ def _read(key: str, kind: str, content: Any) -> Any:
 
 
 def differences(ours: Snapshot, theirs: Snapshot) -> list[str]:
-    """One line for each key that is not the same."""
+    """One line for each key that differs."""
     found = []
     for key in sorted(ours.keys() | theirs.keys()):
         mine, other = ours.get(key), theirs.get(key)
@@ -107,7 +107,7 @@ def _show(value: Value | None) -> str:
 
 
 def without(snapshot: Snapshot, key: str, *names: str) -> None:
-    """Forget fields of a hash; and the key when nothing else is in it."""
+    """Remove fields of a hash, and the key if the hash is then empty."""
     value = snapshot[key]
     left = {name: field for name, field in value.content.items() if name not in names}
     if left:

@@ -1,4 +1,4 @@
-"""What is allowed, and seldom: odd names, odd numbers, odd texts. Neither side may stumble over the other's."""
+"""Unusual but valid names, numbers and texts of one side must not break the other."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.interop.conftest import Go, Ours, Side
 from tests.interop.support.views import GoOptions
 from tests.interop.support.waiting import settled
 
-#: Whatever Go takes. Ours would refuse some of them.
+#: Names that Go accepts. asynqio rejects some of them.
 NAMES = ["a:b:c", "Ünï ☃", "{x}y", "line\nbreak\ttab", "n" * 300, "g:{default}:pending", " spaces "]
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_names_that_only_go_takes(go: Go, ours: Ours, name: str) -> None:
+async def test_names_that_only_go_accepts(go: Go, ours: Ours, name: str) -> None:
     options: GoOptions = {"queue": name, "task_id": name, "headers": {name: name}, "max_retry": 0}
     async with (
         ours.server(queues={name: 1}, aggregate=True, group_grace=1) as server,
@@ -40,8 +40,8 @@ async def test_names_that_only_go_takes(go: Go, ours: Ours, name: str) -> None:
         assert (await server.event("aggregated")).group == name
 
 
-async def test_a_task_without_any_limit_gets_gos_half_hour(go: Go, ours: Ours) -> None:
-    """Go stores 0 for half a second (B33), which together with no deadline is illegal."""
+async def test_a_task_without_a_limit_gets_the_half_hour_of_go(go: Go, ours: Ours) -> None:
+    """Go stores half a second as 0 (B33), which is invalid without a deadline."""
     async with ours.server() as server, go.client() as client:
         info = await client.enqueue("ok", timeout=0.5)
         assert info.timeout == 0
@@ -49,7 +49,7 @@ async def test_a_task_without_any_limit_gets_gos_half_hour(go: Go, ours: Ours) -
         assert seen.deadline == pytest.approx(time.time() + 1800, abs=10)
 
 
-async def test_a_deadline_that_is_over_is_a_failure(producer: Side, worker: Side, go: Go) -> None:
+async def test_a_deadline_in_the_past_is_a_failure(producer: Side, worker: Side, go: Go) -> None:
     async with go.client() as client, go.inspector() as inspector, worker.server(retry_delay=600) as server:
         info = await client.enqueue("ok", deadline=time.time() - 10)
         await server.event("failed", id=info.id)
@@ -60,15 +60,15 @@ async def test_a_deadline_that_is_over_is_a_failure(producer: Side, worker: Side
 
 
 async def test_a_large_payload_of_go(go: Go, ours: Ours) -> None:
-    """Go has no limit; ours is one of our client, not of our worker."""
+    """Go has no limit; the limit of asynqio applies in its client, not in its worker."""
     async with ours.server() as server, go.client() as client:
         payload = bytes(3_000_000)
         info = await client.enqueue("ok", payload)
         assert (await server.event("started", id=info.id)).seen.payload == payload
 
 
-async def test_error_texts_that_are_no_unicode(go: Go, ours: Ours) -> None:
-    """Go refuses whole messages for one bad character (B34), and then recovers no task of any queue (B9)."""
+async def test_error_texts_that_are_not_unicode(go: Go, ours: Ours) -> None:
+    """Go rejects a message with one invalid character (B34), and then recovers no task of any queue (B9)."""
     async with go.client() as client, go.inspector() as inspector, ours.server() as server:
         await client.enqueue("garbled", task_id="a", max_retry=0)
         await server.event("failed", id="a")
@@ -77,8 +77,8 @@ async def test_error_texts_that_are_no_unicode(go: Go, ours: Ours) -> None:
         assert "half" in task.last_err
 
 
-async def test_every_number_that_others_read_is_whole(redis_server: RedisServer) -> None:
-    """One fractional score, and older Go readers and asynqmon show nothing of the whole list (T1)."""
+async def test_every_number_that_go_reads_is_whole(redis_server: RedisServer) -> None:
+    """With one fractional score, older Go versions and asynqmon cannot show the list."""
     clock = FakeClock(math.floor(time.time()) + 0.75)
     async with open_broker(redis_server.url, clock=clock) as broker:
         at = clock.now() + 5.5
@@ -110,7 +110,7 @@ async def test_every_number_that_others_read_is_whole(redis_server: RedisServer)
 
 
 def numbers(server: RedisServer) -> list[tuple[str, str, float]]:
-    """Every score, and every value that is nothing but a number, in what Go reads."""
+    """All scores and numeric values that Go reads."""
     found: list[tuple[str, str, float]] = []
     for key in server.cli("KEYS", "asynq:*"):
         kind = server.cli("TYPE", key)

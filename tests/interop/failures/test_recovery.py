@@ -1,7 +1,7 @@
-"""A server dies, or is taken for dead, and the other side goes on with its tasks.
+"""A server dies, or is considered dead, and the other side recovers its tasks.
 
-Go gives a lease of 30 s and touches what has lapsed 30 s ago, once a minute and when it starts. No test waits for
-that: it puts the time in Redis back, which is what passing time comes to for everybody who looks.
+Go leases a task for 30 s and recovers leases that expired 30 s ago, once a minute and at the start of a server. Tests
+do not wait: they set the times in Redis back.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.interop.support.waiting import settled, until
 
 
 async def lapse(redis_server: RedisServer, *ids: str) -> None:
-    """Make it look as if the leases had lapsed a minute ago, and as if their holders' servers had gone silent."""
+    """Expire the leases a minute ago, and remove the info of their servers."""
     for id in ids:
         changed = await asyncio.to_thread(
             redis_server.cli, "ZADD", "asynq:{default}:lease", "XX", "CH", int(time.time()) - 61, id
@@ -52,17 +52,17 @@ async def test_tasks_of_a_killed_server_are_run_by_the_other_side(
         assert "lease expired" in task.last_err
 
 
-async def test_one_that_was_taken_for_dead_changes_nothing_any_more(
+async def test_a_server_that_was_considered_dead_has_no_effect_when_it_returns(
     go: Go, ours: Ours, redis_server: RedisServer
 ) -> None:
-    """Our server is frozen, a Go server takes its task over, and ours comes back with a result too late."""
+    """A Go server recovers the task of a frozen asynqio server, which then returns with a late result."""
     async with go.client() as client, go.inspector() as inspector, ours.server() as frozen:
         await client.enqueue("sleep:1000", task_id="a", retention=600)
         await frozen.event("started", id="a")
         frozen.signal_all(signal.SIGSTOP)
         await lapse(redis_server, "a")
         async with go.server(retry_delay=600) as rescuer:
-            await settled(inspector, "a")  # Go's recoverer runs when the server starts
+            await settled(inspector, "a")  # Go's recoverer runs at the start of a server
             await rescuer.terminate()
         taken = await inspector.task("default", "a")
         frozen.signal_all(signal.SIGCONT)
@@ -74,8 +74,8 @@ async def test_one_that_was_taken_for_dead_changes_nothing_any_more(
         assert (queue.processed, queue.failed) == (1, 1)
 
 
-async def test_a_living_go_server_keeps_its_task(go: Go, ours: Ours, redis_server: RedisServer) -> None:
-    """A lease that lapsed only now is a Go server's still: it may be late by 30 s, and no longer."""
+async def test_a_live_go_server_keeps_its_task(go: Go, ours: Ours, redis_server: RedisServer) -> None:
+    """A Go server keeps a lease for 30 s after its expiry: its renewals may be that late."""
     async with go.client() as client, go.inspector() as inspector, go.server() as owner:
         await client.enqueue("sleep:60000", task_id="a")
         await owner.event("started", id="a")
@@ -92,8 +92,10 @@ async def archived(inspector: OurInspector) -> int:
     return (await inspector.queue("default")).archived
 
 
-async def test_poison_of_the_other_side_stops_nobody(go: Go, ours: Ours, redis_server: RedisServer) -> None:
-    """What is no task at all aborts Go's recovery of every queue (B9). We put it go, and Go recovers again."""
+async def test_invalid_data_of_the_other_side_does_not_stop_recovery(
+    go: Go, ours: Ours, redis_server: RedisServer
+) -> None:
+    """Invalid data aborts Go's recovery of all queues (B9). asynqio quarantines it, and Go recovers again."""
     cli = redis_server.cli
 
     def poison() -> None:
@@ -104,7 +106,7 @@ async def test_poison_of_the_other_side_stops_nobody(go: Go, ours: Ours, redis_s
 
     await asyncio.to_thread(poison)
     async with ours.server(), ours.inspector() as inspector:
-        await until("our server puts it go", lambda: archived(inspector))
+        await until("the asynqio server quarantines it", lambda: archived(inspector))
     async with go.client() as client, go.inspector() as go_inspector, go.server() as dying:
         await client.enqueue("sleep:60000", task_id="a")
         await dying.event("started", id="a")

@@ -1,6 +1,6 @@
-"""Who lost a lease to the other side can do no harm with it, and who holds one is left alone.
+"""A lease lost to the other side has no effect, and a valid lease is respected.
 
-Our broker and Go's own code work on one database under one clock, so that minutes take no time.
+The asynqio broker and Go's code use one database and one test clock, so that tests do not wait.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from tests.interop.support.process import GoError
 
 Q = ["default"]
 REF = TaskRef("default", "a")
-#: Small messages are compared whole, of large ones the end.
+#: Small messages are compared completely, of large ones the end.
 PAYLOADS = [b"x", b"x" * 5_000]
 
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """Whole seconds, and now: Redis itself tells when counters end."""
+    """Whole seconds near the real time: Redis expires counters by its own clock."""
     return FakeClock(float(int(time.time())))
 
 
@@ -47,14 +47,14 @@ async def rdb(go: Go) -> AsyncIterator[GoRdb]:
 
 
 async def take(broker: Store, payload: bytes = b"x", **fields: Any) -> Lease:
-    """A task, leased to our server s1."""
+    """A task leased to the asynqio server s1."""
     await broker.enqueue([entry("a", payload=payload, timeout=60.0, max_retry=25, **fields)])
     [lease] = await broker.dequeue(Q, 1, 30.0, "s1")
     return lease
 
 
 async def go_recovers(rdb: GoRdb, clock: FakeClock) -> dict[str, Any]:
-    """Go finds the lease lapsed and retries the task, at once; then it is pending."""
+    """Go recovers the expired lease and retries the task at once; then it is pending."""
     [message] = await rdb.do("expired", now=clock.now(), queues=Q, at=clock.now() - 30)
     error = "asynq: task lease expired"
     await rdb.do("retry", now=clock.now(), message=message, at=clock.now(), error=error, is_failure=True)
@@ -74,7 +74,7 @@ async def state(broker: Store) -> TaskState | None:
 
 
 async def refuses(broker: Store, late: Lease) -> None:
-    """Nothing that its holder tries has an effect."""
+    """Check that no operation with a lost lease has an effect."""
     before = await broker.find([REF])
     assert await broker.settle([settlement(late)]) == [False]
     assert await broker.write_output([Output(late, result=b"late")]) == [False]
@@ -83,7 +83,7 @@ async def refuses(broker: Store, late: Lease) -> None:
 
 
 @pytest.mark.parametrize("payload", PAYLOADS, ids=["small", "large"])
-async def test_b27_go_took_our_task_over_and_runs_it(
+async def test_b27_go_recovered_a_task_of_asynqio_and_runs_it(
     broker: Store, rdb: GoRdb, clock: FakeClock, payload: bytes
 ) -> None:
     late = await take(broker, payload)
@@ -101,7 +101,7 @@ async def test_b27_go_took_our_task_over_and_runs_it(
 
 
 @pytest.mark.parametrize("payload", PAYLOADS, ids=["small", "large"])
-async def test_b27_go_took_our_task_over_and_completed_it(
+async def test_b27_go_recovered_a_task_of_asynqio_and_completed_it(
     broker: Store, rdb: GoRdb, clock: FakeClock, payload: bytes
 ) -> None:
     late = await take(broker, payload, retention=600.0)
@@ -113,10 +113,10 @@ async def test_b27_go_took_our_task_over_and_completed_it(
     assert await state(broker) is TaskState.COMPLETED
 
 
-async def test_our_keeper_does_not_keep_what_go_took_over(
+async def test_the_keeper_does_not_renew_a_task_that_go_recovered(
     broker: Store, rdb: GoRdb, clock: FakeClock
 ) -> None:
-    """Renewing by owner must not reach a task that Go holds now: if that Go server died, nobody would notice."""
+    """A renewal by owner must not renew a task that Go holds now: the death of that Go server would go undetected."""
     await take(broker)
     clock.advance(61)
     await go_recovers(rdb, clock)
@@ -124,7 +124,7 @@ async def test_our_keeper_does_not_keep_what_go_took_over(
     assert await broker.renew_owner("s1", 30.0) == 0
 
 
-async def test_a_task_deleted_and_made_again_is_another_one(
+async def test_a_deleted_and_recreated_task_is_a_different_task(
     broker: Store, rdb: GoRdb, clock: FakeClock
 ) -> None:
     late = await take(broker)
@@ -137,7 +137,7 @@ async def test_a_task_deleted_and_made_again_is_another_one(
     assert await state(broker) is TaskState.ACTIVE
 
 
-async def test_a_go_server_gets_the_half_minute_that_go_gives_it(
+async def test_a_go_server_has_half_a_minute_after_expiry(
     broker: Store, rdb: GoRdb, clock: FakeClock
 ) -> None:
     await broker.enqueue([entry("a", timeout=60.0)])
@@ -149,8 +149,10 @@ async def test_a_go_server_gets_the_half_minute_that_go_gives_it(
     assert lease.message.id == "a"
 
 
-async def test_also_one_that_took_our_task_over(broker: Store, rdb: GoRdb, clock: FakeClock) -> None:
-    """Our token is still beside the task, but the lease is Go's."""
+async def test_a_go_server_that_recovered_a_task_of_asynqio_has_it_too(
+    broker: Store, rdb: GoRdb, clock: FakeClock
+) -> None:
+    """The token of asynqio is still stored, but the lease belongs to Go."""
     await take(broker)
     clock.advance(61)
     await go_recovers(rdb, clock)
@@ -163,10 +165,10 @@ async def test_also_one_that_took_our_task_over(broker: Store, rdb: GoRdb, clock
     assert await state(broker) is TaskState.PENDING
 
 
-async def test_we_took_a_task_of_go_over_and_go_comes_late(
+async def test_asynqio_recovered_a_task_of_go_and_go_settles_late(
     broker: Store, rdb: GoRdb, clock: FakeClock
 ) -> None:
-    """Go has no fence: who comes late finishes the task of whoever runs it. We notice, and count nothing twice."""
+    """Go has no fence: its late settlement ends the running attempt. asynqio detects it and counts nothing twice."""
     await broker.enqueue([entry("a", timeout=60.0)])
     late = await go_takes(rdb, clock)
     clock.advance(61)
@@ -182,10 +184,10 @@ async def test_we_took_a_task_of_go_over_and_go_comes_late(
     assert (stats.processed, stats.failed, stats.active) == (2, 1, 0)
 
 
-async def test_our_retry_and_hand_back_are_tasks_like_others_for_go(
+async def test_go_dequeues_tasks_that_asynqio_retried_or_handed_back(
     broker: Store, rdb: GoRdb, clock: FakeClock
 ) -> None:
-    """What our steps leave beside a task is in nobody's way."""
+    """Additional fields of asynqio do not affect Go."""
     lease = await take(broker, retention=600.0)
     clock.advance(31)
     [lost] = (await broker.expired(Q, 10)).leases

@@ -21,7 +21,7 @@ func client(connection asynq.RedisConnOpt, settings json.RawMessage) (verbs, err
 	}
 	return verbs{
 		"enqueue": on(enqueue),
-		// So that a test can have many tasks made without a line to and fro for each.
+		// Lets a test enqueue many tasks with one request.
 		"enqueue_many": on(func(with struct {
 			Tasks []newTask `json:"tasks"`
 		}) (any, error) {

@@ -9,10 +9,10 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// patience is how long a search may take that ends: the longest known takes a tenth of it.
-const patience = 2 * time.Second
+// timeout is the time limit of a search; the longest known search takes a tenth of it.
+const timeout = 2 * time.Second
 
-// firing is the question when a spec fires: Count times, the first of them after After.
+// firing is a query for the next Count ticks of a spec after After.
 type firing struct {
 	Spec  string `json:"spec"`
 	Zone  string `json:"zone"` // the scheduler's location
@@ -20,11 +20,11 @@ type firing struct {
 	Count int    `json:"count"`
 }
 
-// fired is the answer: times, or else what happened.
+// fired is the answer: the ticks or the error.
 type fired struct {
 	Times []int64 `json:"times"`
 	Error string  `json:"error"` // "" when there is none
-	Hangs bool    `json:"hangs"` // the search has no end, and goes on in this process
+	Hangs bool    `json:"hangs"` // the search does not end and continues in this process
 }
 
 type printed struct {
@@ -33,7 +33,7 @@ type printed struct {
 	Error       string `json:"error"`
 }
 
-// schedules tells how Go reads cron specs and durations. It needs no Redis.
+// schedules parses cron specs and durations. It needs no Redis.
 func schedules(_ asynq.RedisConnOpt, settings json.RawMessage) (verbs, error) {
 	if err := decode(settings, &struct{}{}); err != nil {
 		return nil, err
@@ -58,12 +58,12 @@ func limited(asked firing) fired {
 	select {
 	case given := <-answer:
 		return given
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		return fired{Times: []int64{}, Hangs: true}
 	}
 }
 
-// fire does what asynq's scheduler does with a spec and its location.
+// fire parses a spec with its location as asynq's scheduler does.
 func fire(asked firing) (answer fired) {
 	answer.Times = []int64{}
 	defer func() {

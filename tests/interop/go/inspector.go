@@ -77,7 +77,7 @@ type enqueueEvent struct {
 	EnqueuedAt Moment `json:"enqueued_at"`
 }
 
-// where says what a verb is about; each uses what it needs.
+// where contains the arguments of all verbs; each verb uses some of them.
 type where struct {
 	Queue   string `json:"queue"`
 	State   string `json:"state"`
@@ -109,7 +109,7 @@ func each[A, B any](items []A, convert func(A) B) []B {
 	return converted
 }
 
-// listed is a list that asynq gave, as the wire has it.
+// listed converts a list of asynq to its wire format.
 func listed[A, B any](items []A, err error, convert func(A) B) (any, error) {
 	if err != nil {
 		return nil, err
@@ -117,12 +117,12 @@ func listed[A, B any](items []A, err error, convert func(A) B) (any, error) {
 	return each(items, convert), nil
 }
 
-// done is the answer of verbs that only succeed or fail.
+// done is the answer of verbs without a result.
 func done(err error) (any, error) {
 	return true, err
 }
 
-// inspector looks and acts: every method of asynq's Inspector.
+// inspector provides all methods of asynq's Inspector.
 func inspector(connection asynq.RedisConnOpt, settings json.RawMessage) (verbs, error) {
 	if err := decode(settings, &struct{}{}); err != nil {
 		return nil, err
@@ -197,7 +197,7 @@ func inspector(connection asynq.RedisConnOpt, settings json.RawMessage) (verbs, 
 	return known, nil
 }
 
-// all is a verb for all tasks of a state; its answer is how many there were.
+// all is a verb for all tasks in a state; its answer is their number.
 func all(byState map[string]func(string) (int, error), ofGroup func(string, string) (int, error)) verb {
 	return on(func(w where) (any, error) {
 		if w.State == "aggregating" {

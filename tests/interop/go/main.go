@@ -1,11 +1,11 @@
-// Peers of asynqio for its tests: programs on Go's asynq, driven by lines of JSON.
+// Peers for the tests of asynqio: programs that use Go's asynq, controlled by lines of JSON.
 //
 //	peer <role> <redis URI> [<settings as JSON>]
 //
 // Requests come in on standard input, {"id": 1, "do": "verb", "with": {…}}; each is answered on standard output by
-// {"id": 1, "ok": …} or {"id": 1, "error": {"kind": …, "text": …}}. What happens by itself is a line too:
+// {"id": 1, "ok": …} or {"id": 1, "error": {"kind": …, "text": …}}. Events are lines too:
 // {"event": "started", …}. Logs go to standard error. Times are Unix seconds, durations seconds, both with a
-// fraction; no time is null. Bytes are base64. A peer ends when its standard input does: none outlives its test.
+// fraction; a missing time is null. Bytes are base64. A peer ends with its standard input, so none outlives its test.
 package main
 
 import (

@@ -12,7 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// broker drives the code inside asynq that reads and writes Redis, under a clock that the test sets.
+// broker provides asynq's internal code for Redis, with a clock that the test sets.
 func broker(connection asynq.RedisConnOpt, settings json.RawMessage) (verbs, error) {
 	if err := decode(settings, &struct{}{}); err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func broker(connection asynq.RedisConnOpt, settings json.RawMessage) (verbs, err
 }
 
 func takeIn(r *rdb.RDB) map[string]func(call) (any, error) {
-	// The message outlives the call in no verb, so each may have a pointer to its own copy.
+	// No verb keeps the message after the call, so each may use a pointer to its copy.
 	return map[string]func(call) (any, error){
 		"enqueue": func(c call) (any, error) { return done(r.Enqueue(soon(), stored(c))) },
 		"enqueue_unique": func(c call) (any, error) {
@@ -232,7 +232,7 @@ func actOn(r *rdb.RDB) map[string]func(call) (any, error) {
 	}
 }
 
-// soon is a context for calls to a server that answers at once or is broken.
+// soon is a context with a short timeout.
 func soon() context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	time.AfterFunc(10*time.Second, cancel)

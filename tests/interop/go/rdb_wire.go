@@ -8,7 +8,7 @@ import (
 	"github.com/hibiken/asynq/internal/rdb"
 )
 
-// message has the fields of base.TaskMessage in their order: Go converts one into the other only as long as it does.
+// message has the fields of base.TaskMessage in the same order, which the conversion between them requires.
 type message struct {
 	Type         string            `json:"type"`
 	Payload      []byte            `json:"payload"`
@@ -74,9 +74,9 @@ type entryState struct {
 	Prev    Moment   `json:"prev"`
 }
 
-// call is the arguments of all verbs; each uses what it needs.
+// call contains the arguments of all verbs; each verb uses some of them.
 type call struct {
-	Now       Moment        `json:"now"` // what the clock shows from this call on
+	Now       Moment        `json:"now"` // the time of the clock from this call on
 	Message   message       `json:"message"`
 	Queue     string        `json:"queue"`
 	Queues    []string      `json:"queues"`
@@ -110,7 +110,7 @@ func stored(c call) *base.TaskMessage {
 	return &m
 }
 
-// internalKind names the errors that asynq does not show to its users.
+// internalKind names the internal errors of asynq.
 func internalKind(err error) string {
 	switch {
 	case errors.Is(err, errors.ErrNoProcessableTask):

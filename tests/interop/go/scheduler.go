@@ -9,10 +9,10 @@ import (
 
 type schedulerSettings struct {
 	Location  string  `json:"location"`
-	Heartbeat Seconds `json:"heartbeat"` // whole seconds: Redis takes no others as an expiry
+	Heartbeat Seconds `json:"heartbeat"` // whole seconds, as Redis requires for an expiry
 }
 
-// scheduler enqueues by cron spec, from "start" until its input ends or "shutdown".
+// scheduler enqueues by cron spec from "start" until "shutdown" or the end of its input.
 func scheduler(connection asynq.RedisConnOpt, settings json.RawMessage) (verbs, error) {
 	given := schedulerSettings{Location: "UTC"}
 	if err := decode(settings, &given); err != nil {

@@ -23,15 +23,15 @@ type serverSettings struct {
 	DelayedInterval Seconds        `json:"delayed_interval"`
 	CheckInterval   Seconds        `json:"check_interval"`
 	JanitorInterval Seconds        `json:"janitor_interval"`
-	RetryDelay      *Seconds       `json:"retry_delay"` // absent: asynq's own
+	RetryDelay      *Seconds       `json:"retry_delay"` // absent: the default of asynq
 	Aggregate       bool           `json:"aggregate"`
-	AggregateType   string         `json:"aggregate_type"` // of the task that a group becomes
+	AggregateType   string         `json:"aggregate_type"` // the type of the aggregated task
 	GroupGrace      Seconds        `json:"group_grace"`
 	GroupMaxDelay   Seconds        `json:"group_max_delay"`
 	GroupMaxSize    int            `json:"group_max_size"`
 }
 
-// seen is everything that a handler can know of its task.
+// seen is the data of a task that a handler sees.
 type seen struct {
 	ID       string            `json:"id"`
 	Type     string            `json:"type"`
@@ -54,7 +54,7 @@ func look(ctx context.Context, task *asynq.Task) seen {
 
 var errSoft = errors.New("not a failure")
 
-// server works. A test ends it by a signal, as an operator does: TERM, TSTP, or KILL.
+// server runs tasks. A test stops it by a signal, as an operator does: TERM, TSTP or KILL.
 func server(connection asynq.RedisConnOpt, settings json.RawMessage) (verbs, error) {
 	given := serverSettings{AggregateType: "ok:aggregated"}
 	if err := decode(settings, &given); err != nil {
@@ -86,14 +86,14 @@ func server(connection asynq.RedisConnOpt, settings json.RawMessage) (verbs, err
 	if err := server.Start(asynq.HandlerFunc(handle)); err != nil {
 		return nil, err
 	}
-	go obey(server)
+	go handleSignals(server)
 	return verbs{
 		"ping": on(func(struct{}) (any, error) { return true, server.Ping() }),
 	}, nil
 }
 
-// obey does what asynq's Run does on signals, and says so.
-func obey(server *asynq.Server) {
+// handleSignals reacts to signals as asynq's Run does, and sends events.
+func handleSignals(server *asynq.Server) {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGTSTP)
 	for number := range signals {
@@ -120,7 +120,7 @@ func handle(ctx context.Context, task *asynq.Task) error {
 	return err
 }
 
-// perform does what the first word of the task's type says; what follows it is a number for some, a name for all.
+// perform behaves as the first word of the task type says; the rest of the type is a number for some words.
 func perform(ctx context.Context, task *asynq.Task, view seen) error {
 	first, rest := word(task.Type())
 	number, _ := strconv.Atoi(rest)
@@ -128,12 +128,12 @@ func perform(ctx context.Context, task *asynq.Task, view seen) error {
 	switch first {
 	case "ok":
 		return nil
-	case "result": // gives back what it was given
+	case "result": // returns its payload
 		_, err := task.ResultWriter().Write(task.Payload())
 		return err
 	case "fail":
 		return errors.New(text)
-	case "flaky": // fails so many times
+	case "flaky": // fails this number of times
 		if view.Retried < number {
 			return fmt.Errorf("failure %d", view.Retried+1)
 		}
@@ -146,14 +146,14 @@ func perform(ctx context.Context, task *asynq.Task, view seen) error {
 		return fmt.Errorf("%s: %w", text, asynq.RevokeTask)
 	case "panic":
 		panic(text)
-	case "sleep": // so many milliseconds, unless it is told to stop
+	case "sleep": // sleeps this number of milliseconds unless cancelled
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(time.Duration(number) * time.Millisecond):
 			return nil
 		}
-	case "cpu": // so many milliseconds, whatever it is told
+	case "cpu": // computes for this number of milliseconds, ignoring cancellation
 		for end := time.Now().Add(time.Duration(number) * time.Millisecond); time.Now().Before(end); {
 		}
 		return nil
@@ -170,7 +170,7 @@ func reportError(ctx context.Context, task *asynq.Task, err error) {
 	})
 }
 
-// aggregate joins the payloads by line ends.
+// aggregate joins the payloads with newlines.
 func aggregate(taskType, group string, tasks []*asynq.Task) *asynq.Task {
 	members := []map[string]any{}
 	payloads := [][]byte{}

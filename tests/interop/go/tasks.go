@@ -51,7 +51,7 @@ func infoOf(task *asynq.TaskInfo) taskInfo {
 	}
 }
 
-// newTask is a task to enqueue with all the options there are. What is left out is not given to asynq either.
+// newTask is a task to enqueue with all options. Missing options are not passed to asynq.
 type newTask struct {
 	Type      string            `json:"type"`
 	Payload   []byte            `json:"payload"` // null is nil, "" is empty: their locks differ
@@ -111,7 +111,7 @@ func (t newTask) options() []asynq.Option {
 	return given
 }
 
-// optionTexts are options as a scheduler writes them down.
+// optionTexts formats options as a scheduler does.
 func optionTexts(options []asynq.Option) []string {
 	texts := []string{}
 	for _, option := range options {
@@ -120,7 +120,7 @@ func optionTexts(options []asynq.Option) []string {
 	return texts
 }
 
-// word is the part of a task's type that says what the handler does with it: "sleep" of "sleep:500".
+// word splits a task type into its first word and the rest: "sleep" and "500" of "sleep:500".
 func word(taskType string) (string, string) {
 	first, rest, _ := strings.Cut(taskType, ":")
 	return first, rest

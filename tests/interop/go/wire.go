@@ -49,12 +49,12 @@ func (m *Moment) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// verb does what one request asks for.
+// verb handles one kind of request.
 type verb func(with json.RawMessage) (any, error)
 
 type verbs map[string]verb
 
-// on makes a verb of a function with typed arguments.
+// on makes a verb from a function with typed arguments.
 func on[A any](do func(A) (any, error)) verb {
 	return func(with json.RawMessage) (any, error) {
 		var arguments A
@@ -65,7 +65,7 @@ func on[A any](do func(A) (any, error)) verb {
 	}
 }
 
-// decode refuses names that it does not know: a misspelt option of a test must not pass for a default.
+// decode rejects unknown names, so that a misspelt option of a test is not ignored.
 func decode(text json.RawMessage, into any) error {
 	if len(text) == 0 {
 		return nil
@@ -92,7 +92,7 @@ type answer struct {
 	Error *problem `json:"error,omitempty"`
 }
 
-// serve answers requests in their order until the input ends, and then ends the process.
+// serve answers requests in order until the input ends, and then ends the process.
 func serve(input io.Reader, known verbs) {
 	lines := bufio.NewReader(input)
 	for {
@@ -119,7 +119,7 @@ func serve(input io.Reader, known verbs) {
 
 var output sync.Mutex
 
-// say writes one line in one piece.
+// say writes one line atomically.
 func say(what any) {
 	line, err := json.Marshal(what)
 	if err != nil {
@@ -145,7 +145,7 @@ var kinds = []struct {
 	{"lease_expired", asynq.ErrLeaseExpired},
 }
 
-// kind names the errors that a user of asynq can test for.
+// kind names the public errors of asynq.
 func kind(err error) string {
 	for _, known := range kinds {
 		if errors.Is(err, known.err) {

@@ -1,9 +1,9 @@
-"""The Go programs of `go/`, built once for all test processes.
+"""Builds the Go programs of `go/` once for all test processes.
 
 `python -m tests.interop.support.build` builds them now.
 
-Go keeps modules and compiled packages itself, so only the first build on a machine takes long: it downloads
-about 30 MB and compiles them.
+Go caches modules and compiled packages, so only the first build on a machine takes long: it downloads and compiles
+about 30 MB.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ from tests.brokers.redis.support.servers import MissingProgram
 
 SOURCES = Path(__file__).parents[1] / "go"
 CACHE = Path(__file__).parents[3] / ".cache" / "interop"
-#: Where Go's own installer puts it without making it known to any shell.
+#: The default location of Go's installer, which is not on PATH.
 USUAL_PLACE = "/usr/local/go/bin/go"
-#: The minor version of Go from which on it replaces itself by the one that a go.mod asks for.
+#: The first minor version of Go that downloads the version required by a go.mod.
 OLDEST = 21
 
 Say = Callable[[str], None]
 
 
 class Programs(NamedTuple):
-    """What is built."""
+    """The built programs."""
 
     peer: Path
     cli: Path
 
 
 def programs(say: Say) -> Programs:
-    """Build what is not built yet. Raises MissingProgram without Go, or when its modules cannot be had."""
+    """Build missing programs. Raises MissingProgram without Go, or if modules cannot be downloaded."""
     go = _go()
     folder = CACHE / _fingerprint(go)
     built = Programs(folder / "peer", folder / "asynq")
-    with _alone(say):
+    with _locked(say):
         if not folder.exists():
             _build(go, folder, say)
     return built
 
 
 def complaints() -> str:
-    """What gofmt and vet have against the sources."""
+    """The output of gofmt and vet for the sources."""
     go = _go()
     unformatted = _output(str(Path(go).with_name("gofmt")), "-l", ".", cwd=SOURCES)
     return unformatted + _follow(go, "vet", ".", cwd=SOURCES, say=lambda _: None)
@@ -67,8 +67,8 @@ def _go() -> str:
 
 
 def _fingerprint(go: str) -> str:
-    """Changes when the sources do, the versions that they name, or Go itself."""
-    # Not beside a go.mod: an old Go may not even understand that.
+    """A hash of the sources, their dependencies and the version of Go."""
+    # Not next to a go.mod, which an old Go may not understand.
     version, system, machine = _output(go, "env", "GOVERSION", "GOOS", "GOARCH", cwd=Path(go).parent).split()
     if (found := re.match(r"go1\.(\d+)", version)) and int(found[1]) < OLDEST:
         raise MissingProgram(
@@ -82,8 +82,8 @@ def _fingerprint(go: str) -> str:
 
 
 @contextlib.contextmanager
-def _alone(say: Say) -> Iterator[None]:
-    """No other process builds meanwhile. The lock goes with the process that holds it."""
+def _locked(say: Say) -> Iterator[None]:
+    """Prevent concurrent builds. The lock ends with its process."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as file:
         try:
@@ -106,7 +106,7 @@ def _build(go: str, folder: Path, say: Say) -> None:
             ("asynq", "github.com/hibiken/asynq/tools/asynq", SOURCES / "cli"),
         ):
             say(f"Go peers: {target}: looking for its modules")
-            # Whatever fails here is about modules; the compiler has not been asked yet.
+            # A failure here concerns modules; nothing has been compiled yet.
             if problem := _follow(go, "list", "-deps", package, cwd=module, say=say):
                 raise MissingProgram(f"the modules of the Go {target} cannot be had:\n{problem}")
             say(f"Go peers: {target}: compiling")
@@ -118,7 +118,7 @@ def _build(go: str, folder: Path, say: Say) -> None:
 
 
 def _follow(go: str, *arguments: str, cwd: Path, say: Say) -> str:
-    """Run Go and pass on what it reports; what it said if it failed, else nothing."""
+    """Run Go and forward its output; return the output if it failed, else an empty text."""
     lines: list[str] = []
     with subprocess.Popen(
         [go, *arguments],
@@ -141,7 +141,7 @@ def _output(*command: str, cwd: Path) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """No build depends on the checkout's state, and none changes go.mod."""
+    """Builds are independent of the state of the checkout and do not change go.mod."""
     return {**os.environ, "GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off"}
 
 

@@ -1,10 +1,10 @@
-"""The schedules that are computed by Go, too.
+"""The schedules that are compared with Go.
 
 `python -m tests.interop.support.crontab` writes the answers to the data files.
 
-They become tests/unit/data/cron.json and durations.json: the unit tests compare ours with them, without Go. Go
-and ours use the time zones of the same machine here. On a machine whose zone data has another release, a
-row can differ only if the history of its zone was rewritten: the instants lie in the past.
+The files tests/unit/data/cron.json and durations.json let the unit tests compare asynqio with Go without running Go.
+Both use the time zones of this machine. With another release of the zone data, a row can differ only if the history
+of its zone was changed, because all instants are in the past.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def at(text: str) -> float:
     return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
 
 
-#: Every element of the grammar, from instants at the edges of minutes, months, years and leap days.
+#: All elements of the grammar, from instants at boundaries of minutes, months, years and leap days.
 GRAMMAR = """
 * * * * *|? ? ? ? ?|*/1 */1 */1 */1 */1|5 * * * *|0 0 * * *|59 23 31 12 *|0 12 1 1 *|30 9 * * *
 0,30 * * * *|0,15,30,45 9-17 * * *|10-20 * * * *|10-20/3 * * * *|*/7 * * * *|?/7 * * * *|5/20 * * * *|58/5 * * * *
@@ -56,7 +56,7 @@ TZ=UTC 0 5 * * *|CRON_TZ=UTC 0 5 * * *|TZ=America/New_York 0 5 * * *|CRON_TZ=Asi
 TZ=Local 0 5 * * *|TZ=Asia/Kathmandu @daily|CRON_TZ=Australia/Eucla @hourly|TZ=Asia/Tokyo @every 1h
 TZ=Asia/Tokyo   @weekly|TZ=Etc/GMT+5 0 0 * * *|TZ=EST5EDT 0 0 * * *|CRON_TZ=Europe/Berlin 0 0 1 1 ?
 """
-#: White space and letters that only some languages count as such.
+#: White space and letters that not all languages recognise.
 ODD = [
     " 5 4 * * * ",
     "5  4\t*\n*\r*",
@@ -68,7 +68,7 @@ ODD = [
 ]
 INSTANTS = ["2023-12-31T23:59:59.5", "2024-02-28T10:34:56", "2025-06-15T00:00:00"]
 
-#: What Go refuses or crashes on.
+#: Specs that Go rejects or crashes on.
 REFUSED = """
 *|* * * *|* * * * * *|0 0 0 1 1 *|* * * * * 2024|never|5 4 * * *;|60 * * * *|-1 * * * *|* 24 * * *|* * 0 * *
 * * 32 * *|* * * 0 *|* * * 13 *|* * * * 7|* * * * sun-7|* * * * 5-1|* * * * sat-sun|* * * nov-feb *
@@ -113,7 +113,7 @@ ODD_REFUSED = [
     "TZ=Europe\u0000/Berlin 0 0 * * *",
 ]
 
-#: Zones, and instants at which they moved their clocks.
+#: Zones, and instants of their clock changes.
 JUMPS = {
     "America/New_York": ["2024-03-10T07:00", "2024-11-03T06:00"],
     "Europe/Berlin": ["2024-03-31T01:00", "2024-10-27T01:00"],
@@ -132,21 +132,21 @@ JUMPS = {
     # With quarters of an hour.
     "Pacific/Chatham": ["2023-09-23T14:00", "2024-04-06T14:00"],
 }
-#: Zones that left out a day (30 December 2011, 31 December 1994), so that some searches of Go have no end. They
-#: keep a processor busy: asked last.
+#: Zones that skipped a day (30 December 2011, 31 December 1994), so that some searches of Go do not end. They
+#: occupy a processor, so they come last.
 ENDLESS = {"Pacific/Apia": ["2011-12-30T10:00"], "Pacific/Kiritimati": ["1994-12-31T10:00"]}
-#: Fire times around a jump; {day} is that of the jump in UTC, {month} its month.
+#: Specs around a clock change; {day} is its day in UTC, {month} its month.
 AROUND = """
 */30 * * * *|0 0 * * *|0 2 * * *|30 2 * * *|15 1 * * *|0 3 * * *|30 1-3 * * *|0 */2 * * *|59 23 * * *|@every 90m
 0 0 * * sun|0 12 {day} {month} *
 """
-#: Where Go finds nothing later than its start (the clocks went back over midnight, by two hours, by a day).
+#: Cases in which Go's answer is not later than the start: clocks went back over midnight, by two hours, by a day.
 BACK = [
     Firing("31-55 */13 * * *", "America/Goose_Bay", at("2001-10-28T03:29:03"), 3),
     Firing("0 1 * * *", "America/Juneau", at("1983-10-30T09:30"), 3),
     Firing("0 6 * * *", "Pacific/Kwajalein", at("1969-09-30T17:30"), 3),
 ]
-#: Durations beside those of @every above.
+#: Durations in addition to those of @every above.
 DURATIONS = """
 |0|+0|-0|00|0s|-0s|+|-|.|5|s|.s|-.s|1|1ns|1us|1µs|1μs|1ms|1s|1m|1h|1d|1 s| 1s|1s |1S|1µ|µs|-1s|+1s|--1s|1-s|1s-1s
 1.5s|1.s|.5s|0.5s|-0.5s|1..5s|1.5.5s|1,5s|100ms|999999999ns|1000000000ns|1000000001ns|1.5us|1500ns|999us|1000us|0.1us|0.1ns|0.9ns
@@ -161,12 +161,12 @@ DURATIONS = """
 
 
 def lines(text: str) -> list[str]:
-    """The pieces of a table above."""
+    """The lines of a table above."""
     return text.strip("\n").replace("\n", "|").split("|")
 
 
 def firings() -> Iterator[Firing]:
-    """All questions of the table."""
+    """All queries of the table."""
     for number, spec in enumerate(lines(GRAMMAR) + lines(DESCRIPTORS) + ODD):
         for instant in (INSTANTS[number % 3], INSTANTS[(number + 1) % 3]):
             yield Firing(spec, "UTC", at(instant), 3)
@@ -176,11 +176,11 @@ def firings() -> Iterator[Firing]:
     yield Firing("0 0 * 10 *", "America/Asuncion", at("2017-08-20T00:00"), 3)
     yield Firing("0 0 * 11 *", "America/Asuncion", at("2017-10-15T12:00"), 3)
     yield Firing("0 0 2 3 *", "Asia/Damascus", at("2004-03-15T00:00"), 3)
-    # 1900 was no leap year, and the search ends with the fifth year.
+    # 1900 was not a leap year, and the search ends after the fifth year.
     for instant in ("1896-03-01T00:00", "1898-12-31T23:59:58", "1898-12-31T23:59:59"):
         yield Firing("0 0 29 2 *", "UTC", at(instant), 1)
     yield Firing("0 0 29 2 *", "UTC", at("2096-02-28T00:00"), 2)
-    yield Firing("0 0 1 1 *", "Africa/Monrovia", at("1969-06-01T00:00"), 5)  # 44 minutes 30 behind until 1972
+    yield Firing("0 0 1 1 *", "Africa/Monrovia", at("1969-06-01T00:00"), 5)  # UTC-0:44:30 until 1972
     yield from (Firing(spec, "UTC", at(INSTANTS[0]), 1) for spec in lines(REFUSED) + ODD_REFUSED)
     yield from random_firings(random.Random(1), 100)
     yield from BACK
@@ -188,7 +188,7 @@ def firings() -> Iterator[Firing]:
 
 
 def around(moves: dict[str, list[str]]) -> Iterator[Firing]:
-    """Questions about the days on which zones move their clocks."""
+    """Queries around clock changes."""
     for zone, jumps in moves.items():
         for jump in jumps:
             for spec in lines(AROUND):
@@ -197,15 +197,15 @@ def around(moves: dict[str, list[str]]) -> Iterator[Firing]:
                 yield Firing(given, zone, at(jump) - hours * 3600, 6 if given == spec else 2)
 
 
-# --- at random -----------------------------------------------------------------------------------------
+# --- random queries -----------------------------------------------------------------------------------------
 
-#: Limits of the five fields, and how often one is not a star.
+#: Limits of the five fields, and the probability that a field is not a star.
 _FIELDS = ((0, 59, 1.0), (0, 23, 1.0), (1, 31, 0.5), (1, 12, 0.5), (0, 6, 0.5))
 _NAMES = {12: "jan feb mar apr may jun jul aug sep oct nov dec", 6: "sun mon tue wed thu fri sat"}
 
 
 def random_firings(draw: random.Random, count: int) -> Iterator[Firing]:
-    """Specs that Go takes, half of them asked in the eight days around a jump."""
+    """Valid specs, half of them queried within eight days around a clock change."""
     jumps = [(zone, at(jump)) for zone, all_ in JUMPS.items() for jump in all_]
     for _ in range(count):
         zone, start = draw.choice(jumps)
@@ -223,7 +223,7 @@ def random_spec(draw: random.Random) -> str:
 
 
 def garbled(draw: random.Random) -> str:
-    """A spec in which some characters are wrong, or happen to be right."""
+    """A spec with some random characters; most are invalid."""
     spec = list(
         draw.choice((random_spec(draw), f"TZ=Asia/Tokyo {random_spec(draw)}", "@every 1h2.5m", "@daily"))
     )
@@ -252,7 +252,7 @@ def _part(draw: random.Random, low: int, high: int) -> str:
     return f"{part}/{draw.randint(1, high + 2)}" if draw.random() < 0.4 else part
 
 
-# --- written down --------------------------------------------------------------------------------------
+# --- writing the table --------------------------------------------------------------------------------------
 
 
 async def _write() -> None:

@@ -1,4 +1,4 @@
-"""asynqio with the methods and the views of the Go peers, so that one test runs in both directions."""
+"""asynqio peers with the methods and views of the Go peers, so that a test runs in both directions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KINDS: dict[type[Exception], str] = {
 
 
 def as_go(info: TaskInfo) -> GoTask:
-    """Our view of a task in Go's words. On the wire an empty payload and none are the same."""
+    """A task of asynqio as Go's view. On the wire, an empty payload equals a missing one."""
     return GoTask(
         id=info.id,
         queue=info.queue,
@@ -58,7 +58,7 @@ def as_go(info: TaskInfo) -> GoTask:
 
 @contextlib.contextmanager
 def named_errors() -> Iterator[None]:
-    """Our errors by the names that Go's have."""
+    """Translate errors of asynqio to the names of Go's errors."""
     try:
         yield
     except tuple(KINDS) as error:
@@ -92,7 +92,7 @@ class OurClient:
 
 
 class OurServer(Peer):
-    """asynqio.Server in a process of its own: see worker.py."""
+    """asynqio.Server in a separate process; see worker.py."""
 
     role = "server"
 
@@ -113,7 +113,7 @@ class OurInspector:
     async def __aexit__(self, *exc: object) -> None:
         await self._inspector.__aexit__(*exc)
 
-    # --- look -------------------------------------------------------------------------------------
+    # --- queries -------------------------------------------------------------------------------------
 
     async def queues(self) -> list[str]:
         return [stats.queue for stats in await self._inspector.queues()]
@@ -148,7 +148,7 @@ class OurInspector:
         )
         return [as_go(info) for info in found]
 
-    # --- act --------------------------------------------------------------------------------------
+    # --- actions --------------------------------------------------------------------------------------
 
     async def pause(self, queue: str) -> None:
         await self._inspector.pause(queue)

@@ -1,4 +1,4 @@
-"""Go's client, server, scheduler, inspector, and the code under them, as a test uses them."""
+"""Go's client, server, scheduler, inspector and internal code as test peers."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ class GoClient(Peer):
     async def enqueue(
         self, type: str, payload: bytes | None = b"", /, **options: Unpack[GoOptions]
     ) -> GoTask:
-        """A payload of None is Go's nil. Raises GoError."""
+        """Enqueue a task; a payload of None is Go's nil. Raises GoError."""
         answer: GoTask = await self.ask("enqueue", GoTask, type=type, payload=payload, **options)
         return answer
 
     async def enqueue_many(
         self, type: str, payloads: list[bytes], **options: Unpack[GoOptions]
     ) -> list[GoTask]:
-        """Many tasks alike, one after the other, but by one line."""
+        """Enqueue identical tasks one after the other with one request."""
         tasks = [{"type": type, "payload": payload, **options} for payload in payloads]
         answer: list[GoTask] = await self.ask("enqueue_many", list[GoTask], tasks=tasks)
         return answer
 
 
 class GoServer(Peer):
-    """asynq.Server. What its handlers do is said by the first word of a task's type:
+    """asynq.Server. The first word of a task type selects the behaviour of the handler:
 
-    `ok`, `result` (gives back the payload), `fail`, `flaky:<times>`, `soft` (fails, but it is no failure), `skip`,
-    `revoke`, `panic`, `sleep:<ms>` (until cancelled), `cpu:<ms>` (whatever comes). Other types have no handler.
+    `ok`, `result` (returns the payload), `fail`, `flaky:<times>`, `soft` (an uncounted error), `skip`,
+    `revoke`, `panic`, `sleep:<ms>` (until cancelled), `cpu:<ms>` (ignores cancellation). Other types have no handler.
 
-    Its events are `started`, `ended`, `failed` (the error handler's), `aggregated`, `stopped` and `closed`.
+    Its events are `started`, `ended`, `failed` (from the error handler), `aggregated`, `stopped` and `closed`.
     """
 
     role = "server"
@@ -72,7 +72,7 @@ class GoScheduler(Peer):
     async def register(
         self, spec: str, type: str, payload: bytes | None = b"", /, **options: Unpack[GoOptions]
     ) -> str:
-        """The entry's id."""
+        """Register an entry; return its id."""
         task = {"type": type, "payload": payload, **options}
         answer: str = await self.ask("register", str, spec=spec, task=task)
         return answer
@@ -95,7 +95,7 @@ class GoInspector(Peer):
     def __init__(self, program: Path, url: str) -> None:
         super().__init__(program, url)
 
-    # --- look -------------------------------------------------------------------------------------
+    # --- queries -------------------------------------------------------------------------------------
 
     async def queues(self) -> list[str]:
         return sorted(await self.ask("queues", list[str]))
@@ -134,11 +134,11 @@ class GoInspector(Peer):
         return answer
 
     async def events(self, entry: str, *, size: int | None = None) -> list[GoEnqueueEvent]:
-        """What a scheduler entry has enqueued, newest first."""
+        """The tasks enqueued by a scheduler entry, newest first."""
         answer: list[GoEnqueueEvent] = await self.ask("events", list[GoEnqueueEvent], id=entry, size=size)
         return answer
 
-    # --- act --------------------------------------------------------------------------------------
+    # --- actions --------------------------------------------------------------------------------------
 
     async def pause(self, queue: str) -> None:
         await self.ask("pause", queue=queue)
@@ -179,7 +179,7 @@ class GoInspector(Peer):
 
 
 class GoRdb(Peer):
-    """What is under all of them: asynq's internal rdb.RDB, under a clock that stands where `now` puts it.
+    """asynq's internal rdb.RDB, with a clock that is set by `now`.
 
     Its verbs are in `go/rdb.go`.
     """
@@ -194,7 +194,7 @@ class GoRdb(Peer):
 
 
 class GoCron(Peer):
-    """What Go reads in cron specs and durations: robfig/cron as asynq uses it. It needs no Redis."""
+    """Go's parser of cron specs (robfig/cron as in asynq) and durations. It needs no Redis."""
 
     role = "cron"
 
@@ -221,7 +221,7 @@ class GoCli:
         self._command, self._where = str(program), where
 
     async def __call__(self, *arguments: str) -> str:
-        """What it prints. It has no exit status worth the name: an error is a line like the others."""
+        """Return the output. The exit status is meaningless: errors are lines of output."""
         process = await asyncio.create_subprocess_exec(
             self._command,
             *arguments,

@@ -1,4 +1,4 @@
-"""A peer as a process: asked by lines of JSON, and listened to."""
+"""A peer process that receives requests and sends events as lines of JSON."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tests.interop.support.views import Event, GoProblem
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[3]
-#: Seconds after which an answer, an event or an end that does not come is a failure.
+#: Timeout in seconds for an answer, an event or the end of a peer.
 TIMEOUT = 30.0
-#: The longest line that a peer may say, in bytes: a page of large tasks.
+#: Longest line of a peer in bytes: a page of large tasks.
 LONGEST = 64 * 1024 * 1024
 
 
 class GoError(Exception):
-    """What Go answered in place of a result."""
+    """An error from Go."""
 
     def __init__(self, problem: GoProblem) -> None:
         super().__init__(f"{problem.kind}: {problem.text}")
@@ -35,7 +35,7 @@ class GoError(Exception):
 
 
 class _Line(msgspec.Struct):
-    """An answer, or else an event."""
+    """An answer or an event."""
 
     id: int = 0
     ok: Any = None
@@ -44,7 +44,7 @@ class _Line(msgspec.Struct):
 
 
 class Peer:
-    """Used by `async with`: it has started when the block begins, and has ended when the block does."""
+    """Use with `async with`: the process runs during the block."""
 
     role: ClassVar[str]
 
@@ -91,30 +91,30 @@ class Peer:
 
     @property
     def log(self) -> str:
-        """What it wrote to standard error."""
+        """The standard error of the peer."""
         return "\n".join(self._log)
 
-    # --- asking -----------------------------------------------------------------------------------
+    # --- requests -----------------------------------------------------------------------------------
 
     async def ask(self, do: str, answer: type[T] | Any = Any, /, **arguments: Any) -> Any:
-        """What Go answers, as the type given. Raises GoError."""
+        """Send a request; return the answer as the given type. Raises GoError."""
         number = next(self._ids)
         future = self._answers[number] = asyncio.get_running_loop().create_future()
         assert self._running.stdin is not None
         self._running.stdin.write(msgspec.json.encode({"id": number, "do": do, "with": arguments}) + b"\n")
-        async with self._patience(f"no answer to {do!r}"):
+        async with self._within_timeout(f"no answer to {do!r}"):
             line = await future
         if line.error is not None:
             raise GoError(msgspec.convert(line.error, GoProblem))
         return msgspec.convert(line.ok, answer)
 
-    # --- listening --------------------------------------------------------------------------------
+    # --- events --------------------------------------------------------------------------------
 
     async def event(
         self, name: str, *, id: str | None = None, where: Callable[[Event], bool] = lambda _: True
     ) -> Event:
-        """The next event of this name (and of this task): each is given once, in their order."""
-        async with self._patience(f"no event {name!r} of {id or 'any task'}"), self._news:
+        """The next event with this name (and of this task). Each event is returned once, in order."""
+        async with self._within_timeout(f"no event {name!r} of {id or 'any task'}"), self._news:
             while True:
                 for event in self._events:
                     if event.event == name and id in (None, (event.task or {}).get("id")) and where(event):
@@ -127,7 +127,7 @@ class Peer:
                 await self._news.wait()
 
     def waiting(self, name: str) -> list[Event]:
-        """The events of this name that nobody has asked for yet."""
+        """The events with this name that have not been returned yet."""
         return [event for event in self._events if event.event == name]
 
     # --- ending -----------------------------------------------------------------------------------
@@ -136,30 +136,30 @@ class Peer:
         self._running.send_signal(number)
 
     def signal_all(self, number: Signals) -> None:
-        """Also to the processes that it has started, such as the keeper of our leases."""
+        """Send a signal to the peer and its child processes, such as the lease keeper."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
     async def terminate(self) -> int:
-        """The polite way; the exit status."""
+        """Terminate with SIGTERM; return the exit status."""
         self.signal(SIGTERM)
         return await self.ended()
 
     async def kill(self) -> None:
-        """kill -9, as when the machine goes away."""
+        """Kill with SIGKILL, as when the machine fails."""
         self.signal_all(SIGKILL)
         await self.ended()
 
     async def ended(self) -> int:
-        """Until it has ended and everything that it said is here; the exit status."""
-        async with self._patience("it does not end"):
+        """Wait until the process has ended and its output is read; return the exit status."""
+        async with self._within_timeout("it does not end"):
             status = await self._running.wait()
             await asyncio.gather(*self._listening)
         if self._running.stdin is not None:
             self._running.stdin.close()
         return status
 
-    # --- how --------------------------------------------------------------------------------------
+    # --- internals --------------------------------------------------------------------------------------
 
     @property
     def _running(self) -> Process:
@@ -167,7 +167,7 @@ class Peer:
         return self._process
 
     @contextlib.asynccontextmanager
-    async def _patience(self, problem: str) -> Any:
+    async def _within_timeout(self, problem: str) -> Any:
         try:
             async with asyncio.timeout(TIMEOUT):
                 yield
@@ -183,7 +183,7 @@ class Peer:
         assert self._running.stdout is not None
         async for text in self._running.stdout:
             if not text.endswith(b"\n"):
-                break  # it was killed in the middle of a line
+                break  # killed in the middle of a line
             line = msgspec.json.decode(text, type=_Line)
             if line.event:
                 async with self._news:

@@ -1,4 +1,4 @@
-"""The peers do what the other tests believe: Go talks to Go."""
+"""The peers behave as other tests assume, tested with Go on both sides."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.interop.support.build import Programs
 from tests.interop.support.process import GoError
 
 
-async def test_a_task_goes_from_client_to_server_with_all_that_it_has(go: Go) -> None:
+async def test_a_task_reaches_the_server_with_all_its_data(go: Go) -> None:
     async with go.server(concurrency=1, queues={"low": 1}) as server, go.client() as client:
         headers = {"trace": "ä"}
         info = await client.enqueue(
@@ -27,7 +27,7 @@ async def test_a_task_goes_from_client_to_server_with_all_that_it_has(go: Go) ->
         await server.event("closed")
 
 
-async def test_failures_show_how_they_failed(go: Go) -> None:
+async def test_failures_report_their_cause(go: Go) -> None:
     async with go.server(retry_delay=1000) as server, go.client() as client, go.inspector() as inspector:
         await client.enqueue("fail", b"no luck", task_id="fails", retention=60)
         await client.enqueue("panic", b"oh", task_id="panics")
@@ -40,7 +40,7 @@ async def test_failures_show_how_they_failed(go: Go) -> None:
         assert states == {"fails": "retry", "panics": "retry", "skips": "archived"}
 
 
-async def test_refusals_are_named(go: Go) -> None:
+async def test_rejections_are_named(go: Go) -> None:
     async with go.client() as client, go.inspector() as inspector:
         await client.enqueue("ok", None, unique=60, task_id="a")
         for refused, options in {"duplicate": {"unique": 60.0}, "id_conflict": {"task_id": "a"}}.items():
@@ -53,15 +53,13 @@ async def test_refusals_are_named(go: Go) -> None:
             await inspector.task("default", "b")
 
 
-async def test_a_scheduler_enqueues_and_is_seen(go: Go) -> None:
+async def test_a_scheduler_enqueues_and_is_listed(go: Go) -> None:
     async with go.scheduler() as scheduler, go.inspector() as inspector:
         entry = await scheduler.register("@every 1s", "ok:tick", b"now", queue="low", retention=90)
         await scheduler.start()
         enqueued = (await scheduler.event("enqueued")).enqueued
         assert (enqueued.type, enqueued.payload, enqueued.queue) == ("ok:tick", b"now", "low")
-        await scheduler.event(
-            "enqueued"
-        )  # a second later its heartbeat has passed, and the first event is written
+        await scheduler.event("enqueued")  # a second later its heartbeat and the first event are written
         [seen] = await inspector.entries()
         assert (seen.id, seen.spec, seen.options) == (
             entry,
@@ -82,7 +80,7 @@ async def test_a_group_becomes_one_task(go: Go) -> None:
         assert (await server.event("ended")).seen.payload == b"one\ntwo"
 
 
-async def test_a_killed_server_says_nothing_more(go: Go) -> None:
+async def test_a_killed_server_sends_no_more_events(go: Go) -> None:
     async with go.server() as server, go.client() as client:
         info = await client.enqueue("sleep:60000")
         await server.event("started", id=info.id)
@@ -93,7 +91,7 @@ async def test_a_killed_server_says_nothing_more(go: Go) -> None:
             await server.event("ended")
 
 
-async def test_the_clock_of_the_code_under_it_is_ours(go: Go) -> None:
+async def test_the_clock_of_rdb_is_set_by_the_test(go: Go) -> None:
     async with go.rdb() as rdb:
         message = {"type": "ok", "id": "a", "queue": "low", "timeout": 60, "payload": b"x"}
         await rdb.do("enqueue", now=1000.5, message=message)
@@ -104,19 +102,19 @@ async def test_the_clock_of_the_code_under_it_is_ours(go: Go) -> None:
             await rdb.do("dequeue", now=2000.25, queues=["low"])
 
 
-async def test_the_command_reads(go: Go) -> None:
+async def test_the_asynq_command_runs(go: Go) -> None:
     async with go.client() as client:
         await client.enqueue("ok", queue="low")
     assert "low" in await go.cli("queue", "ls")
     assert "pending" in await go.cli("stats")
 
 
-def test_the_sources_are_as_go_wants_them(built: Programs) -> None:
+def test_the_sources_pass_gofmt_and_vet(built: Programs) -> None:
     assert not build.complaints()
 
 
-def test_without_go_there_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which skips the tests at home and fails them in CI."""
+def test_a_missing_go_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This skips the tests locally and fails them in CI."""
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(build, "USUAL_PLACE", "/nowhere/go")
     with pytest.raises(MissingProgram, match="go is not installed"):

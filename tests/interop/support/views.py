@@ -1,4 +1,4 @@
-"""What Go's asynq tells of itself, field by field (the other side is in `go/`).
+"""The views of Go's asynq, field by field; the Go side is in `go/`.
 
 Times are Unix seconds, durations seconds; None is Go's zero time.
 """
@@ -98,7 +98,7 @@ class GoServerInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GoEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """asynq.SchedulerEntry, its options as Go writes them."""
+    """asynq.SchedulerEntry, with options in Go's format."""
 
     id: str
     spec: str
@@ -117,7 +117,7 @@ class GoEnqueueEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GoSeen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a Go handler can know of its task."""
+    """The data of a task that a Go handler sees."""
 
     id: str
     type: str
@@ -130,7 +130,7 @@ class GoSeen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GoMember(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a Go group aggregator sees of one task."""
+    """The data of a member that a Go aggregator sees."""
 
     type: str
     payload: bytes | None
@@ -138,14 +138,14 @@ class GoMember(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GoProblem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An error: a name that tests can compare, and Go's text."""
+    """An error: a name for comparison and Go's text."""
 
     kind: str
     text: str
 
 
 class Event(msgspec.Struct, frozen=True):
-    """Something that happened in a peer, with everything that any event can carry."""
+    """An event of a peer, with the fields of all kinds of events."""
 
     event: str
     task: dict[str, Any] | None = None
@@ -157,17 +157,17 @@ class Event(msgspec.Struct, frozen=True):
 
     @property
     def seen(self) -> GoSeen:
-        """The task of a server's event."""
+        """The task of an event of a server."""
         return msgspec.convert(self.task, GoSeen)
 
     @property
     def enqueued(self) -> GoTask:
-        """The task of a scheduler's event."""
+        """The task of an event of a scheduler."""
         return msgspec.convert(self.task, GoTask)
 
 
 class GoOptions(TypedDict, total=False):
-    """The options of a task. What is not given is not given to asynq either."""
+    """The options of a task. Missing options are not passed to asynq."""
 
     headers: dict[str, str]
     queue: str
@@ -183,7 +183,7 @@ class GoOptions(TypedDict, total=False):
 
 
 class GoServerOptions(TypedDict, total=False):
-    """The settings of a server; asynq's own where nothing is given, but no aggregator without `aggregate`."""
+    """The settings of a server. Defaults are those of asynq; without `aggregate` there is no aggregator."""
 
     concurrency: int
     queues: dict[str, int]

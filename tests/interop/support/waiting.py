@@ -1,4 +1,4 @@
-"""Waiting for what neither side tells."""
+"""Polls for conditions without a signal."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from tests.interop.support.ours import OurInspector
 from tests.interop.support.peers import GoInspector
 from tests.interop.support.views import GoTask
 
-#: Seconds after which what does not come is a failure, and between two looks.
+#: Timeout and polling interval in seconds.
 TIMEOUT = 30.0
 GLANCE = 0.01
 
 
 async def until(what: str, true: Callable[[], Awaitable[Any]]) -> Any:
-    """Wait for something that sends no signal, and give what it is."""
+    """Poll until `true` returns a true value, and return it."""
     try:
         async with asyncio.timeout(TIMEOUT):
-            while not (found := await true()):  # noqa: ASYNC110 - nobody could set an event
+            while not (found := await true()):  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(GLANCE)
             return found
     except TimeoutError:
@@ -27,7 +27,7 @@ async def until(what: str, true: Callable[[], Awaitable[Any]]) -> Any:
 
 
 async def settled(inspector: GoInspector | OurInspector, id: str, queue: str = "default") -> GoTask:
-    """The task when it is no longer active: a server says that a handler has ended before that is written down."""
+    """Wait until the task is no longer active: a server reports the end of a handler before it is stored."""
 
     async def left() -> GoTask | None:
         task = await inspector.task(queue, id)

@@ -1,4 +1,4 @@
-"""asynqio's worker server as a peer that does and says the same as the one in `go/server.go`.
+"""An asynqio worker server that behaves as the Go peer in `go/server.go` and sends the same events.
 
 `python -m tests.interop.support.worker server <url> <settings as JSON>`
 """
@@ -21,16 +21,16 @@ from tests.interop.support.views import GoServerOptions
 
 
 class SoftError(Exception):
-    """Not a failure."""
+    """An error that is not a failure."""
 
 
 def say(event: str, **facts: Any) -> None:
-    """One line in one piece."""
+    """Write one line atomically."""
     os.write(1, msgspec.json.encode({"event": event, **facts}) + b"\n")
 
 
 def seen() -> dict[str, Any]:
-    """Everything that a handler can know of its task."""
+    """The data of a task that a handler sees."""
     context = current()
     return {
         "id": context.id,
@@ -45,24 +45,24 @@ def seen() -> dict[str, Any]:
 
 
 async def report(task: Task, call_next: Next) -> Any:
-    """Say when it starts and when it ends."""
+    """Report the start and the end of an attempt."""
     say("started", task=seen())
     try:
         result = await call_next(task)
     except BaseException as error:
         say("ended", task=seen(), error=readable(error))
         if isinstance(error, SoftError | SkipRetry | RevokeTask):
-            say_failed(error)  # Go's ErrorHandler is called with these too, ours is not
+            report_failure(error)  # Go's ErrorHandler is called with these too, on_error is not
         raise
     say("ended", task=seen(), error=None)
     return result
 
 
 def report_error(task: Task, error: BaseException, final: bool) -> None:
-    say_failed(error)
+    report_failure(error)
 
 
-def say_failed(error: BaseException) -> None:
+def report_failure(error: BaseException) -> None:
     say("failed", task=seen(), error=readable(error), is_panic=not isinstance(error, SoftError | SkipRetry))
 
 
@@ -75,7 +75,7 @@ def text(task: Task) -> str:
 
 
 def number(task: Task) -> int:
-    """What stands behind the first word of its type."""
+    """The number after the first word of the task type."""
     return int(task.type.split(":")[1])
 
 
@@ -131,7 +131,7 @@ def mux() -> Mux:
 
 
 def server(url: str, given: GoServerOptions) -> Server:
-    """What the settings of a Go server mean for ours. How often something is looked for means nothing."""
+    """Translate the settings of a Go server. Polling intervals have no equivalent."""
 
     def aggregate(group: str, tasks: Sequence[Task]) -> Task:
         members = [{"type": t.type, "payload": t.payload, "headers": t.headers} for t in tasks]
@@ -156,7 +156,7 @@ def server(url: str, given: GoServerOptions) -> Server:
 
 
 def end_with_the_test() -> None:
-    """When nobody holds the other end of the input any more, nobody needs this process."""
+    """End the process when its standard input is closed."""
     if not os.read(0, 1024):
         os._exit(1)
 

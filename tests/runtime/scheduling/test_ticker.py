@@ -14,8 +14,8 @@ from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.inspection import Page, Where
 from asynqio.brokers.contract.results import Fired
+from asynqio.core.schedules.firing import Fire, ScheduleState
 from asynqio.core.schedules.misfire import Missed
-from asynqio.core.schedules.records import Fire, ScheduleState
 from asynqio.core.task.message import TaskRef
 from asynqio.errors import BrokerUnavailable
 from asynqio.runtime.scheduling.hooks import Hooks

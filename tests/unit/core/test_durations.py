@@ -1,4 +1,4 @@
-"""Durations are read and written exactly as Go does it."""
+"""Durations are parsed and formatted exactly as in Go."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from asynqio.core.durations import MAX_TEXT, SECOND, format_duration, parse_duration, parse_seconds
 from tests.schedules import Printed, duration_difference, duration_table
 
-#: What an int64 holds.
+#: The largest int64.
 LONGEST = 2**63 - 1
 
 
 @pytest.mark.parametrize(("text", "go"), duration_table().items(), ids=lambda value: repr(value)[:60])
-def test_a_text_means_what_it_means_to_go(text: str, go: Printed) -> None:
+def test_a_text_is_parsed_as_go_parses_it(text: str, go: Printed) -> None:
     assert not duration_difference(text, go)
 
 
@@ -43,18 +43,18 @@ def test_a_text_means_what_it_means_to_go(text: str, go: Printed) -> None:
         (-LONGEST - 1, "-2562047h47m16.854775808s"),
     ],
 )
-def test_a_duration_is_written_with_the_units_that_it_needs(nanoseconds: int, text: str) -> None:
+def test_a_duration_is_formatted_with_its_units(nanoseconds: int, text: str) -> None:
     assert format_duration(nanoseconds) == text
     assert parse_duration(text) == nanoseconds
 
 
 @given(st.integers(-LONGEST - 1, LONGEST))
-def test_what_was_written_is_read_again(nanoseconds: int) -> None:
+def test_a_formatted_duration_is_parsed_back(nanoseconds: int) -> None:
     assert parse_duration(format_duration(nanoseconds)) == nanoseconds
 
 
 @pytest.mark.parametrize("nanoseconds", [LONGEST + 1, -LONGEST - 2, 10**30])
-def test_what_go_cannot_hold_is_not_written(nanoseconds: int) -> None:
+def test_a_duration_beyond_the_range_of_go_is_rejected(nanoseconds: int) -> None:
     with pytest.raises(ValueError, match="too long for Go: at most about 292 years"):
         format_duration(nanoseconds)
 
@@ -71,14 +71,14 @@ def test_what_go_cannot_hold_is_not_written(nanoseconds: int) -> None:
         ("1h" * 101, "has 202 characters, at most 200 are allowed"),
     ],
 )
-def test_what_is_no_duration_is_refused_in_words(text: str, reason: str) -> None:
+def test_an_invalid_duration_is_rejected_with_a_reason(text: str, reason: str) -> None:
     with pytest.raises(ValueError) as caught:
         parse_duration(text)
     assert str(caught.value) == reason
 
 
 def outcome(text: str) -> int | str:
-    """Nanoseconds, or why there are none."""
+    """Nanoseconds, or the error text."""
     try:
         return parse_duration(text)
     except ValueError as error:
@@ -90,7 +90,7 @@ def outcome(text: str) -> int | str:
 @example("0." + "9" * 190 + "h")
 @example("1s" * 100)
 @example("0" * 190 + "7s")
-def test_no_text_does_worse_than_a_value_error(text: str) -> None:
+def test_every_invalid_text_raises_value_error(text: str) -> None:
     found = outcome(text)
     if isinstance(found, str):
         assert "\n" not in found
@@ -112,13 +112,13 @@ def test_no_text_does_worse_than_a_value_error(text: str) -> None:
         ("0.5d", 43_200),
     ],
 )
-def test_seconds_as_people_write_them(text: str, seconds: float) -> None:
+def test_seconds_are_parsed(text: str, seconds: float) -> None:
     assert parse_seconds(text) == seconds
 
 
 @pytest.mark.parametrize(
     "text", ["", "d", "-1", "-5s", "1w", "soon", "1d2", "1_000", "٣", "9" * 30, "1e9", "nan", "dd", "1h2d"]
 )
-def test_what_is_no_number_of_seconds(text: str) -> None:
+def test_an_invalid_number_of_seconds_is_rejected(text: str) -> None:
     with pytest.raises(ValueError):
         parse_seconds(text)

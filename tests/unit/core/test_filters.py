@@ -1,4 +1,4 @@
-"""Filters: what matches, what does not, and what is refused."""
+"""Filters: what matches, what does not, and what is rejected."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from asynqio.core.filters import MAX_FIELDS, MAX_STEPS, MAX_TEXT, Filter, made_at
+from asynqio.core.filters import MAX_FIELDS, MAX_STEPS, MAX_TEXT, Filter, id_created_at
 from asynqio.core.task.message import TaskInfo, TaskState
 from asynqio.core.task.task import new_id
 from asynqio.errors import InvalidFilter
@@ -69,11 +69,11 @@ def test_payload_fields_match_by_their_path(path: str, value: Any, like: bool) -
 
 
 @pytest.mark.parametrize("payload", [None, b"", b"\xff\xfe", b"no json", b"[" * 100_000, b'"text"', b"7"])
-def test_what_has_no_such_field_does_not_match(payload: bytes | None) -> None:
+def test_a_payload_without_the_field_does_not_match(payload: bytes | None) -> None:
     assert not Filter(payload={"a": 1}).matches(info(payload=payload), NOW)
 
 
-def test_all_conditions_hold_together() -> None:
+def test_all_conditions_must_hold() -> None:
     one = Filter(type="email:*", payload={"paid": True}, payload_text="Ann", error="TIMED out", id_prefix="a")
     fitting = info(payload=PAYLOAD, last_error="TimeoutError: timed OUT after 3 s")
     assert one.matches(fitting, NOW)
@@ -101,7 +101,7 @@ def test_all_conditions_hold_together() -> None:
         ({"state": TaskState.SCHEDULED, "id": "xxxxxxxx-xxxx-7xxx-xxxx-xxxxxxxxxxxx"}, None),
     ],
 )
-def test_age_counts_from_what_is_known(fields: dict[str, Any], age: float | None) -> None:
+def test_age_counts_from_the_known_time(fields: dict[str, Any], age: float | None) -> None:
     one = info(**fields)
     assert Filter(older_than=99).matches(one, NOW) is (age is not None)
     assert Filter(younger_than=101).matches(one, NOW) is (age is not None)
@@ -110,11 +110,11 @@ def test_age_counts_from_what_is_known(fields: dict[str, Any], age: float | None
     assert not Filter(older_than=50, younger_than=90).matches(one, NOW)
 
 
-def test_ids_of_ours_tell_when_they_were_made() -> None:
-    assert made_at(new_id(NOW)) == pytest.approx(NOW, abs=0.001)
+def test_a_generated_id_contains_its_creation_time() -> None:
+    assert id_created_at(new_id(NOW)) == pytest.approx(NOW, abs=0.001)
 
 
-def test_a_filter_in_words() -> None:
+def test_a_filter_is_parsed_from_conditions() -> None:
     found = Filter.parse(
         [
             "type=email:*",
@@ -142,26 +142,26 @@ def test_a_filter_in_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("conditions", "said"),
+    ("conditions", "reason"),
     [
         (["type"], "'type' is not a condition: write type=email"),
         (["type="], "is not a condition"),
-        (["colour=red"], "'colour' is nothing to filter by"),
+        (["colour=red"], "there is no condition 'colour'"),
         (["type=a", "type=b"], "type is given twice"),
         (["older=soon"], "older='soon' needs a number"),
-        (["older=-5s"], "must be from 0 up"),
+        (["older=-5s"], "must be at least 0"),
         (["payload.=1"], "is not a path"),
         ([f"payload.{'a.' * MAX_STEPS}a=1"], "is not a path"),
         ([f"payload.f{number}=1" for number in range(MAX_FIELDS + 1)], "at most 20"),
         (["error=" + "x" * (MAX_TEXT + 1)], "error has 1,001 characters"),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_words(conditions: list[str], said: str) -> None:
-    with pytest.raises(InvalidFilter, match=said):
+def test_an_invalid_condition_is_rejected_with_a_reason(conditions: list[str], reason: str) -> None:
+    with pytest.raises(InvalidFilter, match=reason):
         Filter.parse(conditions)
 
 
 @pytest.mark.parametrize("seconds", [-1.0, float("inf"), float("nan")])
-def test_an_age_is_a_number_of_seconds(seconds: float) -> None:
+def test_an_age_must_be_a_number_of_seconds(seconds: float) -> None:
     with pytest.raises(InvalidFilter, match="older_than"):
         Filter(older_than=seconds)

@@ -1,4 +1,4 @@
-"""When a group of tasks is ripe to become one."""
+"""When a group of tasks is ripe."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ NOW = 1000.0
 @pytest.mark.parametrize(
     ("rule", "size", "oldest", "newest", "count"),
     [
-        # nothing to take
+        # no members
         (GroupRule(), 0, 0, 0, 0),
-        # grace: nobody joined for so long
+        # grace: no member joined for that long
         (GroupRule(grace=60), 3, 900, 941, 0),
         (GroupRule(grace=60), 3, 900, 940, 3),
         (GroupRule(grace=0), 1, 1000, 1000, 1),
-        # max_delay: the oldest waited for so long, whatever else came
+        # max_delay: the oldest member has waited that long
         (GroupRule(grace=60, max_delay=100), 3, 901, 999, 0),
         (GroupRule(grace=60, max_delay=100), 3, 900, 999, 3),
         (GroupRule(grace=60, max_delay=0), 3, 0, 999, 0),
@@ -41,12 +41,12 @@ def test_a_group_is_ripe_by_size_delay_or_grace(
 @pytest.mark.parametrize(
     ("rule", "size", "flushed", "count"),
     [
-        # flushed: whoever was there then, and who came since, as long as one of the first is there
+        # flushed: all members, while one that joined before the flush is in the group
         (GroupRule(grace=60), 3, 0.0, 0),
         (GroupRule(grace=60), 3, 989.0, 0),
         (GroupRule(grace=60), 3, 990.0, 3),
         (GroupRule(grace=60, max_size=2), 1, 990.0, 1),
-        # a batch is bounded, whatever the rule says
+        # a batch is bounded for every rule
         (GroupRule(grace=0), BATCH_MEMBERS + 1, 0.0, BATCH_MEMBERS),
         (GroupRule(grace=60), BATCH_MEMBERS + 1, 990.0, BATCH_MEMBERS),
         (GroupRule(grace=60), BATCH_MEMBERS + 1, 0.0, 0),
@@ -54,18 +54,18 @@ def test_a_group_is_ripe_by_size_delay_or_grace(
         (GroupRule(grace=60, max_size=5_000), BATCH_MEMBERS - 1, 0.0, 0),
     ],
 )
-def test_a_group_is_ripe_when_it_was_flushed_and_never_taken_beyond_a_batch(
+def test_a_flushed_group_is_ripe_and_batches_are_bounded(
     rule: GroupRule, size: int, flushed: float, count: int
 ) -> None:
     assert rule.ripe(size, 990.0, NOW, NOW, flushed) == count
 
 
-def test_the_longest_pattern_wins_and_a_name_of_its_own_before_all() -> None:
+def test_an_equal_name_wins_over_the_longest_prefix() -> None:
     rules = GroupRules({pattern: GroupRule(max_size=len(pattern)) for pattern in ("", "user:", "user:1")})
-    sizes = {group: rules.of(group) for group in ("user:1", "user:12", "user:2", "shop", "")}
+    sizes = {group: rules.rule_for(group) for group in ("user:1", "user:12", "user:2", "shop", "")}
     found = {group: rule.max_size for group, rule in sizes.items() if rule is not None}
     assert found == {"user:1": 6, "user:12": 6, "user:2": 5, "shop": 0, "": 0}
-    assert GroupRules({"user:": GroupRule()}).of("use") is None
+    assert GroupRules({"user:": GroupRule()}).rule_for("use") is None
 
 
 rules = st.builds(
@@ -77,7 +77,7 @@ rules = st.builds(
 
 
 @given(rules, st.integers(1, 9), st.integers(0, 200), st.integers(0, 200))
-def test_a_group_that_is_not_ripe_is_ripe_exactly_when_it_says(
+def test_a_group_becomes_ripe_exactly_at_ripe_at(
     rule: GroupRule, size: int, oldest: int, spread: int
 ) -> None:
     newest = oldest + spread
@@ -90,7 +90,7 @@ def test_a_group_that_is_not_ripe_is_ripe_exactly_when_it_says(
 
 
 @given(rules, st.integers(0, 9), st.integers(0, 200), st.integers(0, 200), st.integers(0, 500))
-def test_never_more_than_there_are_nor_than_allowed(
+def test_a_batch_has_at_most_the_members_and_the_limit(
     rule: GroupRule, size: int, oldest: int, spread: int, now: int
 ) -> None:
     count = rule.ripe(size, oldest, oldest + spread, now)

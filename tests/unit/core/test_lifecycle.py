@@ -1,4 +1,4 @@
-"""`decide`: what becomes of a task when an attempt ends; and that it knows only legal moves."""
+"""`decide`: the next state of a task when an attempt ends; it makes only legal transitions."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_success_without_retention_ends_the_task() -> None:
     )
 
 
-def test_success_with_retention_keeps_task_and_result_for_that_long() -> None:
+def test_success_with_retention_keeps_task_and_result() -> None:
     held = lease("a", retention=60.0, crashes=2, deferrals=3)
     end = decide(held, Succeeded(b"42"), NOW, POLICY)
     assert (end.to, end.at, end.result) == (S.COMPLETED, NOW + 60, b"42")
@@ -65,7 +65,7 @@ def test_success_with_retention_keeps_task_and_result_for_that_long() -> None:
     assert end.message == msgspec.structs.replace(held.message, completed_at=NOW, crashes=0, deferrals=0)
 
 
-def test_an_aborted_attempt_leaves_the_task_as_if_it_had_never_been_tried() -> None:
+def test_an_aborted_attempt_does_not_count() -> None:
     held = lease("a", retried=2, crashes=1, last_error="before")
     assert decide(held, Aborted(), NOW, POLICY) == Settlement(held, S.PENDING, held.message)
 
@@ -82,7 +82,7 @@ def test_a_failure_is_retried_after_the_policys_delay() -> None:
     )
 
 
-def test_the_policy_is_told_everything_it_may_want_to_know() -> None:
+def test_the_policy_receives_retries_error_message_and_chance() -> None:
     asked: list[Any] = []
 
     def delay(retried: int, error: BaseException, message: Any) -> float:
@@ -94,7 +94,7 @@ def test_the_policy_is_told_everything_it_may_want_to_know() -> None:
     assert asked == [(3, error, held.message)]
 
 
-def test_a_delay_below_zero_is_none() -> None:
+def test_a_negative_delay_counts_as_zero() -> None:
     assert fail(lease(), ValueError(), Policy(retry=RetryFunction(lambda *_: -5.0))).at == NOW
 
 
@@ -106,22 +106,22 @@ def test_a_failure_with_no_retries_left_is_archived(retried: int, max_retry: int
     assert end.message.last_error == "ValueError: no"
 
 
-def test_skip_retry_archives_whatever_retries_are_left() -> None:
+def test_skip_retry_archives_despite_remaining_retries() -> None:
     end = fail(lease(), SkipRetry("hopeless"))
     assert (end.to, end.processed, end.failed) == (S.ARCHIVED, True, True)
     assert end.message.last_error == "hopeless"
 
 
-def test_a_payload_that_does_not_fit_is_archived() -> None:
+def test_a_bad_payload_is_archived() -> None:
     assert fail(lease(), BadPayload("email:send", "to is missing")).to is S.ARCHIVED
 
 
-def test_revoke_ends_the_task_as_processed_and_keeps_nothing() -> None:
+def test_revoke_deletes_the_task_and_counts_it_as_processed() -> None:
     held = lease("a", retention=60.0)
     assert fail(held, RevokeTask("never mind")) == Settlement(held, None, held.message, processed=True)
 
 
-def test_retry_in_puts_the_task_off_uncounted_even_when_no_retry_is_left() -> None:
+def test_retry_in_defers_the_task_uncounted_even_without_remaining_retries() -> None:
     end = fail(lease(retried=3, max_retry=3, deferrals=2), RetryIn(90))
     assert (end.to, end.at, end.processed, end.failed) == (S.RETRY, NOW + 90, False, False)
     assert (end.message.retried, end.message.deferrals) == (3, 3)
@@ -130,7 +130,7 @@ def test_retry_in_puts_the_task_off_uncounted_even_when_no_retry_is_left() -> No
 @pytest.mark.parametrize(
     ("directive", "to"), [(SkipRetry(), S.ARCHIVED), (RevokeTask(), None), (RetryIn(1), S.RETRY)]
 )
-def test_a_directive_steers_also_as_the_cause_of_another_error(
+def test_a_directive_applies_also_as_the_cause_of_another_error(
     directive: Exception, to: TaskState | None
 ) -> None:
     outer = RuntimeError("outer")
@@ -139,13 +139,13 @@ def test_a_directive_steers_also_as_the_cause_of_another_error(
     assert fail(lease(), outer).to is to
 
 
-def test_a_directive_that_was_only_the_context_does_not_steer() -> None:
+def test_a_directive_that_is_only_the_context_does_not_apply() -> None:
     error = ValueError("while handling it")
     error.__context__ = SkipRetry()
     assert fail(lease(), error).to is S.RETRY
 
 
-def test_causes_that_go_in_a_circle_end() -> None:
+def test_a_cycle_of_causes_is_handled() -> None:
     one, two = ValueError("one"), ValueError("two")
     one.__cause__, two.__cause__ = two, one
     assert fail(lease(), one).to is S.RETRY
@@ -162,7 +162,7 @@ def test_causes_that_go_in_a_circle_end() -> None:
         (UnknownTask.ARCHIVE, S.ARCHIVED, True, NOW),
     ],
 )
-def test_a_type_that_nobody_handles_is_put_off_failed_or_archived(
+def test_an_unknown_type_is_deferred_failed_or_archived(
     unknown: UnknownTask, to: TaskState, counted: bool, at: float
 ) -> None:
     end = fail(lease(), HandlerNotFound("x"), msgspec.structs.replace(POLICY, unknown=unknown))
@@ -170,7 +170,7 @@ def test_a_type_that_nobody_handles_is_put_off_failed_or_archived(
     assert end.message.retried == (1 if to is S.RETRY and counted else 0)
 
 
-def test_a_type_that_nobody_handles_is_put_off_even_without_retries() -> None:
+def test_an_unknown_type_is_deferred_even_without_retries() -> None:
     assert fail(lease(max_retry=0), HandlerNotFound("x")).to is S.RETRY
 
 
@@ -179,25 +179,25 @@ def test_a_type_that_nobody_handles_is_put_off_even_without_retries() -> None:
 PATIENT = Policy(retry=FixedRetry(60.0), is_failure=lambda error: False, max_deferrals=5)
 
 
-def test_an_error_that_is_no_failure_is_put_off_uncounted() -> None:
+def test_an_error_that_is_no_failure_is_deferred_uncounted() -> None:
     end = fail(lease(deferrals=4), ValueError("busy"), PATIENT)
     assert (end.to, end.at, end.processed, end.failed) == (S.RETRY, NOW + 60, False, False)
     assert (end.message.retried, end.message.deferrals) == (0, 5)
 
 
-def test_an_error_that_is_called_no_failure_too_often_is_archived() -> None:
+def test_too_many_uncounted_errors_archive_the_task() -> None:
     end = fail(lease(deferrals=5), ValueError("busy"), PATIENT)
     assert (end.to, end.processed, end.failed) == (S.ARCHIVED, True, True)
 
 
-def test_an_error_that_is_no_failure_is_archived_when_no_retry_is_left() -> None:
+def test_an_uncounted_error_without_remaining_retries_archives_the_task() -> None:
     assert fail(lease(max_retry=0), ValueError("busy"), PATIENT).to is S.ARCHIVED
 
 
 # --- crashes ------------------------------------------------------------------------------------------
 
 
-def test_a_lapsed_lease_makes_the_task_pending_at_once_and_counts() -> None:
+def test_an_expired_lease_makes_the_task_pending_at_once_and_counts() -> None:
     end = fail(lease(), LeaseExpired())
     assert (end.to, end.processed, end.failed) == (S.PENDING, True, True)
     assert (end.message.retried, end.message.crashes) == (1, 1)
@@ -209,22 +209,22 @@ def test_a_worker_that_died_is_a_crash_and_an_ordinary_retry() -> None:
 
 
 @pytest.mark.parametrize("error", [LeaseExpired(), WorkerDied("signal 9")])
-def test_a_task_that_kills_worker_after_worker_is_archived_as_poison(error: Exception) -> None:
+def test_repeated_worker_deaths_archive_the_task_as_poison(error: Exception) -> None:
     end = fail(lease(crashes=2), error)
     assert (end.to, end.message.crashes) == (S.ARCHIVED, 3)
     assert end.message.last_error.startswith("crash loop: 3 workers in a row died")
     assert str(error) in end.message.last_error
 
 
-def test_a_lapsed_lease_with_no_retry_left_is_archived() -> None:
+def test_an_expired_lease_without_remaining_retries_archives_the_task() -> None:
     assert fail(lease(retried=3, max_retry=3), LeaseExpired()).to is S.ARCHIVED
 
 
-def test_a_failure_between_two_crashes_starts_their_count_anew() -> None:
+def test_a_failure_between_two_crashes_resets_their_count() -> None:
     assert fail(lease(crashes=2), TaskTimeout(5)).message.crashes == 0
 
 
-def test_where_no_crash_is_allowed_an_ordinary_failure_is_still_retried() -> None:
+def test_with_no_crash_allowed_an_ordinary_failure_is_still_retried() -> None:
     policy = msgspec.structs.replace(POLICY, max_crashes=0)
     assert fail(lease(), ValueError("no"), policy).to is S.RETRY
     assert fail(lease(), LeaseExpired(), policy).to is S.ARCHIVED
@@ -259,7 +259,7 @@ policies = st.builds(
 
 
 @given(leases, outcomes, policies, st.floats(0, 1))
-def test_whatever_happens_decide_makes_a_legal_move(
+def test_decide_always_makes_a_legal_transition(
     held: Lease, outcome: Outcome, policy: Policy, chance: float
 ) -> None:
     end = decide(held, outcome, NOW, policy, chance)
@@ -273,7 +273,7 @@ def test_whatever_happens_decide_makes_a_legal_move(
     assert end.message.retried == held.message.retried or end.failed
 
 
-def test_every_move_is_listed_once_and_between_known_states() -> None:
+def test_each_transition_is_listed_once() -> None:
     assert len(set(MOVES)) == len(MOVES)
     assert all(move.origin is not move.target for move in MOVES)
     assert {move.cause for move in MOVES if move.origin is None} == {"enqueue"}
@@ -281,7 +281,7 @@ def test_every_move_is_listed_once_and_between_known_states() -> None:
     assert {move.cause for move in MOVES if move.target is S.ACTIVE} == {"dequeue"}
 
 
-def test_no_action_touches_an_active_task() -> None:
+def test_no_action_applies_to_an_active_task() -> None:
     for action in Action:
         assert S.ACTIVE not in action.origins
         assert action.target not in action.origins
@@ -309,19 +309,19 @@ class NotText(Exception):
         (KeyError("k"), "KeyError: 'k'"),
         (LeaseExpired(), "task lease expired: the server that ran it is gone"),
         (SkipRetry(), "SkipRetry"),
-        (Broken(), "Broken: (its text cannot be shown: RuntimeError)"),
-        (NotText(), "NotText: (its text cannot be shown: TypeError)"),
+        (Broken(), "Broken: (str() of the error raised RuntimeError)"),
+        (NotText(), "NotText: (str() of the error raised TypeError)"),
         (ValueError("half \ud800 pair"), "ValueError: half ? pair"),
         (ValueError("漢 ü 🎉"), "ValueError: 漢 ü 🎉"),
         (ExceptionGroup("two", [ValueError("1")]), "ExceptionGroup: two (1 sub-exception)"),
         (KeyboardInterrupt(), "KeyboardInterrupt"),
     ],
 )
-def test_an_error_is_stored_as_its_class_and_its_text(error: BaseException, text: str) -> None:
+def test_an_error_is_stored_as_class_and_text(error: BaseException, text: str) -> None:
     assert error_text(error) == text
 
 
-def test_a_long_error_text_is_cut_and_says_so() -> None:
+def test_a_long_error_text_is_cut_and_marked() -> None:
     text = error_text(ValueError("x" * 10_000))
     assert len(text) == MAX_ERROR_TEXT
     assert text.endswith("x…")
@@ -329,16 +329,16 @@ def test_a_long_error_text_is_cut_and_says_so() -> None:
 
 
 @given(st.text(st.characters()))
-def test_an_error_text_can_always_be_stored(said: str) -> None:
-    assert error_text(ValueError(said)).encode()
+def test_an_error_text_can_always_be_stored(text: str) -> None:
+    assert error_text(ValueError(text)).encode()
 
 
-def test_a_crash_loop_text_is_not_longer_than_any_other() -> None:
+def test_a_crash_loop_text_is_cut_too() -> None:
     end = fail(lease(crashes=2), WorkerDied("x" * 10_000))
     assert len(end.message.last_error) <= MAX_ERROR_TEXT
 
 
-def test_a_task_canceled_to_be_archived_is_archived_unless_it_is_to_be_forgotten() -> None:
+def test_a_finally_cancelled_task_is_archived_unless_revoked() -> None:
     for cause, to in ((None, TaskState.ARCHIVED), (RetryIn(5), TaskState.ARCHIVED), (RevokeTask(), None)):
         error = TaskCancelled(archive=True)
         error.__cause__ = cause

@@ -1,4 +1,4 @@
-"""How long to wait before the next try."""
+"""The delay before the next attempt."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ chances = st.floats(0, 1)
 
 
 @pytest.mark.parametrize(("retried", "least", "most"), [(0, 15, 44), (1, 16, 74), (5, 640, 814)])
-def test_gos_formula_has_gos_bounds(retried: int, least: float, most: float) -> None:
+def test_go_retry_has_the_bounds_of_go(retried: int, least: float, most: float) -> None:
     assert GoRetry().delay(retried, ERROR, MESSAGE, 0.0) == least
     assert GoRetry().delay(retried, ERROR, MESSAGE, 0.999999) == most
     assert GoRetry().delay(retried, ERROR, MESSAGE, 1.0) == most
 
 
 @given(st.integers(0, 2**31 - 1), chances)
-def test_gos_formula_is_gos_formula(retried: int, chance: float) -> None:
+def test_go_retry_has_the_formula_of_go(retried: int, chance: float) -> None:
     delay = GoRetry().delay(retried, ERROR, MESSAGE, chance)
     spread = min(int(chance * 30), 29)
     assert delay == float(retried**4 + 15 + spread * (retried + 1))
 
 
-def test_go_draws_thirty_whole_numbers_evenly() -> None:
+def test_go_retry_draws_thirty_whole_numbers_evenly() -> None:
     draws = [GoRetry().delay(0, ERROR, MESSAGE, n / 3000) - 15 for n in range(3000)]
     assert {number: draws.count(number) for number in set(draws)} == {float(n): 100 for n in range(30)}
 
@@ -73,7 +73,7 @@ def test_an_exponential_delay_never_overflows(retried: int) -> None:
     st.integers(0, 10**6),
     chances,
 )
-def test_an_exponential_delay_is_never_above_its_cap_nor_below_its_share(
+def test_an_exponential_delay_is_between_its_share_and_its_cap(
     policy: ExponentialRetry, retried: int, chance: float
 ) -> None:
     delay = policy.delay(retried, ERROR, MESSAGE, chance)
@@ -82,28 +82,28 @@ def test_an_exponential_delay_is_never_above_its_cap_nor_below_its_share(
     assert full * (1 - policy.jitter) * (1 - 1e-12) <= delay <= full * (1 + 1e-12)
 
 
-def test_jitter_draws_its_share_at_random() -> None:
+def test_jitter_is_random() -> None:
     policy = ExponentialRetry(first=100, jitter=0.2)
     assert policy.delay(0, ERROR, MESSAGE, 0.0) == pytest.approx(80)
     assert policy.delay(0, ERROR, MESSAGE, 1.0) == pytest.approx(100)
 
 
-def test_the_first_class_that_fits_decides() -> None:
+def test_the_first_matching_exception_class_applies() -> None:
     policy = RetryByException({KeyError: FixedRetry(1), LookupError: FixedRetry(2)}, FixedRetry(3))
     delays = [policy.delay(0, error, MESSAGE, 0) for error in (KeyError(), IndexError(), ValueError())]
     assert delays == [1, 2, 3]
 
 
-def test_other_errors_go_by_gos_formula_unless_told_otherwise() -> None:
+def test_other_errors_use_go_retry_by_default() -> None:
     assert RetryByException({}).delay(0, ERROR, MESSAGE, 0) == 15
 
 
 @pytest.mark.parametrize("answer", [90, 90.0, timedelta(minutes=1, seconds=30)])
-def test_a_function_may_answer_in_seconds_or_with_a_timedelta(answer: Any) -> None:
+def test_a_function_may_return_seconds_or_a_timedelta(answer: Any) -> None:
     assert RetryFunction(lambda retried, error, message: answer).delay(0, ERROR, MESSAGE, 0) == 90.0
 
 
-def test_a_policy_stays_what_it_is_and_a_function_becomes_one() -> None:
+def test_as_policy_returns_a_policy_unchanged_and_wraps_a_function() -> None:
     policy = FixedRetry(5)
     assert as_policy(policy) is policy
     assert as_policy(lambda retried, error, message: retried + 1.0).delay(4, ERROR, MESSAGE, 0) == 5
@@ -117,7 +117,7 @@ portable: st.SearchStrategy[PortableRetry] = st.one_of(
 
 
 @given(portable)
-def test_a_policy_survives_its_journey_in_a_header(policy: PortableRetry) -> None:
+def test_a_policy_survives_encoding_in_a_header(policy: PortableRetry) -> None:
     assert from_header(to_header(policy)) == policy
 
 
@@ -142,7 +142,7 @@ def test_a_policy_survives_its_journey_in_a_header(policy: PortableRetry) -> Non
     ],
     ids=range(15),
 )
-def test_a_header_that_is_not_a_policy_is_none_and_nothing_worse(text: str) -> None:
+def test_an_invalid_header_gives_no_policy(text: str) -> None:
     assert from_header(text) is None
 
 
@@ -152,20 +152,20 @@ def test_no_header_text_raises(text: str) -> None:
 
 
 @pytest.mark.parametrize("bad", [-1, -0.001, float("nan"), float("inf"), "10", None, [5], timedelta(1)])
-def test_a_policy_that_makes_no_sense_is_refused_in_words(bad: Any) -> None:
-    with pytest.raises(ConfigError, match=r"FixedRetry\(seconds=.*must be a number from 0 up"):
+def test_an_invalid_policy_is_rejected_with_a_reason(bad: Any) -> None:
+    with pytest.raises(ConfigError, match=r"FixedRetry\(seconds=.*must be a number of at least 0"):
         FixedRetry(bad)
-    with pytest.raises(ConfigError, match="must be a number from 0 up"):
+    with pytest.raises(ConfigError, match="must be a number of at least 0"):
         ExponentialRetry(first=bad)
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         ExponentialRetry(first=-1, cap=-2)
     assert len(caught.value.problems) == 2
 
 
 @pytest.mark.parametrize("wrong", [{"factor": 0.5}, {"jitter": 1.5}])
-def test_an_exponential_policy_cannot_shrink_or_draw_more_than_all(wrong: dict[str, float]) -> None:
+def test_factor_and_jitter_of_an_exponential_policy_are_checked(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="factor must be at least 1 and jitter at most 1"):
         ExponentialRetry(**wrong)

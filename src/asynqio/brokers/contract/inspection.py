@@ -11,7 +11,7 @@ from asynqio.brokers.contract.results import Moved, Progress
 from asynqio.core.findings import Finding
 from asynqio.core.info import DayStats, GroupStats, QueueStats, SchedulerInfo, ServerInfo, StoreNode
 from asynqio.core.lifecycle import Action
-from asynqio.core.schedules.records import FireEvent, ScheduleState
+from asynqio.core.schedules.firing import FireEvent, ScheduleState
 from asynqio.core.task.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.task.unique import LockHolder
 
@@ -112,9 +112,9 @@ class Inspection(Protocol):
         ...
 
     async def transfer(self, refs: Sequence[TaskRef], target: str) -> list[Moved]:
-        """Move waiting tasks (states `MoveTo.origins`) to the queue `target`. State, time, payload, retries, headers,
-        group and result stay the same. PENDING tasks join the end of the target, those of one queue in the order
-        given. A task that holds its uniqueness lock holds it in the target from then on.
+        """Transfer waiting tasks (states `TransferTo.origins`) to the queue `target`. State, time, payload, retries,
+        headers, group and result stay the same. PENDING tasks join the end of the target, those of one queue in the
+        order given. A task that holds its uniqueness lock holds it in the target from then on.
 
         WRONG_STATE also if the task is in `target`; DUPLICATE before ID_CONFLICT. A refused task stays unchanged.
         Where one step cannot cover both queues (Redis), no server can take the task for a moment during the transfer.

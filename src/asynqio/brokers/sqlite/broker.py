@@ -35,7 +35,7 @@ from asynqio.core.attempts.record import AttemptRecord
 from asynqio.core.groups import GroupBatch, GroupPolicy
 from asynqio.core.info import SchedulerInfo, ServerInfo
 from asynqio.core.lifecycle import Lease, Settlement
-from asynqio.core.schedules.records import Fire, FireEvent, ScheduleState
+from asynqio.core.schedules.firing import Fire, FireEvent, ScheduleState
 from asynqio.core.task.message import TaskRef
 from asynqio.core.task.task import Entry
 

@@ -18,7 +18,7 @@ from asynqio.brokers.sqlite.session import Session
 from asynqio.core.findings import Finding
 from asynqio.core.info import DayStats, GroupStats, QueueStats, SchedulerInfo, ServerInfo, StoreNode
 from asynqio.core.lifecycle import Action
-from asynqio.core.schedules.records import FireEvent, ScheduleState
+from asynqio.core.schedules.firing import FireEvent, ScheduleState
 from asynqio.core.task.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.task.unique import LockHolder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from asynqio import Action, Inspector, Moved, MoveTo, TaskInfo, TaskState
+from asynqio import Action, Inspector, Moved, TaskInfo, TaskState, TransferTo
 from asynqio.cli.output.terminal import Refused, hint
 
 #: Of each verb: what is said of one task, and of many.
@@ -36,11 +36,11 @@ class Deed(NamedTuple):
         return _WORDS[self.verb][1].format(to=self.to)
 
     @property
-    def action(self) -> Action | MoveTo | None:
+    def action(self) -> Action | TransferTo | None:
         """What an inspector is told; None: that somebody shall be told to stop."""
         if self.verb == "cancel":
             return None
-        return MoveTo(self.to) if self.verb == "move" else Action(self.verb)
+        return TransferTo(self.to) if self.verb == "move" else Action(self.verb)
 
     @property
     def origins(self) -> frozenset[TaskState]:
@@ -62,7 +62,7 @@ class Deed(NamedTuple):
                 running = {info.id for info in infos if info.state is TaskState.ACTIVE}
                 await inspector.cancel_many(sorted(running), queue=queue, final=self.archive)
                 return [Moved.DONE if id in running else Moved.WRONG_STATE for id in ids]
-            case MoveTo(to):
+            case TransferTo(to):
                 return await inspector.transfer(ids, to, queue=queue)
             case action:
                 return await inspector.act(action, ids, queue=queue)

@@ -1,1 +1,1 @@
-"""The record of an attempt and how it ended."""
+"""Attempts: their records, how they ended, and how to follow a task."""

@@ -1,4 +1,4 @@
-"""What somebody who follows a task is told: the difference between two looks at it. Pure."""
+"""Turns snapshots of a task into events for a follower. Pure."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from asynqio.core.task.message import TaskInfo, TaskState
 
 
 class StateChange(msgspec.Struct, frozen=True):
-    """The task is in another state than before; `state` None: it is not stored any more."""
+    """The state or the number of retries changed. `state` is None if the task is no longer stored."""
 
     state: TaskState | None
-    #: What is known of it now.
+    #: The task now; None if it is no longer stored.
     info: TaskInfo | None
 
 
 class ProgressChange(msgspec.Struct, frozen=True):
-    """The handler said how far it is."""
+    """The handler reported progress."""
 
-    #: As JSON.
+    #: JSON.
     progress: bytes
 
 
@@ -30,18 +30,18 @@ TaskEvent: TypeAlias = StateChange | ProgressChange | LogLine
 
 
 class Follower:
-    """Remembers what was told. A state that lasted shorter than the time between two looks is not told of."""
+    """Compares each snapshot with the previous one. A state between two snapshots is not reported."""
 
     def __init__(self) -> None:
         self._first = True
         self._state: TaskState | None = None
         self._retried = 0
         self._progress: bytes | None = None
-        #: How many lines of the attempt with this number, and of those before it, were told.
+        #: The attempt whose lines were reported last, and how many of them.
         self._number = self._lines = 0
 
-    def look(self, info: TaskInfo | None, attempts: Sequence[AttemptRecord]) -> Iterator[TaskEvent]:
-        """What is new. At the first look: the state, the progress of a running task, the lines of its attempt."""
+    def update(self, info: TaskInfo | None, attempts: Sequence[AttemptRecord]) -> Iterator[TaskEvent]:
+        """The new events. The first snapshot reports the state, and of a running attempt the progress and the log."""
         first, self._first = self._first, False
         state = info.state if info is not None else None
         retried = info.retried if info is not None else 0
@@ -49,21 +49,21 @@ class Follower:
         if first:
             self._skip(attempts)
             self._progress = None if state is TaskState.ACTIVE else progress
-        moved = first or state is not self._state or retried != self._retried
+        changed = first or state is not self._state or retried != self._retried
         self._state, self._retried = state, retried
-        # What a handler says comes after its attempt began, and before what it ended in.
+        # Progress and log lines of an attempt come after its start and before its end.
         begins = first or state is TaskState.ACTIVE
-        if moved and begins:
+        if changed and begins:
             yield StateChange(state, info)
         if progress is not None and progress != self._progress:
             self._progress = progress
             yield ProgressChange(progress)
         yield from self._new_lines(attempts)
-        if moved and not begins:
+        if changed and not begins:
             yield StateChange(state, info)
 
     def _skip(self, attempts: Sequence[AttemptRecord]) -> None:
-        """What ended before we came is not told."""
+        """Skip the log lines of attempts that ended before the first snapshot."""
         for run in attempts:
             if run.outcome is not AttemptOutcome.RUNNING:
                 self._number, self._lines = run.number, run.log_dropped + len(run.log)
@@ -72,6 +72,6 @@ class Follower:
         for run in attempts:
             if run.number < self._number:
                 continue
-            told = self._lines if run.number == self._number else 0
-            yield from run.log[max(0, told - run.log_dropped) :]
-            self._number, self._lines = run.number, max(told, run.log_dropped + len(run.log))
+            reported = self._lines if run.number == self._number else 0
+            yield from run.log[max(0, reported - run.log_dropped) :]
+            self._number, self._lines = run.number, max(reported, run.log_dropped + len(run.log))

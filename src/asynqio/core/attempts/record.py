@@ -1,7 +1,7 @@
-"""What is kept of the attempts at a task: when, where, how each ended, and what its handler wrote.
+"""Attempt records: when and where each attempt of a task ran, how it ended, and the log of its handler.
 
-A record is made when an attempt ends (`core/recording.py`) and stored together with that end; a task that is gone
-has none. All of it is bounded, and what was dropped is counted.
+`make_record.py` makes a record when an attempt ends; it is stored with the settlement and deleted with the task. Size
+and number are bounded, and dropped log lines are counted.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import msgspec
 
 from asynqio.core.task.message import TaskState
 
-#: Records kept per task: the youngest.
+#: Records kept per task: the latest ones.
 RUNS_KEPT = 10
-#: Longest traceback, in characters: its end is kept, where the error is.
+#: Longest traceback in characters. Its end is kept: it contains the error.
 MAX_TRACEBACK = 8_192
-#: Lines kept per attempt, their bytes altogether, and the characters of one: the youngest lines stay.
+#: Most log lines per attempt, their total size in bytes, and the length of one in characters. The latest lines are
+#: kept.
 MAX_LINES, MAX_LOG, MAX_LINE = 200, 16_384, 2_000
 MAX_LEVEL = 20
 
@@ -25,21 +26,21 @@ MAX_LEVEL = 20
 class AttemptOutcome(enum.StrEnum):
     """How an attempt ended."""
 
-    #: It goes on.
+    #: Not ended.
     RUNNING = "running"
     SUCCEEDED = "succeeded"
-    #: Counted as a failure.
+    #: A counted failure.
     FAILED = "failed"
-    #: Put off without being counted: `RetryIn`, or an error that `is_failure` says is none.
+    #: Deferred, uncounted: `RetryIn`, or an error that `is_failure` rejects.
     DEFERRED = "deferred"
-    #: The server stopped before the handler came back, and handed the task back.
+    #: The server stopped before the handler returned, and handed the task back.
     ABORTED = "aborted"
-    #: Nobody renewed its lease: its server is gone.
+    #: Its lease expired: its server died.
     LOST = "lost"
 
 
 class LogLine(msgspec.Struct, frozen=True, array_like=True):
-    """One thing that a handler said. `at`: seconds since the epoch. `level`: "info", "warning" …"""
+    """One log line of a handler. `at` is in epoch seconds; `level` is "info", "warning" and so on."""
 
     at: float
     text: str
@@ -47,35 +48,35 @@ class LogLine(msgspec.Struct, frozen=True, array_like=True):
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One attempt at one task. Times are seconds since the epoch, 0 when nobody knows."""
+    """One attempt of one task. Times are epoch seconds, 0 if unknown."""
 
-    #: 1 is the first that was recorded; attempts by Go's servers leave no record and take no number.
+    #: 1 for the first recorded attempt. Attempts of Go's servers leave no record and have no number.
     number: int = 0
-    #: The id of the server that ran it; empty when nobody knows.
+    #: The id of the server that ran it; empty if unknown.
     worker: str = ""
     started_at: float = 0.0
-    #: 0 while it goes on.
+    #: 0 while it runs.
     ended_at: float = 0.0
     outcome: AttemptOutcome = AttemptOutcome.RUNNING
-    #: What became of the task; None while the attempt goes on.
+    #: The state of the task after the attempt; None while it runs.
     then: TaskState | None = None
-    #: As `TaskInfo.last_error`, and where it came from; empty for directives, timeouts, cancellations.
+    #: As `TaskInfo.last_error`, and its traceback; empty for directives, timeouts and cancellations.
     error: str = ""
     traceback: str = ""
-    #: The last `report_progress(...)` of this attempt, as JSON.
+    #: The last `report_progress(...)` of this attempt as JSON.
     progress: bytes | None = None
     log: list[LogLine] = []
-    #: Lines that came before those in `log` and were dropped.
+    #: Number of earlier lines that were dropped.
     log_dropped: int = 0
 
     @property
     def duration(self) -> float:
-        """Seconds from start to end; 0 when one of them is not known."""
+        """Seconds from start to end; 0 if one of them is unknown."""
         return max(0.0, self.ended_at - self.started_at) if self.started_at and self.ended_at else 0.0
 
 
 class Log:
-    """The last lines of one attempt."""
+    """The last log lines of one attempt."""
 
     __slots__ = ("_lines", "_size", "dropped")
 
@@ -85,8 +86,8 @@ class Log:
         self.dropped = 0
 
     def add(self, line: LogLine) -> None:
-        """Keep a line; the oldest ones go if there are too many."""
-        # Whatever a handler calls a level: what cannot be stored would cost the task its settlement.
+        """Add a line. The oldest lines are dropped if the log is too long."""
+        # A level may be any object: a value that cannot be stored would prevent the settlement.
         line = LogLine(line.at, _cut(clean(str(line.text))), clean(str(line.level))[:MAX_LEVEL])
         self._lines.append(line)
         self._size += _weight(line)
@@ -99,21 +100,21 @@ class Log:
 
 
 def clean(text: str) -> str:
-    """The text as something that can be stored: what is not Unicode becomes `?`."""
+    """Replace characters that UTF-8 cannot encode by `?`, so that the text can be stored."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def tail(trace: str) -> str:
-    """The end of a traceback, with a word on what is missing."""
+    """The end of a traceback, with a note of how much was cut."""
     trace = clean(trace)
     if len(trace) <= MAX_TRACEBACK:
         return trace
-    told = f"… {len(trace) - MAX_TRACEBACK} characters left out …\n"
-    return told + trace[len(trace) - MAX_TRACEBACK + len(told) :]
+    omitted = f"… {len(trace) - MAX_TRACEBACK} characters left out …\n"
+    return omitted + trace[len(trace) - MAX_TRACEBACK + len(omitted) :]
 
 
-def under_way(live: AttemptRecord | None, worker: str, number: int) -> AttemptRecord:
-    """The record of the attempt that goes on: what it left itself, or at least whose it is."""
+def running_record(live: AttemptRecord | None, worker: str, number: int) -> AttemptRecord:
+    """The record of a running attempt: the live record if there is one, else only its worker."""
     if live is None:
         return AttemptRecord(number, worker)
     return msgspec.structs.replace(live, number=number, worker=live.worker or worker)
@@ -124,7 +125,7 @@ _decode = msgspec.msgpack.Decoder(AttemptRecord).decode
 
 
 def decode_record(data: object, number: int = 0) -> AttemptRecord:
-    """A stored record, with the number under which it was found. What cannot be read says so."""
+    """Decode a stored record and set its number. An unreadable record becomes one whose error says so."""
     try:
         record = _decode(data)  # type: ignore[arg-type]
     except (msgspec.MsgspecError, TypeError, UnicodeDecodeError):

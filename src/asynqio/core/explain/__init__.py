@@ -1,1 +1,1 @@
-"""Why a task is where it is, in sentences."""
+"""Explains the state of a task in sentences."""

@@ -1,4 +1,4 @@
-"""What stands between a task that waits and a handler that takes it. Pure."""
+"""The reasons why a waiting task does not run. Pure."""
 
 from __future__ import annotations
 
@@ -9,27 +9,30 @@ import msgspec
 
 from asynqio.core.info import QueueStats, ServerInfo
 
+#: Most task types named in a sentence.
+SHOWN_TYPES = 10
+
 
 class Situation(enum.StrEnum):
-    """Why a task is where it is, in a word, for programs."""
+    """Why a task is in its state, as a stable identifier."""
 
-    WAITS_FOR_ITS_TIME = "waits-for-its-time"
-    WAITS_FOR_ITS_RETRY = "waits-for-its-retry"
-    QUEUE_IS_PAUSED = "queue-is-paused"
-    TYPE_IS_PAUSED = "type-is-paused"
+    SCHEDULED = "scheduled"
+    WAITING_FOR_RETRY = "waiting-for-retry"
+    QUEUE_PAUSED = "queue-paused"
+    TYPE_PAUSED = "type-paused"
     NO_SERVER = "no-server"
     NO_HANDLER = "no-handler"
-    IN_LINE = "in-line"
+    WAITING_FOR_SLOT = "waiting-for-slot"
     RUNNING = "running"
-    WORKER_IS_GONE = "worker-is-gone"
-    IN_A_GROUP = "in-a-group"
+    WORKER_LOST = "worker-lost"
+    IN_GROUP = "in-group"
     COMPLETED = "completed"
     ARCHIVED = "archived"
-    NOT_THERE = "not-there"
+    NOT_FOUND = "not-found"
 
 
 class Blocker(msgspec.Struct, frozen=True):
-    """One thing that is in the way, and what takes it out of the way."""
+    """One reason why a task does not run, and how to remove it."""
 
     situation: Situation
     sentence: str
@@ -37,64 +40,67 @@ class Blocker(msgspec.Struct, frozen=True):
 
 
 def serving(queue: str, servers: Sequence[ServerInfo]) -> list[ServerInfo]:
-    """The servers that take tasks from a queue."""
-    return [card for card in servers if queue in card.queues and card.status == "active"]
+    """The servers that dequeue from a queue."""
+    return [server for server in servers if queue in server.queues and server.status == "active"]
 
 
 def blockers(
     queue: str, type: str, stats: QueueStats | None, servers: Sequence[ServerInfo], *, type_paused: bool
 ) -> Iterator[Blocker]:
-    """What keeps pending tasks of this type in this queue from being run, the first to be removed first."""
+    """The reasons why pending tasks of this type in this queue do not run, in the order in which to remove them."""
     if stats is not None and stats.paused:
         yield Blocker(
-            Situation.QUEUE_IS_PAUSED,
-            f"Queue {queue!r} is paused: no server takes tasks from it.",
-            f"Resume the queue: `asynqio queue resume {queue}`, or `inspector.resume({queue!r})`.",
+            Situation.QUEUE_PAUSED,
+            f"Queue {queue!r} is paused: servers do not dequeue from it.",
+            f"Resume the queue: `asynqio queue resume {queue}` or `inspector.resume({queue!r})`.",
         )
     if type_paused:
         yield Blocker(
-            Situation.TYPE_IS_PAUSED,
-            f"Tasks of type {type!r} in queue {queue!r} are paused: servers put them off.",
-            f"Resume the type: `asynqio queue resume {queue} --type {type}`, or "
+            Situation.TYPE_PAUSED,
+            f"Type {type!r} is paused in queue {queue!r}: servers defer its tasks.",
+            f"Resume the type: `asynqio queue resume {queue} --type {type}` or "
             f"`inspector.resume_type({queue!r}, {type!r})`.",
         )
-    there = serving(queue, servers)
-    if not there:
-        stopped = [card.id for card in servers if queue in card.queues]
-        others = sorted({name for card in servers for name in card.queues})
-        if stopped:
-            why = f"The servers on queue {queue!r} take nothing new, they are stopping: {', '.join(stopped)}."
-        elif others:
-            why = f"No server works on queue {queue!r}; those that are there work on {', '.join(others)}."
-        else:
-            why = f"No server works on queue {queue!r}: none has shown a sign of life lately."
+    active = serving(queue, servers)
+    if not active:
         yield Blocker(
             Situation.NO_SERVER,
-            why,
-            f"Start a server that has this queue: `asynqio worker MODULE:APP --queues {queue}`.",
+            _why_no_server(queue, servers),
+            f"Start a server for this queue: `asynqio worker MODULE:APP --queues {queue}`.",
         )
-    elif all(card.knows(type) is False for card in there):
+    elif all(server.knows(type) is False for server in active):
         yield Blocker(
             Situation.NO_HANDLER,
-            f"{_of_them(there, queue)} has a handler for tasks of type {type!r}: "
-            f"there are handlers for {_known(there)}.",
-            f"Start a server on queue {queue!r} whose app has a handler for {type!r}; is the type spelt right?",
+            f"{_none_of(active, queue)} has a handler for type {type!r}. Handled types: {_types(active)}.",
+            f"Start a server on queue {queue!r} whose app has a handler for {type!r}, or correct the type.",
         )
 
 
 def silent(queue: str, type: str, servers: Sequence[ServerInfo]) -> list[ServerInfo]:
-    """The servers on a queue that do not say what they have handlers for, when no other has one for this type."""
-    there = serving(queue, servers)
-    return [] if any(card.knows(type) for card in there) else [card for card in there if card.types is None]
+    """The servers on a queue that do not report their types, unless another one reports a handler for this type."""
+    active = serving(queue, servers)
+    if any(server.knows(type) for server in active):
+        return []
+    return [server for server in active if server.types is None]
 
 
-def _of_them(cards: Sequence[ServerInfo], queue: str) -> str:
-    if len(cards) == 1:
-        return f"Nobody on queue {queue!r} (one server, {cards[0].id})"
-    return f"None of the {len(cards)} servers on queue {queue!r}"
+def _why_no_server(queue: str, servers: Sequence[ServerInfo]) -> str:
+    stopping = [server.id for server in servers if queue in server.queues]
+    others = sorted({name for server in servers for name in server.queues})
+    if stopping:
+        return f"All servers on queue {queue!r} are stopping: {', '.join(stopping)}."
+    if others:
+        return f"No server serves queue {queue!r}. Running servers serve {', '.join(others)}."
+    return f"No server serves queue {queue!r}: no server is running."
 
 
-def _known(cards: Sequence[ServerInfo]) -> str:
-    known = sorted({type for card in cards for type in card.types or ()})
-    shown = ", ".join(known[:10]) or "nothing"
-    return f"{shown} and {len(known) - 10} more" if len(known) > 10 else shown
+def _none_of(servers: Sequence[ServerInfo], queue: str) -> str:
+    if len(servers) == 1:
+        return f"No server on queue {queue!r} (only {servers[0].id})"
+    return f"None of the {len(servers)} servers on queue {queue!r}"
+
+
+def _types(servers: Sequence[ServerInfo]) -> str:
+    known = sorted({type for server in servers for type in server.types or ()})
+    shown = ", ".join(known[:SHOWN_TYPES]) or "none"
+    return f"{shown} and {len(known) - SHOWN_TYPES} more" if len(known) > SHOWN_TYPES else shown

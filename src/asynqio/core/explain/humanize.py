@@ -1,17 +1,17 @@
-"""Moments and spans as people say them. Times are seconds since the epoch, shown in UTC."""
+"""Formats times, durations and texts for people. Times are epoch seconds and are shown in UTC."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-#: Characters of an error or a log line that are quoted.
+#: Longest quotation of an error or a log line, in characters.
 LONGEST = 300
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 def span(seconds: float) -> str:
-    """`4 min 10 s`, `2 d 3 h`, `0.25 s`: the two largest units, and parts of a second only below ten."""
+    """`4 min 10 s`, `2 d 3 h`, `0.25 s`: the two largest units; fractions only below ten seconds."""
     seconds = max(0.0, seconds)
     if seconds < 10:
         return f"{seconds:.3g} s" if seconds >= 0.001 else "0 s"
@@ -25,17 +25,17 @@ def span(seconds: float) -> str:
 
 
 def moment(at: float, now: float) -> str:
-    """`14:03:20 UTC`, with the day unless it is today."""
+    """`14:03:20 UTC`, with the date unless it is today."""
     then = _date(at)
     if then is None:
-        return "at a time that no calendar knows"
+        return "an invalid time"
     today = _date(now)
     day = "" if today is not None and then.date() == today.date() else f"{then:%Y-%m-%d} "
     return f"{day}{then:%H:%M:%S} UTC"
 
 
 def coming(at: float, now: float) -> str:
-    """`in 4 min 10 s, at 14:03:20 UTC`; `now` when it is past."""
+    """`in 4 min 10 s, at 14:03:20 UTC`; `now` for a time in the past."""
     return f"in {span(at - now)}, at {moment(at, now)}" if at > now else "now"
 
 
@@ -50,13 +50,13 @@ def ago(at: float, now: float) -> str:
 
 
 def first_line(text: str) -> str:
-    """The beginning of a text, as one line."""
+    """The first line of a text, shortened."""
     line = text.strip().partition("\n")[0]
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
 def sentence(text: str) -> str:
-    """The same, as a sentence that ends."""
+    """The first line of a text, with punctuation at its end."""
     line = first_line(text)
     return line if line.endswith((".", "!", "?", "…")) else f"{line}."
 

@@ -1,4 +1,4 @@
-"""What goes into an explanation of a task, and what comes out of it."""
+"""The input and the output of `explain`."""
 
 from __future__ import annotations
 
@@ -14,57 +14,57 @@ from asynqio.core.task.unique import LockHolder
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """All that `explain` takes into account."""
+    """The facts that `explain` considers."""
 
     ref: TaskRef
     now: float
-    #: None: it is not there.
+    #: None if the task was not found.
     info: TaskInfo | None = None
     attempts: Sequence[AttemptRecord] = ()
-    #: None: there is no such queue.
+    #: None if the queue does not exist.
     stats: QueueStats | None = None
     servers: Sequence[ServerInfo] = ()
-    #: Its group, if it waits in one and nobody has claimed it.
+    #: The group in which the task waits, unless a server has claimed the task.
     group: GroupStats | None = None
-    #: Who holds the uniqueness lock of its kind.
+    #: The holder of the uniqueness lock of the task.
     holder: LockHolder | None = None
-    #: The types that nobody is to work on in its queue, and since when.
+    #: The paused types of the queue, and since when each is paused.
     paused_types: Mapping[str, float] = {}
-    #: The other queues that have a task of this id.
+    #: Other queues that have a task with this id.
     elsewhere: Sequence[str] = ()
 
     @property
     def running(self) -> AttemptRecord | None:
-        """The attempt that goes on, if anything is known of it."""
+        """The record of the running attempt, if there is one."""
         last = self.attempts[-1] if self.attempts else None
         return last if last is not None and last.outcome is AttemptOutcome.RUNNING else None
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """Why one task is where it is, in sentences of English."""
+    """Why one task is in its state, in English sentences."""
 
     queue: str
     id: str
     type: str
-    #: None: it is not there.
+    #: None if the task was not found.
     state: TaskState | None
     situation: Situation
     happened: list[str]
     why: list[str]
     next: list[str]
     remedies: list[str]
-    #: When the next thing happens by itself, in seconds since the epoch; 0 when it does not, or nobody can tell.
+    #: When the next event occurs without intervention, in epoch seconds; 0 if there is none or it is unknown.
     next_at: float = 0.0
 
     def text(self) -> str:
-        """The whole of it, for people."""
+        """The explanation as one text with headings."""
         about = f"{self.type} " if self.type else ""
-        lines = [f"Task {about}{self.id} in queue {self.queue}: {self.state or 'not there'}"]
+        lines = [f"Task {about}{self.id} in queue {self.queue}: {self.state or 'not found'}"]
         parts = {
             "What happened": self.happened,
-            "Why it is there" if self.state else "Why it is not there": self.why,
+            "Why it is in this state" if self.state else "Why it was not found": self.why,
             "What happens next": self.next,
-            "What would change that": self.remedies,
+            "What you can do": self.remedies,
         }
         for title, sentences in parts.items():
             if sentences:
@@ -73,14 +73,22 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 class Draft(msgspec.Struct):
-    """The part of an explanation that depends on the state, while it is being written."""
+    """The state-dependent part of an explanation under construction."""
 
-    situation: Situation = Situation.IN_LINE
+    situation: Situation = Situation.WAITING_FOR_SLOT
     why: list[str] = []
     next: list[str] = []
     remedies: list[str] = []
     next_at: float = 0.0
 
     def block(self, found: Sequence[Blocker]) -> None:
-        self.why += [obstacle.sentence for obstacle in found]
-        self.remedies += [obstacle.remedy for obstacle in found]
+        """Add blockers and their remedies."""
+        self.why += [blocker.sentence for blocker in found]
+        self.remedies += [blocker.remedy for blocker in found]
+
+
+def advise(action: str, command: str, ref: TaskRef) -> str:
+    """A remedy with the command and the Python call that apply it to one task."""
+    queue = "" if ref.queue == "default" else f", queue={ref.queue!r}"
+    call = f"inspector.{command}({ref.id!r}{queue})"
+    return f"{action}: `asynqio task {command} {ref.id} --queue {ref.queue}` or `{call}`."

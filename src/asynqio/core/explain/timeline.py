@@ -1,4 +1,4 @@
-"""What happened to a task so far, in sentences. Pure."""
+"""The history of a task in sentences. Pure."""
 
 from __future__ import annotations
 
@@ -6,44 +6,44 @@ import re
 from collections.abc import Sequence
 
 from asynqio.core.attempts.record import AttemptOutcome, AttemptRecord
-from asynqio.core.explain.humanize import ago, first_line, moment, span
-from asynqio.core.schedules.records import SCHEDULE_HEADER, TICK_HEADER
+from asynqio.core.explain.humanize import ago, first_line, many, moment, span
+from asynqio.core.schedules.firing import SCHEDULE_HEADER, TICK_HEADER
 from asynqio.core.task.message import TaskInfo
 
-#: A UUID of version 7, as our producers make them, begins with the time in milliseconds.
+#: A UUID of version 7, the format of generated ids, starts with the time in milliseconds.
 _UUID7 = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
-#: Seconds by which the clock of a producer may be ahead of ours, and how old a task may be, to be believed.
+#: The time in an id is plausible up to this many seconds in the future and in the past.
 AHEAD, OLDEST = 86_400.0, 10 * 365 * 86_400.0
 
 _ENDED = {
     AttemptOutcome.SUCCEEDED: "succeeded",
     AttemptOutcome.FAILED: "failed",
-    AttemptOutcome.DEFERRED: "put it off, uncounted,",
-    AttemptOutcome.ABORTED: "was handed back by its server, which stopped,",
+    AttemptOutcome.DEFERRED: "deferred the task",
+    AttemptOutcome.ABORTED: "was aborted because its server stopped",
     AttemptOutcome.LOST: "was lost with its server",
 }
 
 
-def story(info: TaskInfo, attempts: Sequence[AttemptRecord], now: float) -> list[str]:
-    """Where it comes from, when it was made, and each attempt that ended."""
+def timeline(info: TaskInfo, attempts: Sequence[AttemptRecord], now: float) -> list[str]:
+    """The origin of the task, when it was enqueued, and each attempt that ended."""
     ended = [run for run in attempts if run.outcome is not AttemptOutcome.RUNNING]
-    told = _schedule(info, now)
-    if (made := _made_at(info.id, now)) is not None:
-        told.append(f"It was enqueued {ago(made, now)}.")
+    history = _schedule(info, now)
+    if (enqueued_at := _enqueued_at(info.id, now)) is not None:
+        history.append(f"It was enqueued {ago(enqueued_at, now)}.")
     if ended and ended[0].number > 1:
-        told.append(f"The first {ended[0].number - 1} recorded attempts are not kept any more.")
-    told += [_attempt(run, now) for run in ended]
+        history.append(f"The records of the first {ended[0].number - 1} attempts were dropped.")
+    history += [_attempt(run, now) for run in ended]
     counted = sum(run.outcome in (AttemptOutcome.FAILED, AttemptOutcome.LOST) for run in ended)
     if ended and ended[0].number > 1:
-        return told
+        return history
     if info.retried > counted:
-        told.append(
-            f"{info.retried - counted} failed without leaving a record, as attempts by Go's servers do."
+        history.append(
+            f"{many(info.retried - counted, 'failed attempt')} left no record: servers of Go record none."
         )
     known = ended[-1].error if ended else ""
     if info.last_error and info.last_failed_at and not (known and known in info.last_error):
-        told.append(f"The last error, {ago(info.last_failed_at, now)}: {first_line(info.last_error)}")
-    return told
+        history.append(f"Last error, {ago(info.last_failed_at, now)}: {first_line(info.last_error)}")
+    return history
 
 
 def _schedule(info: TaskInfo, now: float) -> list[str]:
@@ -52,8 +52,8 @@ def _schedule(info: TaskInfo, now: float) -> list[str]:
         return []
     tick = headers.get(TICK_HEADER, "")
     if not (tick.isdecimal() and tick.isascii()):
-        return [f"It comes from schedule {id!r}, which somebody triggered."]
-    return [f"It comes from schedule {id!r}, for its tick at {moment(float(tick), now)}."]
+        return [f"Schedule {id!r} enqueued it when it was triggered manually."]
+    return [f"Schedule {id!r} enqueued it for its tick at {moment(float(tick), now)}."]
 
 
 def _attempt(run: AttemptRecord, now: float) -> str:
@@ -63,7 +63,7 @@ def _attempt(run: AttemptRecord, now: float) -> str:
     return f"Attempt {run.number}{by} {_ENDED[run.outcome]}{took} at {moment(run.ended_at, now)}{error}"
 
 
-def _made_at(id: str, now: float) -> float | None:
+def _enqueued_at(id: str, now: float) -> float | None:
     found = _UUID7.fullmatch(id)
     if found is None:
         return None

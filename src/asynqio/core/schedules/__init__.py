@@ -1,1 +1,1 @@
-"""Cron specs, the next time of a schedule, and missed ticks."""
+"""Schedules: cron specs, the next tick, missed ticks, and schedule entries."""

@@ -1,12 +1,11 @@
-"""Reading a cron spec, with the grammar of robfig/cron v3's standard parser: what Go accepts, and no more.
+"""Parses cron specs with the grammar of robfig/cron v3's standard parser, exactly as Go asynq does.
 
     [TZ=<zone> | CRON_TZ=<zone>] <minute> <hour> <day of month> <month> <day of week>
     [TZ=<zone> | CRON_TZ=<zone>] @yearly | @annually | @monthly | @weekly | @daily | @midnight | @hourly
     [TZ=<zone> | CRON_TZ=<zone>] @every <duration, as in 1h30m>
 
-A field is a list with commas of `*`, `?` (the same), `n` or `a-b`, each with a `/step` if wanted; `n/step` goes
-on to the end of the field. Grammar and rules: spec redis wire format, section 6.1. When a spec fires is told in
-`schedule.py`.
+A field is a comma-separated list of `*`, `?` (equivalent), `n` or `a-b`, each with an optional `/step`; `n/step`
+extends to the end of the field. `next_time.py` computes when a spec fires.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from asynqio.core.durations import SECOND, parse_duration
 from asynqio.core.schedules.next_time import CronSchedule, EverySchedule
 from asynqio.errors import InvalidSchedule
 
-#: Longest spec, in characters. All numbers of all fields, written out, are 400.
+#: Longest spec, in characters. All numbers of all fields take 400.
 MAX_SPEC = 1000
 
 _PREFIXES = ("TZ=", "CRON_TZ=")
-#: What separates fields: Unicode's white space as Go counts it. Python's has four control characters more.
+#: White space between fields, as in Go. Python counts four more control characters.
 _WHITE = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000"
@@ -40,13 +39,13 @@ _DESCRIPTORS = {
     "@hourly": "0 * * * *",
 }
 _EVERY = "@every "
-#: The largest step that Go reads; each above a field's range means the same.
+#: The largest step that Go accepts. All steps larger than the range of a field are equivalent.
 _LARGEST = 2**63 - 1
-#: Longest name of a time zone, in characters, and what it is written in. IANA's have up to 32; others would be
-#: looked for as files and as modules of the package tzdata, and a thousand dots are a thousand packages.
+#: Longest name of a time zone in characters, and its alphabet. IANA names have up to 32 characters. ZoneInfo looks up
+#: any other name as a file and as a module of the package tzdata; a thousand dots would be a thousand packages.
 MAX_ZONE = 64
 _ZONE_LETTERS = frozenset(ascii_letters + digits + "/_+-")
-#: How much of a spec is shown again in an error, and how much of a part of it, in characters.
+#: Longest quotation of a spec in an error, and of a part of it, in characters.
 _SPEC_SHOWN, _PART_SHOWN = 120, 40
 
 
@@ -81,14 +80,14 @@ _FIELDS = (
 
 
 class _Problem(Exception):
-    """What is wrong with a part of a spec."""
+    """A part of a spec is invalid."""
 
 
 def parse_schedule(spec: str, zone: str = "UTC") -> CronSchedule | EverySchedule:
-    """The schedule that a spec describes, read in the IANA time zone `zone` unless the spec names another.
+    """Parse a spec, in the IANA time zone `zone` unless the spec names another.
 
-    Raises InvalidSchedule: a spec that Go refuses or crashes on, one of more than `MAX_SPEC` characters (Go has
-    no limit), or a zone that this machine does not know.
+    Raises InvalidSchedule for a spec that Go rejects or crashes on, a spec of more than `MAX_SPEC` characters (Go has
+    no limit), or a time zone that is unknown on this machine.
     """
     try:
         return _parse(spec, zone)
@@ -102,9 +101,9 @@ def _parse(spec: str, zone: str) -> CronSchedule | EverySchedule:
     if spec.startswith(_PREFIXES):
         name, space, spec = spec.partition("=")[2].partition(" ")
         if not space:
-            raise _Problem("a space must follow the time zone, and then the five fields or a descriptor")
+            raise _Problem("a space and then five fields or a descriptor must follow the time zone")
         spec = spec.strip(_WHITE)
-        # "Local" is Go's word for the zone that the scheduler was given.
+        # "Local" is Go's name for the scheduler's own time zone.
         zone = zone if name == "Local" else name
     where = _zone(zone)
     if not spec.startswith("@"):
@@ -114,11 +113,11 @@ def _parse(spec: str, zone: str) -> CronSchedule | EverySchedule:
             delay = parse_duration(spec.removeprefix(_EVERY))
         except ValueError as error:
             raise _Problem(f"the duration {_show(spec.removeprefix(_EVERY))} {error}") from None
-        # Whole seconds, at least one: also for durations that are negative.
+        # Whole seconds, at least one, also for negative durations.
         return EverySchedule(max(delay // SECOND, 1))
     if spec not in _DESCRIPTORS:
         known = ", ".join(_DESCRIPTORS)
-        raise _Problem(f"there is no descriptor {_show(spec)}, but {known} and @every <duration>")
+        raise _Problem(f"there is no descriptor {_show(spec)}: use one of {known} or @every <duration>")
     return _fields(_DESCRIPTORS[spec], where)
 
 
@@ -135,7 +134,7 @@ def _fields(spec: str, zone: tzinfo) -> CronSchedule:
 
 
 def _field(field: _Field, text: str) -> tuple[int, bool]:
-    """The numbers of a field as bits, and whether it counts as a star. Empty parts of the list are ignored."""
+    """The numbers of a field as bits, and whether it counts as a star. Empty list items are ignored."""
     bits, star = 0, False
     for part in text.split(","):
         if part:
@@ -145,21 +144,21 @@ def _field(field: _Field, text: str) -> tuple[int, bool]:
 
 
 def _part(field: _Field, part: str) -> tuple[int, bool]:
-    """One part of the list: a star, a number or a range, and its step."""
+    """Parse one list item: a star, a number or a range, with an optional step."""
     range_, *steps = part.split("/")
     first, *last = range_.split("-")
     if len(steps) > 1:
         raise _Problem(f"{field.name} {_show(part)} has more than one step")
     step = _step(field, steps[0]) if steps else 1
-    if first in ("*", "?"):  # and whatever stands behind a hyphen: Go does not look at it
+    if first in ("*", "?"):  # Go ignores what follows a hyphen
         return _bits(field.low, field.high, step), step == 1
     if len(last) > 1:
         raise _Problem(f"{field.name} {_show(part)} has more than one hyphen")
     low = _number(field, first)
-    # A step makes a single number a range up to the end.
+    # With a step, a single number is a range up to the end of the field.
     high = _number(field, last[0]) if last else field.high if steps else low
     if low > high:
-        raise _Problem(f"{field.name} {_show(part)} begins after its end")
+        raise _Problem(f"{field.name} {_show(part)} starts after its end")
     return _bits(low, high, step), False
 
 
@@ -183,29 +182,29 @@ def _number(field: _Field, text: str) -> int:
 def _step(field: _Field, text: str) -> int:
     number = _whole(text)
     if number is None or not 1 <= number <= _LARGEST:
-        raise _Problem(f"{field.name}: the step {_show(text)} is not allowed: a whole number from 1 up")
+        raise _Problem(f"{field.name}: the step {_show(text)} is not a whole number of at least 1")
     return number
 
 
 def _whole(text: str) -> int | None:
-    """A number as Go reads it: ASCII digits, and a plus before them if wanted."""
+    """Parse a number as Go does: ASCII digits with an optional plus sign."""
     number = text.removeprefix("+")
     return int(number) if number.isascii() and number.isdecimal() else None
 
 
 def _zone(name: str) -> tzinfo:
     if name in ("", "UTC"):
-        return UTC  # also where there is no zone data
+        return UTC  # does not need time zone data
     if ".." in name or name.startswith(("/", "\\")):
         raise _Problem(f"the time zone {_show(name)} is a path: give an IANA name such as Europe/Berlin")
     try:
         if len(name) > MAX_ZONE or not _ZONE_LETTERS.issuperset(name):
             raise LookupError
         return ZoneInfo(name)
-    except (LookupError, OSError, ValueError):  # no such zone; a folder of zones; another file
+    except (LookupError, OSError, ValueError):  # no such zone, a directory of zones, or another file
         raise _Problem(
             f"there is no time zone {_show(name)} on this machine: give an IANA name such as Europe/Berlin "
-            "(the package tzdata brings the zones to machines without them)"
+            "(the package tzdata provides time zones on machines without them)"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""An entry of a scheduler: a cron spec and the task that it puts in at each of its ticks."""
+"""An entry of a scheduler: a cron spec and the task to enqueue at each tick."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from asynqio.errors import InvalidSchedule
 
 
 class ScheduleEntry:
-    """A task for each tick of a spec.
+    """Enqueues a task at each tick of a spec.
 
         ScheduleEntry("*/5 * * * *", Task.json("report", {"kind": "sales"}), zone="Europe/Berlin", queue="low")
 
-    `name` identifies it across restarts, machines and changes of all the rest; without one, its id is made of
-    what it is. `zone`: the IANA time zone in which the spec is read (that of the scheduler). `missed`: what
-    becomes of ticks at which no scheduler was there: `"skip"`, `"once"` (one task for all of them), or the
-    number of the last ones for which tasks are made up. Raises InvalidSchedule and InvalidName; the spec itself
-    is read when a scheduler takes it.
+    `name` identifies the entry across restarts, machines and changes of its other values; without a name, the id is
+    a digest of its values. `zone`: the IANA time zone of the spec (default: that of the scheduler). `missed`: what to
+    do with ticks at which no scheduler ran: `"skip"`, `"once"` (one task for all of them), or the number of latest
+    missed ticks to fire late. Raises InvalidSchedule and InvalidName; the spec itself is parsed when a scheduler
+    registers the entry.
     """
 
     __slots__ = ("missed", "name", "options", "spec", "task", "zone")
@@ -38,7 +38,9 @@ class ScheduleEntry:
     ) -> None:
         text: object = spec
         if not isinstance(text, str) or not text.strip():
-            raise InvalidSchedule(str(spec), "is no text: give five fields or a descriptor such as @every 5m")
+            raise InvalidSchedule(
+                str(spec), "is not a text: give five fields or a descriptor such as @every 5m"
+            )
         if not isinstance(task, Task):
             raise InvalidSchedule(
                 spec, f"needs a Task, not {article(task)}; make one with Task.json(type, value)"
@@ -63,7 +65,7 @@ class ScheduleEntry:
 
     @property
     def id(self) -> str:
-        """Its name, or a digest of spec, zone, type, payload and options. Raises InvalidOption."""
+        """The name, or a digest of spec, zone, type, payload and options. Raises InvalidOption."""
         if self.name:
             return self.name
         payload = self.task.payload

@@ -1,8 +1,7 @@
-"""The options of a schedule entry as texts, as Go's tools show them: `Queue("low")`, `Timeout(1m30s)`.
+"""The options of a schedule entry as texts in the format of Go's tools: `Queue("low")`, `Timeout(1m30s)`.
 
-Spec: redis wire format, section 6.4. Go's reader cuts a text at its first `)`, forgets `TaskID` and `Group`, and
-crashes on a text without `(` (B30); ours takes texts apart as they were put together, and passes over what it
-does not know.
+Go's parser cuts a text at its first `)`, ignores `TaskID` and `Group`, and crashes on a text without `(` (B30). This
+parser reads every text that Go or asynqio writes and ignores unknown options.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from asynqio.core.retry import RETRY_HEADER, to_header
 from asynqio.core.task.options import Moment, Seconds, TaskOptions
 from asynqio.errors import InvalidOption
 
-#: Option → the name of Go's function, by kind of value.
+#: Option → name of Go's function, by kind of value.
 _NUMBERS = {"max_retry": "MaxRetry"}
 _TEXTS = {"queue": "Queue", "task_id": "TaskID", "group": "Group"}
 _DURATIONS = {"timeout": "Timeout", "unique": "Unique", "process_in": "ProcessIn", "retention": "Retention"}
@@ -34,19 +33,19 @@ _DATE = re.compile(r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) ([ \d]\d) (\d\d):(\d\d):(\d\d
 _SHORT = {"\a": "a", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t", "\v": "v", '"': '"', "\\": "\\"}
 _LONG = {letter: char for char, letter in _SHORT.items()}
 _ESCAPE = re.compile(r'\\(?:([abfnrtv"\\])|x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))')
-#: What Go's encoder of JSON escapes beside what JSON asks for.
+#: Characters that Go's JSON encoder escapes in addition to those that JSON requires.
 _HTML = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"})
-#: Go keeps durations in an int64: longer ones are written as the longest, about 292 years.
+#: Go stores durations as int64. Longer ones are written as the longest, about 292 years.
 _LONGEST = 2**63 - 1
 
 
 def option_texts(options: TaskOptions) -> list[str]:
-    """The texts of these options, in their order. Raises InvalidOption for values that no option takes."""
+    """Format options, in their order. Raises InvalidOption for an invalid value."""
     texts = []
     given: dict[str, Any] = dict(options)
     headers = dict(given.get("headers", {}))
     if "retry" in given:
-        headers[RETRY_HEADER] = to_header(given["retry"])  # that is how it travels
+        headers[RETRY_HEADER] = to_header(given["retry"])  # stored as a header
     for option, value in given.items():
         if option in _NUMBERS:
             texts.append(f"{_NUMBERS[option]}({value})")
@@ -64,7 +63,7 @@ def option_texts(options: TaskOptions) -> list[str]:
 
 
 def read_options(texts: Sequence[str]) -> TaskOptions:
-    """The options that texts name, whoever wrote them. What cannot be read is left out."""
+    """Parse option texts. Invalid texts are left out."""
     options: dict[str, Any] = {}
     for text in texts:
         name, bracket, rest = text.partition("(")
@@ -81,12 +80,12 @@ def read_options(texts: Sequence[str]) -> TaskOptions:
 
 
 def quote(text: str) -> str:
-    """As Go quotes a string."""
+    """Quote a string as Go does."""
     return '"' + "".join(_escaped(char) for char in text) + '"'
 
 
 def unquote(text: str) -> str:
-    """The reverse. Raises ValueError."""
+    """Reverse `quote`. Raises ValueError."""
     if len(text) < 2 or text[0] != '"' or text[-1] != '"':
         raise ValueError(f"{text!r} is not in quotes")
     return _ESCAPE.sub(_unescaped, text[1:-1])
@@ -117,7 +116,7 @@ def _duration(option: str, value: Seconds) -> str:
 
 
 def _date(option: str, value: Moment) -> str:
-    """As the command `date` prints it, in UTC, for readers assume that of zones they do not know."""
+    """Format as Unix `date` does, in UTC: readers assume UTC for zones that they do not know."""
     try:
         at = value if isinstance(value, datetime) else datetime.fromtimestamp(float(value), UTC)
         at = at.astimezone(UTC)

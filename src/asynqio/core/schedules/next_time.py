@@ -1,16 +1,16 @@
-"""When a schedule fires: the search for the next match, step for step as robfig/cron v3 makes it for Go asynq.
+"""The next tick of a schedule, computed with the same algorithm as robfig/cron v3, which Go asynq uses.
 
-Go and Python may serve the same entry, so both must mean the same instant, also on the days on which a zone
-moves its clocks. On those days that search has habits, which `tests/unit/data/cron.json` shows:
+Go and Python schedulers may serve the same entry, so both must compute the same instant, also on days with a clock
+change. The algorithm behaves as follows on such days (`tests/unit/data/cron.json` has examples):
 
-* A local time that does not exist is skipped that day; one that comes twice fires twice.
-* Where clocks jump over midnight, it may pass over that day, or the month that begins there.
-* Where they jump by half an hour, it may pass over half an hour of the hours behind.
+* A local time that does not exist is skipped on that day; one that occurs twice fires twice.
+* If clocks skip midnight, the search may skip that day, or the month that begins then.
+* If clocks change by half an hour, the search may skip half an hour of the hours that follow.
 
-Ours differs in two places. Where Go's never ends, because a zone left out a whole day (Samoa in 2011), and where
-its answer is not later than its start, because a zone went back over midnight or by hours (Newfoundland until
-2011, Alaska in 1983), ours finds the next match. The rules of zones are those of the machine: two machines whose
-zone data are of different releases disagree about zones whose rules have changed between them.
+This module differs from Go in two cases. It finds the next match where Go's search does not end because a zone
+skipped a whole day (Samoa in 2011), and where Go's answer is not later than the start because a zone went back over
+midnight or by hours (Newfoundland until 2011, Alaska in 1983). Time zone data is that of the machine: machines with
+different releases disagree about zones whose rules changed in between.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from math import floor
 from typing import Protocol
 
-#: What does not match until the end of the fifth year from now never fires (robfig's limit).
+#: A schedule without a match until the end of the fifth year from now never fires (robfig's limit).
 YEARS = 5
-#: Where a search may start, in epoch seconds: the years 68 to 9892. `datetime` can hold all its steps then.
+#: Range of start times in epoch seconds: the years 68 to 9892. `datetime` can represent all steps of a search then.
 EARLIEST, LATEST = -6e10, 2.5e11
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,40 +33,39 @@ _HOUR, _DAY = 3600, 86400
 
 
 class Schedule(Protocol):
-    """Anything that fires now and then."""
+    """Computes ticks."""
 
     def next(self, after: float, *, aligned: bool = False) -> float | None:
-        """The first time to fire that is later than `after`; None when there is none.
+        """The first tick later than `after`, in whole epoch seconds; None if there is none.
 
-        Both are epoch seconds, the answer a whole number of them. With `aligned` all schedulers have the same
-        answer, whenever they started: see `EverySchedule`. Raises ValueError when `after` is not a time from
-        `EARLIEST` to `LATEST`.
+        With `aligned`, the result does not depend on when a scheduler started; see `EverySchedule`. Raises
+        ValueError if `after` (epoch seconds) is not between `EARLIEST` and `LATEST`.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class EverySchedule:
-    """`@every`: fires each time that `seconds` have passed, a whole number from 1 up.
+    """`@every`: fires every `seconds` seconds, a whole number of at least 1.
 
-    Go counts from the moment at which its scheduler starts, and so does `next`: two schedulers have two phases.
-    With `aligned` it fires at the multiples of `seconds` since the epoch instead, and schedulers agree on each
-    tick without knowing of each other: `@every 1h` on the hour, `@every 24h` at midnight, both in UTC.
+    As in Go, `next` counts from `after`, so each scheduler has its own phase. With `aligned`, ticks are the multiples
+    of `seconds` since the epoch, and schedulers agree on each tick without coordination: `@every 1h` on the hour,
+    `@every 24h` at midnight, both in UTC.
     """
 
     seconds: int
 
     def next(self, after: float, *, aligned: bool = False) -> float:
-        """The second of `after` plus `seconds`, or with `aligned` the multiple that comes next."""
+        """The whole second of `after` plus `seconds`; with `aligned`, the next multiple of `seconds`."""
         start = _second(after)
         return float(start + self.seconds - (start % self.seconds if aligned else 0))
 
 
 @dataclass(frozen=True, slots=True)
 class CronSchedule:
-    """Five fields, each a set of numbers (bit n stands for n; 0 is Sunday), read in one time zone.
+    """Five fields, each a set of numbers as bits (weekday 0 is Sunday), in one time zone.
 
-    `both_days`: the day of the month and that of the week must match; otherwise one of them is enough.
+    `both_days`: both the day of the month and the day of the week must match; otherwise one of them.
     """
 
     minutes: int
@@ -78,12 +77,12 @@ class CronSchedule:
     zone: tzinfo
 
     def next(self, after: float, *, aligned: bool = False) -> float | None:
-        """The first match; None when none comes within five years. `aligned` makes no difference."""
+        """The first match later than `after`; None without a match within five years. `aligned` has no effect."""
         start = _second(after) + 1
         if not (self.minutes and self.hours and self.months and self._has_days()):
-            return None  # a field of nothing but commas; step by step that would be millions of them
+            return None  # a field of only commas never matches; searching would take millions of steps
         found = self._search(start)
-        # Where it went back (see above): on by minutes, over what comes twice, which is a day at most.
+        # If the search went back (see above), continue by minutes past the repeated time, which is a day at most.
         for later in range(start - start % 60 + 60, start + _DAY, 60):
             if found is None or found >= start:
                 break
@@ -91,18 +90,23 @@ class CronSchedule:
         return None if found is None or found < start else float(found)
 
     def _search(self, start: int) -> int | None:
-        hand = _Hand(start, self.zone)
-        last = hand.wall.year + YEARS
-        while hand.wall.year <= last:
-            # Each unit is looked for within the larger one. Where that is over, all starts again from the months.
+        cursor = _Cursor(start, self.zone)
+        last = cursor.wall.year + YEARS
+        while cursor.wall.year <= last:
+            # Match each unit within the larger one. When the larger unit ends, start again from the months.
             if (
-                _turn(hand, self._in_month, hand.next_month, lambda wall: wall.month == 1)
-                and _turn(hand, self._on_day, hand.next_day, lambda wall: wall.day == 1)
-                and _turn(hand, self._in_hour, hand.next_hour, lambda wall: wall.hour == 0)
-                and _turn(hand, self._in_minute, hand.next_minute, lambda wall: wall.minute == 0)
-                and _turn(hand, lambda wall: wall.second == 0, hand.end_minute, lambda wall: wall.second == 0)
+                _step_until(cursor, self._in_month, cursor.next_month, lambda wall: wall.month == 1)
+                and _step_until(cursor, self._on_day, cursor.next_day, lambda wall: wall.day == 1)
+                and _step_until(cursor, self._in_hour, cursor.next_hour, lambda wall: wall.hour == 0)
+                and _step_until(cursor, self._in_minute, cursor.next_minute, lambda wall: wall.minute == 0)
+                and _step_until(
+                    cursor,
+                    lambda wall: wall.second == 0,
+                    cursor.end_minute,
+                    lambda wall: wall.second == 0,
+                )
             ):
-                return hand.at
+                return cursor.at
         return None
 
     def _has_days(self) -> bool:
@@ -124,7 +128,7 @@ class CronSchedule:
 
 
 def upcoming(schedule: Schedule, after: float, count: int, *, aligned: bool = False) -> list[float]:
-    """The next `count` times to fire, in epoch seconds; fewer when there are no more."""
+    """The next `count` ticks, in epoch seconds; fewer if there are no more."""
     times: list[float] = []
     while len(times) < count and after <= LATEST:
         found = schedule.next(after, aligned=aligned)
@@ -134,32 +138,32 @@ def upcoming(schedule: Schedule, after: float, count: int, *, aligned: bool = Fa
     return times
 
 
-class _Hand:
-    """The hand of a clock: an instant, and what the wall clock of its zone shows then.
+class _Cursor:
+    """The cursor of the search: an instant and its local time.
 
-    Its first move begins at the start of the month, day, hour or minute where it stands; later ones need not.
+    The first step starts at the beginning of the current month, day, hour or minute; later steps need not.
     """
 
     def __init__(self, at: int, zone: tzinfo) -> None:
         self.zone = zone
-        self.moved = False
+        self.stepped = False
         self._set(at)
 
     def next_month(self) -> None:
         self._begin(day=1, hour=0, minute=0, second=0)
         begin = self.wall.replace(day=1, hour=0, minute=0, second=0)
         year, month = divmod(begin.year * 12 + begin.month, 12)
-        # A month after the 30th of January is the 1st or 2nd of March. The hand stands on such days where clocks
-        # jump over the midnight with which a month begins: at the end of the month before.
+        # One month after 30 January is 1 or 2 March. The cursor is on such a day if clocks skip the midnight at the
+        # beginning of a month: it is then at the end of the month before.
         self._turn_to(datetime(year, month + 1, 1) + (self.wall - begin))
 
     def next_day(self) -> None:
         self._begin(hour=0, minute=0, second=0)
         before, tomorrow = self.at, self.wall + _ONE_DAY
         self._turn_to(tomorrow)
-        if self.at <= before:  # there is no tomorrow in this zone
+        if self.at <= before:  # the zone skipped the next day
             self._turn_to(tomorrow + _ONE_DAY)
-        # A midnight that does not exist became another hour: on, or back, to the midnight next to it.
+        # A midnight that does not exist became another hour: go to the nearest midnight.
         if hour := self.wall.hour:
             self._set(self.at + (24 - hour if hour > 12 else -hour) * _HOUR)
 
@@ -168,19 +172,19 @@ class _Hand:
         self._set(self.at + _HOUR)
 
     def next_minute(self) -> None:
-        if not self.moved:
-            self.moved = True
+        if not self.stepped:
+            self.stepped = True
             self.at -= self.at % 60
         self._set(self.at + 60)
 
     def end_minute(self) -> None:
-        self.moved = True
+        self.stepped = True
         self._set(self.at + 60 - self.wall.second)
 
     def _begin(self, **unit: int) -> None:
-        """To the start of the unit, unless the hand was moved before."""
-        if not self.moved:
-            self.moved = True
+        """Go to the start of the unit if this is the first step."""
+        if not self.stepped:
+            self.stepped = True
             self._turn_to(self.wall.replace(**unit))  # type: ignore[arg-type]
 
     def _set(self, at: int) -> None:
@@ -188,7 +192,7 @@ class _Hand:
         self.wall = (_EPOCH + timedelta(0, at)).astimezone(self.zone).replace(tzinfo=None)
 
     def _turn_to(self, wall: datetime) -> None:
-        """To where the wall clock shows this. Where it never does, or twice: to the instant that Go takes."""
+        """Go to this local time. If it does not exist or occurs twice, go to the instant that Go chooses."""
         local = _seconds(wall - _WALL_EPOCH)
         guess = self._offset(local)
         offset = self._offset(local - guess)
@@ -198,20 +202,20 @@ class _Hand:
             self._set(local - offset)
 
     def _offset(self, at: int) -> int:
-        """Seconds by which the zone is ahead of UTC."""
+        """The UTC offset of the zone in seconds."""
         return _seconds((_EPOCH + timedelta(0, at)).astimezone(self.zone).utcoffset() or _NOTHING)
 
 
-def _turn(
-    hand: _Hand,
+def _step_until(
+    cursor: _Cursor,
     matches: Callable[[datetime], bool],
     step: Callable[[], None],
     over: Callable[[datetime], bool],
 ) -> bool:
-    """Step until it matches; False when the unit around was over before."""
-    while not matches(hand.wall):
+    """Step until the unit matches; False if the larger unit ended first."""
+    while not matches(cursor.wall):
         step()
-        if over(hand.wall):
+        if over(cursor.wall):
             return False
     return True
 
@@ -221,7 +225,7 @@ def _seconds(span: timedelta) -> int:
 
 
 def _second(after: float) -> int:
-    """The second in which a moment lies."""
+    """The whole second of a time."""
     if not EARLIEST <= after <= LATEST:
         raise ValueError(f"{after!r} is not a time in seconds since the epoch")
     return floor(after)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from asynqio.core.attempts.outcome import Ending, ending_of
+from asynqio.core.attempts.ending import Ending, ending_of
 from asynqio.core.lifecycle import Failed, Settlement, error_text
 from asynqio.errors import Directive, HandlerNotFound, TaskTimeout
 from asynqio.runtime.attempts.log_context import task_fields

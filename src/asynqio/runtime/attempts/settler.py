@@ -8,7 +8,7 @@ import logging
 import msgspec
 
 from asynqio.brokers.contract.broker import Broker
-from asynqio.core.attempts.outcome import Ending
+from asynqio.core.attempts.ending import Ending
 from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.errors import BrokerUnavailable
 from asynqio.runtime.attempts.log_context import task_fields

@@ -20,7 +20,7 @@ from asynqio.brokers.contract.broker import Broker
 from asynqio.brokers.contract.results import Cancellation
 from asynqio.brokers.contract.signals import pending
 from asynqio.core.lifecycle import Lease
-from asynqio.core.queues import QueueOrder
+from asynqio.core.queue_order import QueueOrder
 from asynqio.core.task.message import TaskRef
 from asynqio.errors import BrokerError
 from asynqio.runtime.attempts.settler import Settler

@@ -10,7 +10,7 @@ from random import Random
 from asynqio.brokers.contract.broker import Broker
 from asynqio.brokers.contract.results import Expired
 from asynqio.clock import ClockStep
-from asynqio.core.attempts.final_record import recorded
+from asynqio.core.attempts.make_record import with_record
 from asynqio.core.attempts.record import AttemptOutcome, AttemptRecord
 from asynqio.core.lifecycle import Failed, Lease, Settlement, decide
 from asynqio.core.task.message import TaskState
@@ -109,7 +109,7 @@ class Recoverer(Service):
             # The record that the attempt left before its server died; Go's servers leave none.
             left = found[-1] if found and found[-1].outcome is AttemptOutcome.RUNNING else AttemptRecord()
             end = decide(lease, lost, now, policy, self._random.random())
-            settlements.append(recorded(end, lost, left, now))
+            settlements.append(with_record(end, lost, left, now))
         answers = await self._broker.settle(settlements)
         for settlement, ours in zip(settlements, answers, strict=True):
             if ours:

@@ -8,10 +8,10 @@ from asynqio.brokers.contract.broker import Broker
 from asynqio.core.info import ScheduleInfo
 from asynqio.core.schedules.cron import parse_schedule
 from asynqio.core.schedules.entry import ScheduleEntry
+from asynqio.core.schedules.firing import SCHEDULE_HEADER, TICK_HEADER, ScheduleState
 from asynqio.core.schedules.go_options import option_texts
 from asynqio.core.schedules.misfire import Due, due
 from asynqio.core.schedules.next_time import Schedule
-from asynqio.core.schedules.records import SCHEDULE_HEADER, TICK_HEADER, ScheduleState
 from asynqio.core.task.options import TaskOptions, merge
 from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD, Entry, make_entry
 

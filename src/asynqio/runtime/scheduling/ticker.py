@@ -19,8 +19,8 @@ from asynqio.brokers.contract.limits import FIRES_AGE
 from asynqio.brokers.contract.results import Admission, Fired, Replaced
 from asynqio.core.info import SchedulerInfo
 from asynqio.core.schedules.entry import ScheduleEntry
+from asynqio.core.schedules.firing import Fire, FireEvent
 from asynqio.core.schedules.misfire import Due
-from asynqio.core.schedules.records import Fire, FireEvent
 from asynqio.core.task.task import Entry
 from asynqio.errors import AsynqioError, BrokerError, EnqueueError, EntryNotFound
 from asynqio.runtime.leases.heartbeat import INFO_INTERVAL, INFO_TTL, host_name
@@ -180,7 +180,7 @@ class Ticker(Service):
         await self._broker.register_schedules(queue, [plan.id for plan in plans])
         cutoff = self._broker.clock.now() - FIRES_AGE
         states = await self._inspection.schedule_states(queue)
-        unserved = [id for id, state in states.items() if state.met_at <= cutoff and not state.paused]
+        unserved = [id for id, state in states.items() if state.seen_at <= cutoff and not state.paused]
         await self._broker.prune_schedules(queue, unserved, cutoff)
 
     # --- firing -----------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from asynqio.testing import FakeClock
 from tests.brokers.redis.operations.test_transfer import A, Dies
 from tests.brokers.redis.support.go_client import GoClient, key
 from tests.brokers.redis.support.servers import RedisServer
-from tests.builders import card, entry, message
+from tests.builders import entry, message, server_info
 from tests.conformance.helpers import ids, put, state_of, take
 
 #: The test clock is years behind, and the server does not persist data.
@@ -195,7 +195,7 @@ def test_findings_from_info(info: dict[str, str], kind: str, code: str) -> None:
 
 
 async def test_a_healthy_server_has_no_findings(broker: RedisBroker) -> None:
-    await broker.beat(card(), 15)
+    await broker.beat(server_info(), 15)
     assert await find_task(broker) == []
 
 

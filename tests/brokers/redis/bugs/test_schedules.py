@@ -11,8 +11,8 @@ from asynqio.brokers.contract.results import Admission, Fired
 from asynqio.brokers.redis.broker import RedisBroker
 from asynqio.brokers.redis.layout.schedule_messages import decode_scheduler, encode_event, encode_schedule
 from asynqio.core.info import ScheduleInfo, SchedulerInfo
+from asynqio.core.schedules.firing import Fire, FireEvent
 from asynqio.core.schedules.go_options import read_options
-from asynqio.core.schedules.records import Fire, FireEvent
 from asynqio.runtime.scheduling.hooks import Hooks
 from asynqio.runtime.scheduling.plan import Plan, Terms
 from asynqio.runtime.scheduling.ticker import Ticker

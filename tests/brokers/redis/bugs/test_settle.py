@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from benchmarks.proxy import DelayingProxy
+from benchmarks.network.proxy import DelayingProxy
 
 from asynqio.brokers.contract.results import Admission, Output
 from asynqio.brokers.redis.broker import RedisBroker, open_redis

@@ -9,7 +9,7 @@ from asyncio import to_thread
 from collections.abc import Iterator
 
 import pytest
-from benchmarks.proxy import DelayingProxy
+from benchmarks.network.proxy import DelayingProxy
 
 from asynqio.brokers.redis.connection.errors import ReplyLost
 from asynqio.brokers.redis.connection.reconnecting import ReconnectingConnection

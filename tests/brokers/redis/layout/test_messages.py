@@ -22,7 +22,7 @@ from asynqio.core.task.message import TaskMessage
 from asynqio.core.task.unique import UniqueUntil
 from asynqio.errors import CorruptMessage, InvalidTask
 from asynqio.testing.clock import START
-from tests.builders import card, message
+from tests.builders import message, server_info
 
 #: Messages written by Go asynq 0.26.
 VECTORS = {
@@ -240,7 +240,7 @@ def test_malformed_failure_counters_count_as_none(field: bytes) -> None:
 
 def test_server_info_survives_a_round_trip_as_go_shows_it() -> None:
     worker = WorkerInfo("default", "a", "work", START + 0.25, START + 30.5)
-    info = card(
+    info = server_info(
         "host:1:server-1",
         concurrency=7,
         queues={"a": 3, "b": 1},
@@ -266,9 +266,9 @@ def test_server_info_survives_a_round_trip_as_go_shows_it() -> None:
 
 def test_a_missing_deadline_is_gos_zero_time() -> None:
     worker = WorkerInfo("default", "a", "work", START, 0.0)
-    stored = encode_worker(card(), worker)
+    stored = encode_worker(server_info(), worker)
     assert stored.endswith(b"\x4a" + bytes([len(ZERO)]) + ZERO)
-    [read] = decode_server(encode_server(card()), [stored]).workers
+    [read] = decode_server(encode_server(server_info()), [stored]).workers
     assert read.deadline == 0.0
 
 
@@ -276,4 +276,4 @@ def test_an_unreadable_server_message_is_corrupt() -> None:
     with pytest.raises(CorruptMessage):
         decode_server(b"\xff", [])
     with pytest.raises(CorruptMessage):
-        decode_server(encode_server(card()), [b"\xff"])
+        decode_server(encode_server(server_info()), [b"\xff"])

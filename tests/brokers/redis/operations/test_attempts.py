@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asynqio.brokers.contract.results import Output
 from asynqio.brokers.redis.broker import RedisBroker
-from asynqio.core.attempts.final_record import recorded
+from asynqio.core.attempts.make_record import with_record
 from asynqio.core.attempts.record import RUNS_KEPT, AttemptOutcome, AttemptRecord, encode_record
 from asynqio.core.lifecycle import Failed
 from asynqio.core.task.message import TaskRef
@@ -29,7 +29,7 @@ async def test_only_the_kept_attempts_have_fields(
         [held] = await take(broker)
         await broker.write_output([Output(held, live=AttemptRecord(worker="one", started_at=clock.now()))])
         outcome = Failed(ValueError("no"))
-        end = recorded(failed(held, clock.now()), outcome, AttemptRecord(worker="one"), clock.now())
+        end = with_record(failed(held, clock.now()), outcome, AttemptRecord(worker="one"), clock.now())
         assert await broker.settle([end]) == [True]
         clock.advance(60)
         await broker.forward(["default"], 1)
@@ -45,7 +45,7 @@ async def test_a_deleted_task_leaves_no_key(broker: RedisBroker, go: GoClient, c
     [held] = await take(broker)
     before = await go("KEYS", "*")
     end = failed(held, clock.now())
-    await broker.settle([recorded(end, Failed(ValueError("no")), AttemptRecord(), clock.now())])
+    await broker.settle([with_record(end, Failed(ValueError("no")), AttemptRecord(), clock.now())])
     assert set(await go("KEYS", "*t:*")) == {key("t:a").encode()} <= set(before)
 
 
@@ -77,7 +77,7 @@ async def test_an_unreadable_record_is_skipped(broker: RedisBroker, go: GoClient
     ]
     [held] = await take(broker)
     assert (await runs(broker))[-1].number == 4
-    end = recorded(failed(held, clock.now()), Failed(ValueError("no")), AttemptRecord(), clock.now())
+    end = with_record(failed(held, clock.now()), Failed(ValueError("no")), AttemptRecord(), clock.now())
     assert await broker.settle([end]) == [True]
     assert [run.number for run in await runs(broker)] == [2, 3, 4]
     # Nor does a malformed number.

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import pytest
-from benchmarks.proxy import DelayingProxy
+from benchmarks.network.proxy import DelayingProxy
 
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store
@@ -18,7 +18,7 @@ from asynqio.brokers.redis.connection.connection import Arg
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.scripts.script import Script
 from asynqio.core.groups import GroupRule
-from asynqio.core.schedules.records import Fire
+from asynqio.core.schedules.firing import Fire
 from asynqio.core.task.message import TaskState
 from asynqio.errors import BrokerUnavailable
 from tests.brokers.redis.support.fixtures import fresh_server

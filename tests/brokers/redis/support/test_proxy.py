@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 import redis
-from benchmarks.proxy import DelayingProxy
+from benchmarks.network.proxy import DelayingProxy
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 

@@ -1,4 +1,4 @@
-"""What somebody who follows a task is told."""
+"""The events for a follower of a task."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def attempt(number: int, *texts: str, dropped: int = 0, over: bool = False) -> A
     return AttemptRecord(number, outcome=how, log=[LogLine(0.0, text) for text in texts], log_dropped=dropped)
 
 
-def told(follower: Follower, seen: TaskInfo | None, *attempts: AttemptRecord) -> list[Any]:
-    """What it says, in short."""
+def events(follower: Follower, seen: TaskInfo | None, *attempts: AttemptRecord) -> list[Any]:
+    """A short form of an event."""
 
     def short(event: TaskEvent) -> Any:
         match event:
@@ -34,47 +34,54 @@ def told(follower: Follower, seen: TaskInfo | None, *attempts: AttemptRecord) ->
             case LogLine(text=text):
                 return text
 
-    return [short(event) for event in follower.look(seen, attempts)]
+    return [short(event) for event in follower.update(seen, attempts)]
 
 
-def test_a_life_is_told_in_its_order() -> None:
+def test_events_are_in_order() -> None:
     follower = Follower()
-    assert told(follower, info(S.PENDING)) == [S.PENDING]
-    assert told(follower, info(S.PENDING)) == []
-    assert told(follower, info(S.ACTIVE), attempt(1)) == [S.ACTIVE]
-    assert told(follower, info(S.ACTIVE, progress=b"1"), attempt(1, "a")) == [b"1", "a"]
-    assert told(follower, info(S.ACTIVE, progress=b"1"), attempt(1, "a", "b")) == ["b"]
+    assert events(follower, info(S.PENDING)) == [S.PENDING]
+    assert events(follower, info(S.PENDING)) == []
+    assert events(follower, info(S.ACTIVE), attempt(1)) == [S.ACTIVE]
+    assert events(follower, info(S.ACTIVE, progress=b"1"), attempt(1, "a")) == [b"1", "a"]
+    assert events(follower, info(S.ACTIVE, progress=b"1"), attempt(1, "a", "b")) == ["b"]
     over = attempt(1, "a", "b", "c", over=True)
-    assert told(follower, info(S.RETRY, progress=b"2", retried=1), over) == [b"2", "c", S.RETRY]
-    assert told(follower, info(S.ACTIVE, progress=b"2", retried=1), over, attempt(2, "d")) == [S.ACTIVE, "d"]
+    assert events(follower, info(S.RETRY, progress=b"2", retried=1), over) == [b"2", "c", S.RETRY]
+    assert events(follower, info(S.ACTIVE, progress=b"2", retried=1), over, attempt(2, "d")) == [
+        S.ACTIVE,
+        "d",
+    ]
     done = attempt(2, "d", "e", over=True)
-    assert told(follower, info(S.COMPLETED, progress=b"3", retried=1), over, done) == [b"3", "e", S.COMPLETED]
+    assert events(follower, info(S.COMPLETED, progress=b"3", retried=1), over, done) == [
+        b"3",
+        "e",
+        S.COMPLETED,
+    ]
 
 
-def test_who_comes_late_is_told_of_the_present_only() -> None:
+def test_a_late_follower_gets_the_present_only() -> None:
     past = attempt(1, "old", over=True)
     follower = Follower()
-    assert told(follower, info(S.RETRY, progress=b"1", retried=1), past) == [S.RETRY]
+    assert events(follower, info(S.RETRY, progress=b"1", retried=1), past) == [S.RETRY]
     follower = Follower()
     seen = info(S.ACTIVE, progress=b"1", retried=1)
-    assert told(follower, seen, past, attempt(2, "new")) == [S.ACTIVE, b"1", "new"]
+    assert events(follower, seen, past, attempt(2, "new")) == [S.ACTIVE, b"1", "new"]
 
 
-def test_lines_that_were_dropped_are_not_told_twice_nor_waited_for() -> None:
+def test_dropped_lines_are_skipped_and_none_is_repeated() -> None:
     follower = Follower()
-    assert told(follower, info(S.ACTIVE), attempt(1, "a", "b")) == [S.ACTIVE, "a", "b"]
-    assert told(follower, info(S.ACTIVE), attempt(1, "b", "c", dropped=1)) == ["c"]
-    assert told(follower, info(S.ACTIVE), attempt(1, "x", "y", dropped=9)) == ["x", "y"]
+    assert events(follower, info(S.ACTIVE), attempt(1, "a", "b")) == [S.ACTIVE, "a", "b"]
+    assert events(follower, info(S.ACTIVE), attempt(1, "b", "c", dropped=1)) == ["c"]
+    assert events(follower, info(S.ACTIVE), attempt(1, "x", "y", dropped=9)) == ["x", "y"]
 
 
-def test_a_retry_that_passed_between_two_looks_is_told() -> None:
+def test_a_retry_between_two_snapshots_is_reported() -> None:
     follower = Follower()
-    told(follower, info(S.RETRY, retried=1), attempt(1, "a", over=True))
+    events(follower, info(S.RETRY, retried=1), attempt(1, "a", over=True))
     after = info(S.RETRY, retried=2)
-    assert told(follower, after, attempt(1, "a", over=True), attempt(2, "b", over=True)) == ["b", S.RETRY]
+    assert events(follower, after, attempt(1, "a", over=True), attempt(2, "b", over=True)) == ["b", S.RETRY]
 
 
-def test_a_task_that_is_gone_is_told_as_none() -> None:
+def test_a_deleted_task_is_reported_as_none() -> None:
     follower = Follower()
-    told(follower, info(S.ACTIVE), attempt(1))
-    assert told(follower, None) == [None]
+    events(follower, info(S.ACTIVE), attempt(1))
+    assert events(follower, None) == [None]

@@ -1,4 +1,4 @@
-"""Cron specs mean what they mean to Go."""
+"""Cron specs have the same meaning as in Go."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def numbers(bits: int) -> set[int]:
     return {n for n in range(64) if bits >> n & 1}
 
 
-# --- beside Go ------------------------------------------------------------------------------------------
+# --- compared with Go ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("row", TABLE, ids=label)
-def test_a_spec_fires_when_it_fires_in_go(row: Row) -> None:
+def test_a_spec_fires_at_the_times_of_go(row: Row) -> None:
     assert not difference(row)
 
 
-def test_the_table_covers_what_it_should() -> None:
+def test_the_table_covers_all_kinds_of_specs() -> None:
     assert len([row for row in TABLE if row.go.times]) >= 500
     assert len([row for row in TABLE if row.go.error]) >= 140
     assert any(row.go.error.startswith("panic: ") for row in TABLE)
@@ -94,11 +94,11 @@ def test_a_star_in_either_field_makes_both_days_count(fields: str, both: bool) -
         ("TZ=Asia/Tokyo @every 2s", 2),
     ],
 )
-def test_every_has_whole_seconds(spec: str, seconds: int) -> None:
+def test_every_is_in_whole_seconds(spec: str, seconds: int) -> None:
     assert parse_schedule(spec) == EverySchedule(seconds)
 
 
-def test_equal_specs_are_equal_values_also_in_another_process() -> None:
+def test_equal_specs_are_equal_also_in_another_process() -> None:
     schedule = parse_schedule("TZ=Europe/Berlin 0 0 * * 0")
     assert (
         schedule
@@ -110,14 +110,14 @@ def test_equal_specs_are_equal_values_also_in_another_process() -> None:
     assert len({schedule, parse_schedule("@weekly", "Europe/Berlin")}) == 1
 
 
-def test_the_callers_zone_counts_where_the_spec_names_none() -> None:
+def test_the_zone_argument_applies_unless_the_spec_names_a_zone() -> None:
     assert parse_cron("@daily", "Asia/Tokyo").zone == parse_cron("TZ=Asia/Tokyo @daily").zone
     assert parse_cron("TZ=Local @daily", "Asia/Tokyo") == parse_cron("@daily", "Asia/Tokyo")
     assert parse_cron("TZ=UTC @daily", "Asia/Tokyo").zone is UTC
     assert parse_cron("TZ=UTC @daily", "Nowhere/Land").zone is UTC
 
 
-# --- what is refused ------------------------------------------------------------------------------------
+# --- invalid specs ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -127,10 +127,10 @@ def test_the_callers_zone_counts_where_the_spec_names_none() -> None:
         ("* * * * 7", "day of week '7' is not allowed: 0 (Sunday) to 6 or sun to sat"),
         ("* * * 1-13 *", "month '13' is not allowed: 1 to 12 or jan to dec"),
         ("* * L * *", "day of month 'L' is not allowed: 1 to 31"),
-        ("5-1 * * * *", "minute '5-1' begins after its end"),
+        ("5-1 * * * *", "minute '5-1' starts after its end"),
         ("1-2-3 * * * *", "minute '1-2-3' has more than one hyphen"),
         ("* */2/2 * * *", "hour '*/2/2' has more than one step"),
-        ("* */0 * * *", "hour: the step '0' is not allowed: a whole number from 1 up"),
+        ("* */0 * * *", "hour: the step '0' is not a whole number of at least 1"),
         (
             "* * * * * *",
             (
@@ -141,20 +141,20 @@ def test_the_callers_zone_counts_where_the_spec_names_none() -> None:
         (
             "@reboot",
             (
-                "there is no descriptor '@reboot', but @yearly, @annually, @monthly, @weekly, @daily, @midnight, "
-                "@hourly and @every <duration>"
+                "there is no descriptor '@reboot': use one of @yearly, @annually, @monthly, @weekly, @daily, "
+                "@midnight, @hourly or @every <duration>"
             ),
         ),
         (
             "@every 1d",
             "the duration '1d' has the unknown unit 'd': units are ns, us, µs, ms, s, m and h (a day is 24h)",
         ),
-        ("TZ=UTC", "a space must follow the time zone, and then the five fields or a descriptor"),
+        ("TZ=UTC", "a space and then five fields or a descriptor must follow the time zone"),
         (
             "TZ=Mars/Base @daily",
             (
                 "there is no time zone 'Mars/Base' on this machine: give an IANA name such as Europe/Berlin (the "
-                "package tzdata brings the zones to machines without them)"
+                "package tzdata provides time zones on machines without them)"
             ),
         ),
         (
@@ -163,14 +163,14 @@ def test_the_callers_zone_counts_where_the_spec_names_none() -> None:
         ),
     ],
 )
-def test_a_refusal_says_what_is_wrong_where_and_what_is_allowed(spec: str, reason: str) -> None:
+def test_an_error_names_the_part_and_the_allowed_values(spec: str, reason: str) -> None:
     with pytest.raises(InvalidSchedule) as caught:
         parse_schedule(spec)
     assert str(caught.value) == f"schedule {spec!r}: {reason}"
     assert (caught.value.spec, caught.value.reason) == (spec, reason)
 
 
-def test_a_refusal_is_one_of_ours_and_a_value_error() -> None:
+def test_the_error_is_an_asynqio_error_and_a_value_error() -> None:
     assert issubclass(InvalidSchedule, AsynqioError)
     assert issubclass(InvalidSchedule, ValueError)
 
@@ -178,12 +178,12 @@ def test_a_refusal_is_one_of_ours_and_a_value_error() -> None:
 @pytest.mark.parametrize(
     "zone", ["Nowhere/Land", "/etc/localtime", "..", "Local", "Europe", "a\x00b", "\ud800"]
 )
-def test_the_callers_zone_is_checked_too(zone: str) -> None:
+def test_the_zone_argument_is_checked(zone: str) -> None:
     with pytest.raises(InvalidSchedule, match="time zone"):
         parse_schedule("@daily", zone)
 
 
-# --- malice ---------------------------------------------------------------------------------------------
+# --- hostile input ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_the_callers_zone_is_checked_too(zone: str) -> None:
         "@every " + "0" * (MAX_SPEC - 9) + "1s",
         "9" * 900 + " * * * *",
         "*/" + "9" * 900 + " * * * *",
-        "TZ=" + "a." * 400 + " @daily",  # each dot a package, if it were looked for among modules
+        "TZ=" + "a." * 400 + " @daily",  # each dot would be a package
         "TZ=" + "a/" * 400 + "b @daily",
         "TZ=" + "../" * 300 + "etc/passwd @daily",
         "TZ=/dev/zero @daily",
@@ -208,7 +208,7 @@ def test_the_callers_zone_is_checked_too(zone: str) -> None:
     ],
     ids=range(16),
 )
-def test_malice_is_refused_in_one_short_line(spec: str) -> None:
+def test_hostile_specs_are_rejected_with_one_short_line(spec: str) -> None:
     with pytest.raises(InvalidSchedule) as caught:
         parse_schedule(spec)
     assert len(str(caught.value)) < 500
@@ -228,18 +228,18 @@ def test_malice_is_refused_in_one_short_line(spec: str) -> None:
     ],
     ids=range(6),
 )
-def test_long_lists_are_no_trouble(spec: str) -> None:
+def test_long_lists_are_parsed(spec: str) -> None:
     assert len(spec) <= MAX_SPEC
     assert numbers(parse_cron(spec).minutes) <= set(range(60))
 
 
-#: Pieces of which specs are made, in any order.
+#: Parts of random specs.
 PIECES = "* ? / - , + 0 1 5 31 59 60 jan MON sun L # @ @every @daily TZ= CRON_TZ= UTC Europe/Berlin . .. 1h 0.5s -3m"
 pieces = st.sampled_from([*PIECES.split(), " ", "\t", "\xa0", "\x1c", "@every "])
 
 
 def outcome(spec: str, zone: str) -> CronSchedule | EverySchedule | str:
-    """The schedule, or why there is none."""
+    """The schedule, or the error."""
     try:
         return parse_schedule(spec, zone)
     except InvalidSchedule as error:
@@ -247,7 +247,7 @@ def outcome(spec: str, zone: str) -> CronSchedule | EverySchedule | str:
 
 
 @given(st.one_of(st.text(st.characters()), st.lists(pieces).map("".join)))
-def test_no_text_does_worse_than_an_invalid_schedule(text: str) -> None:
+def test_every_invalid_text_raises_invalid_schedule(text: str) -> None:
     for spec, zone in (
         (text, "UTC"),
         (f"TZ={text} @daily", "UTC"),

@@ -1,4 +1,4 @@
-"""What an entry of a scheduler may be, and what identifies it."""
+"""The values and the id of a schedule entry."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from asynqio.errors import InvalidName, InvalidSchedule
 TASK = Task("report", b"{}")
 
 
-def test_a_name_is_its_id_whatever_else_changes() -> None:
+def test_the_name_is_the_id() -> None:
     assert ScheduleEntry("@daily", TASK, name="nightly").id == "nightly"
     assert ScheduleEntry("@hourly", Task("other"), name="nightly", queue="low").id == "nightly"
 
 
-def test_without_a_name_it_is_what_it_does_the_same_in_every_process() -> None:
+def test_without_a_name_the_id_is_the_same_digest_in_every_process() -> None:
     assert ScheduleEntry("@daily", TASK, queue="low").id == "597fa16d010da1b41065a30583fbc6e6"
 
 
-def test_each_part_makes_a_difference() -> None:
+def test_each_value_changes_the_id() -> None:
     entries = [
         ScheduleEntry("@daily", TASK),
         ScheduleEntry("@hourly", TASK),
@@ -36,7 +36,7 @@ def test_each_part_makes_a_difference() -> None:
     assert len({entry.id for entry in entries}) == len(entries)
 
 
-def test_the_order_and_the_origin_of_options_make_none() -> None:
+def test_order_and_origin_of_options_do_not_change_the_id() -> None:
     one = ScheduleEntry("@daily", Task("report", queue="low"), max_retry=3)
     other = ScheduleEntry("@daily", Task("report", max_retry=3), queue="low")
     assert one.id == other.id
@@ -62,12 +62,12 @@ def test_equal_entries_are_equal() -> None:
         ({"missed": 1001}, "1,000"),
     ],
 )
-def test_what_makes_no_sense_is_refused(changes: dict[str, Any], says: str) -> None:
+def test_invalid_values_are_rejected(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(InvalidSchedule, match=says):
         ScheduleEntry(**{"spec": "@daily", "task": TASK, **changes})
 
 
 @pytest.mark.parametrize("name", [" ", "a\nb", "x" * 300, 5])
-def test_a_name_must_be_one(name: Any) -> None:
+def test_a_name_must_be_valid(name: Any) -> None:
     with pytest.raises(InvalidName):
         ScheduleEntry("@daily", TASK, name=name)

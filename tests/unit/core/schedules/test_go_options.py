@@ -1,4 +1,4 @@
-"""Options as Go's tools show them, and read again."""
+"""Options in the format of Go's tools."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ AT = datetime(2026, 1, 5, 9, 30, tzinfo=UTC)
         ({"retention": 0}, ["Retention(0s)"]),
     ],
 )
-def test_each_option_is_written_as_go_writes_it(options: TaskOptions, texts: list[str]) -> None:
+def test_each_option_is_formatted_as_in_go(options: TaskOptions, texts: list[str]) -> None:
     assert option_texts(options) == texts
 
 
-def test_a_retry_policy_is_shown_as_the_header_it_travels_in() -> None:
+def test_a_retry_policy_is_formatted_as_its_header() -> None:
     [text] = option_texts({"retry": FixedRetry(5.0)})
     assert text.startswith('Header(["asynqio-retry",')
     assert "asynqio-retry" in read_options([text])["headers"]
 
 
 @pytest.mark.parametrize("options", [{"timeout": "x"}, {"unique": None}, {"deadline": "soon"}])
-def test_values_that_no_option_takes_are_refused(options: Any) -> None:
+def test_invalid_values_of_options_are_rejected(options: Any) -> None:
     with pytest.raises(InvalidOption):
         option_texts(options)
 
@@ -93,6 +93,6 @@ def test_b30_a_text_that_means_nothing_is_passed_over(text: str) -> None:
 
 
 @given(st.text())
-def test_quotes_come_off_again(text: str) -> None:
+def test_unquote_reverses_quote(text: str) -> None:
     assert unquote(quote(text)) == text
     assert quote(text).isprintable()

@@ -1,4 +1,4 @@
-"""Which ticks are fired now, and which missed ones are made up."""
+"""Which ticks fire now, and which missed ticks fire late."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ def ask(spec: str, after: float, now: float, missed: Missed = "skip", grace: flo
     return due(parse_schedule(spec), after, now, missed=missed, grace=grace)
 
 
-def test_nothing_is_due_before_its_time() -> None:
+def test_no_tick_is_due_early() -> None:
     assert ask("@every 1h", NOON, NOON + HOUR - 0.001) == Due([], None)
     assert ask("@every 1h", NOON, NOON + HOUR) == Due([NOON + HOUR], None)
 
 
-def test_ticks_within_the_grace_are_on_time_all_of_them() -> None:
+def test_all_ticks_within_the_grace_are_on_time() -> None:
     assert ask("@every 1s", NOON, NOON + 3.5) == Due([NOON + 1, NOON + 2, NOON + 3], None)
     assert ask("@every 1h", NOON, NOON + HOUR + 10) == Due([NOON + HOUR], None)
 
 
 @pytest.mark.parametrize(
-    ("missed", "made_up"), [("skip", []), ("once", [2]), (1, [2]), (2, [1, 2]), (3, [1, 2]), (9, [1, 2])]
+    ("missed", "late"), [("skip", []), ("once", [2]), (1, [2]), (2, [1, 2]), (3, [1, 2]), (9, [1, 2])]
 )
-def test_what_becomes_of_missed_ticks(missed: Missed, made_up: list[int]) -> None:
+def test_missed_ticks_fire_as_configured(missed: Missed, late: list[int]) -> None:
     found = ask("@every 1h", NOON, NOON + 2.5 * HOUR, missed)
-    assert found == Due([NOON + number * HOUR for number in made_up], NOON + HOUR)
+    assert found == Due([NOON + number * HOUR for number in late], NOON + HOUR)
 
 
-def test_missed_ticks_come_before_those_that_are_on_time() -> None:
+def test_missed_ticks_precede_ticks_on_time() -> None:
     assert ask("@every 1h", NOON, NOON + 2 * HOUR + 5, "once") == Due(
         [NOON + HOUR, NOON + 2 * HOUR], NOON + HOUR
     )
     assert ask("@every 1h", NOON, NOON + 2 * HOUR + 5, "skip") == Due([NOON + 2 * HOUR], NOON + HOUR)
 
 
-def test_after_a_long_time_there_is_no_storm() -> None:
+def test_after_a_long_downtime_the_number_of_ticks_is_bounded() -> None:
     now = NOON + 20 * YEAR
     found = ask("@every 1s", NOON, now, "once", grace=3)
     assert found == Due([now - 1, now], NOON + 1)
@@ -68,7 +68,7 @@ def test_a_schedule_that_never_fires_has_nothing_due() -> None:
     missed=cast("st.SearchStrategy[Missed]", st.sampled_from(["skip", "once", 1, 2, 50])),
     grace=st.sampled_from([1.0, 10.0, 61.0]),
 )
-def test_they_are_those_that_counting_finds(spec: str, gap: float, missed: Missed, grace: float) -> None:
+def test_ticks_equal_those_found_by_stepping(spec: str, gap: float, missed: Missed, grace: float) -> None:
     schedule, now = parse_schedule(spec), NOON + gap
     every: list[float] = []
     at = schedule.next(NOON, aligned=True)
@@ -76,7 +76,7 @@ def test_they_are_those_that_counting_finds(spec: str, gap: float, missed: Misse
         every.append(at)
         at = schedule.next(at, aligned=True)
     if at is not None and at <= now:
-        return  # too many to count
+        return  # too many steps
     late = [tick for tick in every if tick < now - grace]
     wanted = 0 if missed == "skip" else 1 if missed == "once" else int(missed)
     if not late:
@@ -89,7 +89,7 @@ def test_they_are_those_that_counting_finds(spec: str, gap: float, missed: Misse
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_the_last_of_very_many_are_found_by_halving(spec: str) -> None:
+def test_the_last_of_many_ticks_are_found_by_bisection(spec: str) -> None:
     schedule: Schedule = parse_schedule(spec)
     end = NOON + 3 * YEAR
     found = last_ticks(schedule, NOON, end, 5)
@@ -109,7 +109,7 @@ def _count(following: Callable[..., float | None], after: float, number: int) ->
     return ticks
 
 
-def test_the_dearest_case_is_bounded() -> None:
+def test_the_most_expensive_case_is_bounded() -> None:
     began = time.perf_counter()
     found = last_ticks(parse_schedule("* * * * *", "Europe/Berlin"), NOON, NOON + 30 * YEAR, MAX_MISSED)
     print(f"{time.perf_counter() - began:.2f} s for the last {MAX_MISSED} of {30 * YEAR / 60:,.0f} ticks")

@@ -1,4 +1,4 @@
-"""When schedules fire: always later, seldom surprising, and never after a long search."""
+"""The next tick: later than the start, as in Go, and found by a short search."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def at(text: str) -> float:
 
 
 def fires(spec: str, after: str, count: int = 3, zone: str = "UTC") -> list[str]:
-    """The next times, as the wall clock of the zone shows them."""
+    """The next ticks in local time."""
     times = upcoming(parse_schedule(spec, zone), at(after), count)
     return [f"{datetime.fromtimestamp(time, ZoneInfo(zone)):%Y-%m-%d %H:%M:%S %z}" for time in times]
 
@@ -59,13 +59,13 @@ def fires(spec: str, after: str, count: int = 3, zone: str = "UTC") -> list[str]
 # --- every ----------------------------------------------------------------------------------------------
 
 
-def test_every_counts_from_the_second_that_it_is_asked_in_as_go_does() -> None:
+def test_every_counts_from_the_start_as_in_go() -> None:
     assert EverySchedule(90).next(1000.0) == 1090.0
     assert EverySchedule(90).next(1000.999) == 1090.0
     assert EverySchedule(1).next(1000.999) == 1001.0
 
 
-def test_aligned_schedulers_agree_whenever_they_started() -> None:
+def test_aligned_schedulers_agree_independent_of_their_start() -> None:
     schedule = EverySchedule(90)
     assert upcoming(schedule, 900.0, 3, aligned=True) == [990.0, 1080.0, 1170.0]
     assert {schedule.next(900 + late / 4, aligned=True) for late in range(360)} == {990.0}
@@ -75,28 +75,28 @@ def test_aligned_schedulers_agree_whenever_they_started() -> None:
 
 
 @given(st.integers(1, 10**6), st.floats(-1e9, 4e9))
-def test_aligned_ticks_are_multiples_and_none_is_left_out(seconds: int, after: float) -> None:
+def test_aligned_ticks_are_all_multiples(seconds: int, after: float) -> None:
     found = EverySchedule(seconds).next(after, aligned=True)
     assert found % seconds == 0
     assert found - seconds <= after < found
 
 
-def test_a_cron_spec_is_aligned_anyhow() -> None:
+def test_aligned_has_no_effect_on_a_cron_spec() -> None:
     schedule = parse_schedule("*/5 * * * *")
     assert schedule.next(1000.5, aligned=True) == schedule.next(1000.5) == 1200.0
 
 
-# --- the days on which clocks move ----------------------------------------------------------------------
+# --- clock changes ----------------------------------------------------------------------
 
 
-def test_a_local_time_that_does_not_exist_is_skipped_that_day() -> None:
+def test_a_local_time_that_does_not_exist_is_skipped() -> None:
     assert fires("30 2 * * *", "2024-03-09T12:00:00", 2, "America/New_York") == [
         "2024-03-11 02:30:00 -0400",
         "2024-03-12 02:30:00 -0400",
     ]
 
 
-def test_a_local_time_that_comes_twice_fires_twice() -> None:
+def test_a_local_time_that_occurs_twice_fires_twice() -> None:
     assert fires("30 1 * * *", "2024-11-02T12:00:00", 3, "America/New_York") == [
         "2024-11-03 01:30:00 -0400",
         "2024-11-03 01:30:00 -0500",
@@ -104,8 +104,8 @@ def test_a_local_time_that_comes_twice_fires_twice() -> None:
     ]
 
 
-def test_where_a_day_is_left_out_the_next_one_that_matches_fires() -> None:
-    """Go searches for ever here."""
+def test_after_a_skipped_day_the_next_match_fires() -> None:
+    """Go's search does not end here."""
     assert fires("0 12 * * *", "2011-12-29T00:00:00", 2, "Pacific/Apia") == [
         "2011-12-29 12:00:00 -1000",
         "2011-12-31 12:00:00 +1400",
@@ -113,8 +113,8 @@ def test_where_a_day_is_left_out_the_next_one_that_matches_fires() -> None:
     assert fires("0 12 30 * *", "2011-12-28T00:00:00", 1, "Pacific/Apia") == ["2012-01-30 12:00:00 +1400"]
 
 
-def test_where_clocks_go_back_by_hours_the_search_does_not() -> None:
-    """Go answers with 01:00 of daylight saving time here, which was before."""
+def test_when_clocks_go_back_by_hours_ticks_still_advance() -> None:
+    """Go returns 01:00 of daylight saving time here, which is earlier."""
     assert fires("0 1 * * *", "1983-10-30T09:30:00", 2, "America/Juneau") == [
         "1983-10-30 01:00:00 -0900",
         "1983-10-31 01:00:00 -0900",
@@ -122,8 +122,8 @@ def test_where_clocks_go_back_by_hours_the_search_does_not() -> None:
     assert fires("0 6 * * *", "1969-09-30T17:30:00", 1, "Pacific/Kwajalein") == ["1969-09-30 06:00:00 -1200"]
 
 
-def test_where_clocks_go_back_over_midnight_nothing_fires_for_ever() -> None:
-    """Go answers with 23:31 for a whole hour here."""
+def test_when_clocks_go_back_over_midnight_ticks_still_advance() -> None:
+    """Go returns 23:31 for a whole hour here."""
     assert fires("31-55 */13 * * *", "2001-10-28T03:31:00", 2, "America/Goose_Bay") == [
         "2001-10-28 00:31:00 -0400",
         "2001-10-28 00:32:00 -0400",
@@ -134,7 +134,7 @@ def test_where_clocks_go_back_over_midnight_nothing_fires_for_ever() -> None:
 
 
 def bits(low: int, high: int) -> st.SearchStrategy[int]:
-    """Sets of numbers, often full or with a single one."""
+    """Sets of numbers, often full or with a single number."""
     single = st.integers(low, high).map(lambda n: 1 << n)
     some = st.sets(st.integers(low, high)).map(lambda numbers: sum(1 << n for n in numbers))
     return st.one_of(single, some, st.just(sum(1 << n for n in range(low, high + 1))))
@@ -150,7 +150,7 @@ schedules = st.builds(
     both_days=st.booleans(),
     zone=st.sampled_from(ZONES).map(ZoneInfo),
 )
-#: Mostly the years in which zones have had most of their adventures.
+#: Mostly years with many clock changes.
 moments = st.one_of(st.floats(-1e9, 2e9), st.integers(0, 2 * 10**9).map(float), st.floats(EARLIEST, LATEST))
 
 
@@ -158,16 +158,14 @@ moments = st.one_of(st.floats(-1e9, 2e9), st.integers(0, 2 * 10**9).map(float), 
 @example(parse_schedule("31 */13 * * *", "America/Goose_Bay"), 1004239743.0)
 @example(parse_schedule("0 6 * * *", "Pacific/Kwajalein"), -7972200.0)
 @example(parse_schedule("0 12 31 12 *", "Pacific/Kiritimati"), 788724000.0)
-def test_each_time_is_later_than_the_one_before_and_a_whole_second(
-    schedule: CronSchedule, after: float
-) -> None:
+def test_each_tick_is_a_later_whole_second(schedule: CronSchedule, after: float) -> None:
     times = upcoming(schedule, after, 4)
     assert all(first < second for first, second in pairwise([after, *times]))
     assert all(time.is_integer() for time in times)
 
 
 @given(schedules, moments)
-def test_in_utc_a_time_matches_every_field(schedule: CronSchedule, after: float) -> None:
+def test_a_tick_in_utc_matches_each_field(schedule: CronSchedule, after: float) -> None:
     found = replace(schedule, zone=UTC).next(after)
     assume(found is not None)
     wall = datetime(1970, 1, 1) + timedelta(seconds=found or 0)
@@ -179,7 +177,7 @@ def test_in_utc_a_time_matches_every_field(schedule: CronSchedule, after: float)
     assert wall.second == 0
 
 
-def test_it_never_answers_with_the_moment_that_it_was_asked_at() -> None:
+def test_the_start_is_never_a_tick() -> None:
     schedule = parse_schedule("* * * * *")
     assert [schedule.next(after) for after in (59.0, 59.999, 60.0, 60.001, 119.0)] == [
         60.0,
@@ -190,7 +188,7 @@ def test_it_never_answers_with_the_moment_that_it_was_asked_at() -> None:
     ]
 
 
-def test_a_list_of_times_ends_where_a_schedule_ends() -> None:
+def test_the_list_of_ticks_ends_with_the_schedule() -> None:
     assert fires("0 0 29 2 *", "1896-03-01T00:00:00") == []  # 1900 had none
     assert upcoming(EverySchedule(10**11), 2e11, 3) == [3e11]
     assert upcoming(EverySchedule(60), 0.0, 0) == []
@@ -198,16 +196,16 @@ def test_a_list_of_times_ends_where_a_schedule_ends() -> None:
 
 @pytest.mark.parametrize("after", [math.nan, math.inf, -math.inf, 1e18, -1e18])
 @pytest.mark.parametrize("spec", ["@daily", "@every 5s", ", * * * *"])
-def test_what_is_no_time_is_refused(spec: str, after: float) -> None:
+def test_an_invalid_time_is_rejected(spec: str, after: float) -> None:
     with pytest.raises(ValueError, match="is not a time in seconds since the epoch"):
         parse_schedule(spec).next(after)
 
 
-# --- how long it may take -------------------------------------------------------------------------------
+# --- cost of a search -------------------------------------------------------------------------------
 
 
 class Counting(tzinfo):
-    """A zone that counts how often it is asked, which is what a search costs."""
+    """A zone that counts its calls, which dominate the cost of a search."""
 
     def __init__(self, zone: str) -> None:
         self.zone, self.asked = ZoneInfo(zone), 0
@@ -232,7 +230,7 @@ def cost(schedule: CronSchedule, after: float, zone: str) -> int:
     return counting.asked
 
 
-#: A look costs about a microsecond. The dearest specs look at each day of the five short months of six years.
+#: A call costs about 1 µs. The most expensive specs examine each day of the five short months of six years.
 MOST_LOOKS = 2500
 
 
@@ -240,7 +238,7 @@ MOST_LOOKS = 2500
     "spec", ["0 0 31 2 *", "0 0 30 2 ?", "0 0 31 2,4,6,9,11 *", "59 23 29 2 0", "59 23 31 12 *", "* * * * *"]
 )
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Beirut"])
-def test_a_search_is_short_also_when_it_finds_nothing(spec: str, zone: str) -> None:
+def test_a_search_without_a_match_is_short(spec: str, zone: str) -> None:
     schedule = parse_schedule(spec)
     assert isinstance(schedule, CronSchedule)
     assert cost(schedule, at("2026-03-01T00:00:01"), zone) <= MOST_LOOKS
@@ -249,7 +247,7 @@ def test_a_search_is_short_also_when_it_finds_nothing(spec: str, zone: str) -> N
 @pytest.mark.parametrize(
     "spec", [", * * * *", "* , * * *", "* * , * *", "* * * , *", "* * * * ,", "* * , * ,"]
 )
-def test_a_field_of_nothing_but_commas_is_never_searched_for(spec: str) -> None:
+def test_a_field_of_only_commas_is_not_searched(spec: str) -> None:
     schedule = parse_schedule(spec)
     assert isinstance(schedule, CronSchedule)
     assert schedule.next(0.0) is None
@@ -261,11 +259,11 @@ def test_no_search_is_long(schedule: CronSchedule, after: float) -> None:
     assert cost(schedule, after, "America/New_York") <= MOST_LOOKS
 
 
-# --- beside cronsim -------------------------------------------------------------------------------------
+# --- compared with cronsim -------------------------------------------------------------------------------------
 
 
 def fields(low: int, high: int, *, stars: Iterable[str] = ("*", "*/2", "*/7")) -> st.SearchStrategy[str]:
-    """Fields that both understand alike: no `?`, `n/step` or 7, and no step of a star where stars count."""
+    """Fields with the same meaning in both: no `?`, `n/step` or 7, and no step of a star where stars count."""
     number = st.integers(low, high)
     span = st.tuples(number, number).filter(lambda ends: ends[0] < ends[1])
     part = st.one_of(
@@ -282,7 +280,7 @@ specs = st.tuples(
 
 
 @given(specs, st.integers(0, 2 * 10**9))
-def test_cronsim_finds_the_same_times(spec: str, after: int) -> None:
+def test_cronsim_finds_the_same_ticks(spec: str, after: int) -> None:
     start = datetime.fromtimestamp(after, UTC)
     theirs = CronSim(spec, start)
     found = parse_schedule(spec).next(after)

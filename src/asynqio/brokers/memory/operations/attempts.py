@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from asynqio.brokers.memory.storage.store import MemoryStore
-from asynqio.core.attempts.record import AttemptRecord, under_way
+from asynqio.core.attempts.record import AttemptRecord, running_record
 from asynqio.core.task.message import TaskRef, TaskState
 
 
@@ -21,4 +21,4 @@ def _attempts(store: MemoryStore, ref: TaskRef) -> list[AttemptRecord]:
         return []
     if record.state is not TaskState.ACTIVE:
         return [*record.runs]
-    return [*record.runs, under_way(record.live, record.owner, record.next_number)]
+    return [*record.runs, running_record(record.live, record.owner, record.next_number)]

@@ -23,7 +23,7 @@ def claim_groups(
     with store.lock:
         for queue in store.known(queues):
             for group in list(queue.groups):
-                rule = policy.of(group)
+                rule = policy.rule_for(group)
                 while rule and len(batches) < limit and (members := queue.groups.get(group)):
                     oldest, newest = members.next_at(), members.last_at()
                     flushed = queue.flushed_until(group)

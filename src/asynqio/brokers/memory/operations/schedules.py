@@ -11,7 +11,7 @@ from asynqio.brokers.contract.results import Fired
 from asynqio.brokers.contract.signals import Topic
 from asynqio.brokers.memory.operations.enqueue import admit
 from asynqio.brokers.memory.storage.store import MemoryStore
-from asynqio.core.schedules.records import Fire, FireEvent, ScheduleState
+from asynqio.core.schedules.firing import Fire, FireEvent, ScheduleState
 
 
 def register_schedules(store: MemoryStore, now: float, queue: str, ids: Sequence[str]) -> list[ScheduleState]:
@@ -19,7 +19,7 @@ def register_schedules(store: MemoryStore, now: float, queue: str, ids: Sequence
     with store.lock:
         states = store.queue(queue).schedules
         for id in ids:
-            states[id] = states.get(id, ScheduleState(since=now))._replace(met_at=now)
+            states[id] = states.get(id, ScheduleState(since=now))._replace(seen_at=now)
         return [states[id] for id in ids]
 
 
@@ -34,7 +34,7 @@ def fire(store: MemoryStore, now: float, fires: Sequence[Fire]) -> list[Fired]:
 
 def _fire(store: MemoryStore, one: Fire, now: float, topics: set[Topic]) -> Fired:
     states = store.queue(one.entry.message.queue).schedules
-    state = states.get(one.schedule_id, ScheduleState(since=now, met_at=now))
+    state = states.get(one.schedule_id, ScheduleState(since=now, seen_at=now))
     if state.paused:
         return Fired(None, paused=True)
     if state.last is not None and state.last >= one.tick:
@@ -55,7 +55,7 @@ def prune_schedules(store: MemoryStore, now: float, queue: str, ids: Sequence[st
     """See Broker.prune_schedules. Also deletes events older than FIRES_AGE."""
     with store.lock:
         states = store.queues[queue].schedules if queue in store.queues else {}
-        pruned = [id for id in ids if id in states and states[id].met_at <= before]
+        pruned = [id for id in ids if id in states and states[id].seen_at <= before]
         for id in pruned:
             del states[id]
         for id in [id for id, events in store.fires.items() if _too_old(events, now)]:
@@ -83,7 +83,7 @@ def pause_schedule(store: MemoryStore, now: float, queue: str, id: str, paused: 
         if not paused and queue not in store.queues:
             return False
         states = store.queue(queue).schedules
-        state = states.get(id, ScheduleState(since=now, met_at=now))
+        state = states.get(id, ScheduleState(since=now, seen_at=now))
         if state.paused is paused:
             return False
         states[id] = state._replace(paused=paused, since=state.since if paused else now)

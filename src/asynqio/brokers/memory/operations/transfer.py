@@ -8,7 +8,7 @@ from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.results import Moved
 from asynqio.brokers.contract.signals import Topic
 from asynqio.brokers.memory.storage.store import MemoryStore
-from asynqio.core.lifecycle import MoveTo
+from asynqio.core.lifecycle import TransferTo
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.core.task.unique_locks import in_queue
 
@@ -26,7 +26,7 @@ def _transfer(store: MemoryStore, now: float, ref: TaskRef, target: str, topics:
     origin, record = store.find(ref)
     if origin is None or record is None:
         return Moved.NOT_FOUND
-    if record.state not in MoveTo.origins or ref.queue == target:
+    if record.state not in TransferTo.origins or ref.queue == target:
         return Moved.WRONG_STATE
     before = record.message
     after = in_queue(before, target)

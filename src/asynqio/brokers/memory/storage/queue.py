@@ -15,7 +15,7 @@ from asynqio.brokers.memory.storage.record import Record
 from asynqio.brokers.memory.storage.timeline import Timeline
 from asynqio.core.groups import GroupBatch
 from asynqio.core.lifecycle import Lease
-from asynqio.core.schedules.records import ScheduleState
+from asynqio.core.schedules.firing import ScheduleState
 from asynqio.core.task.message import TaskInfo, TaskMessage, TaskState
 from asynqio.core.task.task import Entry
 from asynqio.core.task.unique import OnDuplicate

@@ -16,7 +16,7 @@ from asynqio.brokers.memory.storage.queue import Queue
 from asynqio.brokers.memory.storage.record import Record
 from asynqio.core.info import SchedulerInfo, ServerInfo
 from asynqio.core.lifecycle import Lease
-from asynqio.core.schedules.records import FireEvent
+from asynqio.core.schedules.firing import FireEvent
 from asynqio.core.task.message import TaskRef
 from asynqio.errors import QueueNotFound
 

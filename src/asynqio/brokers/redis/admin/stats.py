@@ -9,7 +9,7 @@ from asynqio.brokers.redis.layout.keys import QUEUES, day_of, decode_lossy, queu
 from asynqio.brokers.redis.operations.groups import group_names
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.session import Session
-from asynqio.core.info import FRONT, GROUPS_ADDED, DayStats, GroupStats, QueueStats, longest_waiting
+from asynqio.core.info import FRONT, GROUPS_SUMMED, DayStats, GroupStats, QueueStats, longest_waiting
 
 
 async def queues(session: Session) -> list[str]:
@@ -42,7 +42,7 @@ async def _stats(session: Session, name: str) -> QueueStats:
         queue.batches,
         queue.counts,
     ]
-    row = await session.run(LUA.queue_stats, keys, [queue.prefix, GROUPS_ADDED, FRONT])
+    row = await session.run(LUA.queue_stats, keys, [queue.prefix, GROUPS_SUMMED, FRONT])
     pending, active, scheduled, retry, archived, completed, paused = row[:7]
     processed, failed, processed_total, failed_total = row[7:11]
     aggregating, groups, evicted, quarantined, estimated, *dues = row[11:18]

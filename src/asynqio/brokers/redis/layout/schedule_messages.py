@@ -6,8 +6,8 @@ from google.protobuf.message import DecodeError
 
 from asynqio.brokers.redis.layout.descriptors import CLASSES, GO_ZERO, moment, timestamp
 from asynqio.core.info import ScheduleInfo, SchedulerInfo
+from asynqio.core.schedules.firing import FireEvent
 from asynqio.core.schedules.go_options import read_options
-from asynqio.core.schedules.records import FireEvent
 from asynqio.errors import CorruptMessage
 
 _Entry, _Event = CLASSES["SchedulerEntry"], CLASSES["SchedulerEnqueueEvent"]

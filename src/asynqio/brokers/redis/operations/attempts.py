@@ -15,7 +15,7 @@ from asynqio.brokers.redis.layout.keys import queue_keys
 from asynqio.brokers.redis.layout.messages import decode_task
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.session import Session
-from asynqio.core.attempts.record import RUNS_KEPT, AttemptRecord, decode_record, under_way
+from asynqio.core.attempts.record import RUNS_KEPT, AttemptRecord, decode_record, running_record
 from asynqio.core.task.message import TaskRef
 from asynqio.errors import CorruptMessage
 
@@ -44,7 +44,7 @@ def _decode(row: Sequence[Any]) -> list[AttemptRecord]:
         current = decode_record(live) if live is not None else None
         if current is not None and current.started_at < leased_at(token):
             current = None  # written by an earlier holder, before Go took the task over
-        found.append(under_way(current, owner_of(token), last + 1))
+        found.append(running_record(current, owner_of(token), last + 1))
     return found
 
 

@@ -43,7 +43,7 @@ async def _claim_groups(session: Session, queues: Sequence[str], policy: GroupPo
     async def call(some: list[QueueKeys]) -> None:
         for queue in some:
             async for names in group_names(session, queue):
-                rules = {name: rule for name in names if (rule := policy.of(name)) is not None}
+                rules = {name: rule for name in names if (rule := policy.rule_for(name)) is not None}
                 more = bool(rules)
                 while more and len(batches) < limit:
                     found, coming, more = await _claim(session, queue, rules, limit - len(batches))
@@ -76,7 +76,7 @@ async def _claim(
     keys = [queue.groups, queue.batches, queue.flushed, *(queue.group(name) for name in rules)]
     args: list[Arg] = [queue.prefix, repr(now), int(expires_at), limit, BATCH_MEMBERS, uuid.uuid4().hex]
     for name, rule in rules.items():
-        args += (name, repr(rule.grace), repr(rule.max_delay), rule.most, int(rule.max_size > 0))
+        args += (name, repr(rule.grace), repr(rule.max_delay), rule.max_batch, int(rule.max_size > 0))
     coming, more, *claimed = await session.run(LUA.claim_groups, keys, args)
     batches = []
     for id, group, *members in claimed:

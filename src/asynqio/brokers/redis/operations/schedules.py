@@ -22,7 +22,7 @@ from asynqio.brokers.redis.layout.schedule_messages import decode_event, encode_
 from asynqio.brokers.redis.operations.enqueue import ANSWERS, entry_options, split_reply
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.session import Session
-from asynqio.core.schedules.records import Fire, FireEvent, ScheduleState
+from asynqio.core.schedules.firing import Fire, FireEvent, ScheduleState
 from asynqio.errors import CorruptMessage
 
 log = logging.getLogger("asynqio.redis")

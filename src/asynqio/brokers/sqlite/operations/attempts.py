@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from asynqio.brokers.sqlite.storage.rows import encode
 from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
-from asynqio.core.attempts.record import RUNS_KEPT, AttemptRecord, decode_record, under_way
+from asynqio.core.attempts.record import RUNS_KEPT, AttemptRecord, decode_record, running_record
 from asynqio.core.task.message import TaskRef, TaskState
 
 
@@ -34,5 +34,5 @@ def _attempts(transaction: Transaction, ref: TaskRef) -> list[AttemptRecord]:
     found = transaction.all(SQL.attempts, key=key) if runs else []
     records = [decode_record(record, number) for number, record in found]
     if state == TaskState.ACTIVE:
-        records.append(under_way(decode_record(live) if live else None, owner, runs + 1))
+        records.append(running_record(decode_record(live) if live else None, owner, runs + 1))
     return records

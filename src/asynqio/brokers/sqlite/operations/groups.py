@@ -27,10 +27,10 @@ def claim_groups(transaction: Transaction, queues: Sequence[str], policy: GroupP
         flushed: dict[str, float] = dict(transaction.all(SQL.flushed_groups, queue=queue))
         groups = []
         for (group,) in transaction.all(SQL.unclaimed_group_names, queue=queue):
-            if (rule := policy.of(group)) is not None:
+            if (rule := policy.rule_for(group)) is not None:
                 groups.append((_stats(transaction, queue, group, rule), group, rule))
         for group in flushed.keys() - {group for _, group, _ in groups}:
-            if policy.of(group) is not None:  # its members are gone
+            if policy.rule_for(group) is not None:  # its members are gone
                 transaction.run(SQL.delete_flush, queue=queue, group=group)
         groups.sort(key=lambda found: found[0].oldest)
         for stats, group, rule in groups:
@@ -57,7 +57,7 @@ class _Stats(NamedTuple):
 
 
 def _stats(transaction: Transaction, queue: str, group: str, rule: GroupRule) -> _Stats:
-    return _Stats(*transaction.one(SQL.group_stats, queue=queue, group=group, most=rule.most))
+    return _Stats(*transaction.one(SQL.group_stats, queue=queue, group=group, most=rule.max_batch))
 
 
 def flush_group(transaction: Transaction, queue: str, group: str) -> int:

@@ -11,7 +11,7 @@ from asynqio.brokers.sqlite.operations.enqueue import admit, keep_reserve, tally
 from asynqio.brokers.sqlite.settings import Settings
 from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
-from asynqio.core.schedules.records import Fire, FireEvent, ScheduleState
+from asynqio.core.schedules.firing import Fire, FireEvent, ScheduleState
 
 
 def register_schedules(transaction: Transaction, queue: str, ids: Sequence[str]) -> list[ScheduleState]:

@@ -9,7 +9,7 @@ from asynqio.brokers.contract.results import Moved
 from asynqio.brokers.sqlite.storage.rows import Row, encode, readable, trim, unlock
 from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
-from asynqio.core.lifecycle import MoveTo
+from asynqio.core.lifecycle import TransferTo
 from asynqio.core.task.message import TaskMessage, TaskRef, TaskState
 from asynqio.core.task.unique_locks import in_queue
 
@@ -28,7 +28,7 @@ def _transfer(transaction: Transaction, ref: TaskRef, target: str) -> Moved:
     if row is None:
         return Moved.NOT_FOUND
     before = readable(row)
-    if row[5] not in MoveTo.origins or ref.queue == target or before is None:
+    if row[5] not in TransferTo.origins or ref.queue == target or before is None:
         return Moved.WRONG_STATE
     after, now = in_queue(before, target), transaction.now
     until = transaction.value(SQL.lock_until, queue=ref.queue, key=before.unique_key, id=ref.id, now=now)

@@ -1,0 +1,1 @@
+"""Benchmark of the Redis broker: `python -m benchmarks.redis`."""
