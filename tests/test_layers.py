@@ -11,10 +11,27 @@ from pathlib import Path
 
 import pytest
 
-SRC = Path(__file__).parents[1] / "src"
+REPOSITORY = Path(__file__).parents[1]
+SRC = REPOSITORY / "src"
 ROOT = SRC / "asynqio"
 MODULES = sorted(ROOT.rglob("*.py"))
+#: Source files of every language: all of them obey the limits.
+LANGUAGES = {".go", ".lua", ".py", ".sql", ".ts", ".tsx"}
+SOURCES = sorted(
+    path
+    for top in ("src", "tests", "benchmarks", "examples")
+    for path in (REPOSITORY / top).rglob("*")
+    if path.suffix in LANGUAGES and "node_modules" not in path.parts
+)
+FOLDERS = sorted({path.parent for path in SOURCES})
 MAX_LINES = 450
+#: Modules in one folder, without those in its sub-folders.
+MAX_MODULES = 15
+NOT_COUNTED = {"__init__.py", "conftest.py"}
+#: Folders that may hold more, each with its reason.
+LARGE_FOLDERS = {
+    "examples": "a flat list with one feature per file is its own index",
+}
 
 #: What the core may not even look at: it decides, others do.
 IMPURE = {
@@ -188,9 +205,58 @@ def test_a_face_uses_public_names_only(path: Path) -> None:
         assert public, f"{name} must not import {imported}: take what asynqio/__init__.py exports"
 
 
-@each_module
-def test_a_file_is_one_idea_and_fits_in_the_head(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= MAX_LINES
+def test_there_is_no_import_circle() -> None:
+    circles = [sorted(circle) for circle in strongly_connected(import_graph()) if len(circle) > 1]
+    assert circles == [], "import circles, imports for type checkers included"
+
+
+def import_graph() -> dict[str, set[str]]:
+    """The imported modules of every module; the public face `asynqio` is left out, it imports everything lazily."""
+    return {
+        name_of(path): {imported for imported, _ in own_imports(path)} - {"asynqio", name_of(path)}
+        for path in MODULES
+        if name_of(path) != "asynqio"
+    }
+
+
+def strongly_connected(graph: dict[str, set[str]]) -> list[list[str]]:
+    """The groups of nodes that reach each other (Tarjan's algorithm)."""
+    order: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(node: str) -> None:
+        order[node] = low[node] = len(order)
+        stack.append(node)
+        for other in sorted(graph.get(node, ())):
+            if other not in order:
+                visit(other)
+                low[node] = min(low[node], low[other])
+            elif other in stack:
+                low[node] = min(low[node], order[other])
+        if low[node] == order[node]:
+            group = stack[stack.index(node) :]
+            del stack[stack.index(node) :]
+            found.append(group)
+
+    for node in graph:
+        if node not in order:
+            visit(node)
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_a_file_holds_one_idea(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= MAX_LINES, f"{lines} lines: look for the second idea in this file"
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(REPOSITORY)))
+def test_a_folder_has_few_modules(folder: Path) -> None:
+    modules = [path for path in SOURCES if path.parent == folder and path.name not in NOT_COUNTED]
+    if str(folder.relative_to(REPOSITORY)) not in LARGE_FOLDERS:
+        assert len(modules) <= MAX_MODULES, f"{len(modules)} modules: group them by idea"
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -232,5 +298,10 @@ def test_the_rule_itself_can_fail(tmp_path: Path) -> None:
     # Then an import inside a function is found as well
     lazy = tmp_path / "lazy.py"
     lazy.write_text("def f():\n    import socket\n    from asynqio.core.task import task\n")
+    # And a circle over three modules is one
+    assert sorted(map(sorted, strongly_connected({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}))) == [
+        ["a", "b", "c"],
+        ["d"],
+    ]
     assert list(imports_of(lazy)) == [("socket", False), ("asynqio.core.task.task", False)]
     assert len(MODULES) > 10
