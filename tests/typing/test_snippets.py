@@ -12,8 +12,8 @@ import pytest
 
 SNIPPETS = Path(__file__).parent / "snippets"
 ROOT = SNIPPETS.parents[2]
-GOOD = sorted(SNIPPETS.glob("good_*.py"))
-BAD = sorted(SNIPPETS.glob("bad_*.py"))
+GOOD = sorted((SNIPPETS / "good").glob("*.py"))
+BAD = sorted((SNIPPETS / "bad").glob("*.py"))
 
 _EXPECTED = re.compile(r"#\s*E: (.+)$")
 _REPORTED = re.compile(r"^(?P<file>.+?\.py):(?P<line>\d+): (?P<kind>error|note): (?P<text>.*)$")
