@@ -1,0 +1,84 @@
+"""Declares `asynqio worker`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from typer import Exit, Option
+
+from asynqio.cli.options import AppBrokerUrl, AppTarget, ConfigFile, LogLevel, LogLevelOption
+
+
+def worker(
+    target: AppTarget,
+    broker: AppBrokerUrl = None,
+    processes: Annotated[
+        int, Option("--processes", "-p", min=1, help="Number of worker servers, each in its own process.")
+    ] = 1,
+    concurrency: Annotated[
+        int | None, Option("--concurrency", "-c", help="Maximum number of running tasks per worker server.")
+    ] = None,
+    queues: Annotated[
+        str | None,
+        Option(
+            "--queues", "-q", metavar="NAMES", help="Queues and their weights, such as critical=6,default=3."
+        ),
+    ] = None,
+    strict: Annotated[
+        bool | None, Option("--strict", help="Always empty the queue with the highest weight first.")
+    ] = None,
+    task_processes: Annotated[
+        int | None,
+        Option(help='Processes for tasks with run_in="process", per worker server. 0: one per CPU.'),
+    ] = None,
+    shutdown_timeout: Annotated[
+        float | None, Option(metavar="SECONDS", help="Time for running tasks to finish on shutdown.")
+    ] = None,
+    lease: Annotated[
+        float | None,
+        Option(metavar="SECONDS", help="Time after which tasks of an unresponsive worker run elsewhere."),
+    ] = None,
+    unknown_tasks: Annotated[
+        str | None,
+        Option(metavar="POLICY", help="What to do with tasks without a handler: defer, fail or archive."),
+    ] = None,
+    metrics_port: Annotated[
+        int | None,
+        Option(
+            metavar="N", help="Serve Prometheus metrics on port N; the second process on N + 1, and so on."
+        ),
+    ] = None,
+    metrics_host: Annotated[
+        str | None, Option(metavar="ADDRESS", help="Address of the metrics server (default 127.0.0.1).")
+    ] = None,
+    no_scheduler: Annotated[
+        bool, Option("--no-scheduler", help="Do not fire the schedules of the App.")
+    ] = False,
+    config: ConfigFile = None,
+    log_level: LogLevelOption = LogLevel.INFO,
+    reload: Annotated[bool, Option("--reload", help="Restart when a .py file changes.")] = False,
+) -> None:
+    """Run the tasks of an App.
+
+    Further settings come from the configuration file and from ASYNQIO_… variables: see `asynqio config check`.
+
+    INT (Ctrl-C) and TERM stop the worker after its running tasks end; a second INT stops it at once. TSTP stops
+    fetching tasks.
+    """
+    from asynqio.cli.worker.run import WorkerOptions, run
+
+    settings = {
+        "concurrency": concurrency,
+        "queues": queues,
+        "strict_priority": strict,
+        "processes": task_processes,
+        "shutdown_timeout": shutdown_timeout,
+        "lease": lease,
+        "unknown_tasks": unknown_tasks,
+        "metrics_port": metrics_port,
+        "metrics_host": metrics_host,
+        "scheduler": False if no_scheduler else None,
+    }
+    given = {name: value for name, value in settings.items() if value is not None}
+    options = WorkerOptions(target, broker, given, config, log_level.value)
+    raise Exit(run(options, processes=processes, reload=reload))
