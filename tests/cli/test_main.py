@@ -120,9 +120,9 @@ def test_without_typer_the_error_says_what_to_install(tmp_path: Path) -> None:
 def test_debug_shows_the_traceback_at_any_position(tmp_path: Path) -> None:
     for arguments in (["--debug", "worker", "nowhere:app"], ["worker", "nowhere:app", "--debug"]):
         done = asynqio(*arguments, cwd=tmp_path)
-        assert done.returncode == 1
+        assert done.returncode == 2, "the same status as without --debug"
         assert "Traceback" in done.stderr
-        assert "there is no module 'nowhere'" in done.stderr
+        assert "asynqio: there is no module 'nowhere'" in done.stderr
 
 
 def modules_after(arguments: list[str], cwd: Path) -> set[str]:

@@ -6,7 +6,7 @@ import difflib
 import importlib
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,8 +14,9 @@ from typing import Any
 from asynqio import App, AsynqioError, ConfigError
 
 
-def find_app(target: str) -> App:
-    """Import the App that `module:app` names; the current directory comes first in sys.path. Raises ConfigError."""
+def find_app(target: str, include: Sequence[str] = ()) -> App:
+    """Import the App that `module:app` names, then the modules of `include` (see `App.include`). The current
+    directory comes first in sys.path. Raises ConfigError."""
     module_name, _, path = target.partition(":")
     if not module_name or not path or "/" in target or module_name.endswith(".py"):
         raise ConfigError([f"{target!r} does not name an App{_suggestion(target)}"])
@@ -33,6 +34,7 @@ def find_app(target: str) -> App:
     if not isinstance(found, App):
         advice = " (assign the App to a variable of the module and name that)" if callable(found) else ""
         raise ConfigError([f"{target} is {_article(found)}, not an App{advice}"])
+    found.include(*include)
     return found
 
 

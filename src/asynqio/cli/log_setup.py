@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 
-LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s[%(process)d]: %(message)s"
+from asynqio import logs
 
 
-def log_to_stderr(level: str) -> None:
-    """Log to standard error, unless the application has configured logging already."""
-    logging.basicConfig(level=level.upper(), format=LOG_FORMAT)
+def log_to_stderr(level: str, format: logs.LogFormat) -> None:
+    """Log to standard error, unless the application has configured logging itself."""
+    if not logging.getLogger().handlers:
+        logs.configure(format, level)
     logging.getLogger("watchfiles").setLevel(logging.WARNING)

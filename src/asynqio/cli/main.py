@@ -6,6 +6,7 @@ Task processes import this module again when they start, so it imports nothing h
 from __future__ import annotations
 
 import sys
+import traceback
 
 
 def main() -> None:
@@ -26,8 +27,10 @@ def main() -> None:
         from asynqio import AsynqioError
         from asynqio.cli.output.terminal import Refused
 
-        if debug or not isinstance(error, AsynqioError | Refused):
+        if not isinstance(error, AsynqioError | Refused):
             raise
+        if debug:
+            traceback.print_exc()
         sys.exit(_report(error))
 
 

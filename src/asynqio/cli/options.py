@@ -74,6 +74,14 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+class LogFormat(StrEnum):
+    """The format of log lines."""
+
+    TEXT = "text"
+    JSON = "json"
+    PRETTY = "pretty"
+
+
 AppTarget = Annotated[str, Argument(metavar="MODULE:APP", help="The App to import, such as shop.tasks:app.")]
 AppBrokerUrl = Annotated[
     str | None, Option("--broker", metavar="URL", help="Use this broker instead of the App's.")
@@ -82,8 +90,24 @@ ConfigFile = Annotated[
     Path | None,
     Option("--config", metavar="FILE", help="Configuration file (default asynqio.toml, if it exists)."),
 ]
+Include = Annotated[
+    list[str] | None,
+    Option(
+        "--include",
+        metavar="MODULES",
+        help="Import modules that declare tasks: shop.tasks, or shop.* for all modules of a package. Repeatable.",
+    ),
+]
 LogLevelOption = Annotated[
     LogLevel, Option("--log-level", case_sensitive=False, help="The lowest level that is logged.")
+]
+LogFormatOption = Annotated[
+    LogFormat,
+    Option(
+        "--log-format",
+        case_sensitive=False,
+        help="text: one line per record; json: one JSON object per line; pretty: with colours on a terminal.",
+    ),
 ]
 
 

@@ -58,7 +58,7 @@ def test_a_task_is_explained_before_during_and_after_the_death_of_its_worker(
     assert re.fullmatch(r"  It was enqueued [\d.]+ s ago, at \d\d:\d\d:\d\d UTC\.", lines[3])
     assert "  No server works on queue 'default': none has shown a sign of life lately." in lines
     # When a worker runs it and logs a line
-    arguments = ["worker", "shop:app", "-c", "1", "--lease", "2"]
+    arguments = ["worker", "shop:app", "-c", "1", "--lease", "2", "--no-supervisor"]
     with Client(url) as client, command(*arguments, cwd=tmp_path, env=env) as worker:
         for event in client.follow(info):
             if isinstance(event, LogLine):

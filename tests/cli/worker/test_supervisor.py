@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from asynqio.cli.worker.supervisor import RestartPolicy, Supervisor
-from tests.cli.support.command import Command, command, environment
+from tests.cli.support.command import Command, asynqio, command, environment
 
 STARTED = r"asynqio\.server\[(\d+)\]: server started"
 QUICK = RestartPolicy(first_delay=0.001, max_delay=0.005, healthy_after=10.0, max_deaths=4)
@@ -50,6 +50,51 @@ def test_a_killed_worker_is_restarted(app_dir: Path) -> None:
         supervisor.line(rf"\({another}\) was killed by SIGKILL; restarting in 0.2 s")
         started(supervisor, 1)
         supervisor.signal(signal.SIGTERM)
+        assert supervisor.end() == 0
+
+
+def test_a_single_worker_is_restarted_too(app_dir: Path) -> None:
+    with command("worker", "talker:app", cwd=app_dir) as supervisor:
+        [first] = started(supervisor, 1)
+        assert first != supervisor.process.pid
+        os.kill(first, signal.SIGKILL)
+        supervisor.line(rf"worker 1 \({first}\) was killed by SIGKILL; restarting in 0.1 s")
+        [second] = started(supervisor, 1)
+        supervisor.signal(signal.SIGTERM)
+        assert supervisor.end() == 0
+        assert second not in supervisor.survivors()
+
+
+def test_a_single_worker_logs_nothing_about_its_supervisor(app_dir: Path) -> None:
+    with command("worker", "talker:app", cwd=app_dir) as supervisor:
+        started(supervisor, 1)
+        supervisor.signal(signal.SIGTERM)
+        assert supervisor.end() == 0
+        assert "asynqio.supervisor" not in supervisor.text
+
+
+def test_without_a_supervisor_the_command_is_the_worker(app_dir: Path) -> None:
+    with command("worker", "talker:app", "--no-supervisor", cwd=app_dir) as worker:
+        assert started(worker, 1) == [worker.process.pid]
+        worker.signal(signal.SIGTERM)
+        assert worker.end() == 0
+
+
+@pytest.mark.parametrize("arguments", [["-p", "2"], ["--reload"]])
+def test_several_processes_and_reload_need_a_supervisor(app_dir: Path, arguments: list[str]) -> None:
+    done = asynqio("worker", "talker:app", "--no-supervisor", *arguments, cwd=app_dir)
+    assert done.returncode == 2
+    assert done.stderr == "asynqio: --no-supervisor runs one process: omit --processes and --reload\n"
+
+
+def test_an_int_after_a_term_abandons_running_tasks(app_dir: Path) -> None:
+    arguments = ["worker", "talker:app", "-p", "2", "--shutdown-timeout", "60"]
+    with command(*arguments, cwd=app_dir, env={"FIRST": "50"}) as supervisor:
+        supervisor.lines("begins first", 2)
+        supervisor.signal(signal.SIGTERM)
+        supervisor.lines("server ends", 2)
+        supervisor.signal(signal.SIGINT)
+        supervisor.lines("their tasks are handed back", 2)
         assert supervisor.end() == 0
 
 

@@ -119,7 +119,9 @@ def test_a_signal_to_the_group_does_not_kill_a_starting_task_process(app_dir: Pa
         "@app.lifespan\n@contextlib.asynccontextmanager\nasync def life():\n"
         "    await compute.enqueue()\n    yield {}\n"
     )
-    with command("worker", "cpu:app", cwd=app_dir, env={"PYTHONPATH": str(app_dir)}) as worker:
+    with command(
+        "worker", "cpu:app", "--no-supervisor", cwd=app_dir, env={"PYTHONPATH": str(app_dir)}
+    ) as worker:
         worker.line("born")
         os.killpg(worker.process.pid, signal.SIGINT)
         (app_dir / "gate").write_text("")

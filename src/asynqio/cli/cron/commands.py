@@ -10,7 +10,10 @@ from asynqio.cli.options import (
     AppBrokerUrl,
     AppTarget,
     BrokerUrl,
+    Include,
     Json,
+    LogFormat,
+    LogFormatOption,
     LogLevel,
     LogLevelOption,
     command_group,
@@ -91,11 +94,17 @@ def show_next(
 
 
 @cron.command()
-def serve(target: AppTarget, broker: AppBrokerUrl = None, log_level: LogLevelOption = LogLevel.INFO) -> None:
+def serve(
+    target: AppTarget,
+    broker: AppBrokerUrl = None,
+    include: Include = None,
+    log_level: LogLevelOption = LogLevel.INFO,
+    log_format: LogFormatOption = LogFormat.TEXT,
+) -> None:
     """Fire the schedules of an App without running its tasks.
 
     Only needed with workers that run with --no-scheduler: by default, workers fire the schedules themselves.
     """
     from asynqio.cli.cron.serve import serve
 
-    serve(target, broker, log_level.value)
+    serve(target, broker, include or (), log_level=log_level.value, log_format=log_format.value)

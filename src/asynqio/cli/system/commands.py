@@ -10,6 +10,8 @@ from asynqio.cli.options import (
     BrokerUrl,
     ConfigFile,
     Json,
+    LogFormat,
+    LogFormatOption,
     LogLevel,
     LogLevelOption,
     Watch,
@@ -58,14 +60,17 @@ def metrics(
         bool, Option("--memory/--no-memory", help="Estimate the memory of each queue, once a minute.")
     ] = True,
     log_level: LogLevelOption = LogLevel.INFO,
+    log_format: LogFormatOption = LogFormat.TEXT,
 ) -> None:
     """Serve metrics of all queues and servers to Prometheus until INT or TERM.
 
     Replaces the exporter of asynq in Go: same port and metric names, and further metrics.
     """
+    from asynqio.cli.log_setup import log_to_stderr
     from asynqio.cli.system.metrics import serve
 
-    raise Exit(serve(broker, port, host=host, memory=memory, log_level=log_level.value))
+    log_to_stderr(log_level.value, log_format.value)
+    raise Exit(serve(broker, port, host=host, memory=memory))
 
 
 def version(json: Json = False) -> None:

@@ -7,15 +7,13 @@ import sys
 import threading
 
 from asynqio import Inspector
-from asynqio.cli.log_setup import log_to_stderr
 from asynqio.metrics import Endpoint, QueueCollector, own_registry
 
 
-def serve(broker: str | None, port: int, *, host: str, memory: bool, log_level: str) -> int:
+def serve(broker: str | None, port: int, *, host: str, memory: bool) -> int:
     """Serve until INT or TERM. Returns the exit status. An unreachable broker is not an error: the metrics report it
     until it is back. Raises ConfigError."""
     collector = QueueCollector(Inspector(broker), memory=memory)
-    log_to_stderr(log_level)
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())

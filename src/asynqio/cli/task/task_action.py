@@ -56,9 +56,7 @@ class TaskAction(NamedTuple):
         if self.to and self.to == queue:
             raise Refused(f"the tasks are in queue {queue} already; name another one with --to")
 
-    async def apply(
-        self, inspector: Inspector, infos: Sequence[TaskInfo]
-    ) -> Sequence[Moved | CancelOutcome]:
+    async def apply(self, inspector: Inspector, infos: Sequence[TaskInfo]) -> Sequence[Moved | CancelOutcome]:
         """Apply the action to tasks. Returns one answer per task."""
         match self.transition:
             case None:

@@ -44,13 +44,16 @@ class Child:
         self._kill_timer: asyncio.TimerHandle | None = None
 
     @classmethod
-    async def start(cls, command: Sequence[str], environment: Mapping[str, str], pipe: int) -> Self:
-        """Start a child that inherits the read end of the supervisor pipe. Raises OSError."""
+    async def start(
+        cls, command: Sequence[str], environment: Mapping[str, str], pipe: int, *, stdin: bool
+    ) -> Self:
+        """Start a child that inherits the read end of the supervisor pipe, and standard input if `stdin`. Raises
+        OSError."""
         return cls(
             await asyncio.create_subprocess_exec(
                 *command,
                 env=environment,
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=None if stdin else asyncio.subprocess.DEVNULL,
                 pass_fds=(pipe,),
                 process_group=0,
             )

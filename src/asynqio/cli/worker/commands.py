@@ -6,11 +6,21 @@ from typing import Annotated
 
 from typer import Exit, Option
 
-from asynqio.cli.options import AppBrokerUrl, AppTarget, ConfigFile, LogLevel, LogLevelOption
+from asynqio.cli.options import (
+    AppBrokerUrl,
+    AppTarget,
+    ConfigFile,
+    Include,
+    LogFormat,
+    LogFormatOption,
+    LogLevel,
+    LogLevelOption,
+)
 
 
 def worker(
     target: AppTarget,
+    include: Include = None,
     broker: AppBrokerUrl = None,
     processes: Annotated[
         int, Option("--processes", "-p", min=1, help="Number of worker servers, each in its own process.")
@@ -42,6 +52,14 @@ def worker(
         str | None,
         Option(metavar="POLICY", help="What to do with tasks without a handler: defer, fail or archive."),
     ] = None,
+    strict_tasks: Annotated[
+        bool,
+        Option(
+            "--strict-tasks",
+            help="Exit with status 2 if the App has no handler, or tasks in queues that this worker does not serve "
+            "(default: log a warning).",
+        ),
+    ] = False,
     metrics_port: Annotated[
         int | None,
         Option(
@@ -56,9 +74,16 @@ def worker(
     ] = False,
     config: ConfigFile = None,
     log_level: LogLevelOption = LogLevel.INFO,
+    log_format: LogFormatOption = LogFormat.TEXT,
     reload: Annotated[bool, Option("--reload", help="Restart when a .py file changes.")] = False,
+    no_supervisor: Annotated[
+        bool,
+        Option("--no-supervisor", help="Run in this process: no restart after a crash, but debuggers work."),
+    ] = False,
 ) -> None:
     """Run the tasks of an App.
+
+    A supervisor restarts worker processes that die.
 
     Further settings come from the configuration file and from ASYNQIO_… variables: see `asynqio config check`.
 
@@ -80,5 +105,14 @@ def worker(
         "scheduler": False if no_scheduler else None,
     }
     given = {name: value for name, value in settings.items() if value is not None}
-    options = WorkerOptions(target, broker, given, config, log_level.value)
-    raise Exit(run(options, processes=processes, reload=reload))
+    options = WorkerOptions(
+        target=target,
+        include=tuple(include or ()),
+        broker=broker,
+        settings=given,
+        file=config,
+        strict_tasks=strict_tasks,
+        log_level=log_level.value,
+        log_format=log_format.value,
+    )
+    raise Exit(run(options, processes=processes, reload=reload, supervised=not no_supervisor))

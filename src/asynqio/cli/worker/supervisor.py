@@ -2,7 +2,8 @@
 
     signal      effect
     TERM, INT   the children get TERM; those still running after the shutdown timeout are killed
-    second INT  the children get INT, which makes them abandon running tasks; a third INT kills them
+    second INT  the children get INT, which makes them abandon running tasks; a third INT kills them. After a TERM,
+                the first INT has the effect of a second one
     TSTP        forwarded: the children stop fetching tasks. CONT is forwarded as well
 
 Each child has its own process group, so that a Ctrl-C of the terminal reaches only the supervisor and no child gets
@@ -18,6 +19,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -72,6 +74,10 @@ class Supervisor:
         self._children: dict[int, Child] = {}
         self._stopping = asyncio.Event()
         self._interrupts = 0
+        #: One child may read standard input. A terminal would suspend it, because it is in the background.
+        self._stdin = processes == 1 and sys.stdin is not None and not sys.stdin.isatty()
+        #: The level of lines about normal operation. A single worker needs none besides its own.
+        self._level = logging.INFO if processes > 1 or reloading else logging.DEBUG
         self._status = 0
         #: Set and replaced when the code changes; ends a restart delay early.
         self._changed = asyncio.Event()
@@ -82,7 +88,8 @@ class Supervisor:
         read_end, write_end = os.pipe()
         try:
             with self._signals():
-                log.info(
+                log.log(
+                    self._level,
                     "supervisor %d starts %d workers",
                     os.getpid(),
                     self._processes,
@@ -92,7 +99,8 @@ class Supervisor:
         finally:
             os.close(read_end)
             os.close(write_end)
-        log.info(
+        log.log(
+            self._level,
             "supervisor exits with status %d",
             self._status,
             extra={"event": "supervisor_stopped", "status": self._status},
@@ -159,7 +167,7 @@ class Supervisor:
     async def _run_child(self, index: int, pipe: int, changed: asyncio.Event) -> ChildExit:
         environment = {**os.environ, PIPE_VARIABLE: str(pipe), INDEX_VARIABLE: str(index)}
         try:
-            child = await Child.start(self._command, environment, pipe)
+            child = await Child.start(self._command, environment, pipe, stdin=self._stdin)
         except OSError as error:  # out of memory or of process ids: temporary
             log.error(
                 "worker %d could not be started: %s",
@@ -169,7 +177,8 @@ class Supervisor:
             )
             return ChildExit(0, FAILED, 0.0, restarting=False)
         self._children[index] = child
-        log.info(
+        log.log(
+            self._level,
             "worker %d is process %d",
             index,
             child.pid,
@@ -191,7 +200,9 @@ class Supervisor:
             return False
         extra = {"worker": index, "pid": end.pid, "status": end.status}
         if end.status == REFUSED:
-            log.error(
+            # The child has printed the error itself.
+            log.log(
+                logging.ERROR if self._processes > 1 else logging.DEBUG,
                 "worker %d has a configuration error; stopping",
                 index,
                 extra={"event": "worker_misconfigured", **extra},
@@ -260,8 +271,9 @@ class Supervisor:
             child.stop(self._kill_after)
 
     def _interrupt(self) -> None:
-        self._interrupts += 1
-        if self._interrupts == 1:
+        first = not self._stopping.is_set()
+        self._interrupts = 1 if first else max(self._interrupts, 1) + 1
+        if first:
             log.info(
                 "stopping after the running tasks end; press Ctrl-C again to stop now",
                 extra={"event": "supervisor_interrupted"},
