@@ -68,18 +68,40 @@ def test_ids_from_standard_input(shell: Shell) -> None:
     assert [state(shell, id) for id in ids.split()] == ["pending", "pending"]
 
 
-def test_cancel_applies_to_running_tasks_only(shell: Shell) -> None:
-    assert shell("task", "cancel", "run-1", "--json").json == [
-        {"id": "run-1", "done": True, "outcome": "done"}
-    ]
-    done = shell("task", "cancel", "run-1", "wait-1", "--json")
-    assert (done.status, [one["outcome"] for one in done.json]) == (6, ["done", "wrong_state"])
-    assert "is pending and cannot be cancelled" in done.err
-    done = shell("task", "cancel", "--state", "active", "--all", "--yes", "--json")
+def test_cancel_stops_running_tasks_and_deletes_waiting_ones(shell: Shell) -> None:
+    done = shell("task", "cancel", "run-1", "wait-1", "arch-1", "member-1", "later-1", "--json")
+    assert (done.status, done.json) == (
+        6,
+        [
+            {"id": "run-1", "done": True, "outcome": "stopping"},
+            {"id": "wait-1", "done": True, "outcome": "deleted"},
+            {"id": "arch-1", "done": False, "outcome": "wrong_state"},
+            {"id": "member-1", "done": True, "outcome": "deleted"},
+            {"id": "later-1", "done": True, "outcome": "deleted"},
+        ],
+    )
+    assert "task 'arch-1' is archived and cannot be cancelled" in done.err
+    assert [state(shell, id) for id in ("run-1", "wait-1", "arch-1")] == ["active", "gone", "archived"]
+
+
+def test_cancel_by_filter(shell: Shell) -> None:
+    words = ("task", "cancel", "--yes", "--json")
+    done = shell(*words, "--state", "active", "--all")
     assert done.json == {"action": "cancel", "dry_run": False, "seen": 1, "matched": 1, "done": 1}
+    done = shell(*words, "-s", "pending", "-s", "aggregating", "--type", "click", "-q", "default")
+    assert done.json == {"action": "cancel", "dry_run": False, "seen": 5, "matched": 3, "done": 3}
+    done = shell(*words, "-s", "pending", "--all", "--max", "1")
+    assert done.json["done"] == 1
+    assert shell("task", "cancel", "-s", "archived", "--all", "--yes").status == 2
+    assert shell("task", "ls", "-s", "pending", "-s", "active", "-o", "ids").out.split() == [
+        "wait-2",
+        "run-1",
+        "low-1",
+    ]
 
 
-def test_cancel_with_archive(shell: Shell, tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--final", "--archive"])
+def test_a_final_cancellation_archives(shell: Shell, tmp_path: Path, option: str) -> None:
     async def cancellations(store: Store, clock: FakeClock) -> list[Cancellation]:
         received = []
 
@@ -96,7 +118,7 @@ def test_cancel_with_archive(shell: Shell, tmp_path: Path) -> None:
         return received
 
     def cancel() -> subprocess.CompletedProcess[str]:
-        words = ("task", "cancel", "run-1", "--archive")
+        words = ("task", "cancel", "run-1", option)
         return asynqio(*words, cwd=tmp_path, env={"ASYNQIO_BROKER": shell.url})
 
     assert shell.on_store(cancellations)[-1] == Cancellation(TaskRef("default", "run-1"), archive=True)

@@ -186,10 +186,11 @@ async def _apply(
     search = inspector.search(queue, state, filter, group=group, limit=limit, on_progress=update)
     infos = [info async for info in search]
     done = 0
+    on_progress(seen)
     for start in range(0, len(infos), BATCH_SIZE):
         results = await action.apply(inspector, infos[start : start + BATCH_SIZE])
         done += sum(result in (CancelOutcome.DELETED, CancelOutcome.STOPPING) for result in results)
-    on_progress(seen._replace(done=done))
+        on_progress(seen._replace(done=done))
 
 
 def _report(action: TaskAction, applied: Applied, *, as_json: bool) -> int:
