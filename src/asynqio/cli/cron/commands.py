@@ -37,8 +37,10 @@ def ls(broker: BrokerUrl = None, json: Json = False) -> None:
 def history(
     id: Id,
     broker: BrokerUrl = None,
-    size: Annotated[int, Option("--size", min=1, help="Maximum number of tasks.")] = 30,
-    offset: Annotated[int, Option("--offset", min=0, help="Number of newest tasks to skip.")] = 0,
+    size: Annotated[int, Option("--size", metavar="N", min=1, help="Maximum number of tasks.")] = 30,
+    offset: Annotated[
+        int, Option("--offset", metavar="N", min=0, help="Number of newest tasks to skip.")
+    ] = 0,
     json: Json = False,
 ) -> None:
     """List the tasks that a schedule enqueued, newest first."""
@@ -73,7 +75,9 @@ def resume(id: Id, broker: BrokerUrl = None, json: Json = False) -> None:
 
 @cron.command()
 def reset(id: Id, broker: BrokerUrl = None, json: Json = False) -> None:
-    """Clear the last tick of a schedule, after a wrong clock, and resume it."""
+    """Clear the last tick of a schedule and resume it.
+
+    Use it after the clock of a scheduler was wrong."""
     from asynqio.cli.cron.actions import reset_schedule
 
     reset_schedule(broker, id, as_json=json)
@@ -83,8 +87,10 @@ def reset(id: Id, broker: BrokerUrl = None, json: Json = False) -> None:
 def show_next(
     what: Annotated[str, Argument(metavar="SPEC|ID", help='A spec such as "*/5 * * * *", or a schedule id.')],
     broker: BrokerUrl = None,
-    count: Annotated[int, Option("--count", "-n", min=1, max=1000, help="Number of times.")] = 5,
-    zone: Annotated[str, Option("--zone", help="Time zone of a spec that does not name one.")] = "UTC",
+    count: Annotated[int, Option("--count", "-n", metavar="N", min=1, max=1000, help="Number of times.")] = 5,
+    zone: Annotated[
+        str, Option("--zone", metavar="NAME", help="Time zone of a spec that does not name one.")
+    ] = "UTC",
     json: Json = False,
 ) -> None:
     """Print the next times at which a spec or a schedule fires."""

@@ -14,7 +14,9 @@ groups = command_group("List groups of tasks waiting to be aggregated.")
 @groups.command("list", hidden=True)
 @groups.command("ls")
 def ls(
-    queue: Annotated[str | None, Option("--queue", "-q", help="Only groups of this queue.")] = None,
+    queue: Annotated[
+        str | None, Option("--queue", "-q", metavar="NAME", help="Only groups of this queue.")
+    ] = None,
     broker: BrokerUrl = None,
     json: Json = False,
     watch: Watch = None,

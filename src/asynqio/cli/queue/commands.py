@@ -37,7 +37,9 @@ def inspect(names: Names, broker: BrokerUrl = None, json: Json = False, watch: W
 @queues.command()
 def history(
     names: Names,
-    days: Annotated[int, Option("--days", "-x", min=1, max=90, help="Number of days, including today.")] = 10,
+    days: Annotated[
+        int, Option("--days", "-x", metavar="N", min=1, max=90, help="Number of days, including today.")
+    ] = 10,
     broker: BrokerUrl = None,
     json: Json = False,
 ) -> None:

@@ -44,7 +44,7 @@ def doctor(
 
 @config.command("check")
 def check(file: ConfigFile = None, json: Json = False) -> None:
-    """Print every setting of a worker and its origin, or all configuration errors."""
+    """Print all settings with their origins, or all errors."""
     from asynqio.cli.system.config import show_settings
 
     raise Exit(show_settings(file, as_json=json))

@@ -35,7 +35,8 @@ PayloadFile = Annotated[
     Option("--payload-file", metavar="FILE", help="Read the payload from FILE; - is standard input."),
 ]
 TaskQueue = Annotated[
-    str | None, Option("--queue", "-q", help="The queue of the task (default: search all queues).")
+    str | None,
+    Option("--queue", "-q", metavar="NAME", help="The queue of the task (default: search all queues)."),
 ]
 
 
@@ -45,12 +46,14 @@ TaskQueue = Annotated[
 @tasks.command("list", hidden=True)
 @tasks.command("ls")
 def ls(
-    queue: Annotated[str | None, Option("--queue", "-q", help="Only tasks of this queue.")] = None,
+    queue: Annotated[
+        str | None, Option("--queue", "-q", metavar="NAME", help="Only tasks of this queue.")
+    ] = None,
     state: Annotated[
         list[State] | None, Option("--state", "-s", help="Only tasks in this state. Repeatable.")
     ] = None,
     group: Annotated[
-        str, Option("--group", "-g", help="Of aggregating tasks, only those of this group.")
+        str, Option("--group", "-g", metavar="NAME", help="Of aggregating tasks, only those of this group.")
     ] = "",
     where: Where = None,
     type: TypeFilter = None,
@@ -58,8 +61,8 @@ def ls(
     id_prefix: IdPrefixFilter = None,
     older_than: OlderFilter = None,
     younger_than: YoungerFilter = None,
-    size: Annotated[int, Option("--size", "--limit", "-n", min=1, help="Tasks per page.")] = 30,
-    page: Annotated[int, Option("--page", min=1, help="Page number; the first is 1.")] = 1,
+    size: Annotated[int, Option("--size", "--limit", "-n", metavar="N", min=1, help="Tasks per page.")] = 30,
+    page: Annotated[int, Option("--page", metavar="N", min=1, help="Page number; the first is 1.")] = 1,
     output: Annotated[
         ListFormat, Option("--output", "-o", help="Output format; ids prints one id per line.")
     ] = ListFormat.TABLE,
@@ -98,7 +101,7 @@ def follow(
     broker: BrokerUrl = None,
     json: Json = False,
 ) -> None:
-    """Print state changes, progress and log lines of a task until it ends."""
+    """Print states, progress and log lines until a task ends."""
     from asynqio.cli.task.follow import follow_task
 
     raise Exit(follow_task(broker, id, queue, timeout, as_json=json))
@@ -124,7 +127,9 @@ def explain(
 
 @tasks.command()
 def enqueue(
-    type: Annotated[str | None, Option("--type", "-t", "--type_name", help="The task type.")] = None,
+    type: Annotated[
+        str | None, Option("--type", "-t", "--type_name", metavar="TYPE", help="The task type.")
+    ] = None,
     payload: Payload = None,
     payload_file: PayloadFile = None,
     ndjson: Annotated[
@@ -135,10 +140,12 @@ def enqueue(
             "- is standard input. The other options are defaults.",
         ),
     ] = None,
-    queue: Annotated[str | None, Option("--queue", "-q", help="The queue.")] = None,
-    id: Annotated[str | None, Option("--id", "-i", help="The task id (default: generated).")] = None,
+    queue: Annotated[str | None, Option("--queue", "-q", metavar="NAME", help="The queue.")] = None,
+    id: Annotated[
+        str | None, Option("--id", "-i", metavar="ID", help="The task id (default: generated).")
+    ] = None,
     retry: Annotated[
-        int | None, Option("--retry", "-r", "--max-retry", help="Maximum number of retries.")
+        int | None, Option("--retry", "-r", "--max-retry", metavar="N", help="Maximum number of retries.")
     ] = None,
     timeout: Annotated[
         str | None, Option("--timeout", metavar="TIME", help="Time limit of one attempt: 30s.")
@@ -160,7 +167,9 @@ def enqueue(
     retention: Annotated[
         str | None, Option("--retention", metavar="TIME", help="Keep the completed task for TIME.")
     ] = None,
-    group: Annotated[str | None, Option("--group", "-g", help="Aggregate with tasks of this group.")] = None,
+    group: Annotated[
+        str | None, Option("--group", "-g", metavar="NAME", help="Aggregate with tasks of this group.")
+    ] = None,
     header: Annotated[
         list[str] | None, Option("--header", "-H", metavar="NAME=VALUE", help="A header. Repeatable.")
     ] = None,
@@ -208,12 +217,15 @@ def edit(
 SPECIAL_OPTIONS = ("to", "final")
 
 ActionQueue = Annotated[
-    str | None, Option("--queue", "-q", help="The queue of the tasks (default: search all queues).")
+    str | None,
+    Option("--queue", "-q", metavar="NAME", help="The queue of the tasks (default: search all queues)."),
 ]
 ActionStates = Annotated[
     list[State] | None, Option("--state", "-s", help="Act on tasks in this state. Repeatable.")
 ]
-ActionGroup = Annotated[str, Option("--group", "-g", help="Of aggregating tasks, only those of this group.")]
+ActionGroup = Annotated[
+    str, Option("--group", "-g", metavar="NAME", help="Of aggregating tasks, only those of this group.")
+]
 
 
 def _action_command(action: str, help: str, special: str) -> Callable[..., None]:

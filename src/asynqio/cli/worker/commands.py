@@ -23,10 +23,14 @@ def worker(
     include: Include = None,
     broker: AppBrokerUrl = None,
     processes: Annotated[
-        int, Option("--processes", "-p", min=1, help="Number of worker servers, each in its own process.")
+        int,
+        Option(
+            "--processes", "-p", metavar="N", min=1, help="Number of worker servers, each in its own process."
+        ),
     ] = 1,
     concurrency: Annotated[
-        int | None, Option("--concurrency", "-c", help="Maximum number of running tasks per worker server.")
+        int | None,
+        Option("--concurrency", "-c", metavar="N", help="Maximum number of running tasks per worker server."),
     ] = None,
     queues: Annotated[
         str | None,
@@ -39,7 +43,9 @@ def worker(
     ] = None,
     task_processes: Annotated[
         int | None,
-        Option(help='Processes for tasks with run_in="process", per worker server. 0: one per CPU.'),
+        Option(
+            metavar="N", help='Processes for tasks with run_in="process", per worker server. 0: one per CPU.'
+        ),
     ] = None,
     shutdown_timeout: Annotated[
         float | None, Option(metavar="SECONDS", help="Time for running tasks to finish on shutdown.")
