@@ -144,12 +144,11 @@ class Supervisor:
             deaths = 1 if end.seconds >= self._policy.healthy_after else deaths + 1
             if self._give_up(index, end, deaths):
                 return
-            extra = {"worker": index, "pid": end.pid, "status": end.status}
             if self._reloading and end.status == REFUSED:
                 log.warning(
                     "worker %d will be restarted when a file changes",
                     index,
-                    extra={"event": "worker_misconfigured", **extra},
+                    extra={"event": "worker_misconfigured", "worker": index, "pid": end.pid},
                 )
                 await self._wait(changed, None)
                 continue
@@ -160,7 +159,13 @@ class Supervisor:
                 end.pid,
                 end.reason,
                 delay,
-                extra={"event": "worker_died", "retry_in": delay, **extra},
+                extra={
+                    "event": "worker_died",
+                    "worker": index,
+                    "pid": end.pid,
+                    "status": end.status,
+                    "retry_in": delay,
+                },
             )
             await self._wait(changed, delay)
 
@@ -198,14 +203,13 @@ class Supervisor:
         """Whether restarting this child is pointless. Then the supervisor stops."""
         if self._reloading:
             return False
-        extra = {"worker": index, "pid": end.pid, "status": end.status}
         if end.status == REFUSED:
             # The child has printed the error itself.
             log.log(
                 logging.ERROR if self._processes > 1 else logging.DEBUG,
                 "worker %d has a configuration error; stopping",
                 index,
-                extra={"event": "worker_misconfigured", **extra},
+                extra={"event": "worker_misconfigured", "worker": index, "pid": end.pid},
             )
             self._status = REFUSED
         elif deaths >= self._policy.max_deaths:
@@ -214,7 +218,13 @@ class Supervisor:
                 index,
                 deaths,
                 end.reason,
-                extra={"event": "worker_crash_looped", "count": deaths, **extra},
+                extra={
+                    "event": "worker_crash_looped",
+                    "worker": index,
+                    "pid": end.pid,
+                    "status": end.status,
+                    "count": deaths,
+                },
             )
             self._status = self._status or FAILED
         else:

@@ -9,9 +9,6 @@ from asynqio import App, ConfigError
 
 log = logging.getLogger("asynqio.worker")
 
-#: The event of the log line for each code of `App.check_tasks`.
-_EVENTS = {"no-handlers": "handlers_missing", "queue-not-served": "queue_not_served"}
-
 
 def check_tasks(app: App, queues: Collection[str], *, strict: bool) -> None:
     """Log a warning if the App has no handler, or if its tasks go to queues that are not in `queues`. Raises
@@ -20,12 +17,8 @@ def check_tasks(app: App, queues: Collection[str], *, strict: bool) -> None:
     if strict and findings:
         raise ConfigError([f"{finding.sentence}; {finding.advice}" for finding in findings])
     for finding in findings:
-        log.warning(
-            "%s; %s",
-            finding.sentence,
-            finding.advice,
-            extra={
-                "event": _EVENTS[finding.code],
-                **({"queue": finding.queue} if finding.queue else {}),
-            },
-        )
+        text = f"{finding.sentence}; {finding.advice}"
+        if finding.queue:
+            log.warning(text, extra={"event": "queue_not_served", "queue": finding.queue})
+        else:
+            log.warning(text, extra={"event": "handlers_missing"})
