@@ -92,9 +92,9 @@ def test_an_int_after_a_term_abandons_running_tasks(app_dir: Path) -> None:
     with command(*arguments, cwd=app_dir, env={"FIRST": "50"}) as supervisor:
         supervisor.lines("begins first", 2)
         supervisor.signal(signal.SIGTERM)
-        supervisor.lines("server ends", 2)
+        supervisor.lines("server is shutting down", 2)
         supervisor.signal(signal.SIGINT)
-        supervisor.lines("their tasks are handed back", 2)
+        supervisor.lines("their tasks are returned to their queues", 2)
         assert supervisor.end() == 0
 
 
