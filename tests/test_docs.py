@@ -14,8 +14,7 @@ import pytest
 import typer
 
 from asynqio import ServerConfig, errors
-from asynqio.cli.lazy_groups import NOUNS
-from asynqio.cli.system.commands import commands
+from asynqio.cli.commands import COMMANDS, commands
 from asynqio.core.lifecycle import MOVES
 from asynqio.core.task.options import OPTION_NAMES, TaskDefaults
 from tests.pages import PAGES, ROOT, Program, blocks_of, programs_of, tables_of
@@ -164,22 +163,24 @@ def test_every_option_of_the_worker_command_is_listed() -> None:
     page = (DOCS / "reference" / "cli.md").read_text()
     section = page.partition("## asynqio worker")[2].partition("\n## ")[0]
     listed = set(re.findall(r"^\| `(--[a-z-]+)`", section, re.MULTILINE))
-    worker = typer.main.get_command(commands).commands["worker"]  # type: ignore[attr-defined]
+    root: Any = typer.main.get_command(commands)
+    worker = root.get_command(None, "worker")
     assert listed == {name for option in worker.params for name in option.opts if name.startswith("--")}
 
 
-def test_every_command_and_option_of_operators_is_listed() -> None:
+def test_every_command_and_option_is_listed() -> None:
     page = (DOCS / "reference" / "cli.md").read_text()
-    group: Any = typer.main.get_command(commands)
-    for noun in NOUNS:
-        nested = group.commands[noun]
-        for name in nested.list_commands(None):
-            command = nested.get_command(None, name)
-            if command.hidden:
-                assert name.endswith("all") or f"`{name}`" in page, f"{noun} {name}"
+    root: Any = typer.main.get_command(commands)
+    for name, target in COMMANDS.items():
+        command = root.get_command(None, name)
+        nested = command.commands if hasattr(command, "commands") else {"": command}
+        for sub_name, sub_command in nested.items():
+            if sub_command.hidden:
+                assert sub_name.endswith("all") or f"`{sub_name}`" in page, f"{name} {sub_name}"
                 continue
-            assert f"asynqio {noun} {name}" in page
-            shown = [param for param in command.params if not getattr(param, "hidden", False)]
+            full = f"{name} {sub_name}".rstrip()
+            assert f"asynqio {full}" in page
+            shown = [param for param in sub_command.params if not getattr(param, "hidden", False)]
             options = {
                 opt for param in shown for opt in param.opts if opt.startswith("--") and "_" not in opt
             }
@@ -188,7 +189,12 @@ def test_every_command_and_option_of_operators_is_listed() -> None:
                 for option in options - {"--help"}
                 if f"{option}`" not in page and f"{option} " not in page
             }
-            assert not missing, f"{noun} {name}"
+            assert not missing, full
+        row = re.search(rf"^\| \[`{name}( \w+)?`\]\(#[\w-]+\) \| (.+) \|$", page, re.MULTILINE)
+        assert row is not None, name
+        assert row[2].lower() == target.help.rstrip(".").lower(), (
+            "the overview says what `asynqio --help` says"
+        )
 
 
 def tree_of(text: str) -> dict[str, str]:

@@ -200,6 +200,7 @@ def test_a_face_uses_public_names_only(path: Path) -> None:
             "asynqio",
             "asynqio.brokers",
             "asynqio.errors",
+            "asynqio.logs",
             "asynqio.metrics",
         }
         assert public, f"{name} must not import {imported}: take what asynqio/__init__.py exports"

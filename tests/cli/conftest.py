@@ -1,4 +1,4 @@
-"""Applications for the command line to run."""
+"""An App for the command line to run."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-#: Enqueues what it reads from standard input: `nap 0.5` makes a task that sleeps so long.
+#: Enqueues one task per line of standard input: `0.5 one` is a task named "one" that sleeps 0.5 seconds.
 TALKER = """
 import asyncio, contextlib, os, sys
 from asynqio import App
 
 app = App("memory://")
 
-def say(*words):  # one write each: several processes share the pipe, whatever PYTHONUNBUFFERED says
+def say(*words):  # one write per line: several processes share the pipe
     os.write(1, f"{' '.join(map(str, words))}\\n".encode())
 
 @app.task
@@ -24,7 +24,7 @@ async def nap(seconds: float, name: str) -> None:
 
 @app.lifespan
 @contextlib.asynccontextmanager
-async def listening():
+async def lifespan():
     async def read():
         reader = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(
@@ -42,7 +42,7 @@ async def listening():
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Path:
+def app_dir(tmp_path: Path) -> Path:
     """A directory with the module `talker`."""
     (tmp_path / "talker.py").write_text(TALKER)
     return tmp_path

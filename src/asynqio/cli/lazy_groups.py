@@ -1,63 +1,62 @@
-"""Groups of commands that are made when they are used: to make all of them takes longer than everything else that
-`asynqio --help` does (80 of 215 ms)."""
+"""The root command group, which imports the module of a command only when that command is used.
+
+Building every command takes longer than everything else that `asynqio --help` does (80 of 215 ms).
+"""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import typer.main
+from typer import Typer
 from typer.core import TyperGroup
 
 
-class Noun(NamedTuple):
-    """One group of commands: where its Typer is, as `module:name`, and what the page of help says of it."""
+class Target(NamedTuple):
+    """Where a command is declared."""
 
-    home: str
+    #: `module:name` of a Typer (a group of commands) or of a function (a single command).
+    path: str
+    #: The line that `asynqio --help` shows.
     help: str
 
+    def load(self, name: str) -> Any:
+        """Import the module and build the command."""
+        module, _, attribute = self.path.partition(":")
+        found = getattr(importlib.import_module(module), attribute)
+        if isinstance(found, Typer):
+            command: Any = typer.main.get_group(found)
+        else:
+            single = Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+            single.command(name)(found)
+            command = typer.main.get_command(single)
+        command.name = name
+        return command
 
-#: By name, in the order in which they are shown.
-NOUNS: Mapping[str, Noun] = {
-    "queue": Noun("asynqio.cli.queue.commands:queues", "Queues: figures, history, pause, remove."),
-    "task": Noun(
-        "asynqio.cli.task.action_commands:tasks", "Tasks: find, run, archive, delete, cancel, enqueue, edit."
-    ),
-    "group": Noun("asynqio.cli.server.commands:groups", "Groups of tasks that wait to be aggregated."),
-    "cron": Noun("asynqio.cli.cron.commands:cron", "Schedules: look at them, and act on them."),
-    "server": Noun("asynqio.cli.server.commands:servers", "Worker servers, and what they are running."),
-}
 
+class LazyGroup(TyperGroup):
+    """A command group built from a table of targets."""
 
-class Later(TyperGroup):
-    """A group whose commands are made when somebody asks for them."""
-
-    def __init__(self, name: str, noun: Noun) -> None:
-        super().__init__(name=name, help=noun.help, no_args_is_help=True, rich_markup_mode=None)
-        self._home = noun.home
-        self._made = False
-
-    def _make(self) -> None:
-        if not self._made:
-            self._made = True
-            module, _, name = self._home.partition(":")
-            group = typer.main.get_group(getattr(importlib.import_module(module), name))
-            self.commands.update(group.commands)
+    targets: ClassVar[Mapping[str, Target]] = {}
 
     def list_commands(self, ctx: Any) -> list[str]:
-        self._make()
-        return super().list_commands(ctx)
+        return list(self.targets)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        self._make()
-        return super().get_command(ctx, cmd_name)
+        if cmd_name in self.targets and cmd_name not in self.commands:
+            self.commands[cmd_name] = self.targets[cmd_name].load(cmd_name)
+        return self.commands.get(cmd_name)
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, target.help) for name, target in self.targets.items()])
 
-class Nouns(TyperGroup):
-    """All commands: the nouns above, and what is entered by decorators."""
-
-    def __init__(self, **attributes: Any) -> None:
-        super().__init__(**attributes)
-        for name, noun in NOUNS.items():
-            self.commands[name] = Later(name, noun)
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Build every command before reporting a misspelled one, so that Typer can suggest the right name."""
+        if args and args[0] not in self.targets:
+            for name in self.targets:
+                self.get_command(ctx, name)
+        return super().resolve_command(ctx, args)

@@ -1,24 +1,22 @@
-"""The entry point: runs a command and turns what goes wrong into one clear line and an exit status.
+"""The entry point of `asynqio`: runs a command and turns errors into one line each and an exit status.
 
-0: done. 1: it failed. 2: the command line or the configuration is wrong, or it was refused: trying again cannot
-help. 3: it took too long. 4: there is no such queue, task or whatever was named. 6: it was done in part.
-
-Task processes import this module again when they start, so it imports nothing itself.
+Task processes import this module again when they start, so it imports nothing heavy at the top.
 """
 
 from __future__ import annotations
 
 import sys
+import traceback
 
 
 def main() -> None:
-    """What `asynqio` and `python -m asynqio` run. Ends by SystemExit."""
+    """Run `asynqio` or `python -m asynqio`. Always ends with SystemExit."""
     arguments = sys.argv[1:]
-    # Taken out here, so that it works before and after the command's name.
+    # Handled here so that --debug works both before and after the command name.
     debug = "--debug" in arguments
-    arguments = _with_seconds([argument for argument in arguments if argument != "--debug"])
+    arguments = _fill_in_watch([argument for argument in arguments if argument != "--debug"])
     try:
-        from asynqio.cli.system.commands import commands
+        from asynqio.cli.commands import commands
     except ModuleNotFoundError as missing:
         if missing.name not in ("typer", "click"):
             raise
@@ -29,35 +27,37 @@ def main() -> None:
         from asynqio import AsynqioError
         from asynqio.cli.output.terminal import Refused
 
-        if debug or not isinstance(error, AsynqioError | Refused):
+        if not isinstance(error, AsynqioError | Refused):
             raise
-        sys.exit(_explain(error))
+        if debug:
+            traceback.print_exc()
+        sys.exit(_report(error))
 
 
-def _with_seconds(arguments: list[str]) -> list[str]:
-    """`--watch` takes seconds or none; typer knows no such options."""
-    every = "--watch=2"
+def _fill_in_watch(arguments: list[str]) -> list[str]:
+    """Add the default interval to a bare `--watch`; Typer has no options with an optional value."""
     filled = []
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
         bare = argument in ("--watch", "-w") and not following.replace(".", "", 1).isdecimal()
-        filled.append(every if bare else argument)
+        filled.append("--watch=2" if bare else argument)
     return filled
 
 
-def _explain(error: Exception) -> int:
-    """Say what is wrong, each problem on a line of its own; the exit status."""
+def _report(error: Exception) -> int:
+    """Print one line per problem; return the exit status."""
     from asynqio import ConfigError, InvalidFilter, InvalidTask, NotFound
+    from asynqio.cli.exit_status import FAILED, NOT_FOUND, REFUSED
     from asynqio.cli.output.terminal import Refused, clean
 
     for problem in error.problems if isinstance(error, ConfigError) else [str(error)]:
         print(f"asynqio: {clean(problem)}", file=sys.stderr)
     match error:
         case ConfigError() | Refused() | InvalidFilter() | InvalidTask():
-            return 2
+            return REFUSED
         case NotFound():
-            return 4
+            return NOT_FOUND
         case _:
-            return 1
+            return FAILED
 
 
 if __name__ == "__main__":

@@ -28,42 +28,42 @@ SUMMARY = re.compile(
 
 
 def check(line: str) -> dict[str, float]:
-    """The figures of a summary line, which must add up."""
+    """Parse a summary line, and check that its counts add up."""
     found = SUMMARY.match(line)
     assert found is not None, line
-    figures = {name: float(value) for name, value in found.groupdict().items()}
+    numbers = {name: float(value) for name, value in found.groupdict().items()}
     parts = ("done", "merged", "archived", "waiting", "lost")
-    assert figures["enqueued"] == sum(figures[part] for part in parts)
-    assert figures["lost"] == 0
-    assert figures["done"] > 0
-    assert 0 < figures["p50"] <= figures["p99"]
-    return figures
+    assert numbers["enqueued"] == sum(numbers[part] for part in parts)
+    assert numbers["lost"] == 0
+    assert numbers["done"] > 0
+    assert 0 < numbers["p50"] <= numbers["p99"]
+    return numbers
 
 
-def test_without_a_terminal_it_prints_lines_and_stops_by_itself(tmp_path: Path) -> None:
+def test_without_a_terminal_it_prints_lines_and_stops_after_the_time(tmp_path: Path) -> None:
     with command("demo", "--seconds", "5", cwd=tmp_path) as demo:
         assert demo.end() == 0
         *lines, last = demo.seen
         assert len(lines) == 2
         assert all(re.match(r" +\d+\.\d s  enqueued \d+ +done \d+ ", line) for line in lines)
         assert "\x1b" not in demo.text
-        figures = check(last)
-        assert 4.5 < figures["seconds"] < 15
-        assert demo.outlived() == []
+        numbers = check(last)
+        assert 4.5 < numbers["seconds"] < 15
+        assert demo.survivors() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_to_the_whole_group_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_to_the_process_group_stops_it_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     with command("demo", cwd=tmp_path) as demo:
         demo.line("enqueued")
         os.killpg(demo.process.pid, number)
         assert demo.end() == 0
         check(demo.seen[-1])
         assert len(demo.seen) == 2
-        assert demo.outlived() == []
+        assert demo.survivors() == []
 
 
-def test_on_a_terminal_it_draws(tmp_path: Path) -> None:
+def test_the_live_display_on_a_terminal(tmp_path: Path) -> None:
     primary, secondary = pty.openpty()
     fcntl.ioctl(primary, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
     process = subprocess.Popen(
@@ -77,7 +77,7 @@ def test_on_a_terminal_it_draws(tmp_path: Path) -> None:
     )
     os.close(secondary)
     seen = b""
-    with contextlib.suppress(OSError):  # how a terminal says that nobody has it open any more
+    with contextlib.suppress(OSError):  # the other end of the terminal is closed
         while chunk := os.read(primary, 65_536):
             seen += chunk
     os.close(primary)
@@ -85,9 +85,9 @@ def test_on_a_terminal_it_draws(tmp_path: Path) -> None:
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode())
     *_, last = text.strip().splitlines()
     check(last)
-    picture = text[text.rindex("asynqio demo") :].splitlines()[:-1]
-    assert max(map(len, picture)) <= 100
-    shown = "\n".join(picture)
+    frame = text[text.rindex("asynqio demo") :].splitlines()[:-1]
+    assert max(map(len, frame)) <= 100
+    shown = "\n".join(frame)
     for word in (
         "tasks/s",
         "pending",
@@ -95,15 +95,15 @@ def test_on_a_terminal_it_draws(tmp_path: Path) -> None:
         "critical",
         "email:send",
         "image:resize",
-        "lately",
+        "events",
         "p99 ms",
     ):
         assert word in shown
-    assert "…" not in shown.partition("lately")[0]
+    assert "…" not in shown.partition("events")[0]
     assert b"\x1b[32m" in seen or b"\x1b[1;32m" in seen
 
 
-def test_a_broker_that_cannot_be_opened(tmp_path: Path) -> None:
+def test_an_invalid_broker_url(tmp_path: Path) -> None:
     done = asynqio("demo", "--broker", "mysql://x", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "the scheme must be one of" in done.stderr

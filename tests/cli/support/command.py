@@ -14,12 +14,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
-#: Seconds after which a line that does not come, or an end, is a failure.
+#: Seconds to wait for a line or for the end of a process.
 TIMEOUT = 40.0
 
 
 class Command:
-    """`asynqio …` in a session of its own. Standard error and output come as one stream."""
+    """`asynqio …` in its own session. Standard error and standard output are one stream."""
 
     def __init__(self, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> None:
         self.seen: list[str] = []
@@ -44,12 +44,12 @@ class Command:
         while (text := self._next(until)) is not None:
             if found := re.search(pattern, text):
                 return found
-        raise AssertionError(f"no line with {pattern!r} came:\n" + "\n".join(self.seen))
+        raise AssertionError(f"no line with {pattern!r}:\n" + "\n".join(self.seen))
 
     def lines(self, pattern: str, count: int) -> list[re.Match[str]]:
         return [self.line(pattern) for _ in range(count)]
 
-    def say(self, text: str) -> None:
+    def send_line(self, text: str) -> None:
         self.input.write(f"{text}\n".encode())
         self.input.flush()
 
@@ -57,7 +57,7 @@ class Command:
         self.process.send_signal(number)
 
     def end(self) -> int:
-        """Read what is left; the exit status."""
+        """Read the rest of the output. Returns the exit status."""
         until = time.monotonic() + TIMEOUT
         while self._next(until) is not None:
             pass
@@ -68,7 +68,7 @@ class Command:
         return "\n".join(self.seen)
 
     def close(self) -> None:
-        """Leave nothing behind, whatever happened."""
+        """Kill every process of the session."""
         for pid in self.descendants():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -78,8 +78,8 @@ class Command:
             self.input.close()
         self._output.close()
 
-    def outlived(self) -> list[int]:
-        """Which processes of its session do not end now that it has ended (some notice a moment later)."""
+    def survivors(self) -> list[int]:
+        """The processes of its session that have not ended within five seconds."""
         left = []
         for pid in self.descendants():
             with contextlib.suppress(ProcessLookupError):
@@ -91,7 +91,7 @@ class Command:
         return left
 
     def descendants(self) -> list[int]:
-        """The living processes of its session."""
+        """The running processes of its session."""
         found = []
         for stat in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):
@@ -106,7 +106,7 @@ class Command:
         while b"\n" not in self._rest:
             ready, _, _ = select.select([self._output], [], [], max(until - time.monotonic(), 0))
             if not ready:
-                raise AssertionError("nothing more came in time:\n" + self.text)
+                raise AssertionError("timed out waiting for output:\n" + self.text)
             chunk = os.read(self._output.fileno(), 65_536)
             if not chunk:
                 return None
@@ -118,7 +118,7 @@ class Command:
 
 @contextlib.contextmanager
 def command(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> Iterator[Command]:
-    """Run it, and leave nothing behind."""
+    """Run a command and kill it at the end."""
     running = Command(*arguments, cwd=cwd, env=env)
     try:
         yield running
@@ -129,7 +129,7 @@ def command(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) ->
 def asynqio(
     *arguments: str, cwd: Path, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run it to its end, output and errors apart."""
+    """Run a command to its end, with separate standard output and standard error."""
     return subprocess.run(
         [sys.executable, "-m", "asynqio", *arguments],
         cwd=cwd,
@@ -142,6 +142,6 @@ def asynqio(
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This one's, without settings of asynqio and with output that comes at once."""
+    """The environment of this process without settings of asynqio, and with unbuffered output."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("ASYNQIO_")}
     return {**plain, "PYTHONUNBUFFERED": "1", "COLUMNS": "100", "NO_COLOR": "1", **(extra or {})}

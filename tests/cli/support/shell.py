@@ -1,4 +1,5 @@
-"""Commands run in this process on a store with known contents at a known time; what they print is kept as files."""
+"""Runs commands in this process, on a store with known contents at a known time, and compares their output with
+snapshot files."""
 
 from __future__ import annotations
 
@@ -26,15 +27,15 @@ from asynqio.testing.clock import START
 from tests.builders import entry, server_info, settlement
 from tests.conformance.helpers import put, put_in_state, take
 
-#: With `ASYNQIO_SNAPSHOTS=write` the pictures are taken anew: look at the difference before you commit it.
+#: `ASYNQIO_SNAPSHOTS=write` rewrites the snapshots; review the diff before committing it.
 WRITE = os.environ.get("ASYNQIO_SNAPSHOTS") == "write"
-PICTURES = Path(__file__).parents[1] / "snapshots"
-#: The time at which the commands are run.
+SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
+#: The time that the commands see.
 NOW = START + 3_600
 
 
 class Done(NamedTuple):
-    """How a command ended."""
+    """The result of a command."""
 
     status: int
     out: str
@@ -42,7 +43,7 @@ class Done(NamedTuple):
 
     @property
     def json(self) -> Any:
-        """The one line of standard output, which is JSON and nothing else."""
+        """Standard output, which must be one line of JSON."""
         [line] = self.out.splitlines()
         return json.loads(line)
 
@@ -70,28 +71,28 @@ class Shell:
         return Done(code if isinstance(code, int) else 0, out, err)
 
     def on_store(self, work: Callable[[Store, FakeClock], Awaitable[Any]]) -> Any:
-        """Do something to the store itself, at the time `START`."""
+        """Call `work` with the store, at the time `START`."""
 
-        async def there() -> Any:
+        async def run() -> Any:
             clock = FakeClock()
             async with open_broker(self.url, clock=clock) as store:
                 return await work(store, clock)
 
-        return asyncio.run(there())
+        return asyncio.run(run())
 
 
-def same_as_picture(name: str, done: Done) -> None:
-    """Whether a person sees what was seen when the picture was taken."""
+def matches_snapshot(name: str, done: Done) -> None:
+    """Compare the output with the file `snapshots/NAME.txt`."""
     seen = re.sub(r"(redis|sqlite)://\S+", "BROKER", done.out + done.err)
-    file = PICTURES / f"{name}.txt"
+    file = SNAPSHOTS / f"{name}.txt"
     if WRITE:
         file.parent.mkdir(exist_ok=True)
         file.write_text(seen)
     assert seen == file.read_text()
 
 
-async def furnish(store: Store, clock: FakeClock) -> None:
-    """A queue with a task or two in every state, another one that is paused, and a server."""
+async def fill(store: Store, clock: FakeClock) -> None:
+    """A queue with tasks in every state, a paused queue, and a server."""
     S = TaskState
     await put_in_state(
         store, clock, S.ARCHIVED, entry("arch-1", type="email:send", payload=b'{"customer":{"id":7}}')

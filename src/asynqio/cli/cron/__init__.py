@@ -1,1 +1,1 @@
-"""`asynqio cron`."""
+"""`asynqio cron`: schedules."""

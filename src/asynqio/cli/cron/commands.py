@@ -1,98 +1,116 @@
-"""`asynqio cron`: the commands and their options; what they do is in cron_actions.py, loaded when one is called."""
+"""Declares `asynqio cron`."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from typer import Argument, Option, Typer
+from typer import Argument, Option
 
-from asynqio.cli.options import BrokerUrl, Json
+from asynqio.cli.options import (
+    AppBrokerUrl,
+    AppTarget,
+    BrokerUrl,
+    Include,
+    Json,
+    LogFormat,
+    LogFormatOption,
+    LogLevel,
+    LogLevelOption,
+    command_group,
+)
 
-cron = Typer(help="Look at schedules, and act on them.", rich_markup_mode=None, no_args_is_help=True)
+cron = command_group("List, run, pause and serve schedules.")
 
-Id = Annotated[str, Argument(metavar="ID", help="The id of a schedule, as `cron ls` shows it.")]
+Id = Annotated[str, Argument(metavar="ID", help="A schedule id, as printed by `asynqio cron ls`.")]
 
 
+@cron.command("list", hidden=True)
 @cron.command("ls")
 def ls(broker: BrokerUrl = None, json: Json = False) -> None:
-    """List the schedules that somebody serves."""
-    from asynqio.cli.cron import actions as cron_actions
+    """List the schedules of all running schedulers (alias: list)."""
+    from asynqio.cli.cron.show import list_schedules
 
-    cron_actions.ls(broker, as_json=json)
-
-
-cron.command("list", hidden=True)(ls)
+    list_schedules(broker, as_json=json)
 
 
 @cron.command()
 def history(
     id: Id,
     broker: BrokerUrl = None,
-    size: Annotated[int, Option("--size", min=1, help="How many at most.")] = 30,
-    offset: Annotated[int, Option("--offset", min=0, help="How many of the newest to pass over.")] = 0,
+    size: Annotated[int, Option("--size", metavar="N", min=1, help="Maximum number of tasks.")] = 30,
+    offset: Annotated[
+        int, Option("--offset", metavar="N", min=0, help="Number of newest tasks to skip.")
+    ] = 0,
     json: Json = False,
 ) -> None:
-    """List the tasks that a schedule has put in, newest first."""
-    from asynqio.cli.cron import actions as cron_actions
+    """List the tasks that a schedule enqueued, newest first."""
+    from asynqio.cli.cron.show import show_history
 
-    cron_actions.history(broker, id, size, offset, as_json=json)
+    show_history(broker, id, size, offset, as_json=json)
 
 
 @cron.command()
 def run(id: Id, broker: BrokerUrl = None, json: Json = False) -> None:
-    """Put the task of a schedule in now; its ticks go on as ever."""
-    from asynqio.cli.cron import actions as cron_actions
+    """Enqueue the task of a schedule now. Later ticks are not affected."""
+    from asynqio.cli.cron.actions import run_schedule
 
-    cron_actions.trigger(broker, id, as_json=json)
+    run_schedule(broker, id, as_json=json)
 
 
 @cron.command()
 def pause(id: Id, broker: BrokerUrl = None, json: Json = False) -> None:
-    """Let a schedule fire no more until it is resumed."""
-    from asynqio.cli.cron import actions as cron_actions
+    """Stop firing a schedule until it is resumed."""
+    from asynqio.cli.cron.actions import pause_schedule
 
-    cron_actions.hold(broker, id, paused=True, as_json=json)
+    pause_schedule(broker, id, as_json=json)
 
 
 @cron.command()
 def resume(id: Id, broker: BrokerUrl = None, json: Json = False) -> None:
-    """Let a schedule fire again; what was due meanwhile is not made up."""
-    from asynqio.cli.cron import actions as cron_actions
+    """Resume a paused schedule. Ticks missed meanwhile are skipped."""
+    from asynqio.cli.cron.actions import resume_schedule
 
-    cron_actions.hold(broker, id, paused=False, as_json=json)
+    resume_schedule(broker, id, as_json=json)
 
 
 @cron.command()
 def reset(id: Id, broker: BrokerUrl = None, json: Json = False) -> None:
-    """Forget the last tick of a schedule, after a clock was wrong, and whether it is paused."""
-    from asynqio.cli.cron import actions as cron_actions
+    """Clear the last tick of a schedule and resume it.
 
-    cron_actions.reset(broker, id, as_json=json)
+    Use it after the clock of a scheduler was wrong."""
+    from asynqio.cli.cron.actions import reset_schedule
+
+    reset_schedule(broker, id, as_json=json)
 
 
 @cron.command("next")
-def following(
-    what: Annotated[str, Argument(metavar="SPEC|ID", help='A spec such as "*/5 * * * *", or the id of one.')],
+def show_next(
+    what: Annotated[str, Argument(metavar="SPEC|ID", help='A spec such as "*/5 * * * *", or a schedule id.')],
     broker: BrokerUrl = None,
-    count: Annotated[int, Option("--count", "-n", min=1, max=1000, help="How many.")] = 5,
-    zone: Annotated[str, Option("--zone", help="The time zone of a spec that names none.")] = "UTC",
+    count: Annotated[int, Option("--count", "-n", metavar="N", min=1, max=1000, help="Number of times.")] = 5,
+    zone: Annotated[
+        str, Option("--zone", metavar="NAME", help="Time zone of a spec that does not name one.")
+    ] = "UTC",
     json: Json = False,
 ) -> None:
-    """Print when a spec, or a schedule, fires next."""
-    from asynqio.cli.cron import actions as cron_actions
+    """Print the next times at which a spec or a schedule fires."""
+    from asynqio.cli.cron.show import show_next_times
 
-    cron_actions.following(broker, what, count, zone, as_json=json)
+    show_next_times(broker, what, count, zone, as_json=json)
 
 
 @cron.command()
 def serve(
-    target: Annotated[str, Argument(metavar="MODULE:APP", help="Where the App is, such as shop.tasks:app.")],
-    broker: Annotated[
-        str | None, Option("--broker", metavar="URL", help="Use this broker instead of the one of the App.")
-    ] = None,
-    log_level: Annotated[str, Option("--log-level", help="debug, info, warning or error.")] = "info",
+    target: AppTarget,
+    broker: AppBrokerUrl = None,
+    include: Include = None,
+    log_level: LogLevelOption = LogLevel.INFO,
+    log_format: LogFormatOption = LogFormat.TEXT,
 ) -> None:
-    """Fire the schedules of an App, without running its tasks. Workers of the App do so by themselves."""
-    from asynqio.cli.cron import actions as cron_actions
+    """Fire the schedules of an App without running its tasks.
 
-    cron_actions.serve(target, broker, log_level)
+    Only needed with workers that run with --no-scheduler: by default, workers fire the schedules themselves.
+    """
+    from asynqio.cli.cron.serve import serve
+
+    serve(target, broker, include or (), log_level=log_level.value, log_format=log_format.value)

@@ -1,1 +1,1 @@
-"""`asynqio demo`: a small company's background work, made up and done before your eyes."""
+"""`asynqio demo`: a worker on a stream of sample tasks, live in the terminal."""

@@ -1,7 +1,7 @@
-"""What was enqueued and what became of it: the demo's own books, kept apart from the broker's.
+"""The demo's own record of every task, independent of the broker.
 
-They are what the final account is checked against: every task that was accepted is done, merged into a
-digest, archived or waiting; one that is none of these is lost.
+The summary compares the two: each accepted task is done, merged into a digest, archived or waiting; otherwise it is
+lost.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from typing import Any, NamedTuple
 
 from asynqio import EnqueueError, RetryIn, SkipRetry, Task, current
 
-#: Carries a task's id to where only the task is seen (the members of a group).
+#: Header with the id of a task, for aggregators, which get tasks without their ids.
 ID_HEADER = "demo-id"
-#: Latencies are taken over so many of the last tasks of a kind.
+#: Latencies are computed over the last SAMPLES tasks of a type.
 SAMPLES = 2_000
 
 
 class Waiting(NamedTuple):
-    """A task that was accepted and is not done yet."""
+    """A task that was accepted and has not completed."""
 
     type: str
     queue: str
-    #: When it was enqueued (monotonic); None: it was delayed or has started before.
+    #: When it was enqueued (monotonic). None if it was delayed or has started.
     since: float | None
 
 
 class Event(NamedTuple):
-    """Something worth a line."""
+    """A line of the display."""
 
     at: float
     kind: str
@@ -40,8 +40,8 @@ class Event(NamedTuple):
 
 
 @dataclass
-class Figures:
-    """Counters of one kind of task, or of all."""
+class Counters:
+    """Counters of one task type, or of all."""
 
     enqueued: int = 0
     done: int = 0
@@ -52,60 +52,60 @@ class Figures:
     #: Seconds from enqueue to start.
     starts: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
 
-    def add(self, other: Figures) -> None:
+    def add(self, other: Counters) -> None:
         for name in ("enqueued", "done", "merged", "retries", "failures", "refused"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.starts = deque([*self.starts, *other.starts])
 
 
 class Ledger:
-    """Fed by the generator and by the app's hooks, all on one event loop."""
+    """Filled by the traffic and by the hooks of the App, on one event loop."""
 
     def __init__(self) -> None:
         self.began = time.monotonic()
-        self.kinds: dict[str, Figures] = {}
+        self.by_type: dict[str, Counters] = {}
         self.waiting: dict[str, Waiting] = {}
-        #: Enqueueing was cut short: taken or not, nobody knows before it is looked up.
+        #: Tasks whose enqueueing was interrupted: only a look-up tells whether they were accepted.
         self.doubtful: set[str] = set()
         self.events: deque[Event] = deque(maxlen=50)
-        #: What must not happen in a demo: errors of the machinery.
+        #: Internal errors, which must not happen.
         self.unexpected: list[str] = []
 
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.began
 
-    def total(self) -> Figures:
-        total = Figures()
-        for figures in self.kinds.values():
-            total.add(figures)
+    def total(self) -> Counters:
+        total = Counters()
+        for counters in self.by_type.values():
+            total.add(counters)
         return total
 
-    def note(self, kind: str, text: str) -> None:
+    def add_event(self, kind: str, text: str) -> None:
         self.events.append(Event(self.seconds, kind, text))
 
-    # --- the generator's side ---------------------------------------------------------------------
+    # --- called by the traffic --------------------------------------------------------------------
 
     def expect(self, type: str, queue: str, *, prompt: bool = True) -> str:
-        """A task is about to be enqueued: its id. `prompt`: it may start at once."""
+        """Record a task that is about to be enqueued. Returns its id. `prompt`: it may start at once."""
         id = uuid.uuid4().hex
         self.waiting[id] = Waiting(type, queue, time.monotonic() if prompt else None)
         self._of(type).enqueued += 1
         return id
 
     def refuse(self, id: str) -> None:
-        """It was not accepted: a unique one exists already."""
+        """Record that the task was refused as a duplicate."""
         self._of(self.forget(id)).refused += 1
 
     def forget(self, id: str) -> str:
-        """It was never accepted: its type."""
+        """Remove a task that was never accepted. Returns its type."""
         type = self.waiting.pop(id).type
         self._of(type).enqueued -= 1
         return type
 
     @contextlib.contextmanager
-    def asking(self, *ids: str) -> Iterator[None]:
-        """While the broker is asked to accept them: without its answer one cannot know."""
+    def enqueueing(self, *ids: str) -> Iterator[None]:
+        """Surrounds the call of the broker: if it is interrupted, the tasks are doubtful."""
         try:
             yield
         except EnqueueError:
@@ -114,59 +114,63 @@ class Ledger:
             self.doubtful.update(ids)
             raise
 
-    # --- the worker's side ------------------------------------------------------------------------
+    # --- called by the worker ---------------------------------------------------------------------
 
     async def observe(self, task: Task, call_next: Callable[[Task], Awaitable[Any]]) -> Any:
-        """Middleware around every attempt."""
-        context, figures = current(), self._of(task.type)
+        """Middleware: record every attempt."""
+        context, counters = current(), self._of(task.type)
         entry = self.waiting.get(context.id)
         if context.retried:
-            figures.retries += 1
+            counters.retries += 1
         elif entry is not None and entry.since is not None:
-            figures.starts.append(time.monotonic() - entry.since)
+            counters.starts.append(time.monotonic() - entry.since)
         if entry is not None:
             self.waiting[context.id] = entry._replace(since=None)
         try:
             result = await call_next(task)
-        except RetryIn as later:
-            self.note("postponed", f"{task.type}: {later}; again in {later.seconds:g} s")
+        except RetryIn as deferral:
+            self.add_event("deferred", f"{task.type}: {deferral}; retry in {deferral.seconds:g} s")
             raise
-        except SkipRetry as refusal:
+        except SkipRetry as error:
             self._of(task.type).failures += 1
-            self.note("archived", f"{task.type}: {refusal}")
+            self.add_event("archived", f"{task.type}: {error}")
             raise
         if self.waiting.pop(context.id, None) is not None:
-            figures.done += 1
+            counters.done += 1
             if context.retried:
-                self.note("recovered", f"{task.type} done at try {context.retried + 1}")
+                self.add_event("recovered", f"{task.type} done at attempt {context.retried + 1}")
         return result
 
     def failed(self, task: Task, error: BaseException, final: bool) -> None:
-        """The app's error hook."""
+        """Error hook: record a failed attempt."""
         context = current()
         self._of(task.type).failures += 1
         if final:
-            self.note("archived", f"{task.type}: {error}, given up after {context.retried + 1} tries")
+            self.add_event(
+                "archived", f"{task.type}: {error}, no retry left after {context.retried + 1} attempts"
+            )
         else:
-            self.note("failed", f"{task.type}: {error}, try {context.retried + 1} of {context.max_retry + 1}")
+            self.add_event(
+                "failed", f"{task.type}: {error}, attempt {context.retried + 1} of {context.max_retry + 1}"
+            )
 
     def merge(self, members: Sequence[Task], type: str, queue: str) -> str:
-        """Members of a group become one task: its id."""
+        """Record that the members of a group became one task. Returns its id."""
         for id in self._ids(members):
             entry = self.waiting.pop(id, None)
             if entry is not None:
                 self._of(entry.type).merged += 1
-        self.note("merged", f"{len(members)} news became one {type}")
+        self.add_event("merged", f"{len(members)} news items became one {type}")
         return self.expect(type, queue)
 
     def _ids(self, members: Sequence[Task]) -> Iterable[str]:
         return (member.headers.get(ID_HEADER, "") for member in members)
 
-    def _of(self, type: str) -> Figures:
-        return self.kinds.setdefault(type, Figures())
+    def _of(self, type: str) -> Counters:
+        return self.by_type.setdefault(type, Counters())
 
 
 def percentile(samples: Iterable[float], share: float) -> float:
-    """The value that `share` of the samples do not exceed; 0 without samples."""
+    """The value that `share` (0 to 1) of the samples do not exceed. 0 without samples."""
     ordered = sorted(samples)
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else 0.0

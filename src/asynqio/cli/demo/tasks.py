@@ -1,4 +1,4 @@
-"""What the demo does: tasks as an application would declare them. Task processes import this module."""
+"""The tasks of the demo, declared as an application would. Task processes import this module."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Unpack
 
 from asynqio import App, ExponentialRetry, RetryIn, SkipRetry, Task, TaskOptions
 
-#: The queues and their weights. The prefix keeps them apart from yours, whatever broker the demo is given.
+#: The queues and their weights. The prefix separates them from other queues of the same broker.
 PREFIX = "demo-"
 CRITICAL, DEFAULT, LOW = f"{PREFIX}critical", f"{PREFIX}default", f"{PREFIX}low"
 QUEUES = {CRITICAL: 6, DEFAULT: 3, LOW: 1}
 
-#: Short, so that one sees the retries.
+#: Short delays, so that retries are visible.
 SOON = ExponentialRetry(first=0.5, factor=2, cap=4, jitter=0.4)
 
 app = App("memory://")
 
 
 class PartnerDown(Exception):
-    """The other side of a webhook does not answer."""
+    """The receiver of a webhook does not respond."""
 
 
 @app.task("email:send", queue=CRITICAL, timeout=10)
 async def send_email(to: str, subject: str) -> None:
-    """On the event loop: it only waits for a mail server."""
+    """Runs on the event loop: it only waits for a mail server."""
     await asyncio.sleep(random.uniform(0.01, 0.08))
 
 
@@ -39,7 +39,7 @@ async def send_reminder(to: str) -> None:
 
 @app.task("webhook:call", queue=DEFAULT, max_retry=4, retry=SOON, timeout=10)
 async def call_webhook(partner: str, event: str) -> None:
-    """Fails now and then and is tried again; one partner never answers and ends in the archive."""
+    """Fails sometimes and is retried; one partner never responds, and its tasks end in the archive."""
     await asyncio.sleep(random.uniform(0.02, 0.12))
     if partner == "legacy.example.com":
         raise PartnerDown("connection refused")
@@ -47,27 +47,27 @@ async def call_webhook(partner: str, event: str) -> None:
     if luck < 0.15:
         raise PartnerDown("503 Service Unavailable")
     if luck < 0.20:
-        raise RetryIn(1.5, "429 Too Many Requests")  # asked to wait: neither a failure nor a counted retry
+        raise RetryIn(1.5, "429 Too Many Requests")  # a deferral: neither a failure nor a counted retry
 
 
 @app.task("report:build", queue=DEFAULT, retention=30, timeout=30)
 def build_report(month: str) -> dict[str, float]:
-    """A plain function: in a thread. Its result is awaited by whoever asked for it."""
-    time.sleep(random.uniform(0.05, 0.25))  # a database that takes its time
+    """A plain function: runs in a thread. The producer awaits the result."""
+    time.sleep(random.uniform(0.05, 0.25))  # a slow database
     return {"orders": random.randint(500, 5_000), "revenue": round(random.uniform(1e4, 9e4), 2)}
 
 
 @app.task("contact:sync", queue=DEFAULT, unique=60, timeout=10)
 async def sync_contact(customer: str) -> None:
-    """Unique: while one is waiting or running, asking for it again is refused."""
+    """Unique: duplicates are refused while one is waiting or running."""
     await asyncio.sleep(random.uniform(0.3, 0.9))
 
 
 @app.task("image:resize", queue=LOW, run_in="process", timeout=20)
 def resize_image(name: str, size: int, width: int) -> int:
-    """Computes for real, so it runs in a process: the event loop never notices. Returns the bytes it made."""
+    """CPU-bound: runs in a process, so that the event loop stays free. Returns the size of the result in bytes."""
     if name.startswith("broken"):
-        raise SkipRetry("not an image: trying again cannot help")
+        raise SkipRetry("not an image; retrying does not help")
     pixels = bytearray((x * y) & 0xFF for y in range(size) for x in range(size))
     step = size // width
     small = bytearray(width * width)
@@ -83,16 +83,16 @@ def resize_image(name: str, size: int, width: int) -> int:
 
 @app.task("digest:send", queue=LOW, timeout=10)
 async def send_digest(headlines: list[str]) -> None:
-    """One e-mail for a whole group of news."""
+    """One e-mail for a group of news items."""
     await asyncio.sleep(random.uniform(0.05, 0.1))
 
 
 @app.task("news:add", queue=LOW)
 async def add_news(headline: str) -> None:
-    """Never runs by itself: its tasks are members of a group, and the group becomes one digest."""
+    """Never runs: its tasks are members of a group, and the group becomes one digest."""
 
 
 def make_digest(news: Sequence[Task], **options: Unpack[TaskOptions]) -> Task:
-    """The task that a group of news becomes."""
+    """Build the digest task of a group of news items."""
     headlines = [str(item.load(dict[str, str])["headline"]) for item in news]
     return send_digest.with_options(**options).task(headlines)

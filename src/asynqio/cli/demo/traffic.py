@@ -1,4 +1,4 @@
-"""The stream of tasks: what customers, shops and clocks would ask for, at random moments."""
+"""The traffic: enqueues tasks at random times."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ R = TypeVar("R")
 
 PEOPLE = ("ann", "bob", "carol", "dave", "erin", "frank", "grace", "heidi")
 PARTNERS = ("shop.example.com", "pay.example.org", "crm.example.net", "erp.example.com")
-HEADLINES = ("prices fall", "new branch opens", "summer sale", "record orders", "a word from the founder")
+HEADLINES = ("prices fall", "new branch opens", "summer sale", "record orders", "a word from our founder")
 
 
 class Traffic:
-    """Enqueues until it is canceled."""
+    """Enqueues tasks until it is cancelled."""
 
     def __init__(self, ledger: Ledger, random: Random) -> None:
         self._ledger = ledger
         self._random = random
 
     async def run(self) -> None:
-        """Raises the first error that is not part of the play."""
+        """Raises the first unexpected error."""
         async with asyncio.TaskGroup() as streams:
-            for rate, make in (
+            for rate, enqueue in (
                 (20.0, self._email),
                 (0.25, self._campaign),
                 (5.0, self._image),
@@ -47,91 +47,93 @@ class Traffic:
                 (3.0, self._contact),
                 (4.0, self._news),
             ):
-                streams.create_task(self._stream(rate, make))
-            streams.create_task(self._stream(2.0, self._ask_for_report(streams)))
+                streams.create_task(self._stream(rate, enqueue))
+            streams.create_task(self._stream(2.0, self._report_stream(streams)))
 
-    async def _stream(self, rate: float, make: Callable[[], Awaitable[None]]) -> None:
-        """`make` so often per second, at moments as random as those of real life."""
+    async def _stream(self, rate: float, enqueue: Callable[[], Awaitable[None]]) -> None:
+        """Call `enqueue` `rate` times per second on average, as a Poisson process."""
         while True:
             await asyncio.sleep(self._random.expovariate(rate))
-            await make()
+            await enqueue()
 
-    async def _put(
+    async def _enqueue(
         self,
         function: TaskFunction[P, Any, R],
         options: TaskOptions,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> TaskHandle[R] | None:
-        """Enqueue it and keep the books; None: it was refused as a duplicate."""
+        """Enqueue a task and record it. Returns None if it was refused as a duplicate."""
         queue = str(function.options.get("queue"))
         id = self._ledger.expect(function.type, queue, prompt="process_in" not in options)
         full: TaskOptions = {**options, "task_id": id, "headers": {ID_HEADER: id}}
         try:
-            with self._ledger.asking(id):
+            with self._ledger.enqueueing(id):
                 return await function.with_options(**full).enqueue(*args, **kwargs)
         except DuplicateTask:
             self._ledger.refuse(id)
             return None
 
-    # --- what is asked for ------------------------------------------------------------------------
+    # --- task types -------------------------------------------------------------------------------
 
-    def _someone(self) -> str:
+    def _recipient(self) -> str:
         return f"{self._random.choice(PEOPLE)}@example.org"
 
     async def _email(self) -> None:
-        await self._put(tasks.send_email, {}, self._someone(), "Your order is on its way")
+        await self._enqueue(tasks.send_email, {}, self._recipient(), "Your order is on its way")
 
     async def _campaign(self) -> None:
-        """Many at once, in one call."""
+        """Many tasks in one call."""
         batch: dict[str, Task] = {}
         for _ in range(self._random.randint(20, 60)):
             id = self._ledger.expect(tasks.send_email.type, tasks.CRITICAL)
             function = tasks.send_email.with_options(task_id=id, headers={ID_HEADER: id})
-            batch[id] = function.task(self._someone(), "Summer sale")
-        with self._ledger.asking(*batch):
+            batch[id] = function.task(self._recipient(), "Summer sale")
+        with self._ledger.enqueueing(*batch):
             answers = await tasks.app.enqueue_many(batch.values())
         for answer in answers:
             if isinstance(answer, EnqueueError):
                 raise answer
-        self._ledger.note("burst", f"{len(batch)} e-mails of a campaign, enqueued in one call")
+        self._ledger.add_event("burst", f"{len(batch)} campaign e-mails enqueued in one call")
 
     async def _image(self) -> None:
         name = "broken.png" if self._random.random() < 0.03 else f"photo-{self._random.randint(1, 999)}.png"
-        await self._put(tasks.resize_image, {}, name, self._random.choice((128, 192, 256)), 32)
+        await self._enqueue(tasks.resize_image, {}, name, self._random.choice((128, 192, 256)), 32)
 
     async def _webhook(self) -> None:
         partner = "legacy.example.com" if self._random.random() < 0.02 else self._random.choice(PARTNERS)
-        await self._put(tasks.call_webhook, {}, partner, "order.paid")
+        await self._enqueue(tasks.call_webhook, {}, partner, "order.paid")
 
     async def _reminder(self) -> None:
-        await self._put(tasks.send_reminder, {"process_in": self._random.uniform(2, 6)}, self._someone())
+        await self._enqueue(
+            tasks.send_reminder, {"process_in": self._random.uniform(2, 6)}, self._recipient()
+        )
 
     async def _contact(self) -> None:
         customer = self._random.choice(PEOPLE[:4])
-        if await self._put(tasks.sync_contact, {}, customer) is None:
-            self._ledger.note("refused", f"contact:sync of {customer}: one is under way already")
+        if await self._enqueue(tasks.sync_contact, {}, customer) is None:
+            self._ledger.add_event("refused", f"contact:sync of {customer}: duplicate")
 
     async def _news(self) -> None:
-        await self._put(tasks.add_news, {"group": "nightly"}, self._random.choice(HEADLINES))
+        await self._enqueue(tasks.add_news, {"group": "nightly"}, self._random.choice(HEADLINES))
 
-    def _ask_for_report(self, streams: asyncio.TaskGroup) -> Callable[[], Awaitable[None]]:
-        async def ask() -> None:
+    def _report_stream(self, streams: asyncio.TaskGroup) -> Callable[[], Awaitable[None]]:
+        async def enqueue_report() -> None:
             month = f"2025-{self._random.randint(1, 12):02}"
-            handle = await self._put(tasks.build_report, {}, month)
+            handle = await self._enqueue(tasks.build_report, {}, month)
             if handle is not None:
                 streams.create_task(self._await_report(month, handle))
 
-        return ask
+        return enqueue_report
 
     async def _await_report(self, month: str, handle: TaskHandle[dict[str, float]]) -> None:
         try:
             report = await handle.result(timeout=20)
         except ResultTimeout as late:
-            self._ledger.note("late", str(late))
+            self._ledger.add_event("late", str(late))
         except AsynqioError as error:
             self._ledger.unexpected.append(f"no report for {month}: {error}")
         else:
-            self._ledger.note(
+            self._ledger.add_event(
                 "result", f"report {month}: {report['orders']:,.0f} orders, {report['revenue']:,.2f} €"
             )

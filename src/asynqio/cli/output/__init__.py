@@ -1,1 +1,1 @@
-"""How commands print: tables, JSON, numbers, progress."""
+"""Printing: tables, JSON, numbers and times, progress, results of actions."""

@@ -1,11 +1,11 @@
-"""Figures, times and payloads as people read them."""
+"""Formats numbers, times, durations and payloads for people."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 
-def span(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A duration in its two largest units: `0s`, `0.3s`, `42s`, `5m10s`, `3h`, `2d4h`."""
     if seconds < 9.95:
         return f"{seconds:.1f}".removesuffix(".0") + "s"
@@ -21,14 +21,14 @@ def span(seconds: float) -> str:
 
 
 def relative(at: float, now: float) -> str:
-    """`in 5m`, `3h ago`; nothing for a time that there is not."""
+    """`in 5m`, `3h ago`. Empty if `at` is 0 (unset)."""
     if not at:
         return ""
-    return f"in {span(at - now)}" if at > now else f"{span(now - at)} ago"
+    return f"in {duration(at - now)}" if at > now else f"{duration(now - at)} ago"
 
 
-def moment(at: float, now: float) -> str:
-    """`2026-11-22 10:00:00 UTC (3h ago)`; nothing for a time that there is not."""
+def timestamp(at: float, now: float) -> str:
+    """`2026-11-22 10:00:00 UTC (3h ago)`. Empty if `at` is 0 (unset)."""
     if not at:
         return ""
     try:
@@ -38,14 +38,14 @@ def moment(at: float, now: float) -> str:
     return f"{text} ({relative(at, now)})"
 
 
-def text_of(data: bytes | None) -> str:
-    """Stored bytes as one sees them."""
+def bytes_text(data: bytes | None) -> str:
+    """Stored bytes as text; a description if they are not UTF-8."""
     if data is None:
         return ""
     try:
         return data.decode()
     except UnicodeDecodeError:
-        return f"({len(data):,} bytes, not text: --json shows them in base64)"
+        return f"({len(data):,} bytes, not UTF-8; see --json)"
 
 
 def count(number: int, noun: str) -> str:
@@ -53,13 +53,13 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def rate(failed: int, processed: int) -> str:
-    """Failures per attempt."""
+def error_rate(failed: int, processed: int) -> str:
+    """The share of failed attempts: `33.33%`. Empty without attempts."""
     return f"{failed / processed:.2%}" if processed else ""
 
 
-def size(number: int) -> str:
-    """Bytes: `0 B`, `1.5 kB`, `12 MB`."""
+def byte_size(number: int) -> str:
+    """A number of bytes: `0 B`, `1.5 kB`, `12 MB`."""
     amount, units = float(number), iter(("B", "kB", "MB", "GB", "TB", "PB"))
     unit = next(units)
     while amount >= 999.5 and (larger := next(units, "")):

@@ -1,62 +1,65 @@
-"""What `--json` says of tasks, queues and servers. The names of the fields are stable."""
+"""The output of `--json`. The names of its fields are stable."""
 
 from __future__ import annotations
 
 import base64
+import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from asynqio import QueueStats, ServerInfo, TaskInfo
 
-_TIMES = ("last_failed_at", "deadline", "completed_at", "next_process_at", "pending_since")
+_TASK_FIELDS = (
+    *("id", "queue", "type", "state", "payload", "headers", "max_retry", "retried", "last_error"),
+    *("last_failed_at", "timeout", "deadline", "retention", "completed_at", "group", "unique_key"),
+    *("crashes", "deferrals", "next_process_at", "pending_since", "is_orphaned", "result", "progress"),
+)
+_TASK_TIMES = ("last_failed_at", "deadline", "completed_at", "next_process_at", "pending_since")
 
 
-def task(info: TaskInfo) -> dict[str, Any]:
-    """Every field. Times are seconds since the epoch, or null; bytes are text, or stand in base64 beside a null."""
-    record: dict[str, Any] = {
-        name: getattr(info, name)
-        for name in (
-            *("id", "queue", "type", "state", "payload", "headers", "max_retry", "retried", "last_error"),
-            *("last_failed_at", "timeout", "deadline", "retention", "completed_at", "group", "unique_key"),
-            *(
-                "crashes",
-                "deferrals",
-                "next_process_at",
-                "pending_since",
-                "is_orphaned",
-                "result",
-                "progress",
-            ),
-        )
-    }
-    for name in _TIMES:
-        record[name] = record[name] or None
+def show(value: object, print_text: Callable[[], None], *, as_json: bool) -> None:
+    """Print `value` as one line of JSON, or call `print_text`."""
+    if as_json:
+        print(json.dumps(msgspec.to_builtins(value, enc_hook=_unsupported)))
+    else:
+        print_text()
+
+
+def _unsupported(value: object) -> object:
+    raise TypeError(f"{value!r} cannot be printed as JSON")
+
+
+def task_json(info: TaskInfo) -> dict[str, Any]:
+    """A task. Times are seconds since the epoch or null; bytes are text, or null with a base64 field beside it."""
+    fields: dict[str, Any] = {name: getattr(info, name) for name in _TASK_FIELDS}
+    for name in _TASK_TIMES:
+        fields[name] = fields[name] or None
     for name in ("payload", "result", "progress"):
-        record |= text(name, record[name])
-    return record
+        fields |= bytes_json(name, fields[name])
+    return fields
 
 
-def queue(stats: QueueStats) -> dict[str, Any]:
-    """Every figure, and the sum of all states."""
+def queue_json(stats: QueueStats) -> dict[str, Any]:
+    """The statistics of a queue; `size` is the number of its tasks in all states."""
     return {**msgspec.to_builtins(stats), "size": stats.size}
 
 
-def server(card: ServerInfo) -> dict[str, Any]:
-    """The whole card; of the tasks that it runs, payloads as text."""
+def server_json(info: ServerInfo) -> dict[str, Any]:
+    """A worker server with the tasks it runs; payloads are text."""
     workers = [
         {
             **{name: getattr(worker, name) for name in worker.__struct_fields__},
-            **text("payload", worker.payload),
+            **bytes_json("payload", worker.payload),
         }
-        for worker in card.workers
+        for worker in info.workers
     ]
-    plain = {name: getattr(card, name) for name in card.__struct_fields__}
-    return {**plain, "workers": workers}
+    return {**{name: getattr(info, name) for name in info.__struct_fields__}, "workers": workers}
 
 
-def text(name: str, data: bytes | None) -> dict[str, Any]:
-    """Bytes under a name: as text, or in base64 beside a null."""
+def bytes_json(name: str, data: bytes | None) -> dict[str, Any]:
+    """The field `name`: text, or null with the field `NAME_base64` beside it if `data` is not UTF-8."""
     if data is None:
         return {name: None}
     try:

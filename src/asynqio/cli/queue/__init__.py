@@ -1,1 +1,1 @@
-"""`asynqio queue`."""
+"""`asynqio queue`: queues."""

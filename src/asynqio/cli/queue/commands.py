@@ -1,4 +1,4 @@
-"""`asynqio queue`: what it takes from the command line."""
+"""Declares `asynqio queue`."""
 
 from __future__ import annotations
 
@@ -6,31 +6,30 @@ from typing import Annotated
 
 from typer import Argument, Exit, Option
 
-from asynqio.cli.options import BrokerUrl, Json, Timeout, Watch, Yes, group_of_commands
+from asynqio.cli.options import BrokerUrl, Json, Timeout, Watch, Yes, command_group
 
-queues = group_of_commands("Queues: figures, history, pause, remove.")
+queues = command_group("List, inspect, pause, drain and remove queues.")
 
-Names = Annotated[list[str], Argument(metavar="QUEUE...", help="Names of queues.")]
-
+Names = Annotated[list[str], Argument(metavar="QUEUE...", help="Queue names.")]
 Types = Annotated[
     list[str] | None,
-    Option("--type", "-t", metavar="TYPE", help="Only tasks of this type; several are possible."),
+    Option("--type", "-t", metavar="TYPE", help="Only tasks of this type. Repeatable."),
 ]
 
 
 @queues.command("list", hidden=True)
 @queues.command("ls")
 def ls(broker: BrokerUrl = None, json: Json = False, watch: Watch = None) -> None:
-    """List all queues with their figures (also: list)."""
-    from asynqio.cli.queue.actions import list_queues
+    """List all queues with their statistics (alias: list)."""
+    from asynqio.cli.queue.show import list_queues
 
     list_queues(broker, as_json=json, watch=watch)
 
 
 @queues.command()
 def inspect(names: Names, broker: BrokerUrl = None, json: Json = False, watch: Watch = None) -> None:
-    """Show everything about queues."""
-    from asynqio.cli.queue.actions import inspect_queues
+    """Show all statistics of queues."""
+    from asynqio.cli.queue.show import inspect_queues
 
     inspect_queues(broker, names, as_json=json, watch=watch)
 
@@ -38,19 +37,21 @@ def inspect(names: Names, broker: BrokerUrl = None, json: Json = False, watch: W
 @queues.command()
 def history(
     names: Names,
-    days: Annotated[int, Option("--days", "-x", min=1, max=90, help="How many, today first.")] = 10,
+    days: Annotated[
+        int, Option("--days", "-x", metavar="N", min=1, max=90, help="Number of days, including today.")
+    ] = 10,
     broker: BrokerUrl = None,
     json: Json = False,
 ) -> None:
-    """Show what queues did day by day (UTC)."""
-    from asynqio.cli.queue.actions import show_history
+    """Show processed and failed tasks per day (UTC), newest first."""
+    from asynqio.cli.queue.show import show_history
 
     show_history(broker, names, days, as_json=json)
 
 
 @queues.command()
 def pause(names: Names, type: Types = None, broker: BrokerUrl = None, json: Json = False) -> None:
-    """Hand out no more tasks of queues, or run none of a type; those that run go on."""
+    """Stop handing out tasks of queues, or of task types. Running tasks continue."""
     from asynqio.cli.queue.actions import pause_queues
 
     raise Exit(pause_queues(broker, names, type or (), paused=True, as_json=json))
@@ -59,7 +60,7 @@ def pause(names: Names, type: Types = None, broker: BrokerUrl = None, json: Json
 @queues.command("unpause", hidden=True)
 @queues.command("resume")
 def resume(names: Names, type: Types = None, broker: BrokerUrl = None, json: Json = False) -> None:
-    """Hand out tasks of paused queues, or run those of a paused type again (also: unpause)."""
+    """Resume paused queues or task types (alias: unpause)."""
     from asynqio.cli.queue.actions import pause_queues
 
     raise Exit(pause_queues(broker, names, type or (), paused=False, as_json=json))
@@ -67,8 +68,8 @@ def resume(names: Names, type: Types = None, broker: BrokerUrl = None, json: Jso
 
 @queues.command()
 def drain(names: Names, timeout: Timeout = None, broker: BrokerUrl = None, json: Json = False) -> None:
-    """Wait until no task of queues is pending or running."""
-    from asynqio.cli.task.follow import drain_queues
+    """Wait until queues have no pending and no active tasks."""
+    from asynqio.cli.queue.drain import drain_queues
 
     raise Exit(drain_queues(broker, names, timeout, as_json=json))
 
@@ -78,12 +79,12 @@ def drain(names: Names, timeout: Timeout = None, broker: BrokerUrl = None, json:
 @queues.command("rm")
 def rm(
     names: Names,
-    force: Annotated[bool, Option("--force", "-f", help="Also if there are tasks in them.")] = False,
+    force: Annotated[bool, Option("--force", "-f", help="Also delete the tasks in the queues.")] = False,
     yes: Yes = False,
     broker: BrokerUrl = None,
     json: Json = False,
 ) -> None:
-    """Remove queues with all that belongs to them (also: remove, delete)."""
+    """Remove queues (aliases: remove, delete)."""
     from asynqio.cli.queue.actions import remove_queues
 
     raise Exit(remove_queues(broker, names, force=force, yes=yes, as_json=json))

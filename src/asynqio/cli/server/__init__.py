@@ -1,1 +1,1 @@
-"""`asynqio server`."""
+"""`asynqio server`: worker servers."""

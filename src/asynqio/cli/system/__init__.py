@@ -1,1 +1,1 @@
-"""Commands about the system as a whole: stats, doctor, config, metrics, version."""
+"""Commands about the whole system: `asynqio stats`, `doctor`, `config`, `metrics` and `version`."""

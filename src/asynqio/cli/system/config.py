@@ -1,23 +1,24 @@
-"""`asynqio config check`, and where the configuration file is."""
+"""Finds the configuration file and prints the settings: `asynqio config check`."""
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from enum import Enum
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from asynqio import ConfigError, Setting, load_config
+from asynqio.cli.exit_status import REFUSED
+from asynqio.cli.output.json import show
+from asynqio.cli.output.terminal import hint
 
-#: Read when it is there and no other file is named.
+#: Read if it exists and `--config` names no other file.
 DEFAULT_FILE = Path("asynqio.toml")
 
 
 def file_or_default(file: Path | None) -> Path | None:
-    """The configuration file to read. Raises ConfigError when the one that was named is not there."""
+    """The configuration file to read, if any. Raises ConfigError if `file` does not exist."""
     if file is None:
         return DEFAULT_FILE if DEFAULT_FILE.exists() else None
     if not file.is_file():
@@ -26,7 +27,7 @@ def file_or_default(file: Path | None) -> Path | None:
 
 
 def show_settings(file: Path | None, *, as_json: bool) -> int:
-    """Print the settings, or all problems; the exit status."""
+    """Print the settings, or all errors. Returns the exit status."""
     settings: list[Setting] = []
     problems: tuple[str, ...] = ()
     try:
@@ -34,36 +35,34 @@ def show_settings(file: Path | None, *, as_json: bool) -> int:
         settings = [_broker(), *loaded]
     except ConfigError as error:
         problems = error.problems
-    if as_json:
-        shown = [{"name": s.name, "value": _plain(s.value), "origin": s.origin} for s in settings]
-        print(json.dumps({"settings": shown, "problems": problems}))
-    else:
+
+    def print_text() -> None:
         _print_table(settings)
         for problem in problems:
-            print(f"asynqio: {problem}", file=sys.stderr)
-    return 2 if problems else 0
+            hint(problem)
+
+    shown = [{"name": s.name, "value": s.value, "origin": s.origin} for s in settings]
+    show({"settings": shown, "problems": problems}, print_text, as_json=as_json)
+    return REFUSED if problems else 0
 
 
 def _broker() -> Setting:
-    """The broker is not part of a server's configuration, but the first thing one wants to know."""
+    """The broker of ASYNQIO_BROKER, shown beside the settings of the server. Hides the password."""
     url = os.environ.get("ASYNQIO_BROKER")
     if not url:
-        return Setting("broker", "(the one of the App)", "default")
+        return Setting("broker", "(the App's)", "default")
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
-    if ":" in user:  # a password is nobody's business
+    if ":" in user:
         url = parts._replace(netloc=f"{user.partition(':')[0]}:***{at}{host}").geturl()
     return Setting("broker", url, "ASYNQIO_BROKER")
-
-
-def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, Enum) else value
 
 
 def _text(value: Any) -> str:
     if isinstance(value, dict):
         return ",".join(f"{name}={weight}" for name, weight in value.items())
-    return str(_plain(value)).lower() if isinstance(value, bool) else str(_plain(value))
+    plain = value.value if isinstance(value, Enum) else value
+    return str(plain).lower() if isinstance(value, bool) else str(plain)
 
 
 def _print_table(settings: list[Setting]) -> None:

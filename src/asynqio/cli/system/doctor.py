@@ -1,31 +1,37 @@
-"""`asynqio doctor`."""
+"""Finds and repairs problems: `asynqio doctor`."""
 
 from __future__ import annotations
 
-from asynqio import Finding, Inspector, Severity
-from asynqio.cli.output import terminal
+from collections.abc import Sequence
 
-_WORDS = {Severity.ERROR: "ERROR", Severity.WARNING: "warning", Severity.INFO: "info"}
+from asynqio import Finding, Inspector, Severity
+from asynqio.cli.event_loop import run
+from asynqio.cli.exit_status import FAILED
+from asynqio.cli.output.json import show
+from asynqio.cli.output.terminal import clean, progress
+
+_LABELS = {Severity.ERROR: "ERROR", Severity.WARNING: "warning", Severity.INFO: "info"}
 
 
 def examine(broker: str | None, *, fix: bool, as_json: bool) -> int:
-    """Print what is found; the exit status: 1 if there is an error that was not repaired."""
-    found: list[Finding] = terminal.run(_examine(broker, fix=fix))
-    terminal.show(found, lambda: _print(found), as_json=as_json)
-    return int(any(one.severity is Severity.ERROR and not one.fixed for one in found))
+    """Print the findings. Returns the exit status: FAILED if an error was not repaired."""
+    findings = run(_examine(broker, fix=fix))
+    show(findings, lambda: _print(findings), as_json=as_json)
+    errors = [one for one in findings if one.severity is Severity.ERROR and not one.fixed]
+    return FAILED if errors else 0
 
 
-async def _examine(broker: str | None, *, fix: bool) -> list[Finding]:
+async def _examine(broker: str | None, *, fix: bool) -> Sequence[Finding]:
     async with Inspector(broker) as inspector:
-        with terminal.progress("tasks and keys") as progress:
-            return await inspector.doctor(fix=fix, on_progress=progress)
+        with progress("tasks and keys") as update:
+            return await inspector.doctor(fix=fix, on_progress=update)
 
 
-def _print(found: list[Finding]) -> None:
-    for one in found:
-        state = "  (repaired)" if one.fixed else ""
-        print(f"{_WORDS[one.severity]:<8} {one.code}: {terminal.clean(one.sentence)}{state}")
-        if not one.fixed:
-            print(f"{'':<8} -> {terminal.clean(one.advice)}")
-    if not found:
-        print("nothing is wrong")
+def _print(findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        fixed = "  (repaired)" if finding.fixed else ""
+        print(f"{_LABELS[finding.severity]:<8} {finding.code}: {clean(finding.sentence)}{fixed}")
+        if not finding.fixed:
+            print(f"{'':<8} -> {clean(finding.advice)}")
+    if not findings:
+        print("no problems found")

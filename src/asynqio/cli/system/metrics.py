@@ -1,4 +1,4 @@
-"""`asynqio metrics`: the figures of a broker's queues for Prometheus."""
+"""Serves metrics of a broker to Prometheus: `asynqio metrics`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ import sys
 import threading
 
 from asynqio import Inspector
-from asynqio.cli.worker.actions import log_to_stderr
 from asynqio.metrics import Endpoint, QueueCollector, own_registry
 
 
-def serve(broker: str | None, port: int, *, host: str, memory: bool, log_level: str) -> int:
-    """Until INT or TERM; the exit status. Raises ConfigError. A broker that is away is no error: the metrics say
-    so, until it is back."""
+def serve(broker: str | None, port: int, *, host: str, memory: bool) -> int:
+    """Serve until INT or TERM. Returns the exit status. An unreachable broker is not an error: the metrics report it
+    until it is back. Raises ConfigError."""
     collector = QueueCollector(Inspector(broker), memory=memory)
-    log_to_stderr(log_level)
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
@@ -23,7 +21,7 @@ def serve(broker: str | None, port: int, *, host: str, memory: bool, log_level: 
     registry.register(collector)
     endpoint = Endpoint(registry, port, host=host).open()
     try:
-        print(f"asynqio: metrics of {collector.url} are at {endpoint.url}", file=sys.stderr, flush=True)
+        print(f"asynqio: serving metrics of {collector.url} at {endpoint.url}", file=sys.stderr, flush=True)
         done.wait()
     finally:
         endpoint.close()

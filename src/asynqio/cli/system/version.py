@@ -1,17 +1,18 @@
-"""`asynqio version`."""
+"""Prints versions: `asynqio version`."""
 
 from __future__ import annotations
 
-import json
 import platform
 import sqlite3
 from importlib import metadata
 
 from asynqio import __version__
+from asynqio.cli.output.json import show
+from asynqio.cli.output.table import print_fields
 
 
 def show_version(*, as_json: bool) -> None:
-    """Print it. Loads no broker."""
+    """Print the versions, without loading a broker."""
     versions = {
         "asynqio": __version__,
         "python": platform.python_version(),
@@ -20,8 +21,4 @@ def show_version(*, as_json: bool) -> None:
         "sqlite": sqlite3.sqlite_version,
         "msgspec": metadata.version("msgspec"),
     }
-    if as_json:
-        print(json.dumps(versions))
-        return
-    for name, version in versions.items():
-        print(f"{name:<15} {version}")
+    show(versions, lambda: print_fields(list(versions.items())), as_json=as_json)

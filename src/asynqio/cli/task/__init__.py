@@ -1,1 +1,1 @@
-"""`asynqio task`."""
+"""`asynqio task` and `asynqio explain`: tasks."""

@@ -1,174 +1,126 @@
-"""What `asynqio task run`, `archive`, `delete`, `move` and `cancel` do."""
+"""Acts on tasks: `asynqio task run`, `archive`, `delete`, `move` and `cancel`."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
-from asynqio import Applied, Filter, Inspector, Moved, TaskInfo, TaskState
+from asynqio import Applied, CancelOutcome, Filter, Inspector, Moved, TaskInfo, TaskState
+from asynqio.cli.event_loop import run
+from asynqio.cli.exit_status import FAILED, PARTIAL
 from asynqio.cli.output.format import count
-from asynqio.cli.output.results import FAILED, IN_PART, Outcome, report
-from asynqio.cli.output.terminal import Refused, clean, confirm, hint, progress, run, show
-from asynqio.cli.task.action_kinds import Deed
+from asynqio.cli.output.json import show
+from asynqio.cli.output.outcomes import Outcome, report
+from asynqio.cli.output.terminal import clean, confirm, hint, progress
 from asynqio.cli.task.locate import locate
+from asynqio.cli.task.selection import Selection, matches, places
+from asynqio.cli.task.task_action import TaskAction
 
-#: Tasks acted on by one call.
+#: Tasks per call of the broker.
 BATCH_SIZE = 200
 
 
-class Meant(NamedTuple):
-    """The tasks that somebody means: by their ids, or all of some states that match."""
-
-    ids: Sequence[str]
-    queue: str | None
-    stdin: bool
-    all: bool
-    states: Sequence[str]
-    group: str
-    conditions: Sequence[str]
-    max: int | None
-
-
-def act_on(url: str | None, deed: Deed, meant: Meant, *, output: str, dry_run: bool, yes: bool) -> int:
-    """Do it, or say what would be done; the exit status. Raises Refused for what means nothing."""
-    deed.check(meant.queue)
-    if meant.ids or meant.stdin:
-        if meant.all or meant.conditions or meant.states or dry_run:
-            raise Refused("name ids, or describe tasks by --state and a filter, but not both")
-        ids = (
-            [*meant.ids, *(line.strip() for line in sys.stdin if line.strip())] if meant.stdin else meant.ids
-        )
-        return report("id", run(_act_by_id(url, deed, meant.queue, ids)), as_json=output == "json")
-    _check(deed, meant)
-    filter = Filter.parse(meant.conditions)
+def act_on(
+    url: str | None, action: TaskAction, selection: Selection, *, output: str, dry_run: bool, yes: bool
+) -> int:
+    """Apply the action to the selected tasks, or print what it would do. Returns the exit status. Raises Refused."""
+    action.check(selection.queue)
+    selection.check(action, dry_run=dry_run)
+    as_json = output == "json"
+    if selection.by_id:
+        ids = list(selection.ids)
+        if selection.stdin:
+            ids += [line.strip() for line in sys.stdin if line.strip()]
+        return report("id", run(_act_by_id(url, action, selection.queue, ids)), as_json=as_json)
+    filter = Filter.parse(selection.conditions)
     if dry_run:
-        return _show_matches(url, deed, meant, filter, output)
+        return _print_matches(url, action, selection, filter, output)
     if not yes:
-        matching = run(_count(url, deed, meant, filter))
-        if not matching:
-            return _tell(deed, Applied(), as_json=output == "json")
-        where = f"of queue {meant.queue}" if meant.queue else "of all queues"
-        states = " and ".join(meant.states)
-        tasks = count(matching, f"{states} task")
-        confirm(
-            f"{deed.verb.capitalize()} {tasks} {where}{' that match' if meant.conditions else ''}?", yes=False
-        )
-    return _tell(deed, run(_act_on_all(url, deed, meant, filter)), as_json=output == "json")
+        total = run(_count(url, action, selection, filter))
+        if not total:
+            return _report(action, Applied(), as_json=as_json)
+        confirm(_question(action, selection, total), yes=False)
+    return _report(action, run(_act_on_matches(url, action, selection, filter)), as_json=as_json)
 
 
-def _check(deed: Deed, meant: Meant) -> None:
-    if not meant.all and not meant.conditions:
-        raise Refused(
-            "which tasks? Name ids (or --stdin), or describe them: --state STATE with a filter, or --all"
-        )
-    if meant.all and meant.conditions:
-        raise Refused("--all means every task of a state: leave it out, or the filter")
-    allowed = sorted(state.value for state in deed.origins)
-    if not meant.states:
-        raise Refused(f"of which --state? It can be {', '.join(allowed)}")
-    for state in meant.states:
-        if state not in allowed:
-            raise Refused(
-                f"tasks that are {state} cannot be {deed.past}; those that are {', '.join(allowed)} can"
-            )
+def _question(action: TaskAction, selection: Selection, total: int) -> str:
+    where = f"of queue {selection.queue}" if selection.queue else "of all queues"
+    tasks = count(total, f"{' and '.join(selection.states)} task")
+    matching = " that match" if selection.conditions else ""
+    return f"{action.name.capitalize()} {tasks} {where}{matching}?"
 
 
 # --- by id ----------------------------------------------------------------------------------------
 
 
-async def _act_by_id(url: str | None, deed: Deed, queue: str | None, ids: Sequence[str]) -> list[Outcome]:
+async def _act_by_id(
+    url: str | None, action: TaskAction, queue: str | None, ids: Sequence[str]
+) -> list[Outcome]:
     async with Inspector(url) as inspector:
         infos, outcomes = await locate(inspector, queue, ids)
-        with progress(deed.verb, len(infos)) as told:
+        with progress(action.name, len(infos)) as update:
             for start in range(0, len(infos), BATCH_SIZE):
-                outcomes += await _act(inspector, deed, infos[start : start + BATCH_SIZE])
-                told(len(outcomes))
+                outcomes += await _act_on_batch(inspector, action, infos[start : start + BATCH_SIZE])
+                update(len(outcomes))
         if any(outcome.done for outcome in outcomes):
-            await deed.warn(inspector)
-    places = {id: place for place, id in enumerate(ids)}
-    return sorted(outcomes, key=lambda outcome: places[outcome.name])
+            await action.warn(inspector)
+    positions = {id: position for position, id in enumerate(ids)}
+    return sorted(outcomes, key=lambda outcome: positions[outcome.name])
 
 
-async def _act(inspector: Inspector, deed: Deed, infos: Sequence[TaskInfo]) -> list[Outcome]:
-    outcomes = []
-    for queue in dict.fromkeys(info.queue for info in infos):
-        mine = [info for info in infos if info.queue == queue]
-        answers = await deed.to_some(inspector, queue, mine)
-        outcomes += [_outcome(deed, info, answer) for info, answer in zip(mine, answers, strict=True)]
-    return outcomes
+async def _act_on_batch(inspector: Inspector, action: TaskAction, infos: Sequence[TaskInfo]) -> list[Outcome]:
+    results = await action.apply(inspector, infos)
+    return [_outcome(action, info, result) for info, result in zip(infos, results, strict=True)]
 
 
-def _outcome(deed: Deed, info: TaskInfo, answer: Moved) -> Outcome:
-    match answer:
+def _outcome(action: TaskAction, info: TaskInfo, result: Moved | CancelOutcome) -> Outcome:
+    match result:
         case Moved.DONE:
-            return Outcome(info.id, True, "done", f"task {info.id} {deed.done}")
-        case Moved.NOT_FOUND:
-            return Outcome(info.id, False, "not_found", f"task {info.id!r} is gone meanwhile")
+            return Outcome(info.id, True, "done", f"task {info.id} {action.result}")
+        case CancelOutcome.DELETED:
+            return Outcome(info.id, True, "deleted", f"task {info.id} is deleted")
+        case CancelOutcome.STOPPING:
+            return Outcome(info.id, True, "stopping", f"task {info.id} is being stopped")
+        case Moved.NOT_FOUND | CancelOutcome.NOT_FOUND:
+            return Outcome(info.id, False, "not_found", f"task {info.id!r} no longer exists")
         case Moved.DUPLICATE:
-            held = f"the uniqueness lock of task {info.id!r} is held in queue {deed.to}"
-            return Outcome(info.id, False, "duplicate", held)
+            message = f"the uniqueness lock of task {info.id!r} is taken in queue {action.to}"
+            return Outcome(info.id, False, "duplicate", message)
         case Moved.ID_CONFLICT:
-            return Outcome(info.id, False, "id_conflict", f"queue {deed.to} has a task {info.id!r} already")
-    return Outcome(
-        info.id,
-        False,
-        "wrong_state",
-        f"task {info.id!r} is {info.state.value}: it cannot be {deed.past} now",
-    )
+            message = f"queue {action.to} already has a task {info.id!r}"
+            return Outcome(info.id, False, "id_conflict", message)
+    message = f"task {info.id!r} is {info.state.value} and cannot be {action.participle}"
+    return Outcome(info.id, False, "wrong_state", message)
 
 
-# --- all that match -------------------------------------------------------------------------------
+# --- by state and filter --------------------------------------------------------------------------
 
 
-async def _queues(inspector: Inspector, deed: Deed, meant: Meant) -> list[tuple[str, TaskState, int]]:
-    """The queues and states that are meant, and how many tasks are there."""
-    found = [await inspector.queue(meant.queue)] if meant.queue else await inspector.queues()
-    found = [stats for stats in found if stats.queue != deed.to]
-    states = [TaskState(state) for state in dict.fromkeys(meant.states)]
-    return [(stats.queue, state, getattr(stats, state.value)) for stats in found for state in states]
-
-
-async def _matches(
-    inspector: Inspector, deed: Deed, meant: Meant, filter: Filter, told: Callable[[int], None]
-) -> AsyncGenerator[TaskInfo]:
-    seen, left = 0, meant.max
-    for queue, state, _ in await _queues(inspector, deed, meant):
-        last = Applied()
-
-        def note(now: Applied) -> None:
-            nonlocal last
-            last = now
-            told(seen + now.seen)  # noqa: B023
-
-        found = inspector.search(queue, state, filter, group=meant.group, limit=left, on_progress=note)
-        async for info in found:
-            yield info
-        seen += last.seen
-        left = None if left is None else left - last.matched
-
-
-async def _count(url: str | None, deed: Deed, meant: Meant, filter: Filter) -> int:
-    """How many match. For all of a state it is known."""
+async def _count(url: str | None, action: TaskAction, selection: Selection, filter: Filter) -> int:
+    """The number of matching tasks. Without a filter, the statistics of the queues tell."""
     async with Inspector(url) as inspector:
-        total = sum(size for _, _, size in await _queues(inspector, deed, meant))
-        if not meant.conditions and not meant.group:
-            return total if meant.max is None else min(total, meant.max)
+        total = sum(size for _, _, size in await places(inspector, action, selection))
+        if not selection.conditions and not selection.group:
+            return total if selection.max is None else min(total, selection.max)
         matching = 0
-        with progress("looking", total) as told:
-            async for _ in _matches(inspector, deed, meant, filter, told):
+        with progress("searching", total) as update:
+            async for _ in matches(inspector, action, selection, filter, update):
                 matching += 1
         return matching
 
 
-def _show_matches(url: str | None, deed: Deed, meant: Meant, filter: Filter, output: str) -> int:
+def _print_matches(
+    url: str | None, action: TaskAction, selection: Selection, filter: Filter, output: str
+) -> int:
+    """`--dry-run`."""
+
     async def work() -> tuple[list[str], int]:
         async with Inspector(url) as inspector:
-            total = sum(size for _, _, size in await _queues(inspector, deed, meant))
-            with progress("looking", total) as told:
+            total = sum(size for _, _, size in await places(inspector, action, selection))
+            with progress("searching", total) as update:
                 ids = []
-                async for info in _matches(inspector, deed, meant, filter, told):
+                async for info in matches(inspector, action, selection, filter, update):
                     ids.append(info.id)
                     if output == "ids":
                         print(clean(info.id))
@@ -177,68 +129,76 @@ def _show_matches(url: str | None, deed: Deed, meant: Meant, filter: Filter, out
     ids, total = run(work())
     if output == "ids":
         return 0
-    said = {"action": deed.verb, "dry_run": True, "seen": total, "matched": len(ids), "done": 0}
-    text = f"{count(len(ids), 'task')} would be {deed.past} ({total:,} there); nothing was done"
-    show(said, lambda: print(text), as_json=output == "json")
+    data = {"action": action.name, "dry_run": True, "seen": total, "matched": len(ids), "done": 0}
+    text = f"{count(len(ids), 'task')} of {total:,} would be {action.participle}; nothing was changed"
+    show(data, lambda: print(text), as_json=output == "json")
     return 0
 
 
-async def _act_on_all(url: str | None, deed: Deed, meant: Meant, filter: Filter) -> Applied:
-    sums = Applied()
-    now = sums
+async def _act_on_matches(
+    url: str | None, action: TaskAction, selection: Selection, filter: Filter
+) -> Applied:
+    finished = Applied()
+    now = finished
     try:
         async with Inspector(url) as inspector:
-            places = await _queues(inspector, deed, meant)
-            with progress(deed.verb, sum(size for _, _, size in places)) as told:
-                for queue, state, _ in places:
+            found = await places(inspector, action, selection)
+            with progress(action.name, sum(size for _, _, size in found)) as update:
+                for queue, state, _ in found:
 
-                    def note(step: Applied) -> None:
+                    def add(step: Applied) -> None:
                         nonlocal now
-                        now = Applied(*(a + b for a, b in zip(sums, step, strict=True)))  # noqa: B023
-                        told(now.seen)
+                        now = Applied(*(a + b for a, b in zip(finished, step, strict=True)))  # noqa: B023
+                        update(now.seen)
 
-                    left = None if meant.max is None else meant.max - sums.matched
-                    await _apply(inspector, deed, queue, state, filter, meant.group, left, note)
-                    sums = now
-            if sums.done:
-                await deed.warn(inspector)
-        return sums
+                    limit = None if selection.max is None else selection.max - finished.matched
+                    await _apply(inspector, action, queue, state, filter, selection.group, limit, add)
+                    finished = now
+            if finished.done:
+                await action.warn(inspector)
+        return finished
     except asyncio.CancelledError:
-        hint(f"stopped: {count(now.done, 'task')} {deed.past} so far")
+        hint(f"interrupted: {count(now.done, 'task')} {action.participle} so far")
         raise
 
 
 async def _apply(
     inspector: Inspector,
-    deed: Deed,
+    action: TaskAction,
     queue: str,
     state: TaskState,
     filter: Filter,
     group: str,
-    left: int | None,
-    note: Callable[[Applied], None],
+    limit: int | None,
+    on_progress: Callable[[Applied], None],
 ) -> None:
-    if deed.action is not None:
-        await inspector.apply(deed.action, queue, state, filter, group=group, limit=left, on_progress=note)
+    if action.transition is not None:
+        await inspector.apply(
+            action.transition, queue, state, filter, group=group, limit=limit, on_progress=on_progress
+        )
         return
     seen = Applied()
 
-    def look(now: Applied) -> None:
+    def update(now: Applied) -> None:
         nonlocal seen
         seen = now
 
-    ids = [info.id async for info in inspector.search(queue, state, filter, limit=left, on_progress=look)]
-    for start in range(0, len(ids), BATCH_SIZE):
-        await inspector.cancel_many(ids[start : start + BATCH_SIZE], queue=queue, final=deed.archive)
-    note(seen._replace(done=len(ids)))
+    search = inspector.search(queue, state, filter, group=group, limit=limit, on_progress=update)
+    infos = [info async for info in search]
+    done = 0
+    on_progress(seen)
+    for start in range(0, len(infos), BATCH_SIZE):
+        results = await action.apply(inspector, infos[start : start + BATCH_SIZE])
+        done += sum(result in (CancelOutcome.DELETED, CancelOutcome.STOPPING) for result in results)
+        on_progress(seen._replace(done=done))
 
 
-def _tell(deed: Deed, applied: Applied, *, as_json: bool) -> int:
-    said = {"action": deed.verb, "dry_run": False, **applied._asdict()}
-    text = f"{count(applied.done, 'task')} {deed.past} ({applied.seen:,} looked at)"
-    show(said, lambda: print(text), as_json=as_json)
+def _report(action: TaskAction, applied: Applied, *, as_json: bool) -> int:
+    data = {"action": action.name, "dry_run": False, **applied._asdict()}
+    text = f"{count(applied.done, 'task')} {action.participle} ({applied.seen:,} examined)"
+    show(data, lambda: print(text), as_json=as_json)
     if missed := applied.matched - applied.done:
-        had = "are there already, or had gone on" if deed.to else "had gone, or gone on to another state,"
-        hint(f"{count(missed, 'task')} {had} meanwhile")
-        return IN_PART if applied.done else FAILED
+        reason = "exist in the target queue or have changed state" if action.to else "have changed state"
+        hint(f"{count(missed, 'task')} skipped: they {reason}")
+        return PARTIAL if applied.done else FAILED
     return 0

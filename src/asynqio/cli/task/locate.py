@@ -1,21 +1,21 @@
-"""Which queue a task is in, when only its id was given."""
+"""Finds tasks by id, in one queue or in all queues."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from asynqio import Inspector, TaskInfo
-from asynqio.cli.output.results import Outcome
+from asynqio.cli.output.outcomes import Outcome
 from asynqio.cli.output.terminal import Refused
 
-#: Ids looked for at once.
+#: Ids per call of the broker.
 BATCH_SIZE = 500
 
 
 async def locate(
     inspector: Inspector, queue: str | None, ids: Sequence[str]
 ) -> tuple[list[TaskInfo], list[Outcome]]:
-    """The tasks that are there, and what to say of the others. Raises Refused for an id that two queues have,
+    """The tasks that exist, and an outcome for each id that does not. Raises Refused if two queues have the same id,
     QueueNotFound."""
     if queue is not None:
         await inspector.queue(queue)
@@ -28,14 +28,15 @@ async def locate(
                     continue
                 if info.id in found and found[info.id].queue != name:
                     raise Refused(
-                        f"queues {found[info.id].queue!r} and {name!r} both have a task {info.id!r}: "
-                        "say which with --queue"
+                        f"queues {found[info.id].queue!r} and {name!r} both have a task {info.id!r}; "
+                        "choose one with --queue"
                     )
                 found[info.id] = info
     place = f"queue {queue!r}" if queue is not None else "any queue"
+    unique = list(dict.fromkeys(ids))
     missing = [
         Outcome(id, False, "not_found", f"there is no task {id!r} in {place}")
-        for id in dict.fromkeys(ids)
+        for id in unique
         if id not in found
     ]
-    return [found[id] for id in dict.fromkeys(ids) if id in found], missing
+    return [found[id] for id in unique if id in found], missing

@@ -1,1 +1,1 @@
-"""`asynqio worker`."""
+"""`asynqio worker`: one worker server, or a supervisor that runs several."""

@@ -1,4 +1,4 @@
-"""Which Python files change: for `asynqio worker --reload`."""
+"""Watches Python files for `asynqio worker --reload`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from asynqio import ConfigError
 
 
 async def python_changes(root: Path) -> AsyncIterator[list[str]]:
-    """The .py files below `root` that changed, a batch at a time; virtual environments and caches do not
-    count. Raises ConfigError without watchfiles."""
+    """Yield batches of changed .py files below `root`, except in virtual environments and caches. Raises ConfigError
+    if watchfiles is not installed."""
     try:
         from watchfiles import PythonFilter, awatch
     except ModuleNotFoundError:

@@ -1,14 +1,15 @@
-"""Keeps N child processes running: starts dead ones again, hands signals on, ends when they have ended.
+"""Keeps N child processes running: restarts dead ones, forwards signals, and ends when all have ended.
 
-    signal      what the supervisor does with it
-    TERM, INT   the children get TERM; whoever is still there after the shutdown timeout is killed
-    INT again   the children get INT, which tells them to hurry; a third one kills them
-    TSTP        to the children: take no new tasks. CONT is handed on as well
+    signal      effect
+    TERM, INT   the children get TERM; those still running after the shutdown timeout are killed
+    second INT  the children get INT, which makes them abandon running tasks; a third INT kills them. After a TERM,
+                the first INT has the effect of a second one
+    TSTP        forwarded: the children stop fetching tasks. CONT is forwarded as well
 
-Children are process groups of their own, so a Ctrl-C of the terminal reaches the supervisor alone and no
-child hears it twice. When the supervisor is killed they see the end of their lifeline.
+Each child has its own process group, so that a Ctrl-C of the terminal reaches only the supervisor and no child gets
+the signal twice. If the supervisor is killed, the children notice by the supervisor pipe.
 
-Nothing is polled: everything here waits for a signal, for the end of a child or for a moment in time.
+There is no polling: everything here waits for a signal, for the end of a child or for a timer.
 """
 
 from __future__ import annotations
@@ -18,37 +19,37 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from asynqio.cli.worker.children import Child, Life
-from asynqio.cli.worker.lifeline import SLOT, VARIABLE
+from asynqio.cli.exit_status import FAILED, REFUSED
+from asynqio.cli.worker.child import Child, ChildExit
+from asynqio.cli.worker.supervisor_pipe import INDEX_VARIABLE, PIPE_VARIABLE
 
 log = logging.getLogger("asynqio.supervisor")
 
-#: Seconds on top of the shutdown timeout before a child is killed: its last settlements may take five.
+#: Seconds after the shutdown timeout before a child is killed: settling its last tasks may take five.
 GRACE = 10.0
-#: The exit status of a child whose command line or configuration is wrong: starting it again is no use.
-WRONG = 2
 
 
-class Patience(NamedTuple):
-    """How often a child is started again. Durations are seconds."""
+class RestartPolicy(NamedTuple):
+    """When a dead child is restarted. Durations are seconds."""
 
-    first: float = 0.1
-    cap: float = 30.0
-    #: A child that lived so long was well: the count of deaths begins anew.
-    well: float = 10.0
-    #: So many deaths in a row, each after a short life, are a crash loop (with the above: about a minute).
-    deaths: int = 10
+    first_delay: float = 0.1
+    max_delay: float = 30.0
+    #: A child that ran this long resets the count of deaths.
+    healthy_after: float = 10.0
+    #: This many deaths in a row, each after a short run, are a crash loop (with the above: about a minute).
+    max_deaths: int = 10
 
     def delay(self, deaths: int) -> float:
-        """How long to wait after so many deaths in a row."""
-        wait: float = min(self.first * 2 ** (deaths - 1), self.cap)
-        return wait
+        """The delay after `deaths` deaths in a row."""
+        seconds: float = min(self.first_delay * 2 ** (deaths - 1), self.max_delay)
+        return seconds
 
 
-TIMEOUT = Patience()
+DEFAULT_POLICY = RestartPolicy()
 
 
 class Supervisor:
@@ -61,7 +62,7 @@ class Supervisor:
         *,
         shutdown_timeout: float,
         reloading: bool = False,
-        patience: Patience = TIMEOUT,
+        policy: RestartPolicy = DEFAULT_POLICY,
         grace: float = GRACE,
     ) -> None:
         self._command = command
@@ -69,37 +70,52 @@ class Supervisor:
         self._kill_after = shutdown_timeout + grace
         self._grace = grace
         self._reloading = reloading
-        self._patience = patience
+        self._policy = policy
         self._children: dict[int, Child] = {}
-        self._ending = asyncio.Event()
+        self._stopping = asyncio.Event()
         self._interrupts = 0
+        #: One child may read standard input. A terminal would suspend it, because it is in the background.
+        self._stdin = processes == 1 and sys.stdin is not None and not sys.stdin.isatty()
+        #: The level of lines about normal operation. A single worker needs none besides its own.
+        self._level = logging.INFO if processes > 1 or reloading else logging.DEBUG
         self._status = 0
-        #: Set and replaced when the code changes; cuts a back-off short.
+        #: Set and replaced when the code changes; ends a restart delay early.
         self._changed = asyncio.Event()
 
     async def run(self, changes: AsyncIterator[Sequence[str]] | None = None) -> int:
-        """Until a signal ends it, or there is no hope; the exit status. Each item of `changes` (names of
-        files) starts the children again."""
+        """Run until a signal, a configuration error or a crash loop ends it. Returns the exit status. Each item of
+        `changes` (names of files) restarts the children."""
         read_end, write_end = os.pipe()
         try:
             with self._signals():
-                log.info("supervisor %d starts %d workers", os.getpid(), self._processes)
+                log.log(
+                    self._level,
+                    "supervisor %d starts %d workers",
+                    os.getpid(),
+                    self._processes,
+                    extra={"event": "supervisor_started", "pid": os.getpid(), "processes": self._processes},
+                )
                 await self._run(read_end, changes)
         finally:
             os.close(read_end)
             os.close(write_end)
-        log.info("supervisor ends with status %d", self._status)
+        log.log(
+            self._level,
+            "supervisor exits with status %d",
+            self._status,
+            extra={"event": "supervisor_stopped", "status": self._status},
+        )
         return self._status
 
-    async def _run(self, lifeline: int, changes: AsyncIterator[Sequence[str]] | None) -> None:
+    async def _run(self, pipe: int, changes: AsyncIterator[Sequence[str]] | None) -> None:
         watching = asyncio.create_task(self._reload(changes)) if changes is not None else None
-        keepers = [asyncio.create_task(self._keep(slot, lifeline)) for slot in range(1, self._processes + 1)]
-        ended = asyncio.gather(*keepers)
+        slots = [asyncio.create_task(self._keep_running(index, pipe)) for index in self._indexes()]
+        ended = asyncio.gather(*slots)
         first: list[asyncio.Future[Any]] = [ended, *([watching] if watching else [])]
         try:
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
             if watching is not None and watching.done() and watching.exception() is not None:
-                self._end()
+                self._stop()
             await ended
         finally:
             if watching is not None:
@@ -108,74 +124,134 @@ class Supervisor:
                 if not watching.cancelled() and (error := watching.exception()) is not None:
                     raise error
 
+    def _indexes(self) -> range:
+        return range(1, self._processes + 1)
+
     # --- children ---------------------------------------------------------------------------------
 
-    async def _keep(self, slot: int, lifeline: int) -> None:
-        """One child after the other, until the end."""
+    async def _keep_running(self, index: int, pipe: int) -> None:
+        """Run one child after another until the supervisor stops."""
         deaths = 0
-        while not self._ending.is_set():
+        while not self._stopping.is_set():
             changed = self._changed
-            life = await self._live(slot, lifeline, changed)
-            if self._ending.is_set():
-                self._account(slot, life)
+            end = await self._run_child(index, pipe, changed)
+            if self._stopping.is_set():
+                self._check_exit(index, end)
                 return
-            if life.restarted:
+            if end.restarting:
                 deaths = 0
                 continue
-            deaths = 1 if life.seconds >= self._patience.well else deaths + 1
-            if self._hopeless(slot, life, deaths):
+            deaths = 1 if end.seconds >= self._policy.healthy_after else deaths + 1
+            if self._give_up(index, end, deaths):
                 return
-            if self._reloading and life.status == WRONG:
-                log.warning("worker %d is started again when a file changes", slot)
-                await self._either(changed, None)
+            if self._reloading and end.status == REFUSED:
+                log.warning(
+                    "worker %d will be restarted when a file changes",
+                    index,
+                    extra={"event": "worker_misconfigured", "worker": index, "pid": end.pid},
+                )
+                await self._wait(changed, None)
                 continue
-            delay = self._patience.delay(deaths)
-            log.warning("worker %d (%d) %s; started again in %.1f s", slot, life.pid, life.how, delay)
-            await self._either(changed, delay)
+            delay = self._policy.delay(deaths)
+            log.warning(
+                "worker %d (%d) %s; restarting in %.1f s",
+                index,
+                end.pid,
+                end.reason,
+                delay,
+                extra={
+                    "event": "worker_died",
+                    "worker": index,
+                    "pid": end.pid,
+                    "status": end.status,
+                    "retry_in": delay,
+                },
+            )
+            await self._wait(changed, delay)
 
-    async def _live(self, slot: int, lifeline: int, changed: asyncio.Event) -> Life:
-        environment = {**os.environ, VARIABLE: str(lifeline), SLOT: str(slot)}
+    async def _run_child(self, index: int, pipe: int, changed: asyncio.Event) -> ChildExit:
+        environment = {**os.environ, PIPE_VARIABLE: str(pipe), INDEX_VARIABLE: str(index)}
         try:
-            child = await Child.start(self._command, environment, lifeline)
-        except OSError as error:  # no memory, no free process number: that passes
-            log.error("worker %d could not be started: %s", slot, error)
-            return Life(0, 1, 0.0, restarted=False)
-        self._children[slot] = child
-        log.info("worker %d is process %d", slot, child.pid)
-        # What happened while it was being started did not reach it.
-        if self._ending.is_set():
-            child.end(self._kill_after)
+            child = await Child.start(self._command, environment, pipe, stdin=self._stdin)
+        except OSError as error:  # out of memory or of process ids: temporary
+            log.error(
+                "worker %d could not be started: %s",
+                index,
+                error,
+                extra={"event": "worker_start_failed", "worker": index, "error": str(error)},
+            )
+            return ChildExit(0, FAILED, 0.0, restarting=False)
+        self._children[index] = child
+        log.log(
+            self._level,
+            "worker %d is process %d",
+            index,
+            child.pid,
+            extra={"event": "worker_started", "worker": index, "pid": child.pid},
+        )
+        # Catch up on what happened while the child was starting.
+        if self._stopping.is_set():
+            child.stop(self._kill_after)
         elif changed.is_set():
-            child.end(self._kill_after, restart=True)
+            child.stop(self._kill_after, restarting=True)
         try:
-            return await child.ended()
+            return await child.wait()
         finally:
-            del self._children[slot]
+            del self._children[index]
 
-    def _hopeless(self, slot: int, life: Life, deaths: int) -> bool:
-        """Whether to give up, and then everything."""
+    def _give_up(self, index: int, end: ChildExit, deaths: int) -> bool:
+        """Whether restarting this child is pointless. Then the supervisor stops."""
         if self._reloading:
             return False
-        if life.status == WRONG:
-            log.error("worker %d could not be configured: stopping", slot)
-            self._status = WRONG
-        elif deaths >= self._patience.deaths:
-            log.error("worker %d died %d times in a row (at last it %s): stopping", slot, deaths, life.how)
-            self._status = self._status or 1
+        if end.status == REFUSED:
+            # The child has printed the error itself.
+            log.log(
+                logging.ERROR if self._processes > 1 else logging.DEBUG,
+                "worker %d has a configuration error; stopping",
+                index,
+                extra={"event": "worker_misconfigured", "worker": index, "pid": end.pid},
+            )
+            self._status = REFUSED
+        elif deaths >= self._policy.max_deaths:
+            log.error(
+                "worker %d died %d times in a row (it %s); stopping",
+                index,
+                deaths,
+                end.reason,
+                extra={
+                    "event": "worker_crash_looped",
+                    "worker": index,
+                    "pid": end.pid,
+                    "status": end.status,
+                    "count": deaths,
+                },
+            )
+            self._status = self._status or FAILED
         else:
             return False
-        self._end()
+        self._stop()
         return True
 
-    def _account(self, slot: int, life: Life) -> None:
-        # A child that TERM reached before it could listen has ended as it was told.
-        if life.status not in (0, -signal.SIGTERM) and not self._status:
-            log.error("worker %d (%d) %s while it was stopped", slot, life.pid, life.how)
-            self._status = 1
+    def _check_exit(self, index: int, end: ChildExit) -> None:
+        # A child that got TERM before it installed its signal handlers ended as intended.
+        if end.status not in (0, -signal.SIGTERM) and not self._status:
+            log.error(
+                "worker %d (%d) %s during shutdown",
+                index,
+                end.pid,
+                end.reason,
+                extra={
+                    "event": "worker_shutdown_failed",
+                    "worker": index,
+                    "pid": end.pid,
+                    "status": end.status,
+                },
+            )
+            self._status = FAILED
 
-    async def _either(self, changed: asyncio.Event, seconds: float | None) -> None:
-        """Until the end, a change, or so many seconds from now."""
-        waits = [asyncio.create_task(event.wait()) for event in (self._ending, changed)]
+    async def _wait(self, changed: asyncio.Event, seconds: float | None) -> None:
+        """Wait until the supervisor stops, the code changes, or `seconds` have passed."""
+        waits = [asyncio.create_task(event.wait()) for event in (self._stopping, changed)]
         try:
             await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -184,46 +260,54 @@ class Supervisor:
 
     async def _reload(self, changes: AsyncIterator[Sequence[str]]) -> None:
         async for names in changes:
-            log.info("%s changed: starting the workers again", ", ".join(names[:3]) or "a file")
+            log.info(
+                "%s changed; restarting the workers",
+                ", ".join(names[:3]) or "a file",
+                extra={"event": "code_changed", "files": list(names)},
+            )
             self._changed.set()
             self._changed = asyncio.Event()
             for child in list(self._children.values()):
-                child.end(self._kill_after, restart=True)
+                child.stop(self._kill_after, restarting=True)
 
     # --- signals ----------------------------------------------------------------------------------
 
-    def _end(self) -> None:
-        """Tell every child to finish what it has."""
-        if self._ending.is_set():
+    def _stop(self) -> None:
+        """Let every child finish its running tasks and end."""
+        if self._stopping.is_set():
             return
-        self._ending.set()
+        self._stopping.set()
         for child in list(self._children.values()):
-            child.end(self._kill_after)
+            child.stop(self._kill_after)
 
     def _interrupt(self) -> None:
-        self._interrupts += 1
-        if self._interrupts == 1:
-            log.info("ending when the running tasks are done; press Ctrl-C again to hurry")
-            self._end()
+        first = not self._stopping.is_set()
+        self._interrupts = 1 if first else max(self._interrupts, 1) + 1
+        if first:
+            log.info(
+                "stopping after the running tasks end; press Ctrl-C again to stop now",
+                extra={"event": "supervisor_interrupted"},
+            )
+            self._stop()
             return
-        self._end()
+        self._stop()
         for child in list(self._children.values()):
             if self._interrupts == 2:
-                child.hurry(self._grace)
+                child.interrupt(self._grace)
             else:
                 child.kill()
 
-    def _hand_on(self, number: signal.Signals) -> None:
+    def _forward(self, number: signal.Signals) -> None:
         for child in list(self._children.values()):
             child.send(number)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._end)
+        loop.add_signal_handler(signal.SIGTERM, self._stop)
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
         for number in (signal.SIGTSTP, signal.SIGCONT):
-            loop.add_signal_handler(number, self._hand_on, number)
+            loop.add_signal_handler(number, self._forward, number)
         try:
             yield
         finally:

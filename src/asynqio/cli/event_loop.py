@@ -1,0 +1,50 @@
+"""Runs the coroutine of a command, once or every SECONDS (`--watch`)."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from asynqio import Inspector
+from asynqio.cli.exit_status import INTERRUPTED
+
+T = TypeVar("T")
+
+
+def run(work: Awaitable[T]) -> T:
+    """Run the coroutine of a command. Ctrl-C ends the command silently with status 130."""
+
+    async def main() -> T:
+        return await work
+
+    try:
+        return asyncio.run(main())
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+
+
+def inspect(
+    url: str | None, draw: Callable[[Inspector], Awaitable[None]], *, watch: float | None = None
+) -> None:
+    """Open an Inspector and call `draw` with it, once or every `watch` seconds."""
+
+    async def work() -> None:
+        async with Inspector(url) as inspector:
+            await repeat(watch, lambda: draw(inspector))
+
+    run(work())
+
+
+async def repeat(seconds: float | None, draw: Callable[[], Awaitable[None]]) -> None:
+    """Call `draw` once if `seconds` is None, else every `seconds` until Ctrl-C. Clears the screen before each call
+    on a terminal."""
+    while True:
+        if seconds is not None and sys.stdout.isatty():
+            print("\x1b[2J\x1b[H", end="")
+        await draw()
+        sys.stdout.flush()
+        if seconds is None:
+            return
+        await asyncio.sleep(seconds)

@@ -1,0 +1,1 @@
+"""`asynqio group`: groups of tasks waiting to be aggregated."""
