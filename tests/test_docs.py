@@ -131,6 +131,15 @@ def test_every_page_is_reachable_from_the_readme() -> None:
     assert set(PAGES) - seen == set()
 
 
+def test_paths_in_the_architecture_exist() -> None:
+    text = "\n".join(line for _, line in text_of(DOCS / "architecture.md"))
+    paths = {path for path in re.findall(r"`([\w/.-]+(?:\.py|\.lua|\.sql|/))`", text) if "/" in path}
+    source = ROOT / "src" / "asynqio"
+    folders = [ROOT, source, *(source / "brokers").iterdir()]
+    assert [path for path in sorted(paths) if not any((folder / path).exists() for folder in folders)] == []
+    assert len(paths) > 30
+
+
 # --- Python blocks ---------------------------------------------------------------------------------
 
 
