@@ -37,7 +37,6 @@ AVOIDED = {
     r"see(?:s|ing)? to it": "ensure",
     r"mend(?:s|ed|ing)?": "fix",
     r"manieth": "1-based index",
-    r"lapse[sd]?|lapsing": "expire",
     r"go(?:es)? on|going on": "continue",
     r"give(?:s|n)? back|hand(?:s|ed)? back": "return",
     r"of (?:its|their) own(?! \w)": "separate, its own",
