@@ -22,7 +22,7 @@ async def import_rows(rows: int) -> int:
 async def main() -> None:
     async with app:
         handle = await import_rows.enqueue(1000)
-        why = await app.inspector.explain(handle.queue, handle.id)
+        why = await app.inspector.explain(handle)
         print("explain:", why.situation, "|", why.why[-1])
         async with app.running(capture_logs=True):
             async for event in handle.follow():
@@ -31,7 +31,7 @@ async def main() -> None:
                         print("  completed")
                     case LogLine(text=text):
                         print("  log:", text)
-        for attempt in await app.inspector.attempts(handle.queue, handle.id):
+        for attempt in await app.inspector.attempts(handle):
             print(attempt.number, attempt.outcome, attempt.error or "-", [line.text for line in attempt.log])
 
 
@@ -39,7 +39,7 @@ if __name__ == "__main__":
     asyncio.run(main())
 
 # Output:
-# explain: no-server | No server works on queue 'default': none has shown a sign of life lately.
+# explain: no-server | No server serves queue 'default': no server is running.
 #   log: attempt 1 starts
 #   log: shop: row 500 is invalid
 #   log: attempt 2 starts

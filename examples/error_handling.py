@@ -10,8 +10,8 @@ mistakes: list[TaskOptions] = [{"queue": " "}, {"timeout": -1}, {"process_in": 5
 
 
 @app.on_error
-def record(task: Task, error: BaseException) -> None:
-    failures.append(f"{task.type}: {type(error).__name__}")
+def record(task: Task, error: BaseException, final: bool) -> None:
+    failures.append(f"{task.type}: {type(error).__name__}{', final' if final else ''}")
 
 
 @app.task("divide", max_retry=1)
@@ -52,4 +52,4 @@ if __name__ == "__main__":
 # ConflictingOptions: task 'divide': process_at and process_in exclude each other: give a moment or a delay, not both
 # ZeroDivisionError: division by zero
 # the payload does not fit the handler of 'divide': Expected `int`, got `str` - at `$.b`
-# ['divide: ZeroDivisionError', 'divide: ZeroDivisionError', 'divide: BadPayload'] without a retry: 1
+# ['divide: ZeroDivisionError', 'divide: ZeroDivisionError, final', 'divide: BadPayload, final'] without a retry: 1

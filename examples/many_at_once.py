@@ -26,7 +26,7 @@ async def main() -> None:
             resize.task("0.png", 0),  # a duplicate
             resize.task("new.png", 1000),
             resize.with_options(queue="low").task("0.png", 0),  # another queue has another lock
-            resize.with_options(timeout=-1).task("bad.png", 1),
+            resize.with_options(deadline=1.0).task("late.png", 1),  # a deadline in the past
         ]
         for answer in await app.enqueue_many(tasks):
             print("enqueued" if isinstance(answer, TaskInfo) else f"{type(answer).__name__}: {answer}")
@@ -44,5 +44,5 @@ if __name__ == "__main__":
 # DuplicateTask: a unique task 'resize' with this payload already exists in queue 'default'
 # enqueued
 # enqueued
-# InvalidOption: timeout=-1 must be more than 0 (leave it out for the default)
+# InvalidOption: task 'resize': deadline=1.0 is in the past: the task could never run
 # done: 1002 sum: 500500

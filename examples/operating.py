@@ -22,7 +22,7 @@ async def main() -> None:
         await inspector.pause_type("default", "mail")  # for example, while the mail server is down
         letter = await mail.enqueue("ann")
         reports = [await report.enqueue(name) for name in ("may", "june")]
-        transferred = await inspector.move_to("default", [reports[1].id], "slow")
+        transferred = await inspector.transfer([reports[1]], "slow")
         print("transferred:", [answer.name for answer in transferred])
         async with app.running():
             await reports[0].result(timeout=5)
@@ -44,5 +44,5 @@ if __name__ == "__main__":
 # mail is in retry - counted retries: 0
 # default pending: 0 retry: 1
 # slow pending: 1 retry: 0
-# warning: 1 tasks wait in queue 'default', and no server works on it
-# warning: 1 tasks wait in queue 'slow', and no server works on it
+# warning: 1 tasks wait in queue 'default', but no server serves it
+# warning: 1 tasks wait in queue 'slow', but no server serves it

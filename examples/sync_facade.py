@@ -23,7 +23,7 @@ async def work(ready: threading.Event, done: threading.Event) -> None:
 
 
 def main() -> None:
-    info = double.enqueue_sync(21)  # no event loop needed
+    handle = double.enqueue_sync(21)  # no event loop needed
     with Client(URL, retention=60) as client, Inspector(URL) as inspector:
         other = client.enqueue(Task.json("double", {"number": 4}))
         print("pending:", len(inspector.tasks("default", TaskState.PENDING)))
@@ -32,7 +32,7 @@ def main() -> None:
         thread = threading.Thread(target=lambda: asyncio.run(work(ready, done)))
         thread.start()
         ready.wait()
-        print(client.result(info.id, int, timeout=5), client.result(other.id, int, timeout=5))
+        print(handle.result(timeout=5), client.result(other, int, timeout=5))
         print("completed:", inspector.queue("default").completed)
         done.set()
         thread.join()

@@ -16,7 +16,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "ex
 _FENCE = re.compile(r"^(?P<fence>```+)(?P<language>[\w-]*)\s*$")
 _COMMENT = re.compile(r"^<!-- (.+?) -->$")
 #: `make bench ARGS="--write …"` writes what is between these two comments.
-_GENERATED = re.compile(r"^<!-- (?P<end>end of )?(redis )?figures -->$")
+_GENERATED = re.compile(r"^<!-- (?P<end>end of )?(redis )?results -->$")
 
 
 class Block(NamedTuple):
