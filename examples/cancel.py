@@ -1,4 +1,4 @@
-"""Cancel: tell a running task to stop, in a coroutine and in a thread."""
+"""Cancel: stop a running task, in a coroutine and in a thread."""
 
 import asyncio
 import threading
@@ -18,13 +18,13 @@ async def coroutine() -> None:
         await asyncio.sleep(60)
     except asyncio.CancelledError:
         print("coroutine: cleaning up")
-        raise SkipRetry("cancelled, and that is final") from None  # otherwise it would be retried
+        raise SkipRetry("cancelled, and that is final") from None  # without SkipRetry, it would be retried
 
 
 @app.task("thread")
 def thread() -> None:
     thread_runs.set()
-    while True:  # a thread cannot be interrupted: it looks now and then
+    while True:  # a thread cannot be interrupted: it must check
         try:
             current().check_cancelled()
         except TaskCancelled:

@@ -1,4 +1,4 @@
-"""CPU work: in a process of its own, killed at its deadline."""
+"""CPU work: in a process pool, killed at its timeout."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ async def main() -> None:
             print("killed:", "its timeout or deadline has passed" in failed.error)
 
 
-# Child processes import this module: without this line they would start the program again.
+# Task processes import this module; without this line, each would start the program again.
 if __name__ == "__main__":
     asyncio.run(main())
 

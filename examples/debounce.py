@@ -1,4 +1,4 @@
-"""Debounce and throttle: many calls become one task, the last one, or the first."""
+"""Debounce and throttle: many calls become one task, with the arguments of the last or the first call."""
 
 import asyncio
 
@@ -10,14 +10,14 @@ done = asyncio.Event()
 
 @app.task("index", process_in=0.3, unique=60, unique_key="pages", on_duplicate="replace")
 async def index(version: int) -> None:
-    """Once, when nobody called for 0.3 seconds, with the arguments of the last call."""
+    """Runs once, 0.3 seconds after the last call, with its arguments."""
     print("indexed version", version)
     done.set()
 
 
 @app.task("alert", unique=60, unique_until="expired")
 async def alert(what: str) -> None:
-    """At most once a minute, though the first one is long done."""
+    """Runs at most once a minute, even after the first task is done."""
     print("alert:", what)
     done.set()
 
@@ -34,7 +34,7 @@ async def main() -> None:
         try:
             await alert.enqueue("disk full")
         except DuplicateTask:
-            print("not again within this minute")
+            print("rejected within the same minute")
 
 
 if __name__ == "__main__":
@@ -44,4 +44,4 @@ if __name__ == "__main__":
 # three calls, 1 task
 # indexed version 3
 # alert: disk full
-# not again within this minute
+# rejected within the same minute

@@ -1,4 +1,4 @@
-"""Delayed: run in a while, run at a moment; never early."""
+"""Delayed tasks: run after a delay or at a given time, never early."""
 
 import asyncio
 import time
@@ -16,13 +16,13 @@ async def remind(due: float) -> bool:
 
 async def main() -> None:
     async with app, app.running():
-        in_a_while = remind.with_options(process_in=0.3)
-        first = await in_a_while.enqueue(time.time() + 0.3)
+        later = remind.with_options(process_in=0.3)
+        first = await later.enqueue(time.time() + 0.3)
         print("state:", first.state)
 
         moment = datetime.now(UTC) + timedelta(seconds=0.4)
         second = await remind.with_options(process_at=moment).enqueue(moment.timestamp())
-        print("due as asked:", abs(second.info.next_process_at - moment.timestamp()) < 0.001)
+        print("due at the given time:", abs(second.info.next_process_at - moment.timestamp()) < 0.001)
 
         print("not early:", await first.result(timeout=5), await second.result(timeout=5))
 
@@ -32,5 +32,5 @@ if __name__ == "__main__":
 
 # Output:
 # state: scheduled
-# due as asked: True
+# due at the given time: True
 # not early: True True

@@ -1,17 +1,17 @@
-"""Errors: what a producer is told at once, what a worker makes of failures, and who hears of them."""
+"""Errors: invalid calls are refused, failed tasks are retried or archived, and hooks are notified."""
 
 import asyncio
 
 from asynqio import App, BadPayload, FixedRetry, InvalidTask, Task, TaskFailed, TaskOptions
 
 app = App("memory://", retention=60, retry=FixedRetry(0.02))
-heard: list[str] = []
+failures: list[str] = []
 mistakes: list[TaskOptions] = [{"queue": " "}, {"timeout": -1}, {"process_in": 5, "process_at": 2e9}]
 
 
 @app.on_error
-def report(task: Task, error: BaseException, final: bool) -> None:
-    heard.append(f"{task.type}: {type(error).__name__}")
+def record(task: Task, error: BaseException, final: bool) -> None:
+    failures.append(f"{task.type}: {type(error).__name__}{', final' if final else ''}")
 
 
 @app.task("divide", max_retry=1)
@@ -21,26 +21,26 @@ async def divide(a: int, b: int) -> float:
 
 async def main() -> None:
     async with app, app.running():
-        # Refused before anything is stored.
+        # Invalid calls are refused before anything is stored.
         for options in mistakes:
             try:
                 await app.enqueue(Task.json("divide", {"a": 1, "b": 2}), **options)
             except InvalidTask as error:
                 print(f"{type(error).__name__}: {error}")
 
-        # Failed, retried, failed for good.
+        # A failing task is retried, then archived.
         try:
             await (await divide.enqueue(1, 0)).result(timeout=5)
         except TaskFailed as failed:
             print(failed.error)
 
-        # A payload that does not fit the handler is archived at once: more tries could not help.
+        # A payload that does not fit the handler is archived at once: a retry cannot help.
         info = await app.enqueue(Task.json("divide", {"a": 1, "b": "two"}))
         try:
             await app.result(info.id, timeout=5)
         except TaskFailed as failed:
             print(failed.error)
-    print(heard, "of which", sum(BadPayload.__name__ in line for line in heard), "without a retry")
+    print(failures, "without a retry:", sum(BadPayload.__name__ in line for line in failures))
 
 
 if __name__ == "__main__":
@@ -52,4 +52,4 @@ if __name__ == "__main__":
 # ConflictingOptions: task 'divide': process_at and process_in exclude each other: give a moment or a delay, not both
 # ZeroDivisionError: division by zero
 # the payload does not fit the handler of 'divide': Expected `int`, got `str` - at `$.b`
-# ['divide: ZeroDivisionError', 'divide: ZeroDivisionError', 'divide: BadPayload'] of which 1 without a retry
+# ['divide: ZeroDivisionError', 'divide: ZeroDivisionError, final', 'divide: BadPayload, final'] without a retry: 1

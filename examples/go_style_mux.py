@@ -1,4 +1,4 @@
-"""Go style: tasks, a client, a mux with prefix routing, and a server, without decorating any business code."""
+"""Go style: tasks as data, a client, a mux with prefix routing, and a server."""
 
 import asyncio
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ mux = Mux()
 
 @mux.handle("email:")
 async def email(task: Task) -> None:
-    mail = task.load(Mail)  # a dataclass, checked
+    mail = task.load(Mail)  # validated and converted to a dataclass
     await current().write_result(f"{task.type} to {mail.to}: {mail.subject}")
 
 
 @mux.handle("email:bulk:")
 def bulk(task: Task) -> str:  # a plain function: it runs in a thread
-    return f"{len(task.load(list[Mail]))} mails in one go"
+    return f"{len(task.load(list[Mail]))} mails in one task"
 
 
 async def main() -> None:
-    url = "memory://go-style"  # a memory broker with a name is shared by everything in this process
+    url = "memory://go-style"  # a named memory broker is shared within the process
     server = Server(url, concurrency=10, queues={"critical": 6, "default": 3})
     async with Client(url, retention=60) as client, server.running(mux):
         first = await client.enqueue(Task.json("email:welcome", Mail("ann@example.org")), queue="critical")
@@ -41,4 +41,4 @@ if __name__ == "__main__":
 
 # Output:
 # email:welcome to ann@example.org: Welcome
-# 3 mails in one go
+# 3 mails in one task

@@ -1,4 +1,4 @@
-"""Group rules: each kind of group has a function and a rule of its own, and can be flushed."""
+"""Group rules: a function and a rule per pattern of groups, and flushing a group."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ merged: asyncio.Queue[str] = asyncio.Queue()
 
 @app.aggregate
 def anything(group: str, members: Sequence[Task]) -> Task:
-    """For groups that no other pattern fits, by the settings of the worker."""
+    """Aggregates groups that no other pattern matches, by the settings of the worker."""
     return report.task(f"{group}: {len(members)} by the worker's settings")
 
 
 @app.aggregate("user:", max_size=2)
 def digest(group: str, members: Sequence[Task]) -> Task:
-    """For every group whose name begins with `user:`. The longest pattern wins."""
+    """Aggregates groups whose names begin with `user:`. The longest pattern wins."""
     return report.task(f"{group}: {len(members)} at once")
 
 

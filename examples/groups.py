@@ -1,4 +1,4 @@
-"""Groups: many small tasks become one, after a pause or when there are enough."""
+"""Groups: many small tasks become one, after a pause or at a given size."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ sent = asyncio.Event()
 
 @app.task("notify", group="user-7")
 async def notify(text: str) -> None:
-    raise AssertionError("members of a group are not run one by one")
+    raise AssertionError("members of a group do not run separately")
 
 
 @app.aggregate
 def digest(group: str, members: Sequence[Task]) -> Task:
-    """Called with the members, oldest first; what it returns is enqueued in their place."""
+    """Receives the members, oldest first, and returns the task that replaces them."""
     texts = [member.load()["text"] for member in members]
     return send_digest.task(user=group, texts=texts)
 
@@ -28,7 +28,7 @@ async def send_digest(user: str, texts: list[str]) -> None:
 
 
 async def main() -> None:
-    # Ripe at three members; else after 60 s without a new one.
+    # The group is ripe at three members, or after 60 s without a new one.
     async with app, app.running(group_grace=60, group_max_size=3):
         for text in ("a like", "a comment", "a follower"):
             handle = await notify.enqueue(text)

@@ -1,4 +1,4 @@
-"""Lifespan: what handlers share is opened once per worker server, and closed after the last handler."""
+"""Lifespan: shared resources are opened once per worker server and closed after the last handler."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ app = App("memory://", retention=60)
 
 
 class Database:
-    """Stands for a connection pool."""
+    """A stand-in for a connection pool."""
 
     def __init__(self) -> None:
         self.rows: list[str] = []

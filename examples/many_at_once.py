@@ -1,4 +1,4 @@
-"""Many at once: one call, one answer per task; what cannot be taken disturbs nothing else."""
+"""Enqueue many: one call, one answer per task; a refused task does not affect the others."""
 
 import asyncio
 
@@ -23,13 +23,13 @@ async def main() -> None:
         print("pending:", (await inspector.queue("default")).pending)
 
         tasks = [
-            resize.task("0.png", 0),  # there already
+            resize.task("0.png", 0),  # a duplicate
             resize.task("new.png", 1000),
-            resize.with_options(queue="low").task("0.png", 0),  # another queue, another lock
-            resize.with_options(deadline=1.0).task("bad.png", 1),
+            resize.with_options(queue="low").task("0.png", 0),  # another queue has another lock
+            resize.with_options(deadline=1.0).task("late.png", 1),  # a deadline in the past
         ]
         for answer in await app.enqueue_many(tasks):
-            print("taken" if isinstance(answer, TaskInfo) else f"{type(answer).__name__}: {answer}")
+            print("enqueued" if isinstance(answer, TaskInfo) else f"{type(answer).__name__}: {answer}")
 
         async with app.running(concurrency=100, queues={"default": 3, "low": 1}):
             await asyncio.wait_for(done.wait(), 5)
@@ -42,7 +42,7 @@ if __name__ == "__main__":
 # Output:
 # pending: 1000
 # DuplicateTask: a unique task 'resize' with this payload already exists in queue 'default'
-# taken
-# taken
+# enqueued
+# enqueued
 # InvalidOption: task 'resize': deadline=1.0 is in the past: the task could never run
 # done: 1002 sum: 500500

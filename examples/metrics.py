@@ -1,4 +1,4 @@
-"""Metrics: what Prometheus scrapes of a worker server and of its queues. (pip install "asynqio[metrics]")"""
+"""Metrics: Prometheus metrics of a worker server and of its queues. (pip install "asynqio[metrics]")"""
 
 import asyncio
 
@@ -13,11 +13,11 @@ app = App("memory://", retention=60)
 @app.task("ship")
 async def ship(order: int) -> None:
     if order == 13:
-        raise SkipRetry("not this one")
+        raise SkipRetry("invalid order")
 
 
 def show(registry: CollectorRegistry, *names: str) -> None:
-    """What a scrape of Prometheus would give, shortened."""
+    """Prints selected lines of a Prometheus scrape."""
     for line in generate_latest(registry).decode().splitlines():
         if line.startswith(names):
             print(line)
@@ -26,7 +26,7 @@ def show(registry: CollectorRegistry, *names: str) -> None:
 async def main() -> None:
     async with app:
         server = app.server()
-        metrics = ServerMetrics(server)  # app.server(metrics_port=9100) serves them, too
+        metrics = ServerMetrics(server)  # app.server(metrics_port=9100) also serves them
         async with server.running(app.mux):
             for order in (12, 13, 14):
                 handle = await ship.enqueue(order)
@@ -36,10 +36,10 @@ async def main() -> None:
                     pass
         show(metrics.registry, "asynqio_attempts_ended_total")
 
-        queues = QueueCollector(app.inspector)  # what `asynqio metrics` serves
+        queues = QueueCollector(app.inspector)  # the metrics that `asynqio metrics` serves
         registry = CollectorRegistry()
         registry.register(queues)
-        # In a thread: a scrape waits for the broker
+        # In a thread, because a scrape waits for the broker
         await asyncio.to_thread(show, registry, "asynq_queue_size", "asynq_tasks_failed_total")
         await asyncio.to_thread(queues.close)
 

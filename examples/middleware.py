@@ -1,4 +1,4 @@
-"""Middleware: around every handler, the first one outermost."""
+"""Middleware: wraps every handler; the first one is the outermost."""
 
 import asyncio
 from collections import Counter
@@ -23,7 +23,7 @@ async def count(task: Task, call_next: Next) -> object:
 @app.middleware
 async def only_known_tenants(task: Task, call_next: Next) -> object:
     if task.headers.get("tenant") != "acme":
-        raise SkipRetry("no such tenant")
+        raise SkipRetry("unknown tenant")
     return await call_next(task)
 
 
@@ -36,7 +36,7 @@ async def main() -> None:
     async with app, app.running():
         handle = await invoice.with_options(headers={"tenant": "acme"}).enqueue(1)
         print(await handle.result(timeout=5))
-        handle = await invoice.with_options(headers={"tenant": "who?"}).enqueue(2)
+        handle = await invoice.with_options(headers={"tenant": "other"}).enqueue(2)
         try:
             await handle.result(timeout=5)
         except TaskFailed as failed:
@@ -49,5 +49,5 @@ if __name__ == "__main__":
 
 # Output:
 # invoice 1
-# no such tenant
+# unknown tenant
 # [('invoice done', 1), ('invoice failed', 1)]

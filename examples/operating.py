@@ -1,4 +1,4 @@
-"""Operating: pause a type, move tasks to another queue, see the figures, ask the doctor."""
+"""Operating: pause a type, transfer tasks to another queue, read stats, run the doctor."""
 
 import asyncio
 
@@ -19,15 +19,15 @@ async def report(name: str) -> None:
 
 async def main() -> None:
     async with app, Inspector(app.broker) as inspector:
-        await inspector.pause_type("default", "mail")  # say, the mail server is down
+        await inspector.pause_type("default", "mail")  # for example, while the mail server is down
         letter = await mail.enqueue("ann")
         reports = [await report.enqueue(name) for name in ("may", "june")]
-        moved = await inspector.transfer([reports[1]], "slow")
-        print("moved:", [answer.name for answer in moved])
+        transferred = await inspector.transfer([reports[1]], "slow")
+        print("transferred:", [answer.name for answer in transferred])
         async with app.running():
             await reports[0].result(timeout=5)
         info = await letter.refresh()
-        print("mail is in", info.state, "with so many retries counted:", info.retried)
+        print("mail is in", info.state, "- counted retries:", info.retried)
         await inspector.resume_type("default", "mail")
         for queue in await inspector.queues():
             print(queue.queue, "pending:", queue.pending, "retry:", queue.retry)
@@ -39,10 +39,10 @@ if __name__ == "__main__":
     asyncio.run(main())
 
 # Output:
-# moved: ['DONE']
+# transferred: ['DONE']
 # report may
-# mail is in retry with so many retries counted: 0
+# mail is in retry - counted retries: 0
 # default pending: 0 retry: 1
 # slow pending: 1 retry: 0
-# warning: 1 tasks wait in queue 'default', and no server works on it
-# warning: 1 tasks wait in queue 'slow', and no server works on it
+# warning: 1 tasks wait in queue 'default', but no server serves it
+# warning: 1 tasks wait in queue 'slow', but no server serves it

@@ -1,4 +1,4 @@
-"""Progress: a handler says how far it is, anybody can look."""
+"""Progress: a handler reports progress, and any client can read it."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ seen = asyncio.Event()
 async def import_rows(rows: int) -> int:
     for row in range(rows):
         if row == rows // 2:
-            # Awaiting is optional: it makes sure that the report is stored before we go on.
+            # Awaiting is optional: it ensures that the report is stored.
             await current().report_progress({"rows": row, "of": rows})
             halfway.set()
             await seen.wait()

@@ -1,4 +1,4 @@
-"""Results: typed return values, kept as long as you say; what you get when there is none."""
+"""Results: typed return values, their retention, and the errors when there is no result."""
 
 import asyncio
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ async def measure(path: str) -> Size:
     return Size(len(path), 2 * len(path))
 
 
-@app.task("forget")  # no retention: nothing is kept
-async def forget() -> int:
+@app.task("unkept")  # no retention: the result is not kept
+async def unkept() -> int:
     return 42
 
 
@@ -36,15 +36,15 @@ async def broken() -> None:
 
 async def main() -> None:
     async with app:
-        unkept = await forget.enqueue()
+        handle = await unkept.enqueue()
         try:
-            await unkept.result(timeout=1)
+            await handle.result(timeout=1)
         except ResultNotKept as error:
             print("not kept:", type(error).__name__)
 
         async with app.running(shutdown_timeout=0):
             size = await (await measure.enqueue("a.png")).result(timeout=5)
-            print(size, "width:", size.width)  # a Size again, not a dict
+            print(size, "width:", size.width)  # a Size, not a dict
             try:
                 await (await slow.enqueue()).result(timeout=0.2)
             except ResultTimeout as error:

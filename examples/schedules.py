@@ -1,4 +1,4 @@
-"""Schedules: a task by the clock, however many schedulers there are."""
+"""Schedules: one task per tick, with any number of schedulers."""
 
 import asyncio
 
@@ -19,12 +19,12 @@ async def say(words: str) -> None:
 
 async def main() -> None:
     async with app, app.running():
-        async with app.scheduler():  # one more of them puts in nothing twice
+        async with app.scheduler():  # a second scheduler enqueues no duplicates
             await ran.wait()
-        for card in await app.inspector.schedules():
-            print(card.id, "|", card.spec, "|", card.zone, "|", card.queue)
+        for schedule in await app.inspector.schedules():
+            print(schedule.id, "|", schedule.spec, "|", schedule.zone, "|", schedule.queue)
         await app.inspector.pause_schedule("tick")
-        print("paused:", [card.id for card in await app.inspector.schedules() if card.paused])
+        print("paused:", [one.id for one in await app.inspector.schedules() if one.paused])
 
 
 if __name__ == "__main__":

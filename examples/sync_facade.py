@@ -1,4 +1,4 @@
-"""Sync: the same names for code without an event loop (a script, a Django view, a notebook)."""
+"""Sync: the same names for code without asyncio (a script, a Django view, a notebook)."""
 
 import asyncio
 import threading
@@ -16,14 +16,14 @@ def double(number: int) -> int:
 
 
 async def work(ready: threading.Event, done: threading.Event) -> None:
-    """A worker in a thread of its own; usually it is another process: `asynqio worker module:app`."""
+    """Runs a worker in a thread; usually it is another process: `asynqio worker module:app`."""
     async with Server(URL).running(app.mux):
         ready.set()
         await asyncio.to_thread(done.wait)
 
 
 def main() -> None:
-    info = double.enqueue_sync(21)  # no event loop here
+    handle = double.enqueue_sync(21)  # no event loop needed
     with Client(URL, retention=60) as client, Inspector(URL) as inspector:
         other = client.enqueue(Task.json("double", {"number": 4}))
         print("pending:", len(inspector.tasks("default", TaskState.PENDING)))
@@ -32,7 +32,7 @@ def main() -> None:
         thread = threading.Thread(target=lambda: asyncio.run(work(ready, done)))
         thread.start()
         ready.wait()
-        print(client.result(info.id, int, timeout=5), client.result(other.id, int, timeout=5))
+        print(handle.result(timeout=5), client.result(other, int, timeout=5))
         print("completed:", inspector.queue("default").completed)
         done.set()
         thread.join()

@@ -1,18 +1,18 @@
-"""Testing: what was enqueued, run here and now, with a clock to move; no worker, no sleeping."""
+"""Testing: assert what was enqueued, run it in the test, advance the clock; no worker, no sleep."""
 
 import asyncio
 
 from asynqio import App, FixedRetry
 from asynqio.testing import isolated
 
-app = App("sqlite:////srv/shop/tasks.db")  # what production uses; a test never touches it
+app = App("sqlite:////srv/shop/tasks.db")  # for production; a test never touches it
 stock = {"pen": 1}
 
 
 @app.task("order", max_retry=3, retry=FixedRetry(60))
 async def order(article: str) -> None:
     if stock[article] == 0:
-        raise LookupError(f"no {article} in stock")
+        raise LookupError(f"{article} out of stock")
     stock[article] -= 1
     await thank.with_options(process_in=86_400).enqueue(article)
 
@@ -53,5 +53,5 @@ if __name__ == "__main__":
 # attempts: 1
 # waiting: [('thank', 'scheduled')]
 # thanks for buying a pen
-# failed: no pen in stock
+# failed: pen out of stock
 # attempts: 1

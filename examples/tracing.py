@@ -1,4 +1,4 @@
-"""Tracing: one trace from the code that enqueues to the retry of a task. (pip install "asynqio[otel]")"""
+"""Tracing: one trace from the producer to the retry of a task. (pip install "asynqio[otel]")"""
 
 import asyncio
 
@@ -6,20 +6,19 @@ from opentelemetry import trace
 
 from asynqio import App, FixedRetry, current
 
-app = App(
-    "memory://", retention=60, tracing=True
-)  # the SDK is the application's; without one nothing is recorded
+# The application sets up the OpenTelemetry SDK; without one, nothing is recorded.
+app = App("memory://", retention=60, tracing=True)
 
 
 @app.task("mail", retry=FixedRetry(0))
 async def mail(to: str) -> str:
     if current().retried == 0:
-        raise ConnectionError("the first time it fails")
+        raise ConnectionError("the first attempt fails")
     return current().headers["traceparent"]
 
 
 async def main() -> None:
-    # What an SDK does for every request: here a context by hand
+    # A request context, which an SDK usually creates
     request = trace.SpanContext(
         trace_id=0x0AF7651916CD43DD8448EB211C80319C,
         span_id=0xB7AD6B7169203331,

@@ -20,12 +20,12 @@ async def main() -> None:
         except DuplicateTask as duplicate:
             print("refused:", duplicate)
         await build_report.enqueue("2024-06")
-        print("another payload is another task")
+        print("enqueued: another payload")
 
         async with app.running():
             print(await first.result(timeout=5))
             await build_report.enqueue("2024-05")
-            print("done, so the lock is free again")
+            print("enqueued: the lock was released")
 
         order = build_report.with_options(task_id="order-17", unique=60)
         await order.enqueue("2024-07")
@@ -40,7 +40,7 @@ if __name__ == "__main__":
 
 # Output:
 # refused: a unique task 'report:build' with this payload already exists in queue 'default'
-# another payload is another task
+# enqueued: another payload
 # report of 2024-05
-# done, so the lock is free again
+# enqueued: the lock was released
 # refused: queue 'default' already has a task with the id 'order-17'

@@ -1,4 +1,4 @@
-"""The project's Markdown pages, as the tests of the documentation read them."""
+"""Parses the project's Markdown pages for the tests of the documentation."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "ex
 
 _FENCE = re.compile(r"^(?P<fence>```+)(?P<language>[\w-]*)\s*$")
 _COMMENT = re.compile(r"^<!-- (.+?) -->$")
+#: `make bench ARGS="--write …"` writes what is between these two comments.
+_GENERATED = re.compile(r"^<!-- (?P<end>end of )?(redis )?results -->$")
 
 
 class Block(NamedTuple):
-    """One fenced block. `marks` are the comments on the lines just above it."""
+    """One fenced block. `marks` are the comments on the lines directly above it."""
 
     page: Path
     line: int
@@ -28,12 +30,12 @@ class Block(NamedTuple):
 
     @property
     def unchecked(self) -> str:
-        """Why it is not checked, or an empty text."""
+        """Why the block is not checked, or an empty string."""
         return next((mark for mark in self.marks if mark.startswith("not checked:")), "")
 
     @property
     def file(self) -> str:
-        """The file that the page says it is, or an empty text."""
+        """The file name given by the page, or an empty string."""
         named = [mark.removeprefix("file: ") for mark in self.marks if mark.startswith("file: ")]
         return named[0] if named else ""
 
@@ -43,7 +45,7 @@ class Block(NamedTuple):
 
 
 class Program(NamedTuple):
-    """A block that is a program of its own, with the blocks before it that it continues."""
+    """A block as a standalone program, with the blocks before it that it continues."""
 
     module: str
     source: str
@@ -73,8 +75,23 @@ def blocks_of(page: Path) -> Iterator[Block]:
             marks = []
 
 
+def text_of(page: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a page, with their numbers, without fenced blocks and generated parts. Includes tables."""
+    fence = ""
+    generated = False
+    for number, line in enumerate(page.read_text().splitlines(), 1):
+        if mark := _GENERATED.match(line):
+            generated = not mark["end"]
+        elif fence:
+            fence = "" if line.rstrip() == fence else fence
+        elif start := _FENCE.match(line):
+            fence = start["fence"]
+        elif not generated:
+            yield number, line
+
+
 def programs_of(page: Path) -> list[Program]:
-    """What the Python blocks of a page are: `<!-- continues -->` adds a block to the one before."""
+    """The Python blocks of a page as programs: `<!-- continues -->` appends a block to the previous one."""
     slug = re.sub(r"\W", "_", str(page.relative_to(ROOT).with_suffix("")))
     blocks = [block for block in blocks_of(page) if block.language == "python" and not block.unchecked]
     files = {block.file.removesuffix(".py"): f"{slug}__{block.file.removesuffix('.py')}" for block in blocks}
@@ -94,7 +111,7 @@ def programs_of(page: Path) -> list[Program]:
 
 
 def _awaiting(block: Block) -> str:
-    """The block as a module: one that awaits outside of a function becomes the body of one."""
+    """The block as a module; top-level `await` is wrapped in a coroutine."""
     try:
         compile(block.text, block.name, "exec")
     except SyntaxError:
@@ -107,7 +124,7 @@ def _awaiting(block: Block) -> str:
 
 
 def tables_of(page: Path) -> Iterator[list[str]]:
-    """The rows of all tables of a page, as cells without the code marks. Heads and rules are left out."""
+    """The rows of all tables of a page, as cells without backquotes. Excludes header and delimiter rows."""
     rows = [line.strip() for line in page.read_text().splitlines()]
     for above, row in itertools.pairwise(rows):
         if row.startswith("| `") and above.startswith("|"):

@@ -1,5 +1,7 @@
-"""The documentation is true: drawings, tables and trees equal the code, links lead somewhere, and every
-block of Python type-checks (`<!-- run -->`: runs, and prints the block below it marked `<!-- output -->`)."""
+"""Checks the documentation: diagrams, tables and trees match the code, links resolve, Python blocks type-check.
+
+A block marked `<!-- run -->` also runs, and prints the following block marked `<!-- output -->`.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +19,62 @@ from asynqio import ServerConfig, errors
 from asynqio.cli.commands import COMMANDS, commands
 from asynqio.core.lifecycle import MOVES
 from asynqio.core.task.options import OPTION_NAMES, TaskDefaults
-from tests.pages import PAGES, ROOT, Program, blocks_of, programs_of, tables_of
+from tests.pages import PAGES, ROOT, Program, blocks_of, programs_of, tables_of, text_of
 
 DOCS = ROOT / "docs"
 PROGRAMS = [program for page in PAGES for program in programs_of(page)]
 RUN = [program for program in PROGRAMS if program.is_run]
 
+#: Characters in a line of Markdown, outside tables and fenced blocks. A sentence or clause has its own line.
+MAX_LINE = 120
+#: Words that are not plain technical English, with what to write instead.
+AVOIDED = {
+    r"told": "notify, report, show",
+    r"whoever|somebody|nobody's": "name the actor: a worker, a client, any process",
+    r"put(?:s|ting)? (?:off|in|down)": "defer, enqueue, record",
+    r"so (?:many|often)": "N, this many",
+    r"see(?:s|ing)? to it": "ensure",
+    r"mend(?:s|ed|ing)?": "fix",
+    r"manieth": "1-based index",
+    r"go(?:es)? on|going on": "continue",
+    r"give(?:s|n)? back|hand(?:s|ed)? back": "return",
+    r"of (?:its|their) own(?! \w)": "separate, its own",
+}
 
-# --- the drawing of the lifecycle -----------------------------------------------------------------
+
+def each(pages: list[Path]) -> pytest.MarkDecorator:
+    """Runs a test once per page."""
+    return pytest.mark.parametrize("page", pages, ids=lambda page: str(page.relative_to(ROOT)))
 
 
-def test_the_lifecycle_is_drawn_as_it_is() -> None:
+# --- language -------------------------------------------------------------------------------------
+
+WRITTEN = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+
+
+@each(WRITTEN)
+def test_no_line_is_long(page: Path) -> None:
+    long = [
+        number for number, line in text_of(page) if len(line) > MAX_LINE and not line.lstrip().startswith("|")
+    ]
+    assert not long, "break these lines after a sentence or clause"
+
+
+@each(WRITTEN)
+def test_words_are_plain(page: Path) -> None:
+    found = [
+        f"{page.name}:{number}: {match[0]!r}: write {instead}"
+        for number, line in enumerate(page.read_text().splitlines(), 1)
+        for word, instead in AVOIDED.items()
+        for match in re.finditer(rf"\b(?:{word})(?!\w)", line, re.IGNORECASE)
+    ]
+    assert not found
+
+
+# --- the diagram of the lifecycle -----------------------------------------------------------------
+
+
+def test_the_lifecycle_diagram_matches_the_code() -> None:
     [drawing] = [
         block for block in blocks_of(DOCS / "concepts" / "lifecycle.md") if block.language == "mermaid"
     ]
@@ -39,7 +86,7 @@ def test_the_lifecycle_is_drawn_as_it_is() -> None:
         (move.origin.value if move.origin else "[*]", move.target.value if move.target else "[*]", move.cause)
         for move in MOVES
     }
-    assert len(drawn) == len(moves), "a move is drawn twice"
+    assert len(drawn) == len(moves), "a transition is drawn twice"
     assert moves - legal == set(), "drawn, but not in MOVES"
     assert legal - moves == set(), "in MOVES, but not drawn"
 
@@ -48,14 +95,15 @@ def test_the_lifecycle_is_drawn_as_it_is() -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """The headings of a page, as GitHub turns them into anchors."""
+    """The anchors of a page: its headings, as GitHub converts them, and explicit `<a id="…">`."""
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     heads = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+    explicit = re.findall(r'<a id="([\w-]+)">', text)
+    return {*explicit, *(re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads)}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page: Path) -> None:
+@each(PAGES)
+def test_links_resolve(page: Path) -> None:
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     broken = []
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
@@ -68,7 +116,7 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert not broken
 
 
-def test_every_page_can_be_reached_from_the_readme() -> None:
+def test_every_page_is_reachable_from_the_readme() -> None:
     seen: set[Path] = set()
     todo = [ROOT / "README.md"]
     while todo:
@@ -81,12 +129,21 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
     assert set(PAGES) - seen == set()
 
 
-# --- blocks of Python -----------------------------------------------------------------------------
+def test_paths_in_the_architecture_exist() -> None:
+    text = "\n".join(line for _, line in text_of(DOCS / "architecture.md"))
+    paths = {path for path in re.findall(r"`([\w/.-]+(?:\.py|\.lua|\.sql|/))`", text) if "/" in path}
+    source = ROOT / "src" / "asynqio"
+    folders = [ROOT, source, *(source / "brokers").iterdir()]
+    assert [path for path in sorted(paths) if not any((folder / path).exists() for folder in folders)] == []
+    assert len(paths) > 30
+
+
+# --- Python blocks ---------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All programs of all pages, as modules."""
+    """A folder with all programs of all pages, as modules."""
     folder = tmp_path_factory.mktemp("pages")
     for program in PROGRAMS:
         (folder / f"{program.module}.py").write_text(program.source)
@@ -125,7 +182,7 @@ def test_marked_blocks_run(program: Program, folder: Path, tmp_path: Path) -> No
         assert done.stdout == following[0].text
 
 
-def test_what_is_not_checked_says_why() -> None:
+def test_an_unchecked_block_gives_a_reason() -> None:
     unchecked = [block for page in PAGES for block in blocks_of(page) if block.unchecked]
     assert all(len(block.unchecked) > len("not checked: ") + 8 for block in unchecked)
 
@@ -198,7 +255,7 @@ def test_every_command_and_option_is_listed() -> None:
 
 
 def tree_of(text: str) -> dict[str, str]:
-    """Each name in a drawn tree, and the name above it."""
+    """Maps each name of a drawn tree to its parent."""
     parents: dict[str, str] = {}
     path: list[str] = []
     for line in text.splitlines():
@@ -220,20 +277,20 @@ def tree_of_classes() -> dict[str, str]:
     }
 
 
-def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
+def test_the_tree_of_errors_matches_the_code() -> None:
     page = DOCS / "reference" / "errors.md"
     drawing = next(block for block in blocks_of(page) if block.text.startswith("AsynqioError"))
     assert tree_of(drawing.text) == tree_of_classes()
 
 
-def test_the_tree_in_the_module_is_the_same() -> None:
+def test_the_tree_in_the_module_matches_too() -> None:
     drawing = "\n".join(
         line.removeprefix("    ") for line in (errors.__doc__ or "").splitlines() if line.startswith("    ")
     )
     assert tree_of(drawing) == tree_of_classes()
 
 
-# --- Go's bugs ------------------------------------------------------------------------------------
+# --- bugs of Go ------------------------------------------------------------------------------------
 
 
 def names_of_tests() -> set[str]:
@@ -242,7 +299,7 @@ def names_of_tests() -> set[str]:
     return {name for file in files for name in re.findall(r"def (test_\w+)", file.read_text())}
 
 
-def test_every_bug_of_go_has_its_line_and_every_test_named_there_exists() -> None:
+def test_every_bug_of_go_has_a_row_and_the_named_tests_exist() -> None:
     text = (DOCS / "from-go.md").read_text()
     rows = re.findall(r"^\| B(\d+) \|(.*)\|$", text, re.MULTILINE)
     assert [int(number) for number, _ in rows] == list(range(1, 42))
@@ -254,7 +311,7 @@ def test_every_bug_of_go_has_its_line_and_every_test_named_there_exists() -> Non
             assert found, f"B{number}: there is no test {name}"
 
 
-def test_every_test_of_a_bug_is_named() -> None:
+def test_every_test_of_a_bug_is_listed() -> None:
     text = (DOCS / "from-go.md").read_text()
     named = [name.removesuffix("…") for name in re.findall(r"`(test_b\d\d_\w*…?)`", text)]
     tests = [name for name in names_of_tests() if re.match(r"test_b\d\d_", name)]

@@ -1,4 +1,4 @@
-"""Every example runs by itself, and prints what its last comment says."""
+"""Runs every example and compares its output with its last comment."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 MARK = "# Output:\n"
 
 
-def promised(source: str) -> str:
-    """The output in the comment at the end of an example."""
+def expected(source: str) -> str:
+    """The output in the last comment of an example."""
     lines = source.partition(MARK)[2].splitlines(keepends=True)
     return "".join(line.removeprefix("#").removeprefix(" ") for line in lines)
 
@@ -26,8 +26,8 @@ def test_there_are_examples() -> None:
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_example(example: Path, tmp_path: Path) -> None:
     source = example.read_text()
-    assert MARK in source, "an example ends with what it prints"
-    assert len(source.splitlines()) <= 80, "an example shows one thing"
+    assert MARK in source, "an example ends with its output"
+    assert len(source.splitlines()) <= 80, "an example shows one feature"
     done = subprocess.run(
         [sys.executable, "-W", "error", str(example)],
         cwd=tmp_path,
@@ -37,7 +37,7 @@ def test_example(example: Path, tmp_path: Path) -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout == promised(source), done.stderr
+    assert done.stdout == expected(source), done.stderr
     assert "Exception ignored" not in done.stderr
     assert "never awaited" not in done.stderr
-    assert not list(tmp_path.iterdir()), "an example leaves nothing behind"
+    assert not list(tmp_path.iterdir()), "an example leaves no files"

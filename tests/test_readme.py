@@ -1,4 +1,4 @@
-"""A newcomer's path: what the README shows, typed in as it stands there, with a real worker process."""
+"""Runs the commands and code of the README as written, with a real worker process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 
 @contextmanager
 def worker(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """The worker of the README, until TERM ends it well."""
+    """Runs the README's worker; at the end, TERM must stop it cleanly."""
     [command] = [block.text for block in README if "asynqio worker" in block.text]
     arguments = command.removeprefix("$ asynqio ").split()
     with subprocess.Popen(
@@ -40,7 +40,7 @@ def worker(folder: Path) -> Iterator[subprocess.Popen[str]]:
 def test_the_complete_example(tmp_path: Path) -> None:
     tasks, asking = (block for block in README if block.language == "python")
     lines = [line for line in (tasks.text + asking.text).splitlines() if line.strip()]
-    assert len(lines) < 15, "the whole of it fits in less than 15 lines"
+    assert len(lines) < 15, "the example has less than 15 lines"
     (tmp_path / tasks.file).write_text(tasks.text)
     with worker(tmp_path):
         done = subprocess.run(

@@ -29,7 +29,7 @@ ROOT_PAGES = {
     "SECURITY.md": "security.md",
 }
 #: Public modules with a page of their own, beside `asynqio` itself.
-MODULES = ("sync", "testing", "metrics", "otel", "brokers")
+MODULES = ("sync", "testing", "metrics", "otel", "logs", "brokers")
 
 _FENCED = re.compile(r"^(```+).*?^\1[ \t]*$\n?", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<=\]\()(?![a-z][a-z+.-]*:|#)([^)\s#]+)")
