@@ -38,7 +38,7 @@ class LeaseReturned(msgspec.Struct, frozen=True, gc=False):
 
 
 class LeaseLost(msgspec.Struct, frozen=True, gc=False):
-    """A lease could not be renewed: another server has the task, and the handler here is told to stop."""
+    """A lease could not be renewed: another server has the task, and the handler here is asked to stop."""
 
     message: TaskMessage
 
@@ -51,7 +51,7 @@ class TaskRecovered(msgspec.Struct, frozen=True, gc=False):
 
 
 class HandlerStuck(msgspec.Struct, frozen=True, gc=False):
-    """A handler was told to stop `seconds` ago and still runs. Repeated each time that doubles."""
+    """A handler was asked to stop `seconds` ago and still runs. Repeated each time that doubles."""
 
     message: TaskMessage
     seconds: float
@@ -85,7 +85,7 @@ class ServerStats(msgspec.Struct, frozen=True):
     #: Attempts that may run at the same time, and attempts that run.
     slots: int
     busy: int
-    #: Of those, attempts that were told to stop and did not.
+    #: Of those, attempts that were asked to stop and did not.
     stuck: int
     #: Ended attempts that are not settled yet.
     unsettled: int

@@ -45,7 +45,7 @@ class ServerConfig:
     unknown_delay: float = 30.0
     #: Consecutive worker deaths during a task after which it is archived as poison.
     max_crashes: int = 3
-    #: Report a handler that still runs this many seconds after it was told to stop.
+    #: Report a handler that still runs this many seconds after it was asked to stop.
     stuck_after: float = 5.0
     #: Report an event loop that is blocked for this many seconds.
     blocked_after: float = 2.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from asynqio import ConfigError, logs
@@ -25,4 +24,4 @@ def serve(
     if not app.schedules:
         raise ConfigError([f"{target} has no schedules; declare one with @app.cron"])
     log_to_stderr(log_level, log_format)
-    asyncio.run(app.run_scheduler())
+    app.run_scheduler()

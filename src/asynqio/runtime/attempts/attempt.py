@@ -109,7 +109,7 @@ class Attempt:
 
     @property
     def stopped_by(self) -> Failed | Aborted | None:
-        """Why the handler was told to stop, or None."""
+        """Why the handler was asked to stop, or None."""
         return self._stopped_by
 
     def stop(self, reason: Failed | Aborted) -> None:

@@ -1,4 +1,4 @@
-"""Reports a blocked event loop, and handlers that were told to stop and do not.
+"""Reports a blocked event loop, and handlers that were asked to stop and do not.
 
 It runs in the heartbeat's thread, so that a blocked event loop does not stop it. Reports go to the log, with the
 stack of the code in question; ServerInfo marks the task as stuck.
@@ -86,7 +86,7 @@ class Watchdog:
     def _report(self, attempt: Attempt, overdue: float) -> None:
         message = attempt.lease.message
         log.warning(
-            "task %r (%s, queue %r) was told to stop %.0f s ago (%s) and is stuck; it keeps its slot and its lease "
+            "task %r (%s, queue %r) was asked to stop %.0f s ago (%s) and is stuck; it keeps its slot and its lease "
             "until its handler returns. Its stack:\n%s",
             message.id,
             message.type,
