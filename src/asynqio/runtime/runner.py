@@ -137,6 +137,10 @@ class Runner:
         paused = self.paused
         for lease in leases:
             message = lease.message
+            if lease.expires_at <= now:
+                # The answer was read too late: another server may have the task. Returning it is fenced, running is not.
+                self._return_one(lease, now)
+                continue
             if paused and (since := paused.get((message.queue, message.type))) is not None:
                 self._defer(lease, defer_seconds(since, now), now)
                 continue
@@ -161,6 +165,11 @@ class Runner:
         for lease in reversed(leases):
             self._return(lease, Aborted(), now)
         self._slots.release(len(leases))
+
+    def _return_one(self, lease: Lease, now: float) -> None:
+        """Return one lease to the front of its queue; nothing is counted."""
+        self._return(lease, Aborted(), now)
+        self._slots.release()
 
     def _defer(self, lease: Lease, seconds: float, now: float) -> None:
         """Return one lease, to be due again in `seconds`; nothing is counted."""

@@ -115,18 +115,19 @@ class Worker:
         )
         self._router = router
         self._capture = Capture(self.runner.environment) if config.capture_logs else None
+        fetcher = self._fetcher()
         self._heartbeat = Heartbeat(
             broker,
             self.runner,
             self._settler,
             self.info,
+            lambda: fetcher.unstarted_since,
             lease=config.lease,
             use_keeper=config.lease_keeper,
             watchdog=Watchdog(
                 self.runner, stuck_after=config.stuck_after, blocked_after=config.blocked_after
             ),
         )
-        fetcher = self._fetcher()
         self._loops = [Loop(service, random) for service in self._services(hooks, fetcher)]
         self._fetching = Loop(fetcher, random)
 

@@ -41,6 +41,8 @@ class Call(NamedTuple):
 
     answer: asyncio.Task[list[Lease]]
     slots: int
+    #: When it was sent, by the steady clock.
+    sent_at: float
     #: Tasks that were cancelled meanwhile, and whether to archive them. They may be among the answer.
     cancelled: dict[TaskRef, bool]
 
@@ -140,6 +142,19 @@ class Fetcher(WatchingService):
             call.cancelled[ref] = cancellation.archive or call.cancelled.get(ref, False)
 
     @property
+    def unstarted_since(self) -> float | None:
+        """When the oldest call was sent whose tasks have not started, by the steady clock; None: there is none.
+
+        It may have taken tasks that only the broker knows of. Safe to call from other threads.
+        """
+        if (arrived := self._arrived) is not None:
+            return arrived.sent_at
+        try:
+            return self._calls[0].sent_at
+        except IndexError:
+            return None
+
+    @property
     def _blocked(self) -> bool:
         """Whether nothing may be requested now."""
         return self._settler.congested or self._runner.isolation.active
@@ -161,7 +176,8 @@ class Fetcher(WatchingService):
             queues = self._order.next(self._random)
             timed = bool(self._runner.events.listeners)
             call = self._broker.dequeue(queues, slots, self._lease, self._owner, timed=timed)
-            self._calls.append(Call(asyncio.create_task(call, name="asynqio dequeue"), slots, {}))
+            answer = asyncio.create_task(call, name="asynqio dequeue")
+            self._calls.append(Call(answer, slots, self._broker.clock.monotonic(), {}))
             requested = True
         return requested
 

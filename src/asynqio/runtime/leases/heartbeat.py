@@ -48,6 +48,7 @@ class Heartbeat:
         runner: Runner,
         settler: Settler,
         info: Callable[[], ServerInfo],
+        unstarted_since: Callable[[], float | None],
         *,
         lease: float,
         use_keeper: bool,
@@ -57,6 +58,7 @@ class Heartbeat:
         self._runner = runner
         self._settler = settler
         self._info = info
+        self._unstarted_since = unstarted_since
         self._lease = lease
         self._use_keeper = use_keeper and broker.shared
         self._watchdog = watchdog
@@ -232,7 +234,11 @@ class Heartbeat:
         self._published_at = self._broker.clock.monotonic()
 
     async def _renew(self) -> None:
-        """Renew the leases of running attempts and of queued settlements, except recent ones."""
+        """Renew the leases of running attempts, of queued settlements and of fetched tasks, except recent ones."""
+        # While the event loop is blocked, nobody reads which tasks the last fetch took: renew whatever is ours.
+        since = self._unstarted_since()
+        if since is not None and self._broker.clock.monotonic() - since > self._lease / 3:
+            await self._broker.renew_owner(self._info().id, self._lease)
         young = self._broker.clock.now() + self._lease * 3 / 4
         attempts = list(self._runner.running.values())
         held = [attempt.lease for attempt in attempts] + self._settler.outstanding()
