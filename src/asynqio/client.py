@@ -11,11 +11,10 @@ import msgspec
 
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.results import Admission, Replaced
-from asynqio.brokers.contract.signals import changed, ended
+from asynqio.brokers.contract.signals import changed
 from asynqio.config import store_of
 from asynqio.core.attempts.follow import Follower, TaskEvent
 from asynqio.core.lifecycle import Action
-from asynqio.core.task import payload as payloads
 from asynqio.core.task.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.task.naming import AnyTask, ref_of
 from asynqio.core.task.option_values import payload_limit
@@ -26,14 +25,12 @@ from asynqio.errors import (
     DuplicateTask,
     EnqueueError,
     InvalidTask,
-    ResultNotKept,
-    ResultTimeout,
-    TaskFailed,
     TaskIdConflict,
     TaskNotFound,
 )
 from asynqio.runtime.batcher import Batcher
 from asynqio.task_actions import CancelOutcome, act_on_one, cancel_one, find_one
+from asynqio.wait_for_result import POLL, result_of, wait_for_result
 
 T = TypeVar("T")
 
@@ -41,8 +38,6 @@ T = TypeVar("T")
 CHUNK, PIECE = 1_000, 200
 #: Concurrent calls to the broker in `enqueue_many`.
 IN_FLIGHT = 4
-#: Seconds after which a wait reads the task again, in case a signal was lost.
-POLL = 5.0
 
 
 class Tracing(Protocol):
@@ -223,29 +218,11 @@ class Client:
         needs a `retention` that lasts until you ask. Raises ResultTimeout after `timeout` seconds, TaskFailed when
         the task was archived, ResultNotKept, TaskNotFound.
         """
-        info = await self.wait(task, queue=queue, timeout=timeout)
-        if as_type is bytes or info.result is None:
-            return info.result
-        return payloads.decode(info.type, info.result, as_type)
+        return result_of(await self.wait(task, queue=queue, timeout=timeout), as_type)
 
     async def wait(self, task: AnyTask, *, queue: str = "default", timeout: float | None = None) -> TaskInfo:
         """Wait until the task is COMPLETED. A signal ends the wait. Raises as `result` does."""
-        ref = ref_of(task, queue)
-        loop = asyncio.get_running_loop()
-        until = None if timeout is None else loop.time() + timeout
-        with self.broker.watch([ended(ref)]) as watch:
-            while True:
-                info = await find_one(self.broker, ref)
-                if info.state is TaskState.COMPLETED:
-                    return info
-                if info.state is TaskState.ARCHIVED:
-                    raise TaskFailed(*ref, info.last_error)
-                if info.retention <= 0:
-                    raise ResultNotKept(*ref)
-                left = POLL if until is None else until - loop.time()
-                if left <= 0:
-                    raise ResultTimeout(*ref, timeout or 0.0, info.state)
-                await watch.wait(min(left, POLL))
+        return await wait_for_result(self.broker, ref_of(task, queue), timeout)
 
     async def follow(self, task: AnyTask, *, queue: str = "default") -> AsyncIterator[TaskEvent]:
         """Yield what happens to a task as it happens: its present state first, then each change of state, each

@@ -14,9 +14,9 @@ from asynqio.core.task.options import check_name
 from asynqio.core.task.task import Task
 from asynqio.errors import ConfigError, HandlerNotFound
 from asynqio.runtime.attempts.attempt import active_attempt
+from asynqio.runtime.attempts.runner import Route
 from asynqio.runtime.hooks import OnFailure, OnRetry, OnSuccess, TaskHooks, task_hooks
 from asynqio.runtime.lanes.target import Target, around, target_of
-from asynqio.runtime.runner import Route
 
 #: Handles one task: `async def` on the event loop, `def` in a thread (or a process).
 Handler: TypeAlias = Callable[[Task], Any]

@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import logging
 import math
-import signal
-import threading
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
 from random import Random
 from typing import Self, Unpack
@@ -26,6 +24,7 @@ from asynqio.runtime.scheduling.plan import Plan, Terms
 from asynqio.runtime.scheduling.source import Source, SourceReader
 from asynqio.runtime.scheduling.ticker import Ticker
 from asynqio.runtime.service import Loop
+from asynqio.runtime.stop_signals import handle_signals
 
 log = logging.getLogger("asynqio.scheduler")
 
@@ -165,7 +164,7 @@ class Scheduler:
     async def run(self) -> None:
         """Start, fire until SIGTERM or SIGINT, stop."""
         done = asyncio.Event()
-        with _signals(done):
+        with handle_signals({"SIGTERM": done.set, "SIGINT": done.set}):
             async with self:
                 await done.wait()
 
@@ -220,20 +219,3 @@ def _seconds(name: str, value: float, least: float, most: float) -> float:
         limit = "" if math.isinf(most) else f" to {most:g}"
         raise ConfigError([f"{name}={value!r} must be a number of seconds from {least:g} up{limit}"])
     return float(number)
-
-
-@contextlib.contextmanager
-def _signals(done: asyncio.Event) -> Iterator[None]:
-    """TERM and INT end it. Only possible in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    for number in numbers:
-        loop.add_signal_handler(number, done.set)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)

@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import enum
 import logging
-import signal
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from random import Random
@@ -25,6 +23,7 @@ from asynqio.runtime.events import Events, ServerStats
 from asynqio.runtime.hooks import OnError
 from asynqio.runtime.lanes.target import target_of
 from asynqio.runtime.server_config import ServerConfig, ServerOptions
+from asynqio.runtime.stop_signals import handle_signals
 from asynqio.runtime.worker import Hooks, Worker
 
 log = logging.getLogger("asynqio.server")
@@ -206,15 +205,8 @@ class Server:
 
     @contextlib.contextmanager
     def _signals(self, done: asyncio.Event) -> Iterator[None]:
-        """TERM and INT shut the server down, TSTP stops it. Works in the main thread on Unix only."""
-        loop = asyncio.get_running_loop()
-        if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGTSTP"):
-            yield
-            return
+        """TERM and INT shut the server down, TSTP stops it."""
         stopping: set[asyncio.Task[None]] = set()
-
-        def end() -> None:
-            done.set()
 
         def interrupt() -> None:
             if done.is_set():
@@ -224,16 +216,12 @@ class Server:
         def pause() -> None:
             stopping.add(asyncio.ensure_future(self.stop()))
 
-        handlers = {signal.SIGTERM: end, signal.SIGINT: interrupt, signal.SIGTSTP: pause}
-        for number, handler in handlers.items():
-            loop.add_signal_handler(number, handler)
-        try:
-            yield
-        finally:
-            for number in handlers:
-                loop.remove_signal_handler(number)
-            for task in stopping:
-                task.cancel()
+        with handle_signals({"SIGTERM": done.set, "SIGINT": interrupt, "SIGTSTP": pause}):
+            try:
+                yield
+            finally:
+                for task in stopping:
+                    task.cancel()
 
 
 def _metrics_of(server: Server) -> AbstractAsyncContextManager[object]:

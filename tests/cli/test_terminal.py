@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from asynqio.brokers import open_broker
-from asynqio.cli.event_loop import repeat, run
+from asynqio.cli.event_loop import run
 from asynqio.cli.main import _fill_in_watch
 from asynqio.cli.output.format import (
     byte_size,
@@ -25,6 +25,7 @@ from asynqio.cli.output.format import (
 from asynqio.cli.output.json import show
 from asynqio.cli.output.table import print_fields, print_table
 from asynqio.cli.output.terminal import Refused, clean, confirm, progress
+from asynqio.cli.output.watch import repeat
 from tests.builders import entry
 from tests.cli.support.command import asynqio
 from tests.cli.support.terminal import terminal

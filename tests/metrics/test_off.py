@@ -11,7 +11,7 @@ import pytest
 from asynqio import Task
 from asynqio.brokers.memory import MemoryBroker
 from asynqio.mux import Mux
-from asynqio.runtime import runner as running
+from asynqio.runtime.attempts import runner as running
 from asynqio.server import Server
 from asynqio.testing import Flaky
 

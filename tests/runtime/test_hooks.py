@@ -22,7 +22,7 @@ from asynqio import (
     current,
 )
 from asynqio.mux import Mux
-from tests.runtime.lane_tasks import double
+from tests.runtime.lanes.lane_tasks import double
 from tests.runtime.waiting import gone, state_of, within
 
 NOW, LATER = FixedRetry(0), FixedRetry(3600)

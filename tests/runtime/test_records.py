@@ -15,7 +15,7 @@ from asynqio.brokers.contract.results import Output
 from asynqio.core.attempts.record import MAX_LINES, MAX_TRACEBACK, AttemptOutcome, AttemptRecord, LogLine
 from asynqio.errors import TaskNotFound
 from asynqio.mux import Lane
-from tests.runtime.lane_tasks import talk
+from tests.runtime.lanes.lane_tasks import talk
 from tests.runtime.waiting import gone, state_of, within
 
 LATER = FixedRetry(3600)

@@ -11,7 +11,7 @@ import pytest
 
 from asynqio import App, BrokerUnavailable, ConfigError, FixedRetry, RetryIn, Task, TaskState, current
 from asynqio.testing import AppTesting, FakeClock, Flaky, isolated
-from tests.runtime import lane_tasks
+from tests.runtime.lanes import lane_tasks
 
 
 @pytest.fixture

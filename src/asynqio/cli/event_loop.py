@@ -1,14 +1,14 @@
-"""Runs the coroutine of a command, once or every SECONDS (`--watch`)."""
+"""Runs the coroutine of a command."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from asynqio import Inspector
 from asynqio.cli.exit_status import INTERRUPTED
+from asynqio.cli.output.watch import repeat
 
 T = TypeVar("T")
 
@@ -35,16 +35,3 @@ def inspect(
             await repeat(watch, lambda: draw(inspector))
 
     run(work())
-
-
-async def repeat(seconds: float | None, draw: Callable[[], Awaitable[None]]) -> None:
-    """Call `draw` once if `seconds` is None, else every `seconds` until Ctrl-C. Clears the screen before each call
-    on a terminal."""
-    while True:
-        if seconds is not None and sys.stdout.isatty():
-            print("\x1b[2J\x1b[H", end="")
-        await draw()
-        sys.stdout.flush()
-        if seconds is None:
-            return
-        await asyncio.sleep(seconds)

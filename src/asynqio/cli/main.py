@@ -26,12 +26,13 @@ def main() -> None:
     except Exception as error:
         from asynqio import AsynqioError
         from asynqio.cli.output.terminal import Refused
+        from asynqio.cli.report_error import report_error
 
         if not isinstance(error, AsynqioError | Refused):
             raise
         if debug:
             traceback.print_exc()
-        sys.exit(_report(error))
+        sys.exit(report_error(error))
 
 
 def _fill_in_watch(arguments: list[str]) -> list[str]:
@@ -41,23 +42,6 @@ def _fill_in_watch(arguments: list[str]) -> list[str]:
         bare = argument in ("--watch", "-w") and not following.replace(".", "", 1).isdecimal()
         filled.append("--watch=2" if bare else argument)
     return filled
-
-
-def _report(error: Exception) -> int:
-    """Print one line per problem; return the exit status."""
-    from asynqio import ConfigError, InvalidFilter, InvalidTask, NotFound
-    from asynqio.cli.exit_status import FAILED, NOT_FOUND, REFUSED
-    from asynqio.cli.output.terminal import Refused, clean
-
-    for problem in error.problems if isinstance(error, ConfigError) else [str(error)]:
-        print(f"asynqio: {clean(problem)}", file=sys.stderr)
-    match error:
-        case ConfigError() | Refused() | InvalidFilter() | InvalidTask():
-            return REFUSED
-        case NotFound():
-            return NOT_FOUND
-        case _:
-            return FAILED
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ except ModuleNotFoundError:
 
 from asynqio.metrics.endpoint import Endpoint as Endpoint
 from asynqio.metrics.queues import QueueCollector as QueueCollector
-from asynqio.metrics.server import ServerMetrics as ServerMetrics
-from asynqio.metrics.server import own_registry as own_registry
+from asynqio.metrics.server_metrics import ServerMetrics as ServerMetrics
+from asynqio.metrics.server_metrics import own_registry as own_registry
 
 __all__ = ["Endpoint", "QueueCollector", "ServerMetrics", "own_registry"]

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from asynqio.core.info import QueueStats, ServerInfo
 from asynqio.errors import AsynqioError, QueueNotFound
-from asynqio.metrics.families import Snapshot, families
+from asynqio.metrics.queue_families import Snapshot, families
 from asynqio.sync.portal import Portal
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from asynqio.runtime import log_format
 from asynqio.runtime.attempts.attempt import Attempt
 from asynqio.runtime.attempts.log_capture import Capture
 from asynqio.runtime.attempts.output_writer import OutputWriter
+from asynqio.runtime.attempts.runner import Router, Runner
 from asynqio.runtime.attempts.settler import Settler
 from asynqio.runtime.duties.aggregation import Aggregation
 from asynqio.runtime.duties.aggregator import Aggregator
@@ -37,7 +38,6 @@ from asynqio.runtime.lanes.target import Target
 from asynqio.runtime.lanes.threads import Threads
 from asynqio.runtime.leases.heartbeat import Heartbeat, host_name
 from asynqio.runtime.leases.recoverer import Recoverer
-from asynqio.runtime.runner import Router, Runner
 from asynqio.runtime.server_config import ServerConfig
 from asynqio.runtime.service import Loop, Service
 from asynqio.runtime.slots import Slots

@@ -18,13 +18,13 @@ from asynqio.errors import ConfigError, InitializerFailed
 from asynqio.mux import Mux
 from asynqio.runtime.attempts.attempt import Attempt
 from asynqio.runtime.attempts.output_writer import OutputWriter
+from asynqio.runtime.attempts.runner import Runner
 from asynqio.runtime.attempts.settler import Settler
 from asynqio.runtime.duties.aggregation import Aggregation
 from asynqio.runtime.duties.aggregator import Aggregator
 from asynqio.runtime.hooks import OnError
 from asynqio.runtime.lanes.target import Target, target_of
 from asynqio.runtime.lanes.threads import Threads
-from asynqio.runtime.runner import Runner
 from asynqio.runtime.server_config import ServerConfig
 from asynqio.runtime.slots import Slots
 from asynqio.server import Lifespan

@@ -12,8 +12,8 @@ from asynqio.core.lifecycle import Failed
 from asynqio.core.task.message import TaskRef
 from asynqio.errors import BrokerError, TaskCancelled
 from asynqio.runtime.attempts.attempt import Attempt
+from asynqio.runtime.attempts.runner import Runner
 from asynqio.runtime.fetching.fetcher import Fetcher
-from asynqio.runtime.runner import Runner
 from asynqio.runtime.service import Service
 
 log = logging.getLogger("asynqio.server")

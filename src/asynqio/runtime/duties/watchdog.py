@@ -17,8 +17,8 @@ from types import FrameType
 
 from asynqio.runtime.attempts.attempt import Attempt
 from asynqio.runtime.attempts.log_context import task_fields
+from asynqio.runtime.attempts.runner import Runner
 from asynqio.runtime.events import HandlerStuck, LoopBlocked, LoopFreed
-from asynqio.runtime.runner import Runner
 
 log = logging.getLogger("asynqio.server")
 

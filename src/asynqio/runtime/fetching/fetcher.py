@@ -23,8 +23,8 @@ from asynqio.core.lifecycle import Lease
 from asynqio.core.queue_order import QueueOrder
 from asynqio.core.task.message import TaskRef
 from asynqio.errors import BrokerError
+from asynqio.runtime.attempts.runner import Runner
 from asynqio.runtime.attempts.settler import Settler
-from asynqio.runtime.runner import Runner
 from asynqio.runtime.service import WatchingService
 from asynqio.runtime.slots import Slots
 

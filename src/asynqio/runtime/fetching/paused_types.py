@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.broker import Broker
-from asynqio.runtime.runner import Runner
+from asynqio.runtime.attempts.runner import Runner
 from asynqio.runtime.service import WatchingService
 
 

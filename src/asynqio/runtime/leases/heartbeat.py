@@ -23,11 +23,11 @@ from asynqio.core.lifecycle import Lease
 from asynqio.errors import BrokerError
 from asynqio.runtime import log_format
 from asynqio.runtime.attempts.log_context import task_fields
+from asynqio.runtime.attempts.runner import Runner
 from asynqio.runtime.attempts.settler import Settler
 from asynqio.runtime.duties.watchdog import Watchdog
 from asynqio.runtime.events import LeaseLost
 from asynqio.runtime.leases.keeper_job import KEEPER, KeeperJob
-from asynqio.runtime.runner import Runner
 
 log = logging.getLogger("asynqio.server")
 

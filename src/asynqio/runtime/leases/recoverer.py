@@ -16,8 +16,8 @@ from asynqio.core.lifecycle import Failed, Lease, Settlement, decide
 from asynqio.core.task.message import TaskState
 from asynqio.errors import LeaseExpired
 from asynqio.runtime.attempts.log_context import task_fields
+from asynqio.runtime.attempts.runner import Runner
 from asynqio.runtime.events import TaskRecovered
-from asynqio.runtime.runner import Runner
 from asynqio.runtime.service import Service
 
 log = logging.getLogger("asynqio.server")

@@ -14,9 +14,9 @@ from asynqio.brokers.contract.results import Expired
 from asynqio.core.lifecycle import Lease, Policy
 from asynqio.core.task.message import TaskMessage, TaskRef, TaskState
 from asynqio.errors import BrokerUnavailable
+from asynqio.runtime.attempts.runner import Runner
 from asynqio.runtime.events import Events
 from asynqio.runtime.leases.recoverer import CONFIRMATION, RETURN_GRACE, Recoverer
-from asynqio.runtime.runner import Runner
 from asynqio.testing import FakeClock, Flaky
 from tests.builders import entry
 

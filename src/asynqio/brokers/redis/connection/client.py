@@ -11,7 +11,8 @@ from asynqio.brokers.redis.connection.cluster import Cluster
 from asynqio.brokers.redis.connection.connection import Arg
 from asynqio.brokers.redis.connection.errors import RedisError
 from asynqio.brokers.redis.connection.push import PushConnection, PushConnections
-from asynqio.brokers.redis.connection.router import Command, Router, run
+from asynqio.brokers.redis.connection.router import Command, Router
+from asynqio.brokers.redis.connection.script_calls import run
 from asynqio.brokers.redis.connection.standalone import Standalone
 from asynqio.brokers.redis.scripts.script import Script
 from asynqio.brokers.redis.settings import RedisSettings

@@ -19,7 +19,8 @@ from asynqio.brokers.redis.connection.connect import connect, disconnect
 from asynqio.brokers.redis.connection.connection import Answer, Arg, Unsent, pack
 from asynqio.brokers.redis.connection.errors import Reconfiguring, RedisError
 from asynqio.brokers.redis.connection.reconnecting import ReconnectingConnection
-from asynqio.brokers.redis.connection.router import Call, Locate, unknown_script
+from asynqio.brokers.redis.connection.router import Locate
+from asynqio.brokers.redis.connection.script_calls import Call, unknown_script
 from asynqio.brokers.redis.settings import Address, RedisSettings, format_address
 from asynqio.errors import BrokerError, BrokerUnavailable, ConfigError
 

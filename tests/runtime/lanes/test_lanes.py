@@ -14,7 +14,7 @@ import pytest
 
 from asynqio import App, ConfigError, Mux, Server, Task, TaskFailed, TaskState, current
 from asynqio.errors import TaskTimeout
-from tests.runtime import lane_tasks
+from tests.runtime.lanes import lane_tasks
 from tests.runtime.waiting import state_of, within
 
 

@@ -138,7 +138,7 @@ class Runner:
         for lease in leases:
             message = lease.message
             if lease.expires_at <= now:
-                # The answer was read too late: another server may have the task. Returning it is fenced, running is not.
+                # The answer was read late: another server may have the task. Returning is fenced, running is not.
                 self._return_one(lease, now)
                 continue
             if paused and (since := paused.get((message.queue, message.type))) is not None:

@@ -11,7 +11,7 @@ import pytest
 
 from asynqio import App, ConfigError, FixedRetry, Server, Task, TaskState
 from asynqio.mux import Mux, Next
-from tests.runtime import lane_tasks
+from tests.runtime.lanes import lane_tasks
 from tests.runtime.waiting import state_of, within
 
 # --- middleware -----------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ async def test_an_initializer_that_raises_fails_the_task_and_says_why(app: App) 
     async with app.server(processes=1).running(app.mux):
         info = await state_of(app, (await double.enqueue(1)).info, TaskState.ARCHIVED)
     text = (
-        "the process initializer tests.runtime.lane_tasks.cannot_initialize failed: "
+        "the process initializer tests.runtime.lanes.lane_tasks.cannot_initialize failed: "
         "OSError: the model file is missing"
     )
     assert info.last_error == text
