@@ -1,4 +1,4 @@
--- Read tasks: by id, by page, and in scans.
+-- Read, move, change and delete tasks, and scan them page by page.
 
 -- name: find_task
 -- One task.
