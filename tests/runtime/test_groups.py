@@ -91,12 +91,16 @@ async def test_two_functions_for_one_pattern_and_invalid_patterns_are_rejected(a
     def merge(group: str, tasks: Sequence[Task]) -> Task:
         return Task("x")
 
+    def other(group: str, tasks: Sequence[Task]) -> Task:
+        return Task("y")
+
     app.aggregate(merge)
     app.aggregate("user:")(merge)
+    app.aggregate(merge)  # the same function again: a notebook, or a reload
     with pytest.raises(ConfigError, match="for all groups already"):
-        app.aggregate(merge)
+        app.aggregate(other)
     with pytest.raises(ConfigError, match="for groups 'user:' already"):
-        app.aggregate("user:")(merge)
+        app.aggregate("user:")(other)
     with pytest.raises(ConfigError, match="must not be blank"):
         app.aggregate(" ")
     with pytest.raises(ConfigError, match="5 is not a function"):

@@ -83,7 +83,7 @@ async def test_an_invalid_cursor_is_an_error(broker: Store, state: TaskState) ->
 
 async def test_a_scan_of_aggregating_tasks_needs_a_group(broker: Store) -> None:
     await put(broker, entry("a", group="g"))
-    with pytest.raises(ValueError, match="name one"):
+    with pytest.raises(ValueError, match="one group at a time"):
         await broker.scan(Where("default", S.AGGREGATING), "", 3)
     assert await rest(broker, Where("default", S.AGGREGATING, "other")) == []
 

@@ -41,7 +41,7 @@ def scan(store: MemoryStore, now: float, where: Where, after: str, size: int) ->
 def _scan(queue: Queue, now: float, where: Where, after: str, size: int) -> Scan:
     state = where.state
     if state is TaskState.AGGREGATING and not where.group:
-        raise ValueError("a scan of aggregating tasks needs a group: name one")
+        raise ValueError("aggregating tasks are scanned one group at a time: name it with group=")
     last: Position | None
     last = decode_cursor(ById, after) if state is TaskState.AGGREGATING else decode_cursor(ByNumber, after)
     newest_first = state in (TaskState.ARCHIVED, TaskState.COMPLETED)

@@ -32,7 +32,7 @@ def scan(transaction: Transaction, where: Where, after: str, size: int) -> Scan:
     match where.state:
         case TaskState.AGGREGATING:
             if not where.group:
-                raise ValueError("a scan of aggregating tasks needs a group: name one")
+                raise ValueError("aggregating tasks are scanned one group at a time: name it with group=")
             bounds["group"] = where.group
         case TaskState.ACTIVE:
             pass
