@@ -9,8 +9,9 @@ from typing import Any
 from asynqio.brokers.redis.connection.client import RedisClient
 from asynqio.brokers.redis.connection.errors import ReplyLost
 from asynqio.brokers.redis.layout.keys import QUEUES, QueueKeys, queue_keys
+from asynqio.brokers.redis.small_write import small_write
 from asynqio.clock import Clock
-from asynqio.errors import QueueNotFound
+from asynqio.errors import QueueNotFound, StorageFull
 
 #: Seconds to remember that a queue is registered. If another process removes it, it is registered again this soon
 #: (B15).
@@ -27,8 +28,14 @@ class QueueRegistry:
 
     async def register(self, queues: Iterable[str]) -> None:
         """Register the queues so that inspectors list them."""
-        if (registration := self.begin(queues)) is not None:
+        names = list(queues)
+        if (registration := self.begin(names)) is None:
+            return
+        try:
             await registration
+        except StorageFull:
+            # The caller may be about to free memory; an enqueue calls `begin`, and is refused.
+            await small_write(self._redis, "SADD", QUEUES, *names)
 
     def begin(self, queues: Iterable[str]) -> asyncio.Task[None] | None:
         """Send the command to register the queues; later commands arrive after it. None: nothing to register."""

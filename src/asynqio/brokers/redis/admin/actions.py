@@ -16,6 +16,7 @@ from asynqio.brokers.redis.layout.keys import QueueKeys, decode_lossy, queue_key
 from asynqio.brokers.redis.layout.messages import decode_task, encode_task
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.session import Session
+from asynqio.brokers.redis.small_write import small_write
 from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.core.task.unique_locks import moved_key
@@ -169,7 +170,7 @@ async def pause(session: Session, name: str, paused: bool) -> bool:
         return bool(await session.redis.command(queue.paused, "DEL", queue.paused))
     await session.registry.register([name])
     now = math.floor(session.clock.now())
-    return bool(await session.redis.command(queue.paused, "SETNX", queue.paused, now))
+    return bool(await small_write(session.redis, "SETNX", queue.paused, now))
 
 
 async def pause_type(session: Session, name: str, type: str, paused: bool) -> bool:
@@ -178,4 +179,4 @@ async def pause_type(session: Session, name: str, type: str, paused: bool) -> bo
     if not paused:
         return bool(await session.redis.command(key, "HDEL", key, type))
     await session.registry.register([name])
-    return bool(await session.redis.command(key, "HSETNX", key, type, repr(session.clock.now())))
+    return bool(await small_write(session.redis, "HSETNX", key, type, repr(session.clock.now())))

@@ -16,6 +16,7 @@ from asynqio.brokers.redis.operations.forward import earliest
 from asynqio.brokers.redis.operations.quarantine import decode_stored, quarantine
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.session import Session
+from asynqio.brokers.redis.small_write import small_write
 from asynqio.core.groups import BATCH_LEASE, BATCH_MEMBERS, GroupBatch, GroupPolicy, GroupRule
 from asynqio.core.task.message import TaskMessage
 from asynqio.core.task.task import Entry
@@ -105,7 +106,7 @@ async def release(session: Session, batch: GroupBatch) -> None:
     queue = queue_keys(batch.queue)
     now = math.floor(session.clock.now())
     key = queue.batch(batch.group, batch.id)
-    await session.redis.command(queue.batches, "ZADD", queue.batches, "XX", now, key)
+    await small_write(session.redis, "ZADD", queue.batches, "XX", now, key)
     keys = [queue.completed, queue.archived, queue.batches, queue.groups, queue.known_groups]
     await session.run_idempotent(
         LUA.sweep, keys, [now, 0, session.archive_limit, 0, 0, BATCH_MEMBERS, queue.prefix]

@@ -22,6 +22,7 @@ from asynqio.brokers.redis.layout.schedule_messages import decode_scheduler, enc
 from asynqio.brokers.redis.layout.server_messages import decode_server, encode_server, encode_worker, plain_id
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.session import Session
+from asynqio.brokers.redis.small_write import small_write
 from asynqio.core.info import SchedulerInfo, ServerInfo
 from asynqio.errors import CorruptMessage
 
@@ -40,15 +41,15 @@ async def beat(session: Session, info: ServerInfo | SchedulerInfo, ttl: float) -
         key = scheduler_key(info.id)
         args: list[Arg] = [seconds, _encode(info), *map(encode_schedule, info.entries)]
         await session.run_idempotent(LUA.beat_scheduler, [key, record_key(key)], args)
-        await session.redis.command(SCHEDULERS, "ZADD", SCHEDULERS, until, key)
+        await small_write(session.redis, "ZADD", SCHEDULERS, until, key)
         return
     server, workers = _server_keys(info)
     args = [seconds, encode_server(info), _encode(info)]
     for worker in info.workers:
         args += (worker.id, encode_worker(info, worker))
     await session.run_idempotent(LUA.beat_server, [server, workers, record_key(server)], args)
-    await session.redis.command(SERVERS, "ZADD", SERVERS, until, server)
-    await session.redis.command(WORKERS, "ZADD", WORKERS, until, workers)
+    await small_write(session.redis, "ZADD", SERVERS, until, server)
+    await small_write(session.redis, "ZADD", WORKERS, until, workers)
 
 
 async def leave(session: Session, info: ServerInfo | SchedulerInfo) -> None:

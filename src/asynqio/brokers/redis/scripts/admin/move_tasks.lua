@@ -8,10 +8,11 @@
 -- positions: unchanged.
 -- Cost  O(ids · log n). Pending: O(last - first) plus one traversal from the nearer end (30 ns per task); with unknown
 --       positions, one traversal from the front per id.
--- include: lib/trim_archive
+-- include: lib/trim_archive lib/write_when_full
 local target, prefix, now, only = ARGV[1], ARGV[2], ARGV[3], ARGV[7]
 local from, to = tonumber(ARGV[8]), tonumber(ARGV[9])
 local answers, fresh = {}, {}
+write_when_full(KEYS[1])
 
 -- LREM traverses the list once per id. Instead, mark the entries with a tombstone and remove all tombstones in one pass.
 local TOMBSTONE, tombstones, positions = '\0asynqio', 0, {}

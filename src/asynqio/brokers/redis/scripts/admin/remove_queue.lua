@@ -4,7 +4,7 @@
 -- ARGV  1 queue prefix · 2 force (1: even if it has tasks) · 3 budget · 4 now, seconds
 -- Returns {-1, active tasks} or {-2, tasks} if not allowed, {0, tasks removed} if more may be left, {1, tasks removed}
 -- when everything is empty. The queue is paused from the first call on.
--- Cost  O(budget · log n). include: lib/unique_lock
+-- Cost  O(budget · log n). include: lib/unique_lock lib/write_when_full
 local prefix, budget, removed = ARGV[1], tonumber(ARGV[3]), 0
 local active = redis.call('LLEN', KEYS[2])
 if active > 0 then return {-1, active} end
@@ -18,6 +18,7 @@ if ARGV[2] ~= '1' then
   for _, batch in ipairs(redis.call('ZRANGE', KEYS[5], 0, 99)) do tasks = tasks + redis.call('ZCARD', batch) end
   if tasks > 0 then return {-2, tasks} end
 end
+write_when_full(KEYS[1])
 redis.call('SET', KEYS[3], ARGV[4], 'NX')
 
 local function delete_tasks(ids)

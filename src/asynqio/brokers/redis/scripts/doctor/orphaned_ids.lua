@@ -5,6 +5,7 @@
 -- Returns one character per id: 1 consistent, 0 an id without a task, 2 a task in no list or set.
 -- Repair removes the id from every list and set, or archives the task for an operator to run or delete.
 -- Cost  O(ids · (pending + active + log n + batches)): call it only for ids that looked inconsistent before.
+-- include: lib/write_when_full
 local prefix, fix = ARGV[1], ARGV[3] == '1'
 local lists, sets = {'pending', 'active'}, {'scheduled', 'retry', 'archived', 'completed', 'asynqio:moving', 'lease'}
 
@@ -27,6 +28,7 @@ local function placed(id, group)
   return in_groups(group, id)
 end
 
+if fix then write_when_full(KEYS[1]) end
 local answers = {}
 for at = 1, #KEYS - 1 do
   local key, id = KEYS[at + 1], ARGV[at + 3]

@@ -4,8 +4,9 @@
 -- ARGV  1 expiry for them, seconds · 2 how many of the oldest to check · 3 task prefix · 4… the ids seen before
 -- Returns the ids without a lease that were not seen before. A client that moved a task here without a lease may not
 -- have written its state either.
--- Cost  O(tasks checked + ids seen before)
+-- Cost  O(tasks checked + ids seen before). include: lib/write_when_full
 local seen, found = {}, {}
+write_when_full(KEYS[1])
 for at = 4, #ARGV do seen[ARGV[at]] = true end
 for _, id in ipairs(redis.call('LRANGE', KEYS[1], -ARGV[2], -1)) do
   if not redis.call('ZSCORE', KEYS[2], id) then

@@ -3,7 +3,8 @@
 -- KEYS  1 schedules (asynqio:cron)
 -- ARGV  1 now, seconds · 2… schedule ids
 -- Returns {last, held, since, met} per id; false for a missing value.
--- Cost  O(ids)
+-- Cost  O(ids). include: lib/write_when_full
+write_when_full(KEYS[1])
 local answers = {}
 for at = 2, #ARGV do
   local id = ARGV[at]

@@ -5,8 +5,8 @@
 -- Redis keeps our record one minute longer: asynq:schedulers holds the time until which it is valid, by the scheduler's
 -- clock.
 -- Cost  O(entries)
+redis.call('DEL', KEYS[1]) -- first, so that Redis accepts the other writes at maxmemory
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[1] + 60)
-redis.call('DEL', KEYS[1])
 for at = 3, #ARGV, 200 do
   redis.call('LPUSH', KEYS[1], unpack(ARGV, at, math.min(at + 199, #ARGV)))
 end

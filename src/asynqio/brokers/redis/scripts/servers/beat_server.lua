@@ -4,9 +4,9 @@
 -- ARGV  1 time to live, seconds · 2 ServerInfo · 3 server record · then per running task: id, WorkerInfo
 -- Redis keeps our record one minute longer: asynq:servers holds the time until which it is valid, by the server's clock.
 -- Cost  O(running tasks)
+redis.call('DEL', KEYS[2]) -- first, so that Redis accepts the other writes at maxmemory
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[1])
 redis.call('SET', KEYS[3], ARGV[3], 'EX', ARGV[1] + 60)
-redis.call('DEL', KEYS[2])
 for at = 4, #ARGV, 200 do
   redis.call('HSET', KEYS[2], unpack(ARGV, at, math.min(at + 199, #ARGV)))
 end

@@ -11,7 +11,7 @@
 --       failure counters or '', attempt record or ''
 -- Returns one character per settlement: 1 done, 0 the lease was lost.
 -- Cost  O(settlements) if tasks end in about the order in which they started: `active` is searched from its oldest end.
--- include: lib/fields lib/lease_held lib/trim_archive
+-- include: lib/fields lib/lease_held lib/trim_archive lib/write_when_full
 local pending, active, lease, retry, archived, completed = unpack(KEYS, 1, 6)
 local resent, prefix, now_ns = ARGV[1] == '1', ARGV[2], ARGV[3]
 -- Fail on a key of the wrong type before anything is written.
@@ -21,6 +21,7 @@ redis.call('ZCARD', lease)
 local answers, processed, failed, fresh = {}, 0, 0, {}
 -- One call for many tasks costs half as much as one call per task.
 local left, deleted, seen = {}, {}, {}
+local unblocked = false
 
 local function apply(key, id, spec, runs)
   local to, msg, at, counted, was_failure, lock, result, counters, record = unpack(fields(spec))
@@ -31,6 +32,9 @@ local function apply(key, id, spec, runs)
     deleted[#deleted + 1] = key
     return
   end
+  -- A failure must not hold up the other settlements of the call when Redis is full.
+  if not unblocked then write_when_full(lease) end
+  unblocked = true
   local task = {'msg', msg, 'state', to}
   if to == 'pending' then
     redis.call('RPUSH', pending, id)

@@ -6,9 +6,11 @@
 -- Returns {tasks deleted, when more will be due or false, 1 if more batch members must be released, most tasks evicted
 -- from one archive}.
 -- Cost  O(tasks deleted · log n + members released + groups known)
--- include: lib/trim_archive
+-- include: lib/trim_archive lib/write_when_full
 local now, left, members_left = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[6])
 local deleted, coming, more, trimmed = 0, false, 0, 0
+
+write_when_full(KEYS[1])
 
 local function next_due(moment)
   if moment and (not coming or tonumber(moment) < tonumber(coming)) then coming = moment end

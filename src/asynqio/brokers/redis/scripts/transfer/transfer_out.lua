@@ -11,7 +11,7 @@
 -- Returns per id '1', '0' not found (check: not committed), or '2' not allowed in its state or owned by another transfer
 -- (check: still prepared); inspect returns {'1', msg, its lock or ''}, and prepare {'1', state, score, milliseconds that
 -- Redis keeps its lock or '', field, value…}, if allowed.
--- Cost  O(ids · log n); a pending task costs O(its distance from the front). include: lib/unique_lock lib/transfer_state
+-- Cost  O(ids · log n); a pending task costs O(its distance from the front). include: lib/unique_lock lib/transfer_state lib/write_when_full
 local step, prefix, exact, other = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local now = math.floor(exact)
 local allowed = {pending = true, scheduled = true, retry = true, archived = true}
@@ -72,6 +72,7 @@ local function complete(key, id, transfer_id)
   return '1'
 end
 
+if step ~= 'inspect' and step ~= 'check' then write_when_full(KEYS[1]) end
 for at = 1, #KEYS - 2 do
   local key, id, transfer_id = KEYS[at + 2], ARGV[2 * at + 3], ARGV[2 * at + 4]
   if step == 'check' then
