@@ -176,6 +176,28 @@ async def test_go_cancels_by_id_and_we_by_queue_and_id(broker: Store, server: Re
         assert [ref for ref in received if ref.id == "a"] == [TaskRef("low", "a"), TaskRef("", "a")]
 
 
+async def test_a_cancellation_stays_in_its_database(broker: Store, server: RedisServer) -> None:
+    """Redis delivers a channel to the clients of all databases."""
+    async with (
+        open_broker(f"redis://127.0.0.1:{server.port}/1") as other,
+        aclosing(broker.cancellations()) as calls,  # type: ignore[type-var]
+    ):
+        first = asyncio.ensure_future(anext(calls))
+        while not first.done():
+            await asyncio.to_thread(server.cli, "PUBLISH", "asynq:cancel", "warm-up")
+            await asyncio.wait([first], timeout=0.05)
+        # When the same ids are cancelled in another database, then here, then by Go
+        await other.cancel([TaskRef("low", "a"), TaskRef("low", "b")], archive=True)
+        await broker.cancel([TaskRef("low", "a")])
+        await asyncio.to_thread(server.cli, "PUBLISH", "asynq:cancel", "b")
+        # Then only the last two arrive, each once
+        received = list[TaskRef]()
+        async with asyncio.timeout(TIMEOUT):
+            while TaskRef("", "b") not in received:
+                received.append((await anext(calls)).ref)
+        assert [ref for ref in received if ref.id in "ab"] == [TaskRef("low", "a"), TaskRef("", "b")]
+
+
 async def test_gos_channel_carries_the_bare_id(broker: Store, server: RedisServer) -> None:
     loop = asyncio.get_running_loop()
     received: asyncio.Queue[str] = asyncio.Queue()

@@ -1,4 +1,8 @@
-"""Cancellation requests over Pub/Sub: on our channel with the queue, on Go's channel as a bare task id."""
+"""Cancellation requests over Pub/Sub: on our channel with the queue, on Go's channel as a bare task id.
+
+A channel reaches the clients of all databases of a server. So our requests name their database, and servers of other
+databases ignore them, as well as their repetition on Go's channel.
+"""
 
 from __future__ import annotations
 
@@ -25,21 +29,26 @@ class Request(NamedTuple):
     queue: str
     id: str
     archive: bool = False
+    db: int = 0
 
 
 async def publish(session: Session, refs: Iterable[TaskRef], *, archive: bool) -> None:
     """Ask every server to stop these tasks."""
-    args = [arg for ref in refs for arg in (msgspec.json.encode(Request(ref.queue, ref.id, archive)), ref.id)]
+    db = session.settings.db
+    args = [
+        arg for ref in refs for arg in (msgspec.json.encode(Request(ref.queue, ref.id, archive, db)), ref.id)
+    ]
     if args:
         await session.run(LUA.publish_cancel, [OWN_CANCEL], [OWN_CANCEL, CANCEL, *args])
 
 
 class Cancellations:
-    """Distributes the requests of both channels to readers."""
+    """Distributes the requests of both channels for one database to readers."""
 
-    def __init__(self) -> None:
+    def __init__(self, db: int) -> None:
+        self._db = db
         self._readers: list[asyncio.Queue[Cancellation]] = []
-        #: Our requests by task id, each of which is repeated on Go's channel.
+        #: Our requests of any database by task id, each of which is repeated on Go's channel.
         self._repeated: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -59,9 +68,11 @@ class Cancellations:
     def receive(self, channel: bytes, data: bytes) -> None:
         """Handle a message. Our channel carries queue and id, and Go's then repeats the id; Go sends only the id."""
         if channel == OWN_CANCEL.encode():
-            queue, id, archive = msgspec.json.decode(data, type=Request)
-            request = Cancellation(TaskRef(queue, id), archive)
+            queue, id, archive, db = msgspec.json.decode(data, type=Request)
             self._repeated[id] = self._repeated.get(id, 0) + 1
+            if db != self._db:
+                return
+            request = Cancellation(TaskRef(queue, id), archive)
         else:
             id = decode_lossy(data)
             if (count := self._repeated.pop(id, 0)) > 0:

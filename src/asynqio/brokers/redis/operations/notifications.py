@@ -42,7 +42,7 @@ class Notifications:
         self._groups: dict[bytes, Topic] = {}
         self._prefixes: set[str] = set()
         self._awaited: dict[bytes, TaskRef] = {}
-        self._cancellations = Cancellations()
+        self._cancellations = Cancellations(session.settings.db)
         self._broadcast: PushConnections | None = None
         self._single: PushConnections | None = None
         #: The open connections of `_broadcast`, and the prefixes that each one tracks.
