@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+import contextlib
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any
 
 from asynqio.brokers.redis.connection.client import RedisClient
@@ -11,7 +12,7 @@ from asynqio.brokers.redis.connection.errors import ReplyLost
 from asynqio.brokers.redis.layout.keys import QUEUES, QueueKeys, queue_keys
 from asynqio.brokers.redis.small_write import small_write
 from asynqio.clock import Clock
-from asynqio.errors import QueueNotFound, StorageFull
+from asynqio.errors import BrokerUnavailable, QueueNotFound, StorageFull
 
 #: Seconds to remember that a queue is registered. If another process removes it, it is registered again this soon
 #: (B15).
@@ -36,6 +37,13 @@ class QueueRegistry:
         except StorageFull:
             # The caller may be about to free memory; an enqueue calls `begin`, and is refused.
             await small_write(self._redis, "SADD", QUEUES, *names)
+
+    async def register_again(self, queues: Sequence[str]) -> None:
+        """Register queues that may have been removed since. If that fails, they are registered when next used."""
+        for name in queues:
+            self.forget(name)
+        with contextlib.suppress(BrokerUnavailable):
+            await self.register(queues)
 
     def begin(self, queues: Iterable[str]) -> asyncio.Task[None] | None:
         """Send the command to register the queues; later commands arrive after it. None: nothing to register."""

@@ -251,6 +251,21 @@ async def test_b14_an_interrupted_removal_leaves_a_paused_queue_and_can_be_repea
     assert await broker.queues() == []
 
 
+async def test_b14_the_pause_of_an_interrupted_removal_ends(broker: RedisBroker, go: GoClient) -> None:
+    await put(broker, *(entry(str(number)) for number in range(1_200)))
+    await put(broker, *(entry(str(number), queue="paused") for number in range(1_200)))
+    await broker.pause("paused", True)
+
+    def die(removed: int) -> None:
+        raise KeyboardInterrupt
+
+    for queue in ("default", "paused"):
+        with pytest.raises(KeyboardInterrupt):
+            await broker.remove_queue(queue, force=True, progress=die)
+    assert 0 < await go("TTL", key("paused")) <= 60
+    assert await go("TTL", "asynq:{paused}:paused") == -1, "an operator paused it"
+
+
 @pytest.mark.parametrize("state", [TaskState.COMPLETED, TaskState.AGGREGATING])
 async def test_b14_a_queue_with_completed_or_aggregating_tasks_is_not_empty(
     broker: RedisBroker, state: TaskState, clock: FakeClock

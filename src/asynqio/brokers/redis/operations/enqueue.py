@@ -21,6 +21,8 @@ from asynqio.core.task.unique import OnDuplicate
 
 #: What scripts return for one entry; REPLACED is followed by the id of the updated task.
 REPLACED = b"3"
+#: What `enqueue` adds if the queue looks new.
+NEW = b"+"
 ANSWERS = {"1": Admission.ACCEPTED, "0": Admission.ID_CONFLICT, "2": Admission.DUPLICATE}
 _ANSWERS = {ord(char): answer for char, answer in ANSWERS.items()}
 
@@ -59,6 +61,9 @@ async def enqueue(session: Session, entries: Sequence[Entry]) -> list[Admission 
     for (some, _), reply in zip(calls, replies, strict=True):
         found, updated = split_reply(reply)
         if found.count(b"1") < len(found):
+            if found.endswith(NEW):
+                found = found[:-1]
+                await session.registry.register_again([entries[some[0]].message.queue])
             for at, char in zip(some, found, strict=True):
                 answers[at] = _ANSWERS.get(char) or next(updated)
     return answers

@@ -5,35 +5,14 @@
 -- Returns one character per id: 1 consistent, 0 an id without a task, 2 a task in no list or set.
 -- Repair removes the id from every list and set, or archives the task for an operator to run or delete.
 -- Cost  O(ids · (pending + active + log n + batches)): call it only for ids that looked inconsistent before.
--- include: lib/write_when_full
+-- include: lib/find_place lib/write_when_full
 local prefix, fix = ARGV[1], ARGV[3] == '1'
-local lists, sets = {'pending', 'active'}, {'scheduled', 'retry', 'archived', 'completed', 'asynqio:moving', 'lease'}
-
-local function in_groups(group, id)
-  if not group then return false end
-  if redis.call('ZSCORE', prefix .. 'g:' .. group, id) then return true end
-  for _, batch in ipairs(redis.call('ZRANGE', prefix .. 'aggregation_sets', 0, -1)) do
-    if redis.call('ZSCORE', batch, id) then return true end
-  end
-  return false
-end
-
-local function placed(id, group)
-  for _, list in ipairs(lists) do
-    if redis.call('LPOS', prefix .. list, id) then return true end
-  end
-  for at = 1, 5 do
-    if redis.call('ZSCORE', prefix .. sets[at], id) then return true end
-  end
-  return in_groups(group, id)
-end
-
 if fix then write_when_full(KEYS[1]) end
 local answers = {}
 for at = 1, #KEYS - 1 do
   local key, id = KEYS[at + 1], ARGV[at + 3]
   local task = redis.pcall('HMGET', key, 'msg', 'group')
-  local inside = placed(id, task[2])
+  local inside = has_place(prefix, id, task[2])
   if task[1] and not inside then
     answers[at] = '2'
     if fix then
@@ -44,8 +23,9 @@ for at = 1, #KEYS - 1 do
   elseif inside and not task[1] then
     answers[at] = '0'
     if fix then
-      for _, list in ipairs(lists) do redis.call('LREM', prefix .. list, 0, id) end
-      for _, set in ipairs(sets) do redis.call('ZREM', prefix .. set, id) end
+      for _, list in ipairs(LISTS) do redis.call('LREM', prefix .. list, 0, id) end
+      for _, set in ipairs(SETS) do redis.call('ZREM', prefix .. set, id) end
+      redis.call('ZREM', prefix .. 'lease', id)
       if not task.err then redis.call('DEL', key) end
       redis.call('HINCRBY', prefix .. 'asynqio:counts', 'quarantined', 1)
     end

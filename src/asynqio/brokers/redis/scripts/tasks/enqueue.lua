@@ -4,10 +4,12 @@
 -- ARGV  1 resent (1: the reply to the same call was lost) · 2 queue prefix · 3 now, seconds · 4 now, nanoseconds
 --       then per entry: id, msg, options (see lib/admit_entry.lua)
 -- Returns one character per entry: 1 accepted, 0 id exists, 2 lock held, 3 another task was updated; if there are any
--- updates, {those characters, the ids of the updated tasks…}.
+-- updates, {those characters, the ids of the updated tasks…}. A further character '+' means that the queue looks new: it
+-- may have been removed since the caller registered it.
 -- Cost  O(entries). include: lib/admit_entry
 local prefix, now, now_ns, resent = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[1] == '1'
-redis.call('LLEN', KEYS[1]) -- fails before anything is written if the key is not a list
+local new = redis.call('LLEN', KEYS[1]) == 0 -- fails before anything is written if the key is not a list
+  and redis.call('EXISTS', prefix .. 'processed', prefix .. 'scheduled', prefix .. 'groups') == 0
 local pending, answers, changed = {}, {}, {}
 for entry = 1, #KEYS - 1 do
   local at = 3 * entry + 2
@@ -19,5 +21,6 @@ end
 if #pending > 0 then
   redis.call('LPUSH', KEYS[1], unpack(pending))
 end
+if new then answers[#answers + 1] = '+' end
 if #changed > 0 then return {table.concat(answers), unpack(changed)} end
 return table.concat(answers)
