@@ -38,6 +38,6 @@ if __name__ == "__main__":
     asyncio.run(main())
 
 # Output:
-# active {'rows': 500, 'of': 1000}
+# active {'of': 1000, 'rows': 500}
 # imported: 1000
 # completed 100

@@ -15,6 +15,7 @@ from asynqio.core.task.payload import Binding
 from asynqio.core.task.task import Task
 from asynqio.errors import ConfigError
 from asynqio.mux import Lane, Next, check_lane, in_lane, in_process
+from asynqio.runtime.lanes.binding import bind
 from asynqio.runtime.lanes.target import target_of
 
 P = ParamSpec("P")
@@ -47,7 +48,7 @@ class TaskFunction(Generic[P, C, R]):
         self.run_in = run_in
         self.options = options
         self._clients = clients
-        self._binding = binding or Binding(type, function)
+        self._binding = binding or bind(type, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
         return self.function(*args, **kwargs)

@@ -11,9 +11,10 @@ from typing import Any
 
 import msgspec
 
-from asynqio.core.task import payload as payloads
+from asynqio.core.task.payload import Binding
 from asynqio.core.task.task import Task
 from asynqio.errors import ConfigError
+from asynqio.runtime.lanes.binding import bind
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -77,8 +78,8 @@ def _bind_and_call(function: Callable[..., Any], task: Task) -> Any:
 
 
 @functools.lru_cache
-def _binding(type: str, function: Callable[..., Any]) -> payloads.Binding:
-    return payloads.Binding(type, function)
+def _binding(type: str, function: Callable[..., Any]) -> Binding:
+    return bind(type, function)
 
 
 def _run_to_end(call: Callable[[Task], Any], task: Task) -> Any:

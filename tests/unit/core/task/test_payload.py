@@ -6,7 +6,6 @@ import dataclasses
 import datetime as dt
 import decimal
 import enum
-import math
 import re
 import uuid
 from collections.abc import Callable
@@ -140,11 +139,6 @@ def test_a_value_without_json_form_is_refused_with_the_way_out(value: object) ->
         encode("email:send", value)
     assert isinstance(caught.value, TypeError | ValueError)
     assert isinstance(caught.value, InvalidTask)
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_number_that_json_does_not_know_becomes_null(value: float) -> None:
-    assert encode("t", {"x": value}) == b'{"x":null}'
 
 
 @pytest.mark.parametrize(
@@ -327,9 +321,3 @@ def test_a_type_that_can_never_come_from_json_is_refused_when_the_task_is_declar
 
     with pytest.raises(ConfigError, match=r"task 't', argument 'thing': .*Opaque.* cannot be read from JSON"):
         Binding("t", function)
-
-
-def test_a_name_that_only_the_type_checker_knows_is_not_checked() -> None:
-    def function(thing: Missing) -> None: ...  # type: ignore[name-defined]  # noqa: F821
-
-    assert call(function, {"a": 1}) == ([{"a": 1}], {})
