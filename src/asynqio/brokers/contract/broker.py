@@ -24,7 +24,9 @@ Rules that every broker keeps; the tests in `tests/conformance` bear their numbe
     first. `merge_group` enqueues the merged task and deletes the members in one step, or does neither. A flushed
     group is ripe while one of its members at the time of the flush is unclaimed.
 12. Time is the clock given at construction. No method blocks the event loop. `CancelledError` propagates.
-13. Errors that a retry may solve are `BrokerUnavailable`; no exception of a driver reaches the caller.
+13. Errors that a retry may solve are `BrokerUnavailable`; those that an operator may solve, and unknown ones,
+    `BrokerRefused`; a value that can never be stored is `CannotStore`. No exception of a driver reaches the caller.
+    A call of `settle` or `write_output` that raised may be repeated, as a whole or in parts.
 14. Stored bytes that cannot be decoded never stop an operation: the task is archived as `CORRUPT_TYPE` and counted
     (quarantine); other tasks are processed as usual.
 15. An archive keeps the newest `ARCHIVE_LIMIT` tasks per queue, none older than `ARCHIVE_AGE`. The URL options
