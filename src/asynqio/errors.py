@@ -27,10 +27,14 @@
     │  ├─ TaskCancelled
     │  ├─ WorkerDied             a process of the process pool died
     │  ├─ InitializerFailed      the initializer of a task process raised
-    │  └─ LeaseExpired           the server that ran the task died
+    │  ├─ LeaseExpired           the server that ran the task died
+    │  ├─ ResultTooLarge         (also ValueError) the result is larger than the limit
+    │  └─ ProgressTooLarge       (also ValueError) the progress is larger than the limit
     ├─ BrokerError
     │  ├─ BrokerUnavailable      unreachable or busy: retry
     │  │  └─ StorageFull         free some space, then retry
+    │  ├─ BrokerRefused          credentials, permissions or a quota: an operator must act, then retry
+    │  ├─ CannotStore            invalid or too large for the store: do not retry
     │  ├─ CorruptMessage         unreadable data: do not retry
     │  └─ VersionMismatch        the store was written by an incompatible version
     ├─ ServerStateError          start, stop or shutdown in the wrong state
@@ -294,6 +298,28 @@ class LeaseExpired(ExecutionError):
         super().__init__("task lease expired: the server that ran it is gone")
 
 
+class ResultTooLarge(ExecutionError, ValueError):
+    """The result has more bytes (`size`) than a task may keep (`limit`). Retrying does not help."""
+
+    def __init__(self, type: str, size: int, limit: int) -> None:
+        super().__init__(
+            f"the result of task {type!r} has {size:,} bytes, the limit is {limit:,}: "
+            "store the data elsewhere and return a reference"
+        )
+        self.type, self.size, self.limit = type, size, limit
+
+
+class ProgressTooLarge(ExecutionError, ValueError):
+    """The progress has more bytes (`size`) than `limit`."""
+
+    def __init__(self, type: str, size: int, limit: int) -> None:
+        super().__init__(
+            f"the progress of task {type!r} has {size:,} bytes, the limit is {limit:,}: "
+            "report a number or a short text, and write data with write_result"
+        )
+        self.type, self.size, self.limit = type, size, limit
+
+
 # --- brokers --------------------------------------------------------------------------------------
 
 
@@ -307,6 +333,15 @@ class BrokerUnavailable(BrokerError):
 
 class StorageFull(BrokerUnavailable):
     """The store is full; nothing was changed."""
+
+
+class BrokerRefused(BrokerError):
+    """The store refuses the operation: wrong credentials, missing permissions, a quota, or an error that asynqio does
+    not know. The same call can succeed after an operator has acted. Nothing is known to be changed."""
+
+
+class CannotStore(BrokerError):
+    """The store can never hold this value: it is invalid or too large. Retrying does not help."""
 
 
 class CorruptMessage(BrokerError):

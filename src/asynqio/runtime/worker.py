@@ -137,7 +137,14 @@ class Worker:
         services: list[Service] = [
             Canceller(broker, self.runner, fetcher),
             PausedTypes(broker, queues, self.runner),
-            Recoverer(broker, queues, self.runner, lease=config.lease, random=self._random),
+            Recoverer(
+                broker,
+                queues,
+                self.runner,
+                lease=config.lease,
+                random=self._random,
+                outstanding=self._settler.outstanding,
+            ),
             Forwarder(broker, queues),
             Sweeper(broker, queues),
         ]

@@ -28,7 +28,7 @@ from asynqio.core.attempts.record import AttemptRecord
 from asynqio.core.lifecycle import Failed, Policy, decide
 from asynqio.core.task.message import TaskMessage
 from asynqio.core.task.task import Entry
-from asynqio.errors import BrokerUnavailable, ConfigError, VersionMismatch
+from asynqio.errors import BrokerRefused, BrokerUnavailable, ConfigError, VersionMismatch
 
 TASK = Entry(TaskMessage("a", "kind"))
 
@@ -199,7 +199,7 @@ async def test_a_failed_migration_changes_nothing(path: Path, monkeypatch: pytes
     newest = max(migrations())
     more = {**migrations(), newest + 1: ["CREATE TABLE half (x)", "CREATE TABLE half (x)"]}
     monkeypatch.setattr(connection, "migrations", lambda: more)
-    with pytest.raises(BrokerUnavailable, match="half"):
+    with pytest.raises(BrokerRefused, match="half"):
         await opened(url(path))
     assert await ask(path, "PRAGMA user_version") == (newest,)
     assert await ask(path, "SELECT count(*) FROM sqlite_master WHERE name = 'half'") == (0,)

@@ -128,3 +128,13 @@ async def test_rule_9_a_task_that_keeps_crashing_workers_is_archived(broker: Sto
     seen = await get_task(broker, "a")
     assert (seen.state, seen.crashes) == (TaskState.ARCHIVED, 3)
     assert "crash loop" in seen.last_error
+
+
+async def test_rule_9_accepts_writes_answers_per_queue_and_changes_nothing(broker: Store) -> None:
+    await put(broker, entry("a"), entry("b", queue="two"))
+    await take(broker, queues=["default"], lease=10)
+    before = await snapshot(broker)
+    assert await broker.accepts_writes(["default", "two", "ghost"]) == [True, True, True]
+    assert await broker.accepts_writes([]) == []
+    assert await snapshot(broker) == before
+    assert await broker.queues() == ["default", "two"]

@@ -17,14 +17,17 @@ Rules that every broker keeps; the tests in `tests/conformance` bear their numbe
     changes nothing. Counters change in the same step. `to=PENDING` puts the task at the front.
 8.  `forward` moves due SCHEDULED and RETRY tasks to PENDING, earliest first; those that belong to a group move to
     AGGREGATING.
-9.  `expired` only reads. The outcome of an abandoned task is decided by `decide`, as that of any other.
+9.  `expired` only reads, so it works while the store refuses writes; `accepts_writes` says whether a lease could be
+    renewed now. The outcome of an abandoned task is decided by `decide`, as that of any other.
 10. `sweep` deletes tasks whose retention has expired, trims the archive, and returns batches whose lease has expired
     to their groups.
 11. `claim_groups` reads the groups that have a rule and claims at most `BATCH_MEMBERS` members per batch, oldest
     first. `merge_group` enqueues the merged task and deletes the members in one step, or does neither. A flushed
     group is ripe while one of its members at the time of the flush is unclaimed.
 12. Time is the clock given at construction. No method blocks the event loop. `CancelledError` propagates.
-13. Errors that a retry may solve are `BrokerUnavailable`; no exception of a driver reaches the caller.
+13. Errors that a retry may solve are `BrokerUnavailable`; those that an operator may solve, and unknown ones,
+    `BrokerRefused`; a value that can never be stored is `CannotStore`. No exception of a driver reaches the caller.
+    A call of `settle` or `write_output` that raised may be repeated, as a whole or in parts.
 14. Stored bytes that cannot be decoded never stop an operation: the task is archived as `CORRUPT_TYPE` and counted
     (quarantine); other tasks are processed as usual.
 15. An archive keeps the newest `ARCHIVE_LIMIT` tasks per queue, none older than `ARCHIVE_AGE`. The URL options
@@ -186,6 +189,10 @@ class Broker(Protocol):
 
     async def expired(self, queues: Sequence[str], limit: int) -> Expired:
         """Find up to `limit` expired leases, earliest expiry first (rule 9)."""
+        ...
+
+    async def accepts_writes(self, queues: Sequence[str]) -> list[bool]:
+        """Whether the store accepts, of each queue, the write that renews a lease (rule 9). Changes no task."""
         ...
 
     async def sweep(self, queues: Sequence[str], limit: int) -> Swept:

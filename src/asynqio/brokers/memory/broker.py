@@ -124,6 +124,9 @@ class MemoryBroker(MemoryInspection):
     async def expired(self, queues: Sequence[str], limit: int) -> Expired:
         return maintenance.expired(self._store, self.clock.now(), queues, limit)
 
+    async def accepts_writes(self, queues: Sequence[str]) -> list[bool]:
+        return [True] * len(queues)
+
     async def sweep(self, queues: Sequence[str], limit: int) -> Swept:
         return maintenance.sweep(self._store, self.clock.now(), queues, limit)
 

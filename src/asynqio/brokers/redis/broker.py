@@ -32,7 +32,7 @@ from asynqio.brokers.redis.operations import (
     settle,
     sweep,
 )
-from asynqio.brokers.redis.operations.leases import LeaseRepair, expired, renew, renew_owner
+from asynqio.brokers.redis.operations.leases import LeaseRepair, accepts_writes, expired, renew, renew_owner
 from asynqio.brokers.redis.operations.notifications import Notifications
 from asynqio.brokers.redis.session import Session
 from asynqio.brokers.redis.settings import RedisSettings
@@ -179,6 +179,9 @@ class RedisBroker(RedisInspection):
 
     async def expired(self, queues: Sequence[str], limit: int) -> Expired:
         return await expired(self._session, queues, limit)
+
+    async def accepts_writes(self, queues: Sequence[str]) -> list[bool]:
+        return await accepts_writes(self._session, queues)
 
     async def sweep(self, queues: Sequence[str], limit: int) -> Swept:
         return await sweep.sweep(self._session, self._lease_repair, queues, limit)

@@ -38,6 +38,7 @@ from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.schedules.firing import Fire, FireEvent, ScheduleState
 from asynqio.core.task.message import TaskRef
 from asynqio.core.task.task import Entry
+from asynqio.errors import BrokerRefused, BrokerUnavailable
 
 #: Most entries enqueued by one transaction, so that other processes wait only for a moment (about 20 ms).
 ENQUEUE_BATCH_SIZE = 1_000
@@ -140,6 +141,13 @@ class SqliteBroker(SqliteInspection):
         if found.corrupt:
             await self._session.write(partial(maintenance.quarantine_expired, rows=found.corrupt))
         return found.expired
+
+    async def accepts_writes(self, queues: Sequence[str]) -> list[bool]:
+        try:
+            await self._session.write(lambda transaction: transaction.numbers(1))
+        except (BrokerUnavailable, BrokerRefused):
+            return [False] * len(queues)
+        return [True] * len(queues)
 
     async def sweep(self, queues: Sequence[str], limit: int) -> Swept:
         return await self._session.write(partial(maintenance.sweep, queues=tuple(queues), limit=limit))

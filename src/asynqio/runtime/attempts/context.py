@@ -10,9 +10,13 @@ from asynqio.brokers.contract.results import Output
 from asynqio.core.attempts.record import LogLine
 from asynqio.core.task import payload as payloads
 from asynqio.core.task.message import TaskMessage
-from asynqio.errors import ExecutionError, TaskCancelled
+from asynqio.errors import ExecutionError, ProgressTooLarge, ResultTooLarge, TaskCancelled
 from asynqio.runtime.attempts.attempt import Attempt, active_attempt
 from asynqio.runtime.attempts.output_writer import PendingWrite
+
+#: Most bytes of a result and of progress. Every store takes them, in one call with those of other tasks.
+MAX_RESULT = 32 * 1_048_576
+MAX_PROGRESS = 65_536
 
 
 class TaskContext(Protocol):
@@ -60,11 +64,12 @@ class TaskContext(Protocol):
 
     def write_result(self, data: bytes | Any) -> PendingWrite:
         """Store a result with the task now: bytes as they are, other values as JSON. The last one wins.
-        Raises NotSerializable."""
+        Raises NotSerializable, and ResultTooLarge above 32 MiB."""
         ...
 
     def report_progress(self, progress: Any) -> PendingWrite:
-        """Store the progress: a percentage or any JSON value (`TaskInfo.progress`). Raises NotSerializable."""
+        """Store the progress: a percentage or any JSON value (`TaskInfo.progress`).
+        Raises NotSerializable, and ProgressTooLarge above 64 KiB."""
         ...
 
     def log(self, text: str, level: str = "info") -> None:
@@ -132,7 +137,7 @@ class AttemptContext(MessageContext):
         return self._write(Output(self._attempt.lease, result=encoded))
 
     def report_progress(self, progress: Any) -> PendingWrite:
-        encoded = payloads.encode(self.message.type, progress)
+        encoded = encode_progress(self.message.type, progress)
         self._attempt.attempt_log.report(encoded)
         return self._write(Output(self._attempt.lease, progress=encoded))
 
@@ -151,8 +156,19 @@ def stop_error(attempt: Attempt) -> ExecutionError:
 
 
 def encode_value(type: str, data: Any) -> bytes:
-    """Bytes as they are, other values as JSON. Raises NotSerializable."""
-    return data if isinstance(data, bytes) else payloads.encode(type, data)
+    """A result: bytes as they are, other values as JSON. Raises NotSerializable, ResultTooLarge."""
+    encoded = data if isinstance(data, bytes) else payloads.encode(type, data)
+    if len(encoded) > MAX_RESULT:
+        raise ResultTooLarge(type, len(encoded), MAX_RESULT)
+    return encoded
+
+
+def encode_progress(type: str, progress: Any) -> bytes:
+    """Progress as JSON. Raises NotSerializable, ProgressTooLarge."""
+    encoded = payloads.encode(type, progress)
+    if len(encoded) > MAX_PROGRESS:
+        raise ProgressTooLarge(type, len(encoded), MAX_PROGRESS)
+    return encoded
 
 
 #: Set in task processes, which run one handler at a time.

@@ -11,6 +11,7 @@ from typing import Any
 from asynqio.brokers.contract.broker import Broker
 from asynqio.brokers.contract.results import Output
 from asynqio.errors import BrokerUnavailable
+from asynqio.runtime.attempts.apply_each import apply_each
 
 log = logging.getLogger("asynqio.server")
 
@@ -71,21 +72,26 @@ class OutputWriter:
     async def _flush(self) -> None:
         while self._queue:
             batch, self._queue = self._queue, []
-            try:
-                answers = await self._broker.write_output([output for output, _ in batch])
-            except Exception as error:
-                log.log(
-                    logging.WARNING if isinstance(error, BrokerUnavailable) else logging.ERROR,
-                    "%d results or progress reports were not stored: %s",
-                    len(batch),
-                    error,
-                    extra={"event": "outputs_lost", "count": len(batch), "error": str(error)},
-                )
-                for _, future in batch:
-                    if not future.cancelled():
-                        future.set_exception(error)
-            else:
-                for (_, future), answer in zip(batch, answers, strict=True):
-                    if not future.cancelled():
-                        future.set_result(answer)
+            answers = await apply_each(self._broker.write_output, [output for output, _ in batch])
+            errors = [answer for answer in answers if isinstance(answer, Exception)]
+            if errors:
+                _log_lost(errors)
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if future.cancelled():
+                    continue
+                if isinstance(answer, Exception):
+                    future.set_exception(answer)
+                else:
+                    future.set_result(answer)
         self._task = None
+
+
+def _log_lost(errors: list[Exception]) -> None:
+    error = errors[0]
+    log.log(
+        logging.WARNING if isinstance(error, BrokerUnavailable) else logging.ERROR,
+        "%d results or progress reports were not stored: %s",
+        len(errors),
+        error,
+        extra={"event": "outputs_lost", "count": len(errors), "error": str(error)},
+    )

@@ -33,18 +33,19 @@ from asynqio.core.lifecycle import (
 )
 from asynqio.core.paused_types import defer_seconds
 from asynqio.core.retry import RETRY_HEADER, GoRetry, RetryPolicy, from_header
-from asynqio.core.task import payload as payloads
 from asynqio.core.task.message import TaskMessage, TaskRef, TaskState
 from asynqio.core.task.task import Task
 from asynqio.errors import (
     Directive,
     HandlerNotFound,
     NotSerializable,
+    ResultTooLarge,
     RevokeTask,
     SkipRetry,
     TaskCancelled,
 )
 from asynqio.runtime.attempts.attempt import Attempt, Environment, ProcessLane, ThreadLane, active_attempt
+from asynqio.runtime.attempts.context import encode_value
 from asynqio.runtime.attempts.deadlines import Deadlines
 from asynqio.runtime.attempts.failure_log import log_failure
 from asynqio.runtime.attempts.log_context import task_fields
@@ -312,10 +313,10 @@ def _encode(attempt: Attempt, value: Any) -> bytes | None:
     """The result to keep: bytes as they are, other values as JSON; for None what `write_result` stored."""
     if value is None:
         return attempt.result
-    if isinstance(value, bytes):
-        return value
     try:
-        return payloads.encode(attempt.lease.message.type, value)
+        return encode_value(attempt.lease.message.type, value)
+    except ResultTooLarge as problem:
+        raise problem from SkipRetry()
     except NotSerializable as problem:
         # The work is done; running it again would not change what it returns.
         raise NotSerializable(problem.type, f"its result cannot be kept: {problem.reason}") from SkipRetry()

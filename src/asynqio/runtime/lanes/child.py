@@ -226,7 +226,7 @@ class ChildContext(context.MessageContext):
         return self._send(Written(result=context.encode_value(self.message.type, data)))
 
     def report_progress(self, progress: Any) -> PendingWrite:
-        return self._send(Written(progress=payloads.encode(self.message.type, progress)))
+        return self._send(Written(progress=context.encode_progress(self.message.type, progress)))
 
     def log(self, text: str, level: str = "info") -> None:
         self._send(Written(line=LogLine(time.time(), str(text), level)))

@@ -8,7 +8,7 @@ import pickle
 import pytest
 
 from asynqio.brokers.redis.connection.errors import RedisError, ReplyLost, translate
-from asynqio.errors import BrokerError, BrokerUnavailable, StorageFull
+from asynqio.errors import BrokerError, BrokerRefused, BrokerUnavailable, CannotStore, StorageFull
 from tests.brokers.redis.connection.opening import opened, outcome
 from tests.brokers.redis.support.servers import RedisServer
 
@@ -84,12 +84,24 @@ async def test_a_server_blocked_by_a_script_is_unavailable(server: RedisServer) 
         ("BUSYKEY Target key name already exists.", RedisError),
         ("NOT FOUND", RedisError),
         ("", RedisError),
+        # Credentials, permissions, quotas of providers, and unknown replies are refusals: kept and retried.
+        ("WRONGPASS invalid username-password pair or user is disabled.", RedisError),
+        ("NOAUTH Authentication required.", RedisError),
+        ("NOPERM User worker has no permissions to run the 'hset' command", RedisError),
+        ("DENIED Redis is running in protected mode", RedisError),
+        ("ERR max daily request limit exceeded. Limit: 10000, Usage: 10000.", RedisError),
+        ("ERR Command is not available: 'evalsha'. See https://upstash.com/docs", RedisError),
+        ("WRONGTYPE Operation against a key holding the wrong kind of value", RedisError),
+        ("SOMETHINGNEW of a later version", RedisError),
+        # Never.
+        ("ERR string exceeds maximum allowed size (proto-max-bulk-len)", CannotStore),
     ],
 )
 def test_error_replies_map_to_exceptions(text: str, kind: type[BrokerError]) -> None:
     error = translate(text)
     assert isinstance(error, kind)
     assert isinstance(error, RedisError) == (kind is RedisError)
+    assert isinstance(error, BrokerUnavailable | BrokerRefused | CannotStore)
 
 
 def test_errors_can_be_pickled() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from random import Random
 from typing import Any, cast
@@ -11,12 +12,13 @@ import pytest
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.results import Expired
-from asynqio.core.lifecycle import Lease, Policy
+from asynqio.core.lifecycle import Lease, Outcome, Policy, Settlement
 from asynqio.core.task.message import TaskMessage, TaskRef, TaskState
-from asynqio.errors import BrokerUnavailable
+from asynqio.errors import BrokerRefused, BrokerUnavailable, CannotStore
 from asynqio.runtime.attempts.runner import Runner
 from asynqio.runtime.events import Events
-from asynqio.runtime.leases.recoverer import CONFIRMATION, RETURN_GRACE, Recoverer
+from asynqio.runtime.leases.recoverer import CONFIRMATION, Recoverer
+from asynqio.runtime.leases.witness import RETURN_GRACE
 from asynqio.testing import FakeClock, Flaky
 from tests.builders import entry
 
@@ -26,27 +28,33 @@ class Bystander:
 
     def __init__(self) -> None:
         self.events = Events()
+        #: Ids of the tasks whose hooks were called.
+        self.failed: list[str] = []
 
     def is_running(self, lease: Lease) -> bool:
         return False
+
+    async def run_hooks(self, outcome: Outcome, settlement: Settlement) -> None:
+        self.failed.append(settlement.message.id)
 
     def policy_of(self, message: TaskMessage) -> Policy:
         return Policy()
 
 
 class Slow:
-    """A store that takes a second to list expired leases."""
+    """A store that takes `seconds` to list expired leases."""
 
     def __init__(self, clock: FakeClock) -> None:
         self._store = open_broker("memory://", clock=clock)
         self._clock = clock
+        self.seconds = 0.0
 
     @property
     def broker(self) -> Store:
         return cast("Store", self)
 
     async def expired(self, queues: Sequence[str], limit: int) -> Expired:
-        self._clock.advance(1.0)
+        self._clock.advance(self.seconds)
         return await self._store.expired(queues, limit)
 
     def __getattr__(self, name: str) -> Any:
@@ -63,7 +71,12 @@ async def leased(broker: Store, clock: FakeClock) -> tuple[Store, Recoverer, Lea
     await broker.enqueue([entry("a")])
     [lease] = await broker.dequeue(["default"], 1, 30.0, "another server")
     recoverer = Recoverer(broker, ["default"], cast("Runner", Bystander()), lease=30.0, random=Random(0))
-    clock.advance(30)
+    # It looks once shortly before the lease lapses.
+    seconds = await recoverer.once()
+    assert 29.1 < seconds < 29.3
+    clock.advance(seconds)
+    await recoverer.once()
+    clock.advance(30 - seconds)
     return broker, recoverer, lease
 
 
@@ -127,7 +140,9 @@ async def test_after_an_outage_all_servers_get_time_to_reconnect(clock: FakeCloc
 
 
 async def test_a_call_that_waited_for_the_end_of_the_outage_gives_them_time_too(clock: FakeClock) -> None:
-    broker, recoverer, _ = await leased(Slow(clock).broker, clock)
+    slow = Slow(clock)
+    broker, recoverer, _ = await leased(slow.broker, clock)
+    slow.seconds = 1.0
     await recoverer.once()
     clock.advance(CONFIRMATION)
     await recoverer.once()
@@ -135,7 +150,114 @@ async def test_a_call_that_waited_for_the_end_of_the_outage_gives_them_time_too(
 
 
 async def test_a_store_that_is_always_slow_is_not_unavailable(clock: FakeClock) -> None:
-    broker, recoverer, _ = await leased(Slow(clock).broker, clock)
+    slow = Slow(clock)
+    broker, recoverer, _ = await leased(slow.broker, clock)
+    slow.seconds = 1.0
     for _ in range(12):
         await recoverer.once()
     assert await state(broker) is TaskState.PENDING
+
+
+async def test_no_lease_is_revoked_while_writes_are_refused(clock: FakeClock) -> None:
+    flaky = Flaky(open_broker("memory://", clock=clock))
+    broker, recoverer, lease = await leased(flaky.broker, clock)
+    # Reads work all the time.
+    flaky.fail(math.inf, "accepts_writes", "renew", "settle")
+    for _ in range(100):
+        await recoverer.once()
+        clock.advance(CONFIRMATION)
+    flaky.recover()
+    for _ in range(9):
+        await recoverer.once()
+        clock.advance(RETURN_GRACE / 10)
+    assert await state(broker) is TaskState.ACTIVE
+    assert await broker.renew([lease], 30.0) == [True]
+    clock.advance(RETURN_GRACE)
+    await recoverer.once()
+    assert await state(broker) is TaskState.ACTIVE
+
+
+async def test_a_refused_recovery_is_repeated_after_a_grace(clock: FakeClock) -> None:
+    flaky = Flaky(open_broker("memory://", clock=clock))
+    broker, recoverer, _ = await leased(flaky.broker, clock)
+    await recoverer.once()
+    clock.advance(CONFIRMATION)
+    flaky.fail(1, "settle")
+    with pytest.raises(BrokerUnavailable):
+        await recoverer.once()
+    for _ in range(9):
+        await recoverer.once()
+        clock.advance(RETURN_GRACE / 10)
+        assert await state(broker) is TaskState.ACTIVE
+    for _ in range(3):
+        clock.advance(CONFIRMATION)
+        await recoverer.once()
+    assert await state(broker) is TaskState.PENDING
+
+
+async def test_a_settlement_that_waits_here_is_not_taken_for_abandoned(clock: FakeClock) -> None:
+    broker = open_broker("memory://", clock=clock)
+    await broker.enqueue([entry("a")])
+    [lease] = await broker.dequeue(["default"], 1, 30.0, "this server")
+    waiting = [lease]
+    recoverer = Recoverer(
+        broker,
+        ["default"],
+        cast("Runner", Bystander()),
+        lease=30.0,
+        random=Random(0),
+        outstanding=lambda: waiting,
+    )
+    clock.advance(31)
+    for _ in range(10):
+        await recoverer.once()
+        clock.advance(CONFIRMATION)
+    assert await state(broker) is TaskState.ACTIVE
+    waiting.clear()
+    for _ in range(4):
+        await recoverer.once()
+        clock.advance(CONFIRMATION)
+    assert await state(broker) is TaskState.PENDING
+
+
+class Picky(Flaky):
+    """A store that cannot settle the task "bad"."""
+
+    error: Exception = BrokerRefused("no permission")
+
+    async def _call(self, name: str, method: Any, *args: Any, **kwargs: Any) -> Any:
+        if name == "settle" and any(
+            one.lease.message.id == "bad" and "cannot be stored" not in one.message.last_error
+            for one in args[0]
+        ):
+            raise self.error
+        return await super()._call(name, method, *args, **kwargs)
+
+
+@pytest.mark.parametrize("error", [BrokerRefused("no permission"), CannotStore("too large")])
+async def test_a_task_that_cannot_be_recovered_does_not_stop_the_others(
+    clock: FakeClock, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    picky = Picky(open_broker("memory://", clock=clock))
+    picky.error = error
+    broker = picky.broker
+    await broker.enqueue([entry("a"), entry("bad"), *(entry(f"b{number}") for number in range(20))])
+    await broker.dequeue(["default"], 22, 30.0, "another server")
+    recoverer = Recoverer(broker, ["default"], cast("Runner", Bystander()), lease=30.0, random=Random(0))
+    clock.advance(30)
+    for _ in range(6):
+        await recoverer.once()
+        clock.advance(CONFIRMATION)
+    await recoverer.close()
+    [stats] = await broker.stats(["default"])
+    assert stats.pending == 21
+    reports = [one for one in caplog.records if getattr(one, "event", "") == "recovery_failed"]
+    if isinstance(error, CannotStore):
+        [info] = await broker.find([TaskRef("default", "bad")])
+        assert info is not None
+        assert info.state is TaskState.ARCHIVED
+        assert "too large" in info.last_error
+        assert reports == []
+    else:
+        assert stats.active == 1
+        assert len(reports) == 1  # once per RETRY_AFTER

@@ -6,11 +6,13 @@ import os
 import re
 import ssl
 
-from asynqio.errors import BrokerError, BrokerUnavailable, StorageFull
+from asynqio.errors import BrokerError, BrokerRefused, BrokerUnavailable, CannotStore, StorageFull
 
 
-class RedisError(BrokerError):
-    """An error reply. `code` is its first word ("WRONGTYPE", "NOSCRIPT", "MOVED"), `text` the complete reply."""
+class RedisError(BrokerRefused):
+    """An error reply for which `translate` has no other class: credentials, permissions, a quota, or unknown.
+
+    `code` is its first word ("WRONGTYPE", "NOSCRIPT", "MOVED"), `text` the complete reply."""
 
     def __init__(self, text: str) -> None:
         super().__init__(f"Redis replied: {text}")
@@ -72,6 +74,8 @@ def translate(text: str) -> BrokerError:
         return BrokerUnavailable(
             "Redis has reached maxclients: raise it, or close idle clients (CLIENT LIST shows them)"
         )
+    if "exceeds maximum allowed size" in text:
+        return CannotStore("Redis rejects the value: it is larger than proto-max-bulk-len")
     return RedisError(text)
 
 
@@ -123,7 +127,7 @@ _REFUSALS = {
 }
 
 
-def refused(where: str, error: RedisError, step: str) -> BrokerError:
+def refused(where: str, error: RedisError, step: str) -> BrokerRefused:
     """The server accepted the connection, but refused a command of its setup."""
     advice = _REFUSALS.get(error.code)
     if advice is None and step == "AUTH":
@@ -135,4 +139,4 @@ def refused(where: str, error: RedisError, step: str) -> BrokerError:
         advice = "the database does not exist: correct the number in the URL (clusters have only 0)"
     if advice is None and step == "HELLO":
         advice = "the server does not support RESP3: asynqio requires Redis 6.2 or later"
-    return BrokerError(f"Redis at {where} refused the connection at {step}: {advice or error.text}")
+    return BrokerRefused(f"Redis at {where} refused the connection at {step}: {advice or error.text}")

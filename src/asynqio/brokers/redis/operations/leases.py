@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
 from collections.abc import Iterable, Sequence
@@ -18,7 +19,7 @@ from asynqio.brokers.redis.operations.quarantine import decode_stored, quarantin
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.session import Session
 from asynqio.core.lifecycle import Lease
-from asynqio.errors import CorruptMessage
+from asynqio.errors import BrokerRefused, BrokerUnavailable, CorruptMessage
 
 #: Active tasks read per call when the leases of one server are renewed.
 ACTIVE_BATCH_SIZE = 1_000
@@ -111,6 +112,18 @@ async def expired(session: Session, queues: Sequence[str], limit: int) -> Expire
     await session.for_each_slot(queues, call, None)
     found.sort(key=lambda lease: lease.expires_at)
     return Expired(found[:limit], earliest(next_at))
+
+
+async def accepts_writes(session: Session, queues: Sequence[str]) -> list[bool]:
+    """See Broker.accepts_writes. Sends the command of a renewal, for a member that does not exist: it is checked as
+    a write (replicas, memory, role, permissions) and changes nothing."""
+    keys = [queue_keys(name).lease for name in queues]
+    calls = [session.redis.command(key, "ZADD", key, "XX", 0, "") for key in keys]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException) and not isinstance(answer, BrokerUnavailable | BrokerRefused):
+            raise answer
+    return [not isinstance(answer, BaseException) for answer in answers]
 
 
 async def _check(

@@ -18,7 +18,6 @@ from asynqio.core.attempts.record import RUNS_KEPT, encode_record
 from asynqio.core.lifecycle import Settlement
 from asynqio.core.task.message import TaskState
 from asynqio.core.task.unique_locks import freed_by
-from asynqio.errors import BrokerUnavailable
 
 
 async def settle(session: Session, settlements: Sequence[Settlement]) -> list[bool]:
@@ -64,8 +63,8 @@ async def settle(session: Session, settlements: Sequence[Settlement]) -> list[bo
     leases = [settlement.lease for settlement in settlements]
     try:
         await by_queue([lease.message.queue for lease in leases], call)
-    except BrokerUnavailable:
-        # A later attempt must recognise what this one may have applied.
+    except Exception:
+        # A later attempt must recognise what this one may have applied: one script call may fail beside others.
         for lease in leases:
             lease.token = token_of(lease)._replace(unconfirmed=True)
         raise

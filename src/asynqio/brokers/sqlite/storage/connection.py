@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from asynqio.brokers.sqlite.settings import Settings
-from asynqio.brokers.sqlite.storage.errors import is_busy, translate, unwritable
+from asynqio.brokers.sqlite.storage.errors import is_busy, translate_opening, unwritable
 from asynqio.brokers.sqlite.storage.statements import migrations
 from asynqio.errors import ConfigError, VersionMismatch
 
@@ -56,7 +56,7 @@ def connect(settings: Settings, *, reading: bool = False) -> sqlite3.Connection:
             connection.close()
             raise
     except sqlite3.Error as error:
-        raise translate(error, settings.path) from error
+        raise translate_opening(error, settings.path) from error
     return connection
 
 
