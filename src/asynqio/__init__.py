@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from asynqio.errors import DuplicateTask as DuplicateTask
     from asynqio.errors import EnqueueError as EnqueueError
     from asynqio.errors import EntryNotFound as EntryNotFound
+    from asynqio.errors import HandlerMisuse as HandlerMisuse
     from asynqio.errors import HandlerNotFound as HandlerNotFound
     from asynqio.errors import InvalidFilter as InvalidFilter
     from asynqio.errors import InvalidSchedule as InvalidSchedule
@@ -137,6 +138,7 @@ _HOMES = {
         "DuplicateTask",
         "EnqueueError",
         "EntryNotFound",
+        "HandlerMisuse",
         "HandlerNotFound",
         "InvalidSchedule",
         "InvalidFilter",

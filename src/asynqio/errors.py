@@ -23,6 +23,7 @@
     ├─ ExecutionError            why an attempt failed; seen by retry_delay, is_failure and on_error
     │  ├─ HandlerNotFound
     │  ├─ BadPayload             the payload does not fit the handler
+    │  ├─ HandlerMisuse          the handler returned a generator: its body did not run
     │  ├─ TaskTimeout            (also TimeoutError)
     │  ├─ TaskCancelled
     │  ├─ WorkerDied             a process of the process pool died
@@ -253,6 +254,16 @@ class BadPayload(ExecutionError):
     def __init__(self, type: str, reason: str) -> None:
         super().__init__(f"the payload does not fit the handler of {type!r}: {reason}")
         self.type, self.reason = type, reason
+
+
+class HandlerMisuse(ExecutionError):
+    """The handler returned a `value` with a body that does not run, such as a generator. The task is archived."""
+
+    def __init__(self, value: str) -> None:
+        super().__init__(
+            f"the handler returned {value}, whose body never ran: return a value, or use async def"
+        )
+        self.value = value
 
 
 class TaskTimeout(ExecutionError, TimeoutError):

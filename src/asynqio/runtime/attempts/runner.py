@@ -55,6 +55,7 @@ from asynqio.runtime.events import AttemptEnded, Events, LeaseReturned
 from asynqio.runtime.hooks import HookRunner, OnError, TaskHooks
 from asynqio.runtime.isolation import Isolation
 from asynqio.runtime.slots import Slots
+from asynqio.runtime.user_code import PLAIN_TYPES, finish
 
 log = logging.getLogger("asynqio.server")
 
@@ -227,6 +228,8 @@ class Runner:
                 raise HandlerNotFound(message.type)
             hooks = route.hooks
             value = await route.perform(Task.received(message))
+            if type(value) not in PLAIN_TYPES:
+                value = await finish(value)
             outcome: Outcome = DONE if message.retention <= 0 else Succeeded(_encode(attempt, value))
         except KeyboardInterrupt:
             self._finish(attempt, Aborted())
