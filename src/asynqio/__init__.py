@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from asynqio.errors import BrokerError as BrokerError
     from asynqio.errors import BrokerUnavailable as BrokerUnavailable
     from asynqio.errors import ConfigError as ConfigError
+    from asynqio.errors import DeadlineExceeded as DeadlineExceeded
     from asynqio.errors import DuplicateTask as DuplicateTask
     from asynqio.errors import EnqueueError as EnqueueError
     from asynqio.errors import EntryNotFound as EntryNotFound
@@ -135,6 +136,7 @@ _HOMES = {
         "BrokerError",
         "BrokerUnavailable",
         "ConfigError",
+        "DeadlineExceeded",
         "DuplicateTask",
         "EnqueueError",
         "EntryNotFound",

@@ -25,6 +25,7 @@
     │  ├─ BadPayload             the payload does not fit the handler
     │  ├─ HandlerMisuse          the handler returned a generator: its body did not run
     │  ├─ TaskTimeout            (also TimeoutError)
+    │  │  └─ DeadlineExceeded    the task's deadline passed: it is archived
     │  ├─ TaskCancelled
     │  ├─ WorkerDied             a process of the process pool died
     │  ├─ InitializerFailed      the initializer of a task process raised
@@ -271,6 +272,16 @@ class TaskTimeout(ExecutionError, TimeoutError):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"stopped after {seconds:.3g} s: its timeout or deadline has passed")
+        self.seconds = seconds
+
+
+class DeadlineExceeded(TaskTimeout):
+    """The deadline of the task passed, after the attempt ran for `seconds`; 0: it did not start. Retrying does not help,
+    so the task is archived."""
+
+    def __init__(self, seconds: float) -> None:
+        ran = f"stopped after {seconds:.3g} s" if seconds > 0 else "not started"
+        super(TaskTimeout, self).__init__(f"deadline exceeded: {ran}, its deadline has passed")
         self.seconds = seconds
 
 

@@ -29,6 +29,7 @@ from asynqio.core.lifecycle import (
     Settlement,
     Succeeded,
     decide,
+    error_text,
     every_error,
 )
 from asynqio.core.paused_types import defer_seconds
@@ -294,16 +295,22 @@ class Runner:
             return decide(lease, outcome, now, self._policy)
         policy = self.policy_of(lease.message)
         chance = self._random.random()
-        try:
-            return decide(lease, outcome, now, policy, chance)
-        except Exception as error:  # the user's retry_delay or is_failure
-            log.exception(
-                "the retry policy failed on task %r; the default one is used",
-                lease.message.id,
-                extra={"event": "retry_policy_failed", "error": str(error), **task_fields(lease.message)},
-            )
-            safe = msgspec.structs.replace(policy, retry=GoRetry(), is_failure=every_error)
-            return decide(lease, outcome, now, safe, chance)
+        own_delay = msgspec.structs.replace(policy, retry=GoRetry())
+        for user_policy in (policy, own_delay):
+            try:
+                return decide(lease, outcome, now, user_policy, chance)
+            except Exception as error:  # the user's retry function or is_failure
+                log.exception(
+                    "the retry policy failed on task %r: %s; the default one is used",
+                    lease.message.id,
+                    error_text(error),
+                    extra={
+                        "event": "retry_policy_failed",
+                        "error": error_text(error),
+                        **task_fields(lease.message),
+                    },
+                )
+        return decide(lease, outcome, now, msgspec.structs.replace(own_delay, is_failure=every_error), chance)
 
 
 def _archives(reason: Failed | Aborted | None) -> TypeGuard[Failed]:
