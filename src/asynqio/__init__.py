@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from asynqio.errors import DuplicateTask as DuplicateTask
     from asynqio.errors import EnqueueError as EnqueueError
     from asynqio.errors import EntryNotFound as EntryNotFound
+    from asynqio.errors import HandlerExit as HandlerExit
     from asynqio.errors import HandlerMisuse as HandlerMisuse
     from asynqio.errors import HandlerNotFound as HandlerNotFound
     from asynqio.errors import InvalidFilter as InvalidFilter
@@ -140,6 +141,7 @@ _HOMES = {
         "DuplicateTask",
         "EnqueueError",
         "EntryNotFound",
+        "HandlerExit",
         "HandlerMisuse",
         "HandlerNotFound",
         "InvalidSchedule",

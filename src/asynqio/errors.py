@@ -23,6 +23,7 @@
     ├─ ExecutionError            why an attempt failed; seen by retry_delay, is_failure and on_error
     │  ├─ HandlerNotFound
     │  ├─ BadPayload             the payload does not fit the handler
+    │  ├─ HandlerExit            user code raised SystemExit or the like
     │  ├─ HandlerMisuse          the handler returned a generator: its body did not run
     │  ├─ TaskTimeout            (also TimeoutError)
     │  │  └─ DeadlineExceeded    the task's deadline passed: it is archived
@@ -257,6 +258,11 @@ class BadPayload(ExecutionError):
         self.type, self.reason = type, reason
 
 
+class HandlerExit(ExecutionError):
+    """User code raised `SystemExit`, `KeyboardInterrupt` or another BaseException that is no `Exception` (the
+    `__cause__`). The attempt failed; the server continues."""
+
+
 class HandlerMisuse(ExecutionError):
     """The handler returned a `value` with a body that does not run, such as a generator. The task is archived."""
 
@@ -276,8 +282,8 @@ class TaskTimeout(ExecutionError, TimeoutError):
 
 
 class DeadlineExceeded(TaskTimeout):
-    """The deadline of the task passed, after the attempt ran for `seconds`; 0: it did not start. Retrying does not help,
-    so the task is archived."""
+    """The deadline of the task passed, after the attempt ran for `seconds`; 0: it did not start. The task is archived:
+    retrying does not help."""
 
     def __init__(self, seconds: float) -> None:
         ran = f"stopped after {seconds:.3g} s" if seconds > 0 else "not started"

@@ -15,7 +15,7 @@ import msgspec
 from asynqio.core.attempts.record import AttemptRecord
 from asynqio.core.retry import MAX_DELAY, GoRetry, RetryPolicy, delay_of
 from asynqio.core.task.message import TaskMessage, TaskState
-from asynqio.core.task.unique_locks import UniqueUntil
+from asynqio.core.task.unique import UniqueUntil
 from asynqio.errors import (
     BadPayload,
     DeadlineExceeded,
@@ -202,8 +202,8 @@ def decide(lease: Lease, outcome: Outcome, now: float, policy: Policy, chance: f
 
     `now` is in epoch seconds. `chance` is a random number from 0 to 1 for the retry delay. Intentional differences
     from Go: after an expired lease the task is pending at once, without a retry delay; `max_crashes` consecutive
-    worker deaths archive it; unknown types and `RetryIn` are not counted as failures; a task whose deadline has passed
-    is archived and frees its uniqueness lock.
+    worker deaths archive it; unknown types and `RetryIn` are not counted as failures; a passed deadline archives the
+    task and frees its uniqueness lock.
     """
     message = lease.message
     match outcome:
@@ -317,7 +317,7 @@ def error_text(error: BaseException) -> str:
     """The text stored for an error: class and message, valid UTF-8, cut to `MAX_ERROR_TEXT` characters."""
     try:
         detail = str(error)
-    except Exception as broken:  # a user's __str__ must not prevent the settlement
+    except BaseException as broken:  # a user's __str__ must not prevent the settlement
         detail = f"(str() of the error raised {type(broken).__name__})"
     name = type(error).__name__
     own = type(error).__module__.partition(".")[0] == "asynqio"

@@ -20,6 +20,7 @@ from asynqio.core.task.message import TaskMessage
 from asynqio.core.task.task import Task
 from asynqio.errors import ConfigError, Directive, HandlerNotFound
 from asynqio.runtime.attempts.attempt import ThreadLane
+from asynqio.runtime.attempts.exits import guarded, is_from_signal
 from asynqio.runtime.attempts.log_context import task_fields
 from asynqio.runtime.user_code import callable_problems, finish, is_coroutine_function
 
@@ -109,9 +110,11 @@ class HookRunner:
         for hook in hooks:
             try:
                 await self._call(hook, Task.received(message), *values)
-            except (KeyboardInterrupt, asyncio.CancelledError):
+            except asyncio.CancelledError:
                 raise
             except BaseException as error:
+                if is_from_signal(error):
+                    raise
                 log.error(
                     "the %s hook failed on task %r: %s",
                     name,
@@ -128,9 +131,9 @@ class HookRunner:
 
     async def _call(self, hook: Callable[..., Any], *values: object) -> None:
         if is_coroutine_function(hook):
-            await finish(await hook(*values))
+            await guarded(finish(hook(*values)))
         else:
-            await finish(await self._threads.run(hook, *values))
+            await guarded(finish(await self._threads.run(hook, *values)))
 
 
 def failure_of(error: BaseException) -> BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import types
@@ -124,3 +125,62 @@ async def async_context_manager(number: int) -> AsyncIterator[int]:
 
 async def returns_generator(number: int) -> Iterator[int]:
     return generator(number)
+
+
+class Odd(BaseException):
+    """Neither an Exception nor one of Python's own."""
+
+
+EXITS: dict[str, Callable[[], BaseException]] = {
+    "SystemExit": lambda: SystemExit(3),
+    "KeyboardInterrupt": KeyboardInterrupt,
+    "GeneratorExit": GeneratorExit,
+    "Odd": Odd,
+}
+
+
+def leave(kind: str) -> None:
+    raise EXITS[kind]()
+
+
+async def leave_async(kind: str) -> None:
+    leave(kind)
+
+
+async def leave_in_group(kind: str) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(leave_async(kind))
+        group.create_task(asyncio.sleep(3600))
+
+
+async def leave_in_gather(kind: str) -> None:
+    await asyncio.gather(asyncio.sleep(0), leave_async(kind))
+
+
+async def leave_in_wait_for(kind: str) -> None:
+    await asyncio.wait_for(leave_async(kind), 10)
+
+
+async def leave_in_task(kind: str) -> None:
+    await asyncio.create_task(leave_async(kind))
+
+
+async def leave_in_nested_task(kind: str) -> None:
+    await asyncio.create_task(leave_in_gather(kind))
+
+
+async def leave_in_thread(kind: str) -> None:
+    await asyncio.to_thread(leave, kind)
+
+
+#: Ways to leave a handler.
+WAYS: dict[str, Callable[[str], Any]] = {
+    "plain": leave,
+    "direct": leave_async,
+    "TaskGroup": leave_in_group,
+    "gather": leave_in_gather,
+    "wait_for": leave_in_wait_for,
+    "create_task": leave_in_task,
+    "nested": leave_in_nested_task,
+    "to_thread": leave_in_thread,
+}

@@ -28,7 +28,8 @@ from asynqio.core.lifecycle import (
 )
 from asynqio.core.retry import MAX_DELAY, FixedRetry, RetryFunction
 from asynqio.core.task.message import TaskState
-from asynqio.core.task.unique_locks import UniqueUntil, freed_by
+from asynqio.core.task.unique import UniqueUntil
+from asynqio.core.task.unique_locks import freed_by
 from asynqio.errors import (
     BadPayload,
     DeadlineExceeded,
