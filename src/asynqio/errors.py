@@ -282,8 +282,8 @@ class TaskTimeout(ExecutionError, TimeoutError):
 
 
 class DeadlineExceeded(TaskTimeout):
-    """The deadline of the task passed, after the attempt ran for `seconds`; 0: it did not start. The task is archived:
-    retrying does not help."""
+    """The deadline of the task passed, after the attempt ran for `seconds`; 0: it did not start. The task is
+    archived: retrying does not help."""
 
     def __init__(self, seconds: float) -> None:
         ran = f"stopped after {seconds:.3g} s" if seconds > 0 else "not started"

@@ -160,7 +160,7 @@ def test_a_method_is_refused_as_a_task() -> None:
     with pytest.raises(ConfigError, match="is a method"):
         app.task("method")(Service.plain_method)
     with pytest.raises(ConfigError, match="is a method"):
-        Mux().handle("method", cast(Any, Service.plain_method))
+        Mux().handle("method", cast("Any", Service.plain_method))
 
 
 async def test_functions_in_a_class_that_need_no_object_run(app: App) -> None:
