@@ -63,9 +63,12 @@ if TYPE_CHECKING:
     from asynqio.errors import BrokerError as BrokerError
     from asynqio.errors import BrokerUnavailable as BrokerUnavailable
     from asynqio.errors import ConfigError as ConfigError
+    from asynqio.errors import DeadlineExceeded as DeadlineExceeded
     from asynqio.errors import DuplicateTask as DuplicateTask
     from asynqio.errors import EnqueueError as EnqueueError
     from asynqio.errors import EntryNotFound as EntryNotFound
+    from asynqio.errors import HandlerExit as HandlerExit
+    from asynqio.errors import HandlerMisuse as HandlerMisuse
     from asynqio.errors import HandlerNotFound as HandlerNotFound
     from asynqio.errors import InvalidFilter as InvalidFilter
     from asynqio.errors import InvalidSchedule as InvalidSchedule
@@ -134,9 +137,12 @@ _HOMES = {
         "BrokerError",
         "BrokerUnavailable",
         "ConfigError",
+        "DeadlineExceeded",
         "DuplicateTask",
         "EnqueueError",
         "EntryNotFound",
+        "HandlerExit",
+        "HandlerMisuse",
         "HandlerNotFound",
         "InvalidSchedule",
         "InvalidFilter",

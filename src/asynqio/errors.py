@@ -23,7 +23,10 @@
     ├─ ExecutionError            why an attempt failed; seen by retry_delay, is_failure and on_error
     │  ├─ HandlerNotFound
     │  ├─ BadPayload             the payload does not fit the handler
+    │  ├─ HandlerExit            user code raised SystemExit or the like
+    │  ├─ HandlerMisuse          the handler returned a generator: its body did not run
     │  ├─ TaskTimeout            (also TimeoutError)
+    │  │  └─ DeadlineExceeded    the task's deadline passed: it is archived
     │  ├─ TaskCancelled
     │  ├─ WorkerDied             a process of the process pool died
     │  ├─ InitializerFailed      the initializer of a task process raised
@@ -259,11 +262,36 @@ class BadPayload(ExecutionError):
         self.type, self.reason = type, reason
 
 
+class HandlerExit(ExecutionError):
+    """User code raised `SystemExit`, `KeyboardInterrupt` or another BaseException that is no `Exception` (the
+    `__cause__`). The attempt failed; the server continues."""
+
+
+class HandlerMisuse(ExecutionError):
+    """The handler returned a `value` with a body that does not run, such as a generator. The task is archived."""
+
+    def __init__(self, value: str) -> None:
+        super().__init__(
+            f"the handler returned {value}, whose body never ran: return a value, or use async def"
+        )
+        self.value = value
+
+
 class TaskTimeout(ExecutionError, TimeoutError):
     """The attempt ran longer than its timeout or past its deadline; it ran for `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"stopped after {seconds:.3g} s: its timeout or deadline has passed")
+        self.seconds = seconds
+
+
+class DeadlineExceeded(TaskTimeout):
+    """The deadline of the task passed, after the attempt ran for `seconds`; 0: it did not start. The task is
+    archived: retrying does not help."""
+
+    def __init__(self, seconds: float) -> None:
+        ran = f"stopped after {seconds:.3g} s" if seconds > 0 else "not started"
+        super(TaskTimeout, self).__init__(f"deadline exceeded: {ran}, its deadline has passed")
         self.seconds = seconds
 
 

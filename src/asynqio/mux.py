@@ -17,6 +17,7 @@ from asynqio.runtime.attempts.attempt import active_attempt
 from asynqio.runtime.attempts.runner import Route
 from asynqio.runtime.hooks import OnFailure, OnRetry, OnSuccess, TaskHooks, task_hooks
 from asynqio.runtime.lanes.target import Target, around, target_of
+from asynqio.runtime.user_code import PLAIN_TYPES, check_callable, finish, is_coroutine_function
 
 #: Handles one task: `async def` on the event loop, `def` in a thread (or a process).
 Handler: TypeAlias = Callable[[Task], Any]
@@ -159,17 +160,18 @@ class Mux:
         handlers in their own thread, or process (then it must be at the top of a module), inside all other
         middleware. Coroutine handlers have no thread of their own and are not wrapped. Raises ConfigError."""
         if in_handler_thread:
-            if not callable(middleware) or _is_coroutine_function(middleware):
+            if not callable(middleware) or is_coroutine_function(middleware):
                 raise ConfigError(
                     [f"middleware {middleware!r} must be a plain function: it runs in the handler's thread"]
                 )
+            check_callable(middleware, "middleware")
             for route in self._routes.values():
                 if isinstance(route.perform, InProcess):
                     route.perform.within([middleware])
             self._thread_middleware.append(middleware)
             self._resolved.clear()
             return middleware
-        if not _is_coroutine_function(middleware):
+        if not is_coroutine_function(middleware):
             wanted = "an async function of (task, call_next), or a plain one with in_handler_thread=True"
             raise ConfigError([f"middleware {middleware!r} must be {wanted}"])
         self.middleware.insert(0 if outermost else len(self.middleware), middleware)
@@ -231,11 +233,32 @@ class InThread:
 
     def within(self, middleware: list[ThreadMiddleware]) -> Next:
         """The handler with plain middleware around it, in the same thread."""
-        handler = around(self._handler, middleware)
+        if middleware:
+            return self._within(middleware)
+        handler = self._handler
 
         async def perform(task: Task) -> Any:
             attempt = active_attempt.get()
-            return await attempt.environment.threads.run(handler, task, attempt=attempt)
+            value = await attempt.environment.threads.run(handler, task, attempt=attempt)
+            return value if type(value) in PLAIN_TYPES else await finish(value)
+
+        return perform
+
+    def _within(self, middleware: list[ThreadMiddleware]) -> Next:
+        async def perform(task: Task) -> Any:
+            returned: Any = None
+
+            def call(task: Task) -> Any:
+                nonlocal returned
+                returned = self._handler(task)
+                return returned
+
+            attempt = active_attempt.get()
+            value = await attempt.environment.threads.run(around(call, middleware), task, attempt=attempt)
+            if value is returned:
+                return await finish(value)
+            await finish(returned)  # the middleware dropped a coroutine, or replaced its result
+            return await finish(value)
 
         return perform
 
@@ -266,10 +289,27 @@ def in_lane(handler: Handler, run_in: Lane) -> Next:
     """The handler as a coroutine function for the event loop, wherever it really runs. Raises ConfigError."""
     if not callable(handler):
         raise ConfigError([f"{handler!r} is not a function of a task"])
+    check_callable(handler, "handler")
+    _check_takes_task(handler)
     check_lane(run_in)
     if run_in == "process":
         return in_process(target_of(handler))
-    return handler if _is_coroutine_function(handler) else InThread(handler)
+    return handler if is_coroutine_function(handler) else InThread(handler)
+
+
+def _check_takes_task(handler: Handler) -> None:
+    """Raises ConfigError if a call with one argument cannot succeed."""
+    try:
+        signature = inspect.signature(handler)
+    except (TypeError, ValueError):  # some builtin functions have none
+        return
+    try:
+        signature.bind(None)
+    except TypeError as problem:
+        name = getattr(handler, "__qualname__", repr(handler))
+        raise ConfigError(
+            [f"handler {name}{signature} must take one argument, the task: {problem}"]
+        ) from None
 
 
 def check_lane(run_in: object) -> None:
@@ -281,9 +321,3 @@ def check_lane(run_in: object) -> None:
 def in_process(target: Target) -> Next:
     """Run what `target` names in a task process."""
     return InProcess(target)
-
-
-def _is_coroutine_function(function: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004
-    )

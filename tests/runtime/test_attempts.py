@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from asynqio import (
     App,
+    ConfigError,
     FixedRetry,
     RetryIn,
     RevokeTask,
@@ -263,6 +267,77 @@ async def test_a_broken_retry_policy_falls_back_to_the_default(app: App) -> None
         handle = await fails.enqueue()
         info = await state_of(app, handle.info, TaskState.RETRY)
     assert info.next_process_at >= info.last_failed_at + 15
+
+
+@pytest.mark.parametrize("delay", [math.inf, -math.inf, math.nan, -1, "soon", None, Decimal("inf")], ids=repr)
+async def test_an_invalid_delay_does_not_hide_the_error(
+    app: App, delay: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    @app.task("fails", retry=lambda retried, error, message: delay)
+    async def fails() -> None:
+        raise ValueError("the real error")
+
+    async with app.server().running(app.mux):
+        handle = await fails.enqueue()
+        info = await state_of(app, handle.info, TaskState.RETRY)
+    assert info.last_error == "ValueError: the real error"
+    assert info.last_failed_at + 15 <= info.next_process_at <= info.last_failed_at + 60
+    assert "retry_policy_failed" in [getattr(record, "event", "") for record in caplog.records]
+
+
+async def test_a_huge_delay_is_bounded(app: App) -> None:
+    @app.task("fails", retry=lambda retried, error, message: 1e300)
+    async def fails() -> None:
+        raise ValueError("the real error")
+
+    async with app.server().running(app.mux):
+        handle = await fails.enqueue()
+        info = await state_of(app, handle.info, TaskState.RETRY)
+    assert info.last_error == "ValueError: the real error"
+    assert info.next_process_at < 2e10
+
+
+async def test_an_invalid_delay_does_not_make_an_uncounted_error_count() -> None:
+    async with App("memory://", is_failure=lambda error: not isinstance(error, OSError)) as app:
+
+        @app.task("busy", retry=lambda retried, error, message: math.nan)
+        async def busy() -> None:
+            raise OSError("busy")
+
+        async with app.server().running(app.mux):
+            handle = await busy.enqueue()
+            info = await state_of(app, handle.info, TaskState.RETRY)
+        assert info.retried == 0
+
+
+def test_a_retry_function_that_is_a_coroutine_function_is_refused() -> None:
+    async def later(retried: int, error: BaseException, message: object) -> float:
+        return 1.0
+
+    with pytest.raises(ConfigError, match="plain function"):
+        App("memory://").task("fails", retry=later)(lambda: None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("lane", ["loop", "thread"])
+async def test_a_task_past_its_deadline_is_archived_at_once(app: App, lane: str) -> None:
+    runs = []
+
+    async def run() -> None:
+        runs.append(1)
+
+    def run_in_thread() -> None:
+        runs.append(1)
+
+    function = app.task("late", unique=600, retry=FixedRetry(0.01))(run if lane == "loop" else run_in_thread)
+    handle = await function.with_options(deadline=app.broker.clock.now() + 0.05).enqueue()
+    passed = math.ceil(app.broker.clock.now() + 0.05)  # Redis rounds deadlines up
+    await asyncio.sleep(passed - app.broker.clock.now() + 0.05)
+    async with app.server().running(app.mux):
+        info = await state_of(app, handle.info, TaskState.ARCHIVED)
+        assert info.last_error.startswith("deadline exceeded")
+        assert (runs, info.retried) == ([], 0)
+        again = await function.with_options(retention=60).enqueue()  # the lock is free
+        await within(again.result())
 
 
 async def test_a_context_variable_set_by_one_task_is_not_seen_by_the_next(app: App) -> None:

@@ -13,7 +13,7 @@ from asynqio.app.include import import_modules
 from asynqio.app.run import Run
 from asynqio.app.schedules import AppSchedules, Scheduled
 from asynqio.app.task_checks import task_findings
-from asynqio.app.task_function import TaskDecorator, TaskFunction, dotted_name, is_redeclared, module_name
+from asynqio.app.task_function import TaskDecorator, TaskFunction, default_type, dotted_name, is_redeclared
 from asynqio.brokers.contract.broker import Store
 from asynqio.core.findings import Finding
 from asynqio.core.retry import ExponentialRetry, FixedRetry, GoRetry, RetryLike, as_policy
@@ -157,7 +157,7 @@ class App(AppClient):
         retry: RetryLike | None,
         hooks: TaskHooks | None = None,
     ) -> TaskFunction[Any, Any, Any]:
-        name = type or f"{module_name(function.__module__)}.{function.__qualname__}"
+        name = type or default_type(function)
         check_declared(given, "task", name, one_task=False)
         if retry is not None:
             check_retry(retry, "task", name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -17,6 +16,7 @@ from asynqio.errors import ConfigError
 from asynqio.mux import Lane, Next, check_lane, in_lane, in_process
 from asynqio.runtime.lanes.binding import bind
 from asynqio.runtime.lanes.target import target_of
+from asynqio.runtime.user_code import check_callable, is_coroutine_function
 
 P = ParamSpec("P")
 
@@ -38,6 +38,7 @@ class TaskFunction(Generic[P, C, R]):
         binding: Binding | None = None,
     ) -> None:
         check_name("type", type)
+        check_callable(function, f"task {type!r}")
         try:
             check_lane(run_in)
         except ConfigError as error:
@@ -90,7 +91,7 @@ class TaskFunction(Generic[P, C, R]):
         """The handler that a server runs."""
         if self.run_in == "process":
             return in_process(target_of(self.function, binds=True))
-        if not inspect.iscoroutinefunction(self.function):
+        if not is_coroutine_function(self.function):
             return in_lane(lambda task: self._binding.call(self.function, task.payload), "thread")
         decode = self._binding.decode
         function: Callable[..., Any] = self.function
@@ -102,7 +103,7 @@ class TaskFunction(Generic[P, C, R]):
         return perform
 
     def __repr__(self) -> str:
-        return f"<task {self.type!r}: {self.__qualname__}>"  # type: ignore[attr-defined]
+        return f"<task {self.type!r}: {getattr(self.function, '__qualname__', self.function)}>"
 
 
 class TaskDecorator(Protocol):
@@ -115,6 +116,14 @@ class TaskDecorator(Protocol):
     @overload
     def __call__(self, function: Callable[P, R], /) -> TaskFunction[P, R, R]: ...
     def __call__(self, function: Any, /) -> Any: ...
+
+
+def default_type(function: Callable[..., Any]) -> str:
+    """The type of a task that is declared without one: `module.function`. Raises ConfigError."""
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    if not module or not name:
+        raise ConfigError([f'{function!r} has no name: give the task a type, app.task("type")'])
+    return f"{module_name(module)}.{name}"
 
 
 def module_name(module: str) -> str:

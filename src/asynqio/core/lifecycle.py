@@ -13,10 +13,12 @@ from typing import ClassVar, NamedTuple, TypeAlias
 import msgspec
 
 from asynqio.core.attempts.record import AttemptRecord
-from asynqio.core.retry import GoRetry, RetryPolicy
+from asynqio.core.retry import MAX_DELAY, GoRetry, RetryPolicy, delay_of
 from asynqio.core.task.message import TaskMessage, TaskState
+from asynqio.core.task.unique import UniqueUntil
 from asynqio.errors import (
     BadPayload,
+    DeadlineExceeded,
     HandlerNotFound,
     LeaseExpired,
     RetryIn,
@@ -200,7 +202,8 @@ def decide(lease: Lease, outcome: Outcome, now: float, policy: Policy, chance: f
 
     `now` is in epoch seconds. `chance` is a random number from 0 to 1 for the retry delay. Intentional differences
     from Go: after an expired lease the task is pending at once, without a retry delay; `max_crashes` consecutive
-    worker deaths archive it; unknown types and `RetryIn` are not counted as failures.
+    worker deaths archive it; unknown types and `RetryIn` are not counted as failures; a passed deadline archives the
+    task and frees its uniqueness lock.
     """
     message = lease.message
     match outcome:
@@ -247,16 +250,18 @@ def _decide_failure(
         return settle(_S.RETRY, now + delay, counted=False, deferrals=message.deferrals + 1)
 
     directive = _directive(error)
+    if isinstance(error, DeadlineExceeded):
+        return _free_lock(settle(_S.ARCHIVED, now, counted=True))
     if isinstance(directive, RevokeTask):
         return Settlement(lease, None, message, processed=True)
     if isinstance(error, TaskCancelled) and error.archive:
         return settle(_S.ARCHIVED, now, counted=True)
     if isinstance(directive, RetryIn):
         if not directive.counted:
-            return defer(directive.seconds)
+            return defer(min(directive.seconds, MAX_DELAY))
         if message.retried >= message.max_retry:
             return settle(_S.ARCHIVED, now, counted=True)
-        return settle(_S.RETRY, now + directive.seconds, counted=True, retried=1)
+        return settle(_S.RETRY, now + min(directive.seconds, MAX_DELAY), counted=True, retried=1)
     if isinstance(error, HandlerNotFound):
         if policy.unknown is UnknownTask.DEFER:
             return defer(policy.unknown_delay)
@@ -271,12 +276,24 @@ def _decide_failure(
         return settle(_S.ARCHIVED, now, counted=True)
     if isinstance(error, LeaseExpired):
         return settle(_S.PENDING, now, counted=True, retried=1)
-    delay = max(0.0, policy.retry.delay(message.retried, error, message, chance))
+    delay = delay_of(policy.retry, message.retried, error, message, chance)
     if not policy.is_failure(error):
         if message.deferrals >= policy.max_deferrals:
             return settle(_S.ARCHIVED, now, counted=True)
         return defer(delay)
+    if message.deadline and now + delay >= message.deadline:
+        text = _cut(f"{text} (not retried: its deadline passes before the next attempt)")
+        return _free_lock(settle(_S.ARCHIVED, now, counted=True))
     return settle(_S.RETRY, now + delay, counted=True, retried=1)
+
+
+def _free_lock(settlement: Settlement) -> Settlement:
+    """Let the archived task free its uniqueness lock: its deadline has passed, so it cannot run again."""
+    message = settlement.message
+    if not message.unique_key or message.unique_until is not UniqueUntil.FINISHED:
+        return settlement
+    ended = msgspec.structs.replace(message, unique_until=UniqueUntil.ENDED)
+    return msgspec.structs.replace(settlement, message=ended)
 
 
 def _directive(error: BaseException) -> SkipRetry | RevokeTask | RetryIn | None:
@@ -300,7 +317,7 @@ def error_text(error: BaseException) -> str:
     """The text stored for an error: class and message, valid UTF-8, cut to `MAX_ERROR_TEXT` characters."""
     try:
         detail = str(error)
-    except Exception as broken:  # a user's __str__ must not prevent the settlement
+    except BaseException as broken:  # a user's __str__ must not prevent the settlement
         detail = f"(str() of the error raised {type(broken).__name__})"
     name = type(error).__name__
     own = type(error).__module__.partition(".")[0] == "asynqio"

@@ -6,6 +6,8 @@ A policy is plain data. Set it on a server, on a handler, or on one task; a task
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Protocol, TypeAlias
@@ -15,6 +17,8 @@ import msgspec
 from asynqio.core.task.message import TaskMessage
 from asynqio.errors import ConfigError
 
+#: The longest delay, in seconds; longer ones are cut. The same limit as that of the options of a task.
+MAX_DELAY = 1e10
 #: The header that carries the policy of a task.
 RETRY_HEADER = "asynqio-retry"
 
@@ -100,10 +104,23 @@ _decoder: msgspec.json.Decoder[PortableRetry] = msgspec.json.Decoder(PortableRet
 
 
 def as_policy(retry: RetryLike) -> RetryPolicy:
-    """Wrap a function as a policy; return a policy unchanged."""
+    """Wrap a function as a policy; return a policy unchanged. Raises ConfigError."""
     if hasattr(retry, "delay"):
         return retry
+    if inspect.iscoroutinefunction(retry):
+        raise ConfigError([f"retry={retry!r} must be a plain function: its answer is needed at once"])
     return RetryFunction(retry)
+
+
+def delay_of(
+    policy: RetryPolicy, retried: int, error: BaseException, message: TaskMessage, chance: float
+) -> float:
+    """The delay that a policy computes, at most `MAX_DELAY` seconds. Raises ValueError if it is negative, infinite
+    or not a number, and what the policy raises."""
+    answer: object = policy.delay(retried, error, message, chance)
+    if not isinstance(answer, int | float) or not 0 <= answer < math.inf:
+        raise ValueError(f"the delay {answer!r} is not a number of seconds, 0 or more")
+    return float(min(answer, MAX_DELAY))
 
 
 def to_header(policy: PortableRetry) -> str:

@@ -14,6 +14,7 @@ import msgspec
 
 from asynqio.core.attempts.ending import Ending
 from asynqio.core.task.message import TaskMessage, TaskState
+from asynqio.runtime.attempts.exits import is_from_signal
 
 log = logging.getLogger("asynqio.server")
 
@@ -115,7 +116,9 @@ class Events:
         for listener in self.listeners:
             try:
                 listener(event)
-            except Exception as error:
+            except BaseException as error:
+                if is_from_signal(error):
+                    raise
                 name = type(event).__name__
                 log.exception(
                     "a listener failed on %s",

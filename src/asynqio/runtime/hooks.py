@@ -8,7 +8,6 @@ do its hooks.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeAlias
@@ -21,7 +20,9 @@ from asynqio.core.task.message import TaskMessage
 from asynqio.core.task.task import Task
 from asynqio.errors import ConfigError, Directive, HandlerNotFound
 from asynqio.runtime.attempts.attempt import ThreadLane
+from asynqio.runtime.attempts.exits import guarded, is_from_signal
 from asynqio.runtime.attempts.log_context import task_fields
+from asynqio.runtime.user_code import callable_problems, finish, is_coroutine_function
 
 log = logging.getLogger("asynqio.server")
 
@@ -59,6 +60,9 @@ def task_hooks(
         for name, hook in given.items()
         if hook is not None and not callable(hook)
     ]
+    for name, hook in given.items():
+        if callable(hook):
+            problems += [f"{name}: {problem}" for problem in callable_problems(hook)]
     if problems:
         raise ConfigError(problems)
     return TaskHooks(
@@ -106,9 +110,11 @@ class HookRunner:
         for hook in hooks:
             try:
                 await self._call(hook, Task.received(message), *values)
-            except (KeyboardInterrupt, asyncio.CancelledError):
+            except asyncio.CancelledError:
                 raise
             except BaseException as error:
+                if is_from_signal(error):
+                    raise
                 log.error(
                     "the %s hook failed on task %r: %s",
                     name,
@@ -124,12 +130,10 @@ class HookRunner:
                 )
 
     async def _call(self, hook: Callable[..., Any], *values: object) -> None:
-        if inspect.iscoroutinefunction(hook):
-            await hook(*values)
-            return
-        answer = await self._threads.run(hook, *values)
-        if inspect.isawaitable(answer):  # a callable object, or a partial, of a coroutine function
-            await answer
+        if is_coroutine_function(hook):
+            await guarded(finish(hook(*values)))
+        else:
+            await guarded(finish(await self._threads.run(hook, *values)))
 
 
 def failure_of(error: BaseException) -> BaseException:

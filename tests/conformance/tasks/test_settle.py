@@ -10,7 +10,7 @@ from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.results import Output
 from asynqio.core.lifecycle import Failed, Lease, Settlement, Succeeded
 from asynqio.core.task.message import TaskMessage, TaskState
-from asynqio.errors import RevokeTask
+from asynqio.errors import DeadlineExceeded, RevokeTask
 from asynqio.testing import FakeClock
 from tests.builders import abandoned, aborted, archived, entry, failed, message, settlement
 from tests.conformance.helpers import (
@@ -53,6 +53,19 @@ async def test_rule_7_a_task_with_retention_is_completed_and_keeps_its_result(
     seen = await get_task(broker, "a")
     assert (seen.state, seen.result, seen.completed_at) == (TaskState.COMPLETED, b"42", clock.now())
     assert await counters(broker) == (1, 0, 1, 0)
+
+
+async def test_rule_20_a_task_past_its_deadline_frees_its_lock(broker: Store, clock: FakeClock) -> None:
+    unique = entry("a", unique=600.0, deadline=clock.now() + 5)
+    await put(broker, unique)
+    [lease] = await take(broker)
+    assert await is_locked(broker, unique)
+    clock.advance(6)
+    assert await broker.settle([failed(lease, clock.now(), DeadlineExceeded(6.0))]) == [True]
+    seen = await get_task(broker, "a")
+    assert (seen.state, seen.retried) == (TaskState.ARCHIVED, 0)
+    assert "deadline" in seen.last_error
+    assert not await is_locked(broker, unique)
 
 
 async def test_rule_7_a_failed_task_is_in_retry_with_its_error(broker: Store, clock: FakeClock) -> None:

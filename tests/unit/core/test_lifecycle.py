@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -24,10 +26,13 @@ from asynqio.core.lifecycle import (
     decide,
     error_text,
 )
-from asynqio.core.retry import FixedRetry, RetryFunction
+from asynqio.core.retry import MAX_DELAY, FixedRetry, RetryFunction
 from asynqio.core.task.message import TaskState
+from asynqio.core.task.unique import UniqueUntil
+from asynqio.core.task.unique_locks import freed_by
 from asynqio.errors import (
     BadPayload,
+    DeadlineExceeded,
     HandlerNotFound,
     LeaseExpired,
     RetryIn,
@@ -94,8 +99,37 @@ def test_the_policy_receives_retries_error_message_and_chance() -> None:
     assert asked == [(3, error, held.message)]
 
 
-def test_a_negative_delay_counts_as_zero() -> None:
-    assert fail(lease(), ValueError(), Policy(retry=RetryFunction(lambda *_: -5.0))).at == NOW
+@pytest.mark.parametrize("delay", [-5.0, -0.001, math.inf, -math.inf, math.nan, timedelta(-1), "nan", None])
+def test_an_invalid_delay_is_refused(delay: Any) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        fail(lease(), ValueError(), Policy(retry=RetryFunction(lambda *_: delay)))
+
+
+def test_delays_are_bounded() -> None:
+    assert fail(lease(), ValueError(), Policy(retry=RetryFunction(lambda *_: 1e300))).at == NOW + MAX_DELAY
+    for counted in (True, False):
+        assert fail(lease(), RetryIn(1e300, counted=counted)).at == NOW + MAX_DELAY
+
+
+# --- deadlines ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("until", [UniqueUntil.FINISHED, UniqueUntil.ENDED, UniqueUntil.STARTED])
+def test_a_passed_deadline_archives_and_frees_the_lock(until: UniqueUntil) -> None:
+    held = lease("a", deadline=NOW - 1, unique_key="key", unique_until=until)
+    ended = fail(held, DeadlineExceeded(0.0))
+    assert (ended.to, ended.at, ended.processed, ended.failed) == (S.ARCHIVED, NOW, True, True)
+    assert ended.message.last_error == "deadline exceeded: not started, its deadline has passed"
+    assert until is UniqueUntil.STARTED or freed_by(ended.message, S.ARCHIVED)
+
+
+@pytest.mark.parametrize(("deadline", "state"), [(NOW + 60, S.ARCHIVED), (NOW + 61, S.RETRY), (0.0, S.RETRY)])
+def test_a_failure_is_not_retried_past_the_deadline(deadline: float, state: TaskState) -> None:
+    ended = fail(lease("a", deadline=deadline, unique_key="key"), ValueError("no"))
+    assert ended.to is state
+    assert ended.message.last_error.startswith("ValueError: no")
+    assert ("deadline" in ended.message.last_error) is (state is S.ARCHIVED)
+    assert freed_by(ended.message, ended.to) is (state is S.ARCHIVED)
 
 
 @pytest.mark.parametrize(("retried", "max_retry"), [(0, 0), (3, 3), (9, 3)])

@@ -13,7 +13,7 @@ import math
 from asynqio.clock import Clock
 from asynqio.core.lifecycle import Failed
 from asynqio.core.task.options import DEFAULT_TIMEOUT
-from asynqio.errors import TaskTimeout
+from asynqio.errors import DeadlineExceeded, TaskTimeout
 from asynqio.runtime.attempts.attempt import Attempt
 
 
@@ -40,7 +40,7 @@ class Deadlines:
         at = attempt.loop_deadline = loop_now + seconds
         if seconds <= 0:
             attempt.loop_deadline = math.inf
-            attempt.stop(Failed(TaskTimeout(0.0)))  # its handler is not called at all
+            attempt.stop(Failed(_timeout(attempt, 0.0)))  # its handler is not called at all
         elif at < self._timer_at:
             self._set_timer(asyncio.get_running_loop(), at)
 
@@ -68,7 +68,7 @@ class Deadlines:
         for attempt in list(self._running.values()):
             if attempt.loop_deadline <= now:
                 attempt.loop_deadline = math.inf
-                attempt.stop(Failed(TaskTimeout(self._clock.now() - attempt.started_at)))
+                attempt.stop(Failed(_timeout(attempt, self._clock.now() - attempt.started_at)))
             elif attempt.loop_deadline < next_at:
                 next_at = attempt.loop_deadline
         if next_at < math.inf:
@@ -79,3 +79,12 @@ class Deadlines:
         if self._timer is not None:
             self._timer.cancel()
             self._timer, self._timer_at = None, math.inf
+
+
+def _timeout(attempt: Attempt, seconds: float) -> TaskTimeout:
+    """Why the time of an attempt is up: its timeout, or the deadline of its task."""
+    deadline = attempt.lease.message.deadline
+    # The attempt's deadline was computed from the task's: it may differ by a rounding error.
+    if deadline and attempt.deadline > deadline - 0.001:
+        return DeadlineExceeded(seconds)
+    return TaskTimeout(seconds)

@@ -29,6 +29,7 @@ from asynqio.core.lifecycle import (
     Settlement,
     Succeeded,
     decide,
+    error_text,
     every_error,
 )
 from asynqio.core.paused_types import defer_seconds
@@ -47,6 +48,7 @@ from asynqio.errors import (
 from asynqio.runtime.attempts.attempt import Attempt, Environment, ProcessLane, ThreadLane, active_attempt
 from asynqio.runtime.attempts.context import encode_value
 from asynqio.runtime.attempts.deadlines import Deadlines
+from asynqio.runtime.attempts.exits import TaskGuard, exit_error, is_from_signal
 from asynqio.runtime.attempts.failure_log import log_failure
 from asynqio.runtime.attempts.log_context import task_fields
 from asynqio.runtime.attempts.output_writer import OutputWriter
@@ -56,6 +58,7 @@ from asynqio.runtime.events import AttemptEnded, Events, LeaseReturned
 from asynqio.runtime.hooks import HookRunner, OnError, TaskHooks
 from asynqio.runtime.isolation import Isolation
 from asynqio.runtime.slots import Slots
+from asynqio.runtime.user_code import PLAIN_TYPES, finish
 
 log = logging.getLogger("asynqio.server")
 
@@ -119,6 +122,7 @@ class Runner:
         self._random = random
         self._hooks = HookRunner(threads, on_error)
         self._deadlines = Deadlines(self.running, clock)
+        self._guard: TaskGuard | None = None
         self.environment = Environment(
             clock, outputs, threads, processes, self._deadlines, worker, state if state is not None else {}
         )
@@ -134,7 +138,9 @@ class Runner:
             self._return_all(leases, now)
             return
         loop = asyncio.get_running_loop()
-        loop_now, create_task, arm = loop.time(), loop.create_task, self._deadlines.arm
+        if self._guard is None:
+            self._guard = TaskGuard.enter()
+        loop_now, create_task, arm = loop.time(), self._guard.create_task, self._deadlines.arm
         paused = self.paused
         for lease in leases:
             message = lease.message
@@ -203,8 +209,11 @@ class Runner:
         await self._hooks.run(route.hooks if route is not None else None, outcome, settlement, value)
 
     def close(self) -> None:
-        """Stop the deadline timer."""
+        """Stop the deadline timer and the guard of user code."""
         self._deadlines.close()
+        if self._guard is not None:
+            self._guard.leave()
+            self._guard = None
 
     def abandon(self, attempt: Attempt) -> None:
         """Return the task now, without waiting for the handler."""
@@ -228,11 +237,13 @@ class Runner:
                 raise HandlerNotFound(message.type)
             hooks = route.hooks
             value = await route.perform(Task.received(message))
+            if type(value) not in PLAIN_TYPES:
+                value = await finish(value)
             outcome: Outcome = DONE if message.retention <= 0 else Succeeded(_encode(attempt, value))
-        except KeyboardInterrupt:
-            self._finish(attempt, Aborted())
-            raise
         except BaseException as error:
+            if is_from_signal(error):
+                self._finish(attempt, Aborted())
+                raise
             outcome = self._translate(attempt, error)
         attempt.outcome = outcome
         try:
@@ -249,6 +260,8 @@ class Runner:
         reason = attempt.stopped_by
         if isinstance(error, asyncio.CancelledError):
             return reason or Failed(TaskCancelled())
+        if not isinstance(error, Exception):
+            error = exit_error(error)
         if isinstance(reason, Aborted) and not isinstance(error, Directive):
             return reason  # a consequence of our own cancellation
         if _archives(reason) and not isinstance(error, SkipRetry | RevokeTask):
@@ -292,16 +305,24 @@ class Runner:
             return decide(lease, outcome, now, self._policy)
         policy = self.policy_of(lease.message)
         chance = self._random.random()
-        try:
-            return decide(lease, outcome, now, policy, chance)
-        except Exception as error:  # the user's retry_delay or is_failure
-            log.exception(
-                "the retry policy failed on task %r; the default one is used",
-                lease.message.id,
-                extra={"event": "retry_policy_failed", "error": str(error), **task_fields(lease.message)},
-            )
-            safe = msgspec.structs.replace(policy, retry=GoRetry(), is_failure=every_error)
-            return decide(lease, outcome, now, safe, chance)
+        own_delay = msgspec.structs.replace(policy, retry=GoRetry())
+        for user_policy in (policy, own_delay):
+            try:
+                return decide(lease, outcome, now, user_policy, chance)
+            except BaseException as error:  # the user's retry function or is_failure
+                if is_from_signal(error):
+                    raise
+                log.exception(
+                    "the retry policy failed on task %r: %s; the default one is used",
+                    lease.message.id,
+                    error_text(error),
+                    extra={
+                        "event": "retry_policy_failed",
+                        "error": error_text(error),
+                        **task_fields(lease.message),
+                    },
+                )
+        return decide(lease, outcome, now, msgspec.structs.replace(own_delay, is_failure=every_error), chance)
 
 
 def _archives(reason: Failed | Aborted | None) -> TypeGuard[Failed]:

@@ -13,6 +13,7 @@ from asynqio.brokers.contract.signals import grouped
 from asynqio.core.groups import GroupBatch, GroupRule, GroupRules, match
 from asynqio.core.task.options import merge
 from asynqio.core.task.task import Task, make_entry
+from asynqio.runtime.attempts.exits import guarded
 from asynqio.runtime.duties.aggregation import Aggregate, Aggregation
 from asynqio.runtime.lanes.threads import Threads
 from asynqio.runtime.service import WatchingService
@@ -115,6 +116,6 @@ class Aggregator(WatchingService):
         assert pattern is not None, "a group without a function is not claimed"
         aggregate: Aggregate = self._functions[pattern]
         if inspect.iscoroutinefunction(aggregate):
-            return await aggregate(group, members)
+            return await guarded(aggregate(group, members))
         answer = await self._threads.run(aggregate, group, members)
-        return await answer if inspect.isawaitable(answer) else answer
+        return await guarded(answer) if inspect.isawaitable(answer) else answer

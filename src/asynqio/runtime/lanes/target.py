@@ -14,6 +14,7 @@ import msgspec
 from asynqio.core.task.payload import Binding
 from asynqio.core.task.task import Task
 from asynqio.errors import ConfigError
+from asynqio.runtime import user_code
 from asynqio.runtime.lanes.binding import bind
 
 
@@ -88,9 +89,8 @@ def _run_to_end(call: Callable[[Task], Any], task: Task) -> Any:
 
 
 def finish(value: Any) -> Any:
-    """The value, or the result of the coroutine that it is."""
-    return asyncio.run(_await(value)) if inspect.isawaitable(value) else value
-
-
-async def _await(value: Any) -> Any:
-    return await value
+    """The value, or the result of the awaitable that it is. Raises HandlerMisuse."""
+    if inspect.isawaitable(value):
+        return asyncio.run(user_code.finish(value))
+    user_code.refuse_unrun(value)
+    return value

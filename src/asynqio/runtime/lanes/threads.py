@@ -7,6 +7,7 @@ taken and its lease is kept, so the task cannot run twice.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import queue
 import threading
@@ -15,12 +16,13 @@ from typing import Any
 
 from asynqio.core.lifecycle import Aborted
 from asynqio.runtime.attempts.attempt import Attempt
+from asynqio.runtime.attempts.exits import exit_error
 
 
 class _Job:
     """One call in a thread."""
 
-    __slots__ = ("_future", "args", "attempt", "call", "context", "done", "error", "loop", "value")
+    __slots__ = ("_claim", "_future", "args", "attempt", "call", "context", "done", "error", "loop", "value")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, attempt: Attempt | None, call: Callable[..., Any], args: Any
@@ -34,15 +36,24 @@ class _Job:
         self.value: Any = None
         self.error: BaseException | None = None
         self._future: asyncio.Future[None] | None = None
+        self._claim = threading.Lock()
+
+    def give_up(self) -> bool:
+        """Make sure that it never starts. Returns False if it has started."""
+        return self._claim.acquire(blocking=False)
 
     def perform(self) -> None:
-        """In the thread."""
+        """In the thread. No effect if it was given up."""
+        if not self._claim.acquire(blocking=False):
+            return
         if self.attempt is not None:
             self.attempt.thread = threading.get_ident()
         try:
             self.value = self.context.run(self.call, *self.args)
-        except BaseException as error:
+        except (Exception, asyncio.CancelledError) as error:
             self.error = error
+        except BaseException as error:
+            self.error = exit_error(error)
         if self.attempt is not None:
             self.attempt.thread = None
         try:
@@ -73,17 +84,21 @@ class Threads:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._idle = threading.Semaphore(0)
         self._count = 0
+        self._closed = False
 
     async def run(self, call: Callable[..., Any], *args: Any, attempt: Attempt | None = None) -> Any:
-        """Run `call(*args)` in a thread. If `attempt` is stopped, the wait continues until the call returns, unless
-        the whole server stops."""
+        """Run `call(*args)` in a thread. If `attempt` is stopped or lost, the wait continues until the call returns,
+        unless the whole server stops: its slot is free when its thread is free. A call that has not started never
+        starts once its wait has ended."""
         job = _Job(asyncio.get_running_loop(), attempt, call, args)
         self._submit(job)
         while True:
             try:
                 return await job.wait()
             except asyncio.CancelledError as cancelled:
-                if job.error is cancelled or attempt is None or isinstance(attempt.stopped_by, Aborted):
+                if job.error is cancelled or job.give_up() or attempt is None or self._closed:
+                    raise
+                if attempt.finished or (isinstance(attempt.stopped_by, Aborted) and not attempt.lost):
                     raise
 
     def _submit(self, job: _Job) -> None:
@@ -102,6 +117,10 @@ class Threads:
             self._idle.release()
 
     def close(self) -> None:
-        """Let idle threads exit. A busy thread exits when its handler returns."""
+        """Start no more calls and let idle threads exit. A busy thread exits when its handler returns."""
+        self._closed = True
+        with contextlib.suppress(queue.Empty):
+            while (job := self._jobs.get_nowait()) is not None:
+                job.give_up()
         for _ in range(self._count):
             self._jobs.put(None)

@@ -240,7 +240,7 @@ class Heartbeat:
         if since is not None and self._broker.clock.monotonic() - since > self._lease / 3:
             await self._broker.renew_owner(self._info().id, self._lease)
         young = self._broker.clock.now() + self._lease * 3 / 4
-        attempts = list(self._runner.running.values())
+        attempts = [attempt for attempt in list(self._runner.running.values()) if not attempt.lost]
         held = [attempt.lease for attempt in attempts] + self._settler.outstanding()
         old = [lease for lease in held if lease.expires_at < young]
         if not old:
