@@ -86,6 +86,8 @@ class Server:
         self._worker: Worker | None = None
         self._stack = AsyncExitStack()
         self._hurry = asyncio.Event()
+        #: Set when the server and its lifespan have ended.
+        self._closed = asyncio.Event()
 
     @property
     def state(self) -> ServerState:
@@ -143,7 +145,10 @@ class Server:
             await self._worker.start()
         except BaseException:
             self._state = ServerState.CLOSED
-            await self._stack.aclose()
+            try:
+                await self._stack.aclose()
+            finally:
+                self._closed.set()
             raise
         self._state = ServerState.ACTIVE
         log.info(
@@ -174,7 +179,12 @@ class Server:
 
     async def shutdown(self) -> None:
         """Wait for handlers until `shutdown_timeout`, return the other tasks, close. No effect unless active or
-        stopped."""
+        stopped; a second caller waits for the first.
+
+        It returns only when nothing of the server is left. If the caller is cancelled (`asyncio.timeout`), handlers
+        get no more time, and CancelledError is raised after at most ten seconds."""
+        if self._state is ServerState.CLOSED:
+            await self._closed.wait()
         if self._state not in (ServerState.ACTIVE, ServerState.STOPPED) or self._worker is None:
             return
         self._state = ServerState.CLOSED
@@ -190,8 +200,12 @@ class Server:
         try:
             await self._worker.stop(self._hurry)
         finally:
-            await self._stack.aclose()
-        log.info("server closed", extra={"event": "server_closed", "server_id": self._worker.id})
+            try:
+                # Not in a task of its own: the lifespan must end in the task that began it, where possible.
+                await self._stack.aclose()
+            finally:
+                self._closed.set()
+                log.info("server closed", extra={"event": "server_closed", "server_id": self._worker.id})
 
     def _policy(self) -> Policy:
         config = self.config

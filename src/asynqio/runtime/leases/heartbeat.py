@@ -68,6 +68,8 @@ class Heartbeat:
         self._keeper: asyncio.subprocess.Process | None = None
         self._own_loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
+        #: Whether `stop` was called, perhaps before the thread has made its event.
+        self._stopping = False
         self._ready = self._loop.create_future()
         self._thread = threading.Thread(target=self._run, name="asynqio heartbeat", daemon=True)
 
@@ -78,6 +80,7 @@ class Heartbeat:
 
     async def stop(self) -> None:
         """Withdraw the server's info and end the thread."""
+        self._stopping = True
         if self._own_loop is not None and self._stop is not None:
             with contextlib.suppress(RuntimeError):  # the thread has ended and closed its loop
                 self._own_loop.call_soon_threadsafe(self._stop.set)
@@ -113,6 +116,8 @@ class Heartbeat:
     async def _main(self) -> None:
         self._own_loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
+        if self._stopping:
+            return
         async with self._broker:
             await self._publish()
             if self._use_keeper:
