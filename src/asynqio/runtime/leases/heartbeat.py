@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from asynqio.blocking import run_blocking
 from asynqio.brokers.contract.broker import Broker
 from asynqio.clock import ClockStep
 from asynqio.core.info import ServerInfo
@@ -85,7 +86,7 @@ class Heartbeat:
             with contextlib.suppress(RuntimeError):  # the thread has ended and closed its loop
                 self._own_loop.call_soon_threadsafe(self._stop.set)
         while self._thread.is_alive():
-            await asyncio.to_thread(self._thread.join, 1.0)
+            await run_blocking(self._thread.join, 1.0)
 
     @property
     def age(self) -> float:
