@@ -174,9 +174,9 @@ class Scheduler:
         log.info("scheduler stopped", extra={"event": "scheduler_stopped", "scheduler_id": id})
 
     async def run(self) -> None:
-        """Start, fire until SIGTERM or SIGINT, stop."""
+        """Start, fire until SIGTERM, SIGHUP or SIGINT, stop."""
         done = asyncio.Event()
-        with handle_signals({"SIGTERM": done.set, "SIGINT": done.set}):
+        with handle_signals({"SIGTERM": done.set, "SIGHUP": done.set, "SIGINT": done.set}):
             async with self:
                 await done.wait()
 

@@ -105,17 +105,39 @@ class Server:
         return None if self._worker is None else self._worker.stats_now()
 
     async def run(self, mux: Mux) -> None:
-        """Start, work until SIGTERM or SIGINT, shut down. SIGTSTP: fetch nothing new, finish running handlers.
+        """Start, work until SIGTERM, SIGHUP or SIGINT, shut down. SIGTSTP: fetch nothing new, finish what runs.
 
-        A second SIGINT does not wait for the handlers. A second SIGTERM changes nothing: a service manager may send
-        it to the supervisor and to this process, and the supervisor forwards its own."""
+        A signal during the start, such as in a slow lifespan, cancels the start. A second SIGINT does not wait for
+        the handlers. A second SIGTERM changes nothing: a service manager may send it to the supervisor and to this
+        process, and the supervisor forwards its own."""
         done = asyncio.Event()
         with self._signals(done):
-            await self.start(mux)
+            if not await self._start_unless(done, mux):
+                return
             try:
                 await done.wait()
             finally:
                 await self.shutdown()
+
+    async def _start_unless(self, done: asyncio.Event, mux: Mux) -> bool:
+        """Start, in this task because a lifespan must end where it began. False: `done` was set first."""
+
+        async def give_up() -> None:
+            await done.wait()
+            limit.reschedule(asyncio.get_running_loop().time())
+
+        giving_up = asyncio.create_task(give_up(), name="asynqio end of the start")
+        try:
+            async with asyncio.timeout(None) as limit:
+                await self.start(mux)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            log.info("the server was stopped while it started", extra={"event": "start_cancelled"})
+            return False
+        finally:
+            giving_up.cancel()
+        return True
 
     @contextlib.asynccontextmanager
     async def running(self, mux: Mux) -> AsyncIterator[Server]:
@@ -219,7 +241,7 @@ class Server:
 
     @contextlib.contextmanager
     def _signals(self, done: asyncio.Event) -> Iterator[None]:
-        """TERM and INT shut the server down, TSTP stops it."""
+        """TERM, HUP and INT shut the server down, TSTP stops it."""
         stopping: set[asyncio.Task[None]] = set()
 
         def interrupt() -> None:
@@ -230,7 +252,8 @@ class Server:
         def pause() -> None:
             stopping.add(asyncio.ensure_future(self.stop()))
 
-        with handle_signals({"SIGTERM": done.set, "SIGINT": interrupt, "SIGTSTP": pause}):
+        handlers = {"SIGTERM": done.set, "SIGHUP": done.set, "SIGINT": interrupt, "SIGTSTP": pause}
+        with handle_signals(handlers):
             try:
                 yield
             finally:

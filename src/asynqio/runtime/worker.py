@@ -49,7 +49,7 @@ ABORT_GRACE = 1.0
 #: Seconds that the last settlements may take.
 LAST_FLUSH_TIMEOUT = 5.0
 #: Seconds from the end of the handlers to the end of the worker, whatever the store does.
-CLOSE_TIMEOUT = 7.0
+CLOSE_TIMEOUT = 6.0
 #: Seconds that each step of the end gets at least, even when earlier ones took too long.
 STEP_TIMEOUT = 0.5
 
