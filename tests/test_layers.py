@@ -56,6 +56,7 @@ CONTRACT = {
     "asynqio.brokers.contract.limits",
     "asynqio.brokers.contract.cursors",
     "asynqio.brokers.contract.signals",
+    "asynqio.blocking",
     "asynqio.clock",
     "asynqio.errors",
 }
@@ -206,6 +207,27 @@ def test_a_face_uses_public_names_only(path: Path) -> None:
         assert public, f"{name} must not import {imported}: take what asynqio/__init__.py exports"
 
 
+#: Calls that use the default executor of an event loop. User code may fill it, so asynqio must not wait for it.
+EXECUTOR_CALLS = {"to_thread", "getaddrinfo", "getnameinfo", "open_connection", "set_default_executor"}
+
+
+def default_executor_calls(path: Path) -> Iterator[str]:
+    """Calls in a module that use the default executor: `loop.create_connection` with a host looks it up there."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        name, first = node.func.attr, node.args[0] if node.args else None
+        default = name == "run_in_executor" and isinstance(first, ast.Constant) and first.value is None
+        host = name == "create_connection" and not any(word.arg == "sock" for word in node.keywords)
+        if name in EXECUTOR_CALLS or default or host:
+            yield f"line {node.lineno}: {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_nothing_uses_the_default_executor(path: Path) -> None:
+    assert list(default_executor_calls(path)) == [], "use asynqio.blocking.run_blocking"
+
+
 def test_there_is_no_import_circle() -> None:
     circles = [sorted(circle) for circle in strongly_connected(import_graph()) if len(circle) > 1]
     assert circles == [], "import circles, imports for type checkers included"
@@ -305,4 +327,14 @@ def test_the_rule_itself_can_fail(tmp_path: Path) -> None:
         ["d"],
     ]
     assert list(imports_of(lazy)) == [("socket", False), ("asynqio.core.task.task", False)]
+    lazy.write_text(
+        "async def f():\n    await asyncio.to_thread(g)\n    loop.run_in_executor(None, g)\n"
+        "    loop.run_in_executor(own, g)\n    loop.create_connection(p, host, 1)\n"
+        "    loop.create_connection(p, sock=s)\n"
+    )
+    assert sorted(default_executor_calls(lazy)) == [
+        "line 2: to_thread",
+        "line 3: run_in_executor",
+        "line 5: create_connection",
+    ]
     assert len(MODULES) > 10

@@ -23,7 +23,7 @@ from asynqio.runtime.scheduling.hooks import Hooks, PostEnqueue, PreEnqueue
 from asynqio.runtime.scheduling.plan import Plan, Terms
 from asynqio.runtime.scheduling.source import Source, SourceReader
 from asynqio.runtime.scheduling.ticker import Ticker
-from asynqio.runtime.service import Loop
+from asynqio.runtime.service import Loop, complete
 from asynqio.runtime.stop_signals import handle_signals
 
 log = logging.getLogger("asynqio.scheduler")
@@ -72,6 +72,7 @@ class Scheduler:
         self._loops: list[Loop] = []
         self._stack = AsyncExitStack()
         self._closed = False
+        self._ending: asyncio.Task[None] | None = None
 
     # --- entries ----------------------------------------------------------------------------------
 
@@ -149,22 +150,33 @@ class Scheduler:
         )
 
     async def stop(self) -> None:
-        """Fire no more. No effect unless it runs."""
-        if self._ticker is None:
-            return
-        id = self._ticker.id
-        self._ticker, self._closed = None, True
+        """Fire no more. No effect unless it runs. Returns when nothing of the scheduler is left: a caller that is
+        cancelled gets CancelledError then, and a second caller waits for the first."""
+        if self._ticker is not None:
+            id, self._ticker, self._closed = self._ticker.id, None, True
+            self._ending = asyncio.create_task(self._end(id), name="asynqio end of the scheduler")
+        if self._ending is not None:
+            await complete(self._ending)
+
+    async def _end(self, id: str) -> None:
         try:
             while self._loops:
-                await self._loops.pop(0).stop()
+                try:
+                    await self._loops.pop(0).stop()
+                except Exception as error:
+                    log.exception(
+                        "stopping the scheduler failed: %s",
+                        error,
+                        extra={"event": "scheduler_stop_failed", "scheduler_id": id, "error": str(error)},
+                    )
         finally:
             await self._stack.aclose()
         log.info("scheduler stopped", extra={"event": "scheduler_stopped", "scheduler_id": id})
 
     async def run(self) -> None:
-        """Start, fire until SIGTERM or SIGINT, stop."""
+        """Start, fire until SIGTERM, SIGHUP or SIGINT, stop."""
         done = asyncio.Event()
-        with handle_signals({"SIGTERM": done.set, "SIGINT": done.set}):
+        with handle_signals({"SIGTERM": done.set, "SIGHUP": done.set, "SIGINT": done.set}):
             async with self:
                 await done.wait()
 

@@ -86,6 +86,8 @@ class Server:
         self._worker: Worker | None = None
         self._stack = AsyncExitStack()
         self._hurry = asyncio.Event()
+        #: Set when the server and its lifespan have ended.
+        self._closed = asyncio.Event()
 
     @property
     def state(self) -> ServerState:
@@ -103,17 +105,39 @@ class Server:
         return None if self._worker is None else self._worker.stats_now()
 
     async def run(self, mux: Mux) -> None:
-        """Start, work until SIGTERM or SIGINT, shut down. SIGTSTP: fetch nothing new, finish running handlers.
+        """Start, work until SIGTERM, SIGHUP or SIGINT, shut down. SIGTSTP: fetch nothing new, finish what runs.
 
-        A second SIGINT does not wait for the handlers. A second SIGTERM changes nothing: a service manager may send
-        it to the supervisor and to this process, and the supervisor forwards its own."""
+        A signal during the start, such as in a slow lifespan, cancels the start. A second SIGINT does not wait for
+        the handlers. A second SIGTERM changes nothing: a service manager may send it to the supervisor and to this
+        process, and the supervisor forwards its own."""
         done = asyncio.Event()
         with self._signals(done):
-            await self.start(mux)
+            if not await self._start_unless(done, mux):
+                return
             try:
                 await done.wait()
             finally:
                 await self.shutdown()
+
+    async def _start_unless(self, done: asyncio.Event, mux: Mux) -> bool:
+        """Start, in this task because a lifespan must end where it began. False: `done` was set first."""
+
+        async def give_up() -> None:
+            await done.wait()
+            limit.reschedule(asyncio.get_running_loop().time())
+
+        giving_up = asyncio.create_task(give_up(), name="asynqio end of the start")
+        try:
+            async with asyncio.timeout(None) as limit:
+                await self.start(mux)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            log.info("the server was stopped while it started", extra={"event": "start_cancelled"})
+            return False
+        finally:
+            giving_up.cancel()
+        return True
 
     @contextlib.asynccontextmanager
     async def running(self, mux: Mux) -> AsyncIterator[Server]:
@@ -143,7 +167,10 @@ class Server:
             await self._worker.start()
         except BaseException:
             self._state = ServerState.CLOSED
-            await self._stack.aclose()
+            try:
+                await self._stack.aclose()
+            finally:
+                self._closed.set()
             raise
         self._state = ServerState.ACTIVE
         log.info(
@@ -174,7 +201,12 @@ class Server:
 
     async def shutdown(self) -> None:
         """Wait for handlers until `shutdown_timeout`, return the other tasks, close. No effect unless active or
-        stopped."""
+        stopped; a second caller waits for the first.
+
+        It returns only when nothing of the server is left. If the caller is cancelled (`asyncio.timeout`), handlers
+        get no more time, and CancelledError is raised after at most ten seconds."""
+        if self._state is ServerState.CLOSED:
+            await self._closed.wait()
         if self._state not in (ServerState.ACTIVE, ServerState.STOPPED) or self._worker is None:
             return
         self._state = ServerState.CLOSED
@@ -190,8 +222,12 @@ class Server:
         try:
             await self._worker.stop(self._hurry)
         finally:
-            await self._stack.aclose()
-        log.info("server closed", extra={"event": "server_closed", "server_id": self._worker.id})
+            try:
+                # Not in a task of its own: the lifespan must end in the task that began it, where possible.
+                await self._stack.aclose()
+            finally:
+                self._closed.set()
+                log.info("server closed", extra={"event": "server_closed", "server_id": self._worker.id})
 
     def _policy(self) -> Policy:
         config = self.config
@@ -205,7 +241,7 @@ class Server:
 
     @contextlib.contextmanager
     def _signals(self, done: asyncio.Event) -> Iterator[None]:
-        """TERM and INT shut the server down, TSTP stops it."""
+        """TERM, HUP and INT shut the server down, TSTP stops it."""
         stopping: set[asyncio.Task[None]] = set()
 
         def interrupt() -> None:
@@ -216,7 +252,8 @@ class Server:
         def pause() -> None:
             stopping.add(asyncio.ensure_future(self.stop()))
 
-        with handle_signals({"SIGTERM": done.set, "SIGINT": interrupt, "SIGTSTP": pause}):
+        handlers = {"SIGTERM": done.set, "SIGHUP": done.set, "SIGINT": interrupt, "SIGTSTP": pause}
+        with handle_signals(handlers):
             try:
                 yield
             finally:

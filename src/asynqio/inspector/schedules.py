@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 
 import msgspec
 
+from asynqio.blocking import run_blocking
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.inspection import Page
 from asynqio.client import Client
@@ -54,7 +54,7 @@ class ScheduleInspector:
         if not ours:  # only a Go scheduler knows from when it counts `@every`
             return [] if info.next_at is None else [info.next_at]
         now = self.broker.clock.now()
-        return await asyncio.to_thread(
+        return await run_blocking(
             lambda: upcoming(parse_schedule(info.spec, info.zone), now, count, aligned=True)
         )
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 from typing import TYPE_CHECKING, Self
 
 from prometheus_client import CollectorRegistry, start_http_server
 
+from asynqio.blocking import run_blocking
 from asynqio.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Endpoint:
             thread.join()
 
     async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.open)
+        return await run_blocking(self.open)
 
     async def __aexit__(self, *exc: object) -> None:
-        await asyncio.to_thread(self.close)
+        await run_blocking(self.close)

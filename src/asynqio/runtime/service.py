@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from random import Random
 from typing import Any
 
@@ -21,6 +21,22 @@ log = logging.getLogger("asynqio.server")
 FIRST_BACKOFF, BACKOFF_CAP = 0.1, 2.0
 #: Seconds a stopping service gets to finish its current `once`.
 TIMEOUT = 10.0
+
+
+async def complete(ending: asyncio.Task[None], on_cancel: Callable[[], object] | None = None) -> None:
+    """Wait until a task has ended, even if the caller is cancelled meanwhile: then call `on_cancel`, and raise
+    CancelledError once the task has ended. Raises what the task raised."""
+    cancelled: asyncio.CancelledError | None = None
+    while not ending.done():
+        try:
+            await asyncio.wait([ending])
+        except asyncio.CancelledError as error:
+            cancelled = error
+            if on_cancel is not None:
+                on_cancel()
+    if cancelled is not None:
+        raise cancelled
+    ending.result()
 
 
 class Service(ABC):
@@ -88,31 +104,39 @@ class Loop:
         self._stopping = False
         self._failures = 0
         self._task: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Open the service and start the loop. Raises what `open` raises."""
         await self.service.open()
         self._task = asyncio.create_task(self._run(), name=f"asynqio {self.service.name}")
 
-    async def stop(self) -> None:
-        """Wait for a running `once`, then stop: a broker call is cancelled only if it takes longer than `TIMEOUT`."""
+    async def stop(self, timeout: float = TIMEOUT) -> None:
+        """Wait for a running `once`, stop, and close the service: a broker call is cancelled only if it takes longer
+        than `timeout` seconds. Callers wait for the same end, which a cancelled caller does not interrupt."""
         self._stopping = True
         if self._task is None:
             return
+        if self._ending is None:
+            self._ending = asyncio.create_task(
+                self._end(self._task, timeout), name=f"asynqio end of {self.service.name}"
+            )
+        await asyncio.shield(self._ending)
+
+    async def _end(self, task: asyncio.Task[None], timeout: float) -> None:
         if self._resting:
-            self._task.cancel()
-        _, hanging = await asyncio.wait([self._task], timeout=TIMEOUT)
+            task.cancel()
+        _, hanging = await asyncio.wait([task], timeout=timeout)
         if hanging:
             name = self.service.name
             log.warning(
                 "%s did not stop within %g s; cancelling it",
                 name,
-                TIMEOUT,
+                timeout,
                 extra={"event": "service_cancelled", "service": name},
             )
-            self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        self._task = None
+            task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
         await self.service.close()
 
     async def _run(self) -> None:

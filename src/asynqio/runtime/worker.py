@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from random import Random
 from typing import Any, NamedTuple
 
@@ -39,7 +39,7 @@ from asynqio.runtime.lanes.threads import Threads
 from asynqio.runtime.leases.heartbeat import Heartbeat, host_name
 from asynqio.runtime.leases.recoverer import Recoverer
 from asynqio.runtime.server_config import ServerConfig
-from asynqio.runtime.service import Loop, Service
+from asynqio.runtime.service import Loop, Service, complete
 from asynqio.runtime.slots import Slots
 
 log = logging.getLogger("asynqio.server")
@@ -48,6 +48,10 @@ log = logging.getLogger("asynqio.server")
 ABORT_GRACE = 1.0
 #: Seconds that the last settlements may take.
 LAST_FLUSH_TIMEOUT = 5.0
+#: Seconds from the end of the handlers to the end of the worker, whatever the store does.
+CLOSE_TIMEOUT = 6.0
+#: Seconds that each step of the end gets at least, even when earlier ones took too long.
+STEP_TIMEOUT = 0.5
 
 
 class Hooks(NamedTuple):
@@ -130,6 +134,7 @@ class Worker:
         )
         self._loops = [Loop(service, random) for service in self._services(hooks, fetcher)]
         self._fetching = Loop(fetcher, random)
+        self._ending: asyncio.Task[None] | None = None
 
     def _services(self, hooks: Hooks, fetcher: Fetcher) -> list[Service]:
         broker, config = self._broker, self._config
@@ -224,31 +229,63 @@ class Worker:
 
     async def stop(self, hurry: asyncio.Event) -> None:
         """Wait for handlers until the shutdown timeout (or `hurry`), return unfinished tasks to their queues, and
-        stop everything. Unfinished tasks are pending again at once; that is no failure."""
-        await self.stop_fetching()
-        await self._wait_for_handlers(self._config.shutdown_timeout, hurry)
-        left = list(self.runner.running.values())
-        if left:
-            log.info(
-                "%d handlers did not finish in time: their tasks are returned to their queues",
-                len(left),
-                extra={"event": "handlers_aborted", "count": len(left), "server_id": self.id},
-            )
-            # The last one first: each goes to the front of its queue, which restores their order.
-            for attempt in reversed(left):
-                attempt.stop(Aborted())
-            await self._wait_for_handlers(ABORT_GRACE, asyncio.Event())
-            for attempt in reversed(list(self.runner.running.values())):
-                self.runner.abandon(attempt)
-        for loop in self._loops:
-            await loop.stop()
-        await self._settler.stop(LAST_FLUSH_TIMEOUT)
-        await self._heartbeat.stop()
+        stop everything. Unfinished tasks are pending again at once; that is no failure.
+
+        Returns when everything is stopped. If the caller is cancelled, handlers get no more time, the rest is done
+        as usual, and CancelledError is raised at the end. Callers share one end."""
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end(hurry), name="asynqio end of the worker")
+        await complete(self._ending, on_cancel=hurry.set)
+
+    async def _end(self, hurry: asyncio.Event) -> None:
+        """Every step runs, whatever the others raise: a heartbeat that is not stopped renews leases for ever."""
+        now = asyncio.get_running_loop().time
+        until = now() + self._config.shutdown_timeout
+        # Not cancelled when it takes long: what the last fetch took must not start after the end.
+        await self._step("fetcher", self.stop_fetching())
+        await self._step("handlers", self._end_handlers(until - now(), hurry))
+        until = min(until, now()) + ABORT_GRACE + CLOSE_TIMEOUT
+        timeout = max(until - now() - LAST_FLUSH_TIMEOUT / 2, STEP_TIMEOUT)
+        await self._step("services", _all(loop.stop(timeout) for loop in self._loops))
+        await self._step("settler", self._settler.stop(min(LAST_FLUSH_TIMEOUT, max(until - now(), 1.0))))
+        await self._step("heartbeat", self._heartbeat.stop(), until - now())
         self.runner.close()
-        await self._processes.close()
+        await self._step("task processes", self._processes.close(), until - now())
         self._threads.close()
         if self._capture is not None:
             self._capture.remove()
+
+    async def _step(self, name: str, step: Awaitable[None], timeout: float | None = None) -> None:
+        """Await one step of the end, for at most `timeout` seconds. Logs what it raises."""
+        try:
+            async with asyncio.timeout(None if timeout is None else max(timeout, STEP_TIMEOUT)):
+                await step
+        except (Exception, asyncio.CancelledError) as error:
+            # CancelledError: the event loop is being closed. The remaining steps are needed all the same.
+            log.error(
+                "stopping the %s failed: %s",
+                name,
+                str(error) or type(error).__name__,
+                exc_info=None if isinstance(error, TimeoutError | asyncio.CancelledError) else error,
+                extra={"event": "stop_failed", "step": name, "error": str(error), "server_id": self.id},
+            )
+
+    async def _end_handlers(self, timeout: float, hurry: asyncio.Event) -> None:
+        await self._wait_for_handlers(timeout, hurry)
+        left = list(self.runner.running.values())
+        if not left:
+            return
+        log.info(
+            "%d handlers did not finish in time: their tasks are returned to their queues",
+            len(left),
+            extra={"event": "handlers_aborted", "count": len(left), "server_id": self.id},
+        )
+        # The last one first: each goes to the front of its queue, which restores their order.
+        for attempt in reversed(left):
+            attempt.stop(Aborted())
+        await self._wait_for_handlers(ABORT_GRACE, asyncio.Event())
+        for attempt in reversed(list(self.runner.running.values())):
+            self.runner.abandon(attempt)
 
     async def _wait_for_handlers(self, timeout: float, hurry: asyncio.Event) -> None:
         tasks = [_task_of(attempt) for attempt in self.runner.running.values()]
@@ -260,6 +297,13 @@ class Worker:
         for waiting in (everything, hurried):
             waiting.cancel()
         await asyncio.gather(everything, hurried, return_exceptions=True)
+
+
+async def _all(steps: Iterable[Awaitable[None]]) -> None:
+    """Await all at once. Raises the first error after all have ended."""
+    for answer in await asyncio.gather(*steps, return_exceptions=True):
+        if isinstance(answer, BaseException):
+            raise answer
 
 
 def _task_of(attempt: Attempt) -> asyncio.Task[None]:

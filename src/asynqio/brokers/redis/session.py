@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
+from asynqio.blocking import run_blocking
 from asynqio.brokers.redis.background import Background
 from asynqio.brokers.redis.connection.client import RedisClient
 from asynqio.brokers.redis.connection.connection import Arg
@@ -60,7 +61,7 @@ class Session:
         A call of a script that the server does not know is sent again with its text, and so arrives after calls that
         were sent later: chunks of a large batch would be stored in the wrong order. So load the scripts first.
         """
-        await asyncio.to_thread(LUA.read)
+        await run_blocking(LUA.read)
         await self.redis.open()
         try:
             self.round_trip = min([await self._ping() for _ in range(PINGS)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import os
 import sqlite3
@@ -10,6 +9,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode
 
 import msgspec
 
+from asynqio.blocking import run_blocking
 from asynqio.brokers.contract.limits import ARCHIVE_AGE, ARCHIVE_LIMIT, archive_age, archive_limit
 from asynqio.errors import ConfigError
 
@@ -48,7 +48,7 @@ class Settings(msgspec.Struct, frozen=True):
         if os.path.isabs(self.path):
             return self
         # Reading the working directory is a system call, so it runs in a thread.
-        return msgspec.structs.replace(self, path=await asyncio.to_thread(os.path.abspath, self.path))
+        return msgspec.structs.replace(self, path=await run_blocking(os.path.abspath, self.path))
 
 
 def parse(parts: SplitResult) -> Settings:

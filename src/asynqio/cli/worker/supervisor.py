@@ -2,6 +2,7 @@
 
     signal      effect
     TERM, INT   the children get TERM; those still running after the shutdown timeout are killed
+    HUP         like TERM, unless the process ignores it (`nohup`)
     second INT  the children get INT, which makes them abandon running tasks; a third INT kills them. After a TERM,
                 the first INT has the effect of a second one
     TSTP        forwarded: the children stop fetching tasks. CONT is forwarded as well
@@ -304,12 +305,16 @@ class Supervisor:
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._stop)
+        ends = [signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            ends.append(signal.SIGHUP)
+        for number in ends:
+            loop.add_signal_handler(number, self._stop)
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
         for number in (signal.SIGTSTP, signal.SIGCONT):
             loop.add_signal_handler(number, self._forward, number)
         try:
             yield
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTSTP, signal.SIGCONT):
+            for number in (*ends, signal.SIGINT, signal.SIGTSTP, signal.SIGCONT):
                 loop.remove_signal_handler(number)

@@ -18,6 +18,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
+from asynqio.blocking import run_blocking
 from asynqio.brokers.contract.results import Output
 from asynqio.core.task.task import Task
 from asynqio.errors import WorkerDied
@@ -249,4 +250,4 @@ class ProcessPool:
         for process in children:
             process.kill()
         for process in children:
-            await asyncio.to_thread(process.join, 5.0)
+            await run_blocking(process.join, 5.0)

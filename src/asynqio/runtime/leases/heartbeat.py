@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from asynqio.blocking import run_blocking
 from asynqio.brokers.contract.broker import Broker
 from asynqio.clock import ClockStep
 from asynqio.core.info import ServerInfo
@@ -68,6 +69,8 @@ class Heartbeat:
         self._keeper: asyncio.subprocess.Process | None = None
         self._own_loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
+        #: Whether `stop` was called, perhaps before the thread has made its event.
+        self._stopping = False
         self._ready = self._loop.create_future()
         self._thread = threading.Thread(target=self._run, name="asynqio heartbeat", daemon=True)
 
@@ -78,11 +81,12 @@ class Heartbeat:
 
     async def stop(self) -> None:
         """Withdraw the server's info and end the thread."""
+        self._stopping = True
         if self._own_loop is not None and self._stop is not None:
             with contextlib.suppress(RuntimeError):  # the thread has ended and closed its loop
                 self._own_loop.call_soon_threadsafe(self._stop.set)
         while self._thread.is_alive():
-            await asyncio.to_thread(self._thread.join, 1.0)
+            await run_blocking(self._thread.join, 1.0)
 
     @property
     def age(self) -> float:
@@ -113,6 +117,8 @@ class Heartbeat:
     async def _main(self) -> None:
         self._own_loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
+        if self._stopping:
+            return
         async with self._broker:
             await self._publish()
             if self._use_keeper:

@@ -5,12 +5,12 @@ Go calls it the periodic task manager.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+from asynqio.blocking import run_blocking
 from asynqio.core.schedules.entry import ScheduleEntry
 from asynqio.errors import AsynqioError, ConfigError
 from asynqio.runtime.scheduling.plan import Plan
@@ -96,7 +96,7 @@ class SourceReader(Service):
         if inspect.iscoroutinefunction(self._source):
             answer: Any = await self._source()
         else:
-            answer = await asyncio.to_thread(self._source)
+            answer = await run_blocking(self._source)
             if inspect.isawaitable(answer):
                 answer = await answer
         entries = list(answer)

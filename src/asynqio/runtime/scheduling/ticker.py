@@ -13,6 +13,7 @@ import os
 import uuid
 from collections.abc import Iterable, Sequence
 
+from asynqio.blocking import run_blocking
 from asynqio.brokers.contract.broker import Broker, Store
 from asynqio.brokers.contract.inspection import Inspection
 from asynqio.brokers.contract.limits import FIRES_AGE
@@ -68,7 +69,7 @@ class Ticker(Service):
             except AsynqioError as error:
                 return error
 
-        return await asyncio.to_thread(lambda: [read(entry) for entry in entries])
+        return await run_blocking(lambda: [read(entry) for entry in entries])
 
     async def serve(self, plans: Sequence[Plan]) -> None:
         """Serve these from now on. One with a known id replaces the old one and continues from its state. Raises
@@ -190,7 +191,7 @@ class Ticker(Service):
         now = self._broker.clock.now()
         if late := [plan for plan in plans if plan.is_late(now)]:
             await self._resume(queue, late)  # another scheduler may have fired them
-            decided = await asyncio.to_thread(lambda: [(plan, plan.due(now)) for plan in late])
+            decided = await run_blocking(lambda: [(plan, plan.due(now)) for plan in late])
             for plan, ticks in decided:
                 _log_missed(plan, ticks)
             decided += [(plan, plan.due(now)) for plan in plans if plan not in late]

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
+from asynqio.blocking import run_blocking
 from asynqio.brokers.redis.connection import errors
 from asynqio.brokers.redis.connection.connection import Arg, Connection
 from asynqio.brokers.redis.connection.errors import RedisError
@@ -17,6 +18,11 @@ from asynqio.errors import BrokerError, BrokerUnavailable, ConfigError
 
 #: A peer that disappears silently is noticed after 15 + 3 × 5 s, even if nothing is sent.
 _KEEPALIVE = (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
+_SOCKET_OPTIONS = (
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *((socket.IPPROTO_TCP, getattr(socket, name), n) for name, n in _KEEPALIVE if hasattr(socket, name)),
+)
 
 #: Seconds for the server to receive buffered data before the connection is aborted.
 _CLOSE_TIMEOUT = 1.0
@@ -73,13 +79,48 @@ async def _open_socket(settings: RedisSettings, address: Address, connection: Co
     if isinstance(address, str):
         await loop.create_unix_connection(lambda: connection, address)
         return
-    context = await asyncio.to_thread(_context, settings) if settings.tls else None
-    transport, _ = await loop.create_connection(lambda: connection, *address, ssl=context)
-    sock: socket.socket = transport.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEPALIVE:
-        if hasattr(socket, name):
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    context = await run_blocking(_context, settings) if settings.tls else None
+    host, port = address
+    sock = await _connected_socket(host, port)
+    try:
+        for level, name, value in _SOCKET_OPTIONS:
+            sock.setsockopt(level, name, value)
+        await loop.create_connection(
+            lambda: connection, sock=sock, ssl=context, server_hostname=host if context else None
+        )
+    except BaseException:
+        sock.close()
+        raise
+
+
+async def _connected_socket(host: str, port: int) -> socket.socket:
+    """A socket that is connected to the first address of a host that accepts.
+
+    The event loop would look up the name in its default executor, which user code can fill. Raises OSError,
+    UnicodeError (the name is not valid).
+    """
+    found = await run_blocking(
+        socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+    )
+    failure: OSError | None = None
+    for family, kind, protocol, _, address in found:
+        try:
+            sock = socket.socket(family, kind, protocol)
+        except OSError as error:  # such as IPv6 where the kernel has none
+            failure = failure or error
+            continue
+        try:
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(sock, address)
+        except OSError as error:
+            failure = error
+            sock.close()
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise failure or OSError(f"{host} has no address")
 
 
 def _context(settings: RedisSettings) -> ssl.SSLContext:

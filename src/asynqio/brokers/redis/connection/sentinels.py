@@ -2,61 +2,58 @@
 
 from __future__ import annotations
 
-import asyncio
-import importlib
-from typing import Any
+import msgspec
 
+from asynqio.brokers.redis.connection.connect import connect, disconnect
+from asynqio.brokers.redis.connection.errors import RedisError
 from asynqio.brokers.redis.settings import Address, RedisSettings
-from asynqio.errors import BrokerUnavailable
+from asynqio.errors import BrokerError, BrokerUnavailable
+
+#: Flags of a master that a sentinel, or most sentinels, consider down.
+_DOWN = {"s_down", "o_down"}
 
 
 class Sentinels:
     """Asks the sentinels for the master, the one that answered last first."""
 
     def __init__(self, settings: RedisSettings) -> None:
-        self._settings = settings
+        self._name = settings.master
+        self._settings = msgspec.structs.replace(
+            settings, username=settings.sentinel_username, password=settings.sentinel_password, db=0
+        )
         self._sentinels = [*settings.nodes]
 
     async def locate(self) -> Address:
         """Query the sentinels one by one. Raises BrokerUnavailable while none knows a master."""
-        # Imported here because only Sentinel needs it, and in a thread because it reads many files.
-        await asyncio.to_thread(importlib.import_module, "redis.asyncio.sentinel")
-        from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
-        from redis.backoff import NoBackoff
-        from redis.exceptions import RedisError as DriverError
-        from redis.retry import Retry
-
-        given = self._settings
-        options: dict[str, Any] = {
-            "socket_timeout": given.timeout,
-            "socket_connect_timeout": given.connect_timeout,
-            "username": given.sentinel_username or None,
-            "password": given.sentinel_password or None,
-            # No retry here: the next sentinel is more likely to answer.
-            "retry": Retry(NoBackoff(), 0),
-        }
-        if given.tls:
-            options |= {
-                "ssl": True,
-                "ssl_ca_certs": given.ca or None,
-                "ssl_certfile": given.cert or None,
-                "ssl_keyfile": given.key or None,
-                "ssl_cert_reqs": "none" if given.verify == "none" else "required",
-                "ssl_check_hostname": given.verify == "full",
-            }
-        # Made in a thread too: it looks up its own version among the installed packages.
-        async with await asyncio.to_thread(Sentinel, self._sentinels, sentinel_kwargs=options) as sentinel:
+        failure: BrokerError | None = None
+        for sentinel in self._sentinels:
             try:
-                host, port = await sentinel.discover_master(given.master)
-            except MasterNotFoundError as error:
-                raise BrokerUnavailable(
-                    f"no sentinel knows a running master {given.master!r}: check the sentinels, the name, and "
-                    "sentinel_password="
-                ) from error
-            except DriverError as error:
-                raise BrokerUnavailable(f"a sentinel replied: {error}") from error
-            # The driver moves the sentinel that answered to the front: start there next time.
-            first = sentinel.sentinels[0].connection_pool.connection_kwargs
-        known = (first["host"], first["port"])
-        self._sentinels = [known, *(node for node in self._sentinels if node != known)]
-        return str(host), int(port)
+                master = await self._ask(sentinel)
+            except RedisError as error:
+                raise BrokerUnavailable(f"a sentinel replied: {error.text}") from error
+            except BrokerError as error:  # the next sentinel may answer
+                failure = error
+                continue
+            if master is not None:
+                self._sentinels = [sentinel, *(other for other in self._sentinels if other != sentinel)]
+                return master
+        raise BrokerUnavailable(
+            f"no sentinel knows a running master {self._name!r}: check the sentinels, the name, and "
+            "sentinel_password="
+        ) from failure
+
+    async def _ask(self, sentinel: Address) -> Address | None:
+        """The master according to one sentinel; None: it knows none that runs. Raises BrokerError."""
+        connection = await connect(self._settings, sentinel)
+        try:
+            reply: list[bytes] = await connection.call("SENTINEL", "MASTER", self._name)
+        except RedisError as error:
+            if "no such master" in error.text.lower():
+                return None
+            raise
+        finally:
+            await disconnect(connection)
+        facts = {key.decode(): value.decode() for key, value in zip(reply[::2], reply[1::2], strict=True)}
+        if _DOWN & set(facts["flags"].split(",")):
+            return None
+        return facts["ip"], int(facts["port"])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-
+from asynqio.blocking import run_blocking
 from asynqio.brokers.sqlite.doctor import file, tables
 from asynqio.brokers.sqlite.session import Session
 from asynqio.core.findings import Finding
@@ -11,7 +10,7 @@ from asynqio.core.findings import Finding
 
 async def examine(session: Session, *, fix: bool) -> list[Finding]:
     """See Inspection.examine."""
-    found = await asyncio.to_thread(file.examine_file, session.settings)
+    found = await run_blocking(file.examine_file, session.settings)
     found += await session.read(tables.examine_tables)
     wrong = await session.read(tables.miscounted_queues)
     if wrong and fix:
