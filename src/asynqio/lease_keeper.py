@@ -2,7 +2,8 @@
 
 The heartbeat thread needs the GIL, so a handler that holds it in C for a minute would cost every lease of the server.
 The server writes ticks to this process's standard input. While they are missing, this process renews the leases by
-owner. When the server dies, the input ends, this process exits, and the leases lapse.
+owner. It exits when the server sends QUIT or dies, and the leases lapse. It watches the server's process: the end of
+the input does not prove the server's death, because whatever the handlers forked holds the pipe as well.
 """
 
 from __future__ import annotations
@@ -13,28 +14,31 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
 
 import msgspec
 
 from asynqio.brokers import open_broker
-from asynqio.errors import BrokerError
-from asynqio.runtime.leases.keeper_job import KeeperJob
+from asynqio.errors import BrokerError, ConfigError
+from asynqio.runtime.leases.keeper_job import QUIT, READY, KeeperJob
 from asynqio.runtime.log_format import LogSettings, apply
+from asynqio.runtime.parent import Parent
 
 log = logging.getLogger("asynqio.keeper")
 
 
-async def keep(job: KeeperJob, input: int, output: int) -> None:
-    """Watch for ticks on `input` until it ends. Writes one byte to `output` when it is ready."""
+async def keep(job: KeeperJob, server: Parent, input: int, output: int) -> None:
+    """Watch for ticks on `input` until QUIT. Writes one byte to `output` when it is ready."""
     async with open_broker(job.url) as broker:
-        os.write(output, b".")  # the server waits for this before its first fetch
+        os.write(output, READY)  # the server waits for this before its first fetch
         silent_since = time.monotonic()
         reported = False
         while True:
             ready, _, _ = select.select([input], [], [], job.timeout)
             if ready:
-                if not os.read(input, 4096):
+                received = os.read(input, 4096)
+                if not received or QUIT in received:
                     return
                 if reported:
                     seconds = time.monotonic() - silent_since
@@ -50,6 +54,8 @@ async def keep(job: KeeperJob, input: int, output: int) -> None:
                     )
                 silent_since, reported = time.monotonic(), False
                 continue
+            if not server.alive:
+                return
             try:
                 renewed = await broker.renew_owner(job.owner, job.lease)
             except BrokerError as error:
@@ -78,16 +84,30 @@ async def keep(job: KeeperJob, input: int, output: int) -> None:
 
 
 def main() -> None:
-    """Read the job from standard input and watch the server."""
+    """Read the job from standard input and watch the server, whose process id is the first argument."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    server = Parent(int(sys.argv[1]))
+    threading.Thread(target=server.exit_with, args=(0,), daemon=True).start()
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as input:
-        if line := input.readline():
-            job = msgspec.json.decode(line, type=KeeperJob)
-            settings = job.logging or LogSettings()
-            # Its standard output is a pipe to the server.
-            apply(msgspec.structs.replace(settings, stream="stderr"))
-            asyncio.run(keep(job, input.fileno(), sys.stdout.fileno()))
+        line = input.readline()
+        if not line.endswith(b"\n"):
+            return  # the server has died
+        job = msgspec.json.decode(line, type=KeeperJob)
+        # Its standard output is a pipe to the server.
+        apply(msgspec.structs.replace(job.logging or LogSettings(), stream="stderr"))
+        try:
+            asyncio.run(keep(job, server, input.fileno(), sys.stdout.fileno()))
+        except BrokenPipeError:
+            return  # the server has died
+        except (BrokerError, ConfigError) as error:
+            log.warning(
+                "the lease keeper of server %s could not open the broker: %s",
+                job.owner,
+                error,
+                extra={"event": "lease_renewal_failed", "server_id": job.owner, "error": str(error)},
+            )
+            sys.exit(1)
 
 
 if __name__ == "__main__":

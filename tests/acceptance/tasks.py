@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import multiprocessing
 import os
+import subprocess
+import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 from asynqio import App, FixedRetry
 from tests.acceptance import execution_log
@@ -71,3 +75,52 @@ def deadly() -> None:
     """Kills its worker."""
     with execution_log.execution():
         os._exit(9)
+
+
+def start_children(how: str) -> None:
+    """Start child processes that live for 60 s, inherit what they can, and are written to the execution log."""
+    fork = multiprocessing.get_context("fork")
+    before = {process.pid for process in multiprocessing.active_children()}
+    match how:
+        case "fork":
+            pid = os.fork()
+            if not pid:
+                time.sleep(60)
+                os._exit(0)
+            pids = [pid]
+        case "pool":
+            _kept.append(pool := fork.Pool(1))
+            pool.apply_async(time.sleep, (60,))
+            pids = _new_children(before)
+        case "executor":
+            _kept.append(executor := ProcessPoolExecutor(1, fork))
+            executor.submit(time.sleep, 60)
+            pids = _new_children(before)
+        case _:
+            command = [sys.executable, "-c", "import time; time.sleep(60)"]
+            _kept.append(process := subprocess.Popen(command, close_fds=False))
+            pids = [process.pid]
+    execution_log.write("child", *map(str, pids))
+
+
+def _new_children(before: set[int | None]) -> list[int]:
+    found = {process.pid for process in multiprocessing.active_children()} - before
+    return [pid for pid in found if pid is not None]
+
+
+#: Pools end their processes when nothing refers to them.
+_kept: list[object] = []
+
+
+@app.task("forking", timeout=600)
+def forking(how: str) -> None:
+    with execution_log.execution():
+        start_children(how)
+        time.sleep(60)
+
+
+@app.task("forking_process", run_in="process", timeout=600)
+def forking_process(how: str) -> None:
+    with execution_log.execution():
+        start_children(how)
+        time.sleep(60)

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Mapping
 from concurrent.futures import Future
 from multiprocessing import parent_process
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from typing import Any
 
 import msgspec
@@ -28,6 +28,7 @@ from asynqio.runtime.attempts.log_context import add_to_root_handlers
 from asynqio.runtime.attempts.output_writer import PendingWrite
 from asynqio.runtime.lanes.target import Target, finish
 from asynqio.runtime.log_format import LogSettings, apply
+from asynqio.runtime.parent import Parent
 
 #: A task process ignores these: the server handles them.
 IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -147,9 +148,8 @@ def _receive(pipe: Connection) -> Job | None:
 
 def _die_with_parent() -> None:
     parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
+    if parent is not None and parent.pid is not None:
+        Parent(parent.pid).exit_with(1)
 
 
 def _perform(job: Job, pipe: Connection, initializer: Target | None) -> Ended:

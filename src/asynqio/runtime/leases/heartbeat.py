@@ -10,11 +10,8 @@ import asyncio
 import contextlib
 import logging
 import socket
-import sys
 import threading
 from collections.abc import Callable
-
-import msgspec
 
 from asynqio.blocking import run_blocking
 from asynqio.brokers.contract.broker import Broker
@@ -28,7 +25,8 @@ from asynqio.runtime.attempts.runner import Runner
 from asynqio.runtime.attempts.settler import Settler
 from asynqio.runtime.duties.watchdog import Watchdog
 from asynqio.runtime.events import LeaseLost
-from asynqio.runtime.leases.keeper_job import KEEPER, KeeperJob
+from asynqio.runtime.leases.keeper import Keeper
+from asynqio.runtime.leases.keeper_job import KeeperJob
 
 log = logging.getLogger("asynqio.server")
 
@@ -36,8 +34,6 @@ log = logging.getLogger("asynqio.server")
 INFO_INTERVAL = 5.0
 #: Seconds for which a published info is valid: two publications may be missed.
 INFO_TTL = 3 * INFO_INTERVAL
-#: Seconds that the lease keeper may take to start.
-KEEPER_START = 30.0
 
 
 class Heartbeat:
@@ -66,7 +62,6 @@ class Heartbeat:
         self._loop = asyncio.get_running_loop()
         self._tick = min(1.0, lease / 10)
         self._published_at = self._broker.clock.monotonic()
-        self._keeper: asyncio.subprocess.Process | None = None
         self._own_loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         #: Whether `stop` was called, perhaps before the thread has made its event.
@@ -121,14 +116,13 @@ class Heartbeat:
             return
         async with self._broker:
             await self._publish()
-            if self._use_keeper:
-                await self._start_keeper()
-                await self._wait_for_keeper()
+            keeper = self._keeper()
+            if keeper is not None:
+                await keeper.start()
             self._announce()
-            await asyncio.gather(self._beat(), self._run_checks())
-            if self._keeper is not None and self._keeper.stdin is not None:
-                self._keeper.stdin.close()
-                await self._keeper.wait()
+            await asyncio.gather(self._beat(), self._run_checks(keeper))
+            if keeper is not None:
+                await keeper.stop()
             try:
                 await self._broker.leave(self._info())
             except BrokerError as error:
@@ -138,15 +132,9 @@ class Heartbeat:
                     extra={"event": "server_info_left", "error": str(error), "server_id": self._info().id},
                 )
 
-    async def _start_keeper(self) -> None:
-        keeper = self._keeper = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            KEEPER,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            process_group=0,  # Ctrl-C in the terminal must not reach it, not even before it ignores the signal
-        )
+    def _keeper(self) -> Keeper | None:
+        if not self._use_keeper:
+            return None
         job = KeeperJob(
             self._broker.private_url,
             self._info().id,
@@ -154,44 +142,15 @@ class Heartbeat:
             timeout=self._lease / 4,
             logging=log_format.in_use,
         )
-        assert keeper.stdin is not None
-        keeper.stdin.write(msgspec.json.encode(job) + b"\n")
+        return Keeper(job)
 
-    async def _wait_for_keeper(self) -> None:
-        """Wait until it is ready: the very first task may hold the GIL."""
-        assert self._keeper is not None
-        assert self._keeper.stdout is not None
-        try:
-            async with asyncio.timeout(KEEPER_START):
-                ready = await self._keeper.stdout.read(1)
-        except TimeoutError:
-            ready = b""
-        if not ready:
-            log.warning(
-                "the lease keeper did not start: a handler that holds the GIL may lose its lease",
-                extra={"event": "lease_keeper_missing"},
-            )
-
-    async def _tick_keeper(self) -> None:
-        keeper = self._keeper
-        if keeper is None or keeper.stdin is None:
-            return
-        if keeper.returncode is not None:
-            log.warning(
-                "the lease keeper exited with status %d; starting another",
-                keeper.returncode,
-                extra={"event": "lease_keeper_restarted", "status": keeper.returncode},
-            )
-            await self._start_keeper()
-        else:
-            keeper.stdin.write(b".")
-
-    async def _run_checks(self) -> None:
+    async def _run_checks(self, keeper: Keeper | None) -> None:
         """Run the watchdog and tick the keeper until `stop`, whether the broker answers or not."""
         while not await self._stopped_within(self._tick):
             try:
                 self._watchdog.check()
-                await self._tick_keeper()
+                if keeper is not None:
+                    await keeper.tick()
             except Exception as error:
                 log.exception(
                     "checking the handlers failed; retrying in %.1f s",

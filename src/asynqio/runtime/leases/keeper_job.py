@@ -1,4 +1,4 @@
-"""The first message of a server to its lease keeper (asynqio/lease_keeper.py)."""
+"""The messages between a server and its lease keeper (asynqio/lease_keeper.py)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import msgspec
 
 from asynqio.runtime.log_format import LogSettings
 
-#: The module to run.
+#: The module to run. Its argument is the process id of the server.
 KEEPER = "asynqio.lease_keeper"
+#: The server runs Python.
+TICK = b"."
+#: The server has ended: exit.
+QUIT = b"q"
+#: From the keeper on its standard output: it can renew leases.
+READY = b"."
 
 
 class KeeperJob(msgspec.Struct, frozen=True):
-    """The first line on the keeper's standard input, as JSON. Every byte after it is a tick."""
+    """The first line on the keeper's standard input, as JSON. Every byte after it is TICK or QUIT."""
 
     url: str
     owner: str
