@@ -26,7 +26,7 @@ from asynqio.runtime.attempts import context
 from asynqio.runtime.attempts.log_capture import Capture
 from asynqio.runtime.attempts.log_context import add_to_root_handlers
 from asynqio.runtime.attempts.output_writer import PendingWrite
-from asynqio.runtime.lanes.target import Target, finish
+from asynqio.runtime.lanes.target import Target, finish, process_loop
 from asynqio.runtime.log_format import LogSettings, apply
 
 #: A task process ignores these: the server handles them.
@@ -128,7 +128,13 @@ def main(pipe: Connection, setup: Setup) -> None:
         apply(setup.logging)
     if setup.capture_level is not None:
         Capture(None).install(setup.capture_level)
-    initializer = setup.initializer
+    try:
+        _serve(pipe, setup.initializer)
+    finally:
+        process_loop.close()
+
+
+def _serve(pipe: Connection, initializer: Target | None) -> None:
     while (job := _receive(pipe)) is not None:
         ended = _perform(job, pipe, initializer)
         pipe.send(ended)

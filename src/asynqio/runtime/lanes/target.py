@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -87,9 +88,42 @@ def _run_to_end(call: Callable[[Task], Any], task: Task) -> Any:
 
 
 def finish(value: Any) -> Any:
-    """The value, or the result of the coroutine that it is."""
-    return asyncio.run(_await(value)) if inspect.isawaitable(value) else value
+    """The value, or the result of the awaitable that it is, which runs on this process' own event loop."""
+    return process_loop.run(value) if inspect.isawaitable(value) else value
 
 
-async def _await(value: Any) -> Any:
+class ProcessLoop:
+    """The event loop of a task process, made at first need. Its handlers share it: an async client of a module is
+    bound to the loop of its first use. It runs only while a coroutine of a handler runs."""
+
+    def __init__(self) -> None:
+        self._runner: asyncio.Runner | None = None
+
+    def run(self, awaitable: Awaitable[Any]) -> Any:
+        """Run to its end. What it sets in the context is not kept."""
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        loop = self._runner.get_loop()
+        task = loop.create_task(_await(awaitable), context=contextvars.copy_context())
+        try:
+            return loop.run_until_complete(task)
+        except BaseException:
+            # SystemExit or KeyboardInterrupt of a child task stops the loop: the handler must not continue within
+            # the next task.
+            if not task.done():
+                task.cancel()
+                loop.run_until_complete(asyncio.wait([task]))
+            raise
+
+    def close(self) -> None:
+        """Cancel what is left on the loop, and close it."""
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = None
+
+
+async def _await(value: Awaitable[Any]) -> Any:
     return await value
+
+
+process_loop = ProcessLoop()
