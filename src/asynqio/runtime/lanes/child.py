@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Mapping
 from concurrent.futures import Future
 from multiprocessing import parent_process
@@ -26,6 +24,7 @@ from asynqio.runtime.attempts import context
 from asynqio.runtime.attempts.log_capture import Capture
 from asynqio.runtime.attempts.log_context import add_to_root_handlers
 from asynqio.runtime.attempts.output_writer import PendingWrite
+from asynqio.runtime.lanes.raised import Raised
 from asynqio.runtime.lanes.target import Target, finish, process_loop
 from asynqio.runtime.log_format import LogSettings, apply
 
@@ -62,48 +61,6 @@ class Written(msgspec.Struct, frozen=True):
     result: bytes | None = None
     progress: bytes | None = None
     line: LogLine | None = None
-
-
-class RemoteError(Exception):
-    """Stands in for an exception of a task process that cannot be pickled; has its class and text."""
-
-
-class Raised(msgspec.Struct, frozen=True):
-    """An exception on its way to the server, with its cause (pickling drops it, and it may be a directive)."""
-
-    pickled: bytes
-    text: str
-    trace: str
-    cause: Raised | None = None
-
-    @classmethod
-    def of(cls, error: BaseException) -> Raised:
-        try:
-            pickled = pickle.dumps(error)
-            pickle.loads(pickled)
-        except Exception:  # whatever the exception's own class makes of it
-            pickled = b""
-        cause = error.__cause__
-        return cls(
-            pickled,
-            error_text(error),
-            "".join(traceback.format_exception(error)),
-            None if cause is None else cls.of(cause),
-        )
-
-    def restore(self, pid: int) -> BaseException:
-        """In the server: the exception, or a RemoteError with the same text."""
-        error: object
-        try:
-            error = pickle.loads(self.pickled)
-        except Exception:  # its class exists in the task process only
-            error = None
-        if not isinstance(error, BaseException):
-            error = RemoteError(self.text)
-        if self.cause is not None:
-            error.__cause__ = self.cause.restore(pid)
-        error.add_note(f"in process {pid}:\n{self.trace}")
-        return error
 
 
 class Ended(msgspec.Struct, frozen=True):
