@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
+from types import FrameType
 from typing import Any
 
 import msgspec
@@ -28,6 +29,8 @@ from asynqio.runtime.lanes.raised import Raised
 from asynqio.runtime.lanes.target import Target, finish, process_loop
 from asynqio.runtime.log_format import LogSettings, apply
 
+#: The name of every task process, in `multiprocessing`.
+PROCESS_NAME = "asynqio task process"
 #: A task process ignores these: the server handles them.
 IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -49,6 +52,10 @@ class Job(msgspec.Struct, frozen=True):
     target: Target
     message: TaskMessage
     deadline: float
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """The process can take jobs."""
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -76,19 +83,58 @@ class Ended(msgspec.Struct, frozen=True):
 
 def main(pipe: Connection, setup: Setup) -> None:
     """Run tasks until the pipe is closed. The process exits when its server does."""
-    for number in IGNORED_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # the server blocked them for our start
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)  # the server ends what is left of the group
+    _ignore_signals()
     threading.Thread(target=_die_with_parent, daemon=True).start()
     if setup.logging is not None:
         apply(setup.logging)
     if setup.capture_level is not None:
         Capture(None).install(setup.capture_level)
+    pipe.send(Ready())
     try:
         _serve(pipe, setup.initializer)
     finally:
         process_loop.close()
+
+
+def _ignore_signals() -> None:
+    """Ignore INT and TERM here, but not in what handlers start: with SIG_IGN, programs would ignore them too."""
+    for number in IGNORED_SIGNALS:
+        signal.signal(number, _ignore)
+        if hasattr(signal, "siginterrupt"):
+            signal.siginterrupt(number, False)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            before=_block_signals, after_in_parent=_unblock_signals, after_in_child=_stop_ignoring_signals
+        )
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # the server blocked them for our start
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    return None
+
+
+_mask = threading.local()
+
+
+def _block_signals() -> None:
+    """Before a fork: the signals of the new process wait until it does not ignore them."""
+    _mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
+
+
+def _unblock_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _mask.before)
+
+
+def _stop_ignoring_signals() -> None:
+    """In a forked process, such as a worker of `multiprocessing.Pool`."""
+    if signal.getsignal(signal.SIGINT) is _ignore:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGTERM) is _ignore:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _unblock_signals()
 
 
 def _serve(pipe: Connection, initializer: Target | None) -> None:
@@ -112,7 +158,14 @@ def _die_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
         wait([parent.sentinel])
-        os._exit(1)
+        _end_group()
+
+
+def _end_group() -> None:
+    """End this process and what its handlers started."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
 
 
 def _perform(job: Job, pipe: Connection, initializer: Target | None) -> Ended:

@@ -118,7 +118,7 @@ class Raised(msgspec.Struct, frozen=True):
         """Does not raise. Only `MAX_CAUSES` of a longer chain are looked at closely."""
         try:
             return cls(tuple(Link.of(link) for link in _causes(error)), _trace(error))
-        except Exception as broken:  # an exception class with an `args`, `__dict__` or `__cause__` that raises
+        except Exception as broken:  # a class whose `args` or `__cause__` raises
             kind = type(error)
             text = f"(it cannot be sent: {type(broken).__name__})"
             return cls((Link(text, ((kind.__module__, kind.__qualname__),)),), "")
