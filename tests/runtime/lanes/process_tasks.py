@@ -139,3 +139,7 @@ def write_to_the_pipe() -> None:
             if stat.S_ISSOCK(os.fstat(number).st_mode):
                 os.write(number, struct.pack("!i", 4) + b"junk")
     time.sleep(60)
+
+
+def text(size: int) -> str:
+    return "x" * size

@@ -101,6 +101,7 @@ async def test_a_death_is_noticed_at_once_while_a_fork_lives(tmp_path: Path) -> 
 async def test_an_idle_process_that_died_is_replaced_before_the_next_task(
     has_descriptors: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(processes, "IDLE", 0.0)
     if not has_descriptors:
         monkeypatch.delattr(os, "pidfd_open")
     async with App("memory://") as app:
@@ -110,6 +111,14 @@ async def test_an_idle_process_that_died_is_replaced_before_the_next_task(
             os.kill(first, signal.SIGKILL)
             await within(asyncio.to_thread(os.waitid, os.P_PID, first, os.WEXITED | os.WNOWAIT))
             assert await within((await pid.enqueue()).result()) != first
+
+
+async def test_large_and_small_results_arrive_whole() -> None:
+    async with App("memory://") as app:
+        text = app.task("text", run_in="process", max_retry=0, retention=60)(process_tasks.text)
+        async with app.server(processes=1).running(app.mux):
+            for size in (0, 1_000_000, 1, processes.READ_SIZE):
+                assert await within((await text.enqueue(size)).result()) == "x" * size
 
 
 async def test_a_process_whose_messages_cannot_be_read_has_failed() -> None:

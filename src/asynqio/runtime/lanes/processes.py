@@ -11,10 +11,12 @@ import contextlib
 import logging
 import multiprocessing
 import os
+import pickle
 import queue
 import select
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from multiprocessing import resource_tracker
@@ -36,6 +38,10 @@ Reply = Started | Written | Ended | WorkerDied | ProcessNotStarted
 START_RETRY = 5.0
 #: Seconds between two looks at a process where the system has no process descriptors (before Linux 5.3, macOS).
 POLL_INTERVAL = 0.5
+#: Seconds without a task after which it is checked whether the process still lives.
+IDLE = 0.01
+#: Bytes that are read from a pipe at once.
+READ_SIZE = 1 << 18
 
 
 class _Child:
@@ -97,18 +103,20 @@ class _Child:
 
     def _drive(self) -> None:
         process = self._start()
+        idle_since = time.monotonic()
         try:
             while (item := self._jobs.get()) is not None:
                 job, receive = item
-                if isinstance(process, _Process) and process.has_died():
+                if isinstance(process, ProcessNotStarted):
+                    process = self._start()  # what prevented it may have passed
+                elif time.monotonic() - idle_since > IDLE and process.has_died():
                     process.end(self._lock)  # while it was idle: no task is to blame
                     process = self._start()
-                elif isinstance(process, ProcessNotStarted):
-                    process = self._start()  # what prevented it may have passed
                 if isinstance(process, ProcessNotStarted):
                     self._post(receive, process)
                 elif not self._serve(process, job, receive):
                     break
+                idle_since = time.monotonic()
         finally:
             if isinstance(process, _Process):
                 process.end(self._lock)
@@ -180,7 +188,9 @@ class _Process:
         self._exitcode: int | None = None
         self._descriptor = _open(self.pid)
         self._poll = select.poll()
-        self._poll.register(self.pipe.fileno(), select.POLLIN)
+        self._number = self.pipe.fileno()
+        self._buffer = bytearray()
+        self._poll.register(self._number, select.POLLIN)
         if self._descriptor is not None:
             self._poll.register(self._descriptor, select.POLLIN)
 
@@ -188,13 +198,34 @@ class _Process:
         """The next message. Raises EOFError or OSError when the process has died, even if processes that it forked
         hold the other end of its pipe."""
         milliseconds = None if self._descriptor is not None else POLL_INTERVAL * 1000
-        while True:
+        while (message := self._take()) is None:
             ready = [number for number, _ in self._poll.poll(milliseconds)]
-            if self.pipe.fileno() not in ready and self.has_died() and not self.pipe.poll():
+            if self._number in ready:
+                # Not `pipe.recv`: it reads twice, and blocks if the process died within a message.
+                data = os.read(self._number, READ_SIZE)
+                if not data:
+                    raise EOFError
+                self._buffer += data
+            elif self.has_died() and not self.pipe.poll():
                 raise EOFError
-            if self.pipe.fileno() in ready:
-                reply: Ready | Started | Written | Ended = self.pipe.recv()
-                return reply
+        reply: Ready | Started | Written | Ended = pickle.loads(message)
+        return reply
+
+    def _take(self) -> bytes | None:
+        """A message that has arrived, as `Connection.send` frames it."""
+        buffer, start = self._buffer, 4
+        if len(buffer) < start:
+            return None
+        size = int.from_bytes(buffer[:4], "big", signed=True)
+        if size == -1:
+            start = 12
+            size = int.from_bytes(buffer[4:12], "big")
+        end = start + size
+        if len(buffer) < max(start, end):
+            return None
+        message = bytes(buffer[start:end])
+        del buffer[:end]
+        return message
 
     def has_died(self) -> bool:
         if self._descriptor is None:
