@@ -29,6 +29,7 @@
     │  │  └─ DeadlineExceeded    the task's deadline passed: it is archived
     │  ├─ TaskCancelled
     │  ├─ WorkerDied             a process of the process pool died
+    │  ├─ ProcessNotStarted      no process could be started for the task
     │  ├─ InitializerFailed      the initializer of a task process raised
     │  ├─ LeaseExpired           the server that ran the task died
     │  ├─ ResultTooLarge         (also ValueError) the result is larger than the limit
@@ -309,6 +310,15 @@ class WorkerDied(ExecutionError):
     def __init__(self, how: str) -> None:
         super().__init__(f"the process that ran it died: {how}")
         self.how = how
+
+
+class ProcessNotStarted(ExecutionError):
+    """A process for the task could not be started. If the system is out of file descriptors, memory or processes, the
+    task is deferred, uncounted. If the new process exited while it imported its modules, the attempt has failed."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"no task process could be started: {reason}")
+        self.reason = reason
 
 
 class InitializerFailed(ExecutionError):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import enum
 import logging
+import multiprocessing
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from random import Random
@@ -21,6 +22,7 @@ from asynqio.mux import Mux
 from asynqio.runtime.duties.aggregation import Aggregates, aggregations
 from asynqio.runtime.events import Events, ServerStats
 from asynqio.runtime.hooks import OnError
+from asynqio.runtime.lanes.child import PROCESS_NAME
 from asynqio.runtime.lanes.target import target_of
 from asynqio.runtime.server_config import ServerConfig, ServerOptions
 from asynqio.runtime.stop_signals import handle_signals
@@ -151,6 +153,11 @@ class Server:
     async def start(self, mux: Mux) -> None:
         """Start the server. Raises ServerStateError unless it is new, ConfigError, BrokerError if the store does not
         answer."""
+        if multiprocessing.current_process().name == PROCESS_NAME:
+            raise ServerStateError(
+                "a task process cannot start a server. Task processes import the program: start it under "
+                'if __name__ == "__main__":'
+            )
         if self._state is not ServerState.NEW:
             raise ServerStateError(f"the server is {self._state.value}, it can be started only once")
         if not isinstance(mux, Mux):

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import traceback
 
-from asynqio.errors import Directive, HandlerNotFound, LeaseExpired, TaskCancelled, TaskTimeout, WorkerDied
+from asynqio.errors import (
+    Directive,
+    HandlerNotFound,
+    LeaseExpired,
+    ProcessNotStarted,
+    TaskCancelled,
+    TaskTimeout,
+    WorkerDied,
+)
 
 #: Errors whose text says everything, or whose traceback is ours and not the handler's.
-WITHOUT_TRACEBACK = (Directive, HandlerNotFound, LeaseExpired, TaskCancelled, TaskTimeout, WorkerDied)
+WITHOUT_TRACEBACK = (
+    Directive,
+    HandlerNotFound,
+    LeaseExpired,
+    ProcessNotStarted,
+    TaskCancelled,
+    TaskTimeout,
+    WorkerDied,
+)
 
 
 def trace_of(error: BaseException) -> str:

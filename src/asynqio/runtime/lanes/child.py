@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Mapping
 from concurrent.futures import Future
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
+from types import FrameType
 from typing import Any
 
 import msgspec
@@ -26,10 +25,13 @@ from asynqio.runtime.attempts import context
 from asynqio.runtime.attempts.log_capture import Capture
 from asynqio.runtime.attempts.log_context import add_to_root_handlers
 from asynqio.runtime.attempts.output_writer import PendingWrite
-from asynqio.runtime.lanes.target import Target, finish
+from asynqio.runtime.lanes.raised import Raised
+from asynqio.runtime.lanes.target import Target, finish, process_loop
 from asynqio.runtime.log_format import LogSettings, apply
 from asynqio.runtime.parent import Parent
 
+#: The name of every task process, in `multiprocessing`.
+PROCESS_NAME = "asynqio task process"
 #: A task process ignores these: the server handles them.
 IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -53,6 +55,10 @@ class Job(msgspec.Struct, frozen=True):
     deadline: float
 
 
+class Ready(msgspec.Struct, frozen=True):
+    """The process can take jobs."""
+
+
 class Started(msgspec.Struct, frozen=True):
     """The handler is about to be called."""
 
@@ -63,48 +69,6 @@ class Written(msgspec.Struct, frozen=True):
     result: bytes | None = None
     progress: bytes | None = None
     line: LogLine | None = None
-
-
-class RemoteError(Exception):
-    """Stands in for an exception of a task process that cannot be pickled; has its class and text."""
-
-
-class Raised(msgspec.Struct, frozen=True):
-    """An exception on its way to the server, with its cause (pickling drops it, and it may be a directive)."""
-
-    pickled: bytes
-    text: str
-    trace: str
-    cause: Raised | None = None
-
-    @classmethod
-    def of(cls, error: BaseException) -> Raised:
-        try:
-            pickled = pickle.dumps(error)
-            pickle.loads(pickled)
-        except Exception:  # whatever the exception's own class makes of it
-            pickled = b""
-        cause = error.__cause__
-        return cls(
-            pickled,
-            error_text(error),
-            "".join(traceback.format_exception(error)),
-            None if cause is None else cls.of(cause),
-        )
-
-    def restore(self, pid: int) -> BaseException:
-        """In the server: the exception, or a RemoteError with the same text."""
-        error: object
-        try:
-            error = pickle.loads(self.pickled)
-        except Exception:  # its class exists in the task process only
-            error = None
-        if not isinstance(error, BaseException):
-            error = RemoteError(self.text)
-        if self.cause is not None:
-            error.__cause__ = self.cause.restore(pid)
-        error.add_note(f"in process {pid}:\n{self.trace}")
-        return error
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -120,16 +84,61 @@ class Ended(msgspec.Struct, frozen=True):
 
 def main(pipe: Connection, setup: Setup) -> None:
     """Run tasks until the pipe is closed. The process exits when its server does."""
-    for number in IGNORED_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # the server blocked them for our start
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)  # the server ends what is left of the group
+    _ignore_signals()
     threading.Thread(target=_die_with_parent, daemon=True).start()
     if setup.logging is not None:
         apply(setup.logging)
     if setup.capture_level is not None:
         Capture(None).install(setup.capture_level)
-    initializer = setup.initializer
+    pipe.send(Ready())
+    try:
+        _serve(pipe, setup.initializer)
+    finally:
+        process_loop.close()
+
+
+def _ignore_signals() -> None:
+    """Ignore INT and TERM here, but not in what handlers start: with SIG_IGN, programs would ignore them too."""
+    for number in IGNORED_SIGNALS:
+        signal.signal(number, _ignore)
+        if hasattr(signal, "siginterrupt"):
+            signal.siginterrupt(number, False)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            before=_block_signals, after_in_parent=_unblock_signals, after_in_child=_stop_ignoring_signals
+        )
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # the server blocked them for our start
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    return None
+
+
+_mask = threading.local()
+
+
+def _block_signals() -> None:
+    """Before a fork: the signals of the new process wait until it does not ignore them."""
+    _mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
+
+
+def _unblock_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _mask.before)
+
+
+def _stop_ignoring_signals() -> None:
+    """In a forked process, such as a worker of `multiprocessing.Pool`."""
+    if signal.getsignal(signal.SIGINT) is _ignore:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGTERM) is _ignore:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _unblock_signals()
+
+
+def _serve(pipe: Connection, initializer: Target | None) -> None:
     while (job := _receive(pipe)) is not None:
         ended = _perform(job, pipe, initializer)
         pipe.send(ended)
@@ -149,7 +158,15 @@ def _receive(pipe: Connection) -> Job | None:
 def _die_with_parent() -> None:
     parent = parent_process()
     if parent is not None and parent.pid is not None:
-        Parent(parent.pid).exit_with(1)
+        Parent(parent.pid).wait()
+        _end_group()
+
+
+def _end_group() -> None:
+    """End this process and what its handlers started."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
 
 
 def _perform(job: Job, pipe: Connection, initializer: Target | None) -> Ended:

@@ -7,33 +7,46 @@ loop only sees futures.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import multiprocessing
+import os
+import pickle
 import queue
+import select
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
 from asynqio.blocking import run_blocking
 from asynqio.brokers.contract.results import Output
 from asynqio.core.task.task import Task
-from asynqio.errors import WorkerDied
+from asynqio.errors import ProcessNotStarted, RetryIn, WorkerDied
 from asynqio.runtime.attempts.attempt import Attempt
 from asynqio.runtime.lanes import child
-from asynqio.runtime.lanes.child import Ended, Job, Setup, Started, Written
+from asynqio.runtime.lanes.child import Ended, Job, Ready, Setup, Started, Written
 from asynqio.runtime.lanes.target import Target
 
 log = logging.getLogger("asynqio.server")
 
-Reply = Started | Written | Ended | WorkerDied
+Reply = Started | Written | Ended | WorkerDied | ProcessNotStarted
+
+#: Seconds after which a task is due again whose process could not be started.
+START_RETRY = 5.0
+#: Seconds between two looks at a process where the system has no process descriptors (before Linux 5.3, macOS).
+POLL_INTERVAL = 0.5
+#: Seconds without a task after which it is checked whether the process still lives.
+IDLE = 0.01
+#: Bytes that are read from a pipe at once.
+READ_SIZE = 1 << 18
 
 
 class _Child:
-    """One task process and the thread that drives it."""
+    """One task process and the thread that drives it. Raises RuntimeError if the thread cannot be started."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, setup: Setup) -> None:
         self._setup = setup
@@ -42,14 +55,15 @@ class _Child:
         self.dead = False
         self._loop = loop
         self._jobs: queue.SimpleQueue[tuple[Job, Callable[[Reply], None]] | None] = queue.SimpleQueue()
-        self._process: SpawnProcess | None = None
+        self._process: _Process | None = None
         self._killed = False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._drive, name="asynqio process driver", daemon=True)
         self._thread.start()
 
     async def perform(self, job: Job, on_reply: Callable[[Started | Written], None]) -> Ended:
-        """Run a job to its end. Raises WorkerDied. If the wait is cancelled, the process is killed."""
+        """Run a job to its end. Raises WorkerDied, ProcessNotStarted. If the wait is cancelled, the process is
+        killed."""
         ended: asyncio.Future[Ended] = self._loop.create_future()
 
         def receive(reply: Reply) -> None:
@@ -57,7 +71,7 @@ class _Child:
                 return
             if isinstance(reply, Ended):
                 ended.set_result(reply)
-            elif isinstance(reply, WorkerDied):
+            elif isinstance(reply, WorkerDied | ProcessNotStarted):
                 ended.set_exception(reply)
             else:
                 on_reply(reply)
@@ -89,42 +103,56 @@ class _Child:
     # --- in the driving thread --------------------------------------------------------------------
 
     def _drive(self) -> None:
-        spawn = multiprocessing.get_context("spawn")
-        ours, theirs = spawn.Pipe()
-        process = spawn.Process(target=child.main, args=(theirs, self._setup), name="asynqio task process")
-        with self._lock:
-            if self._killed:
-                return
-            _shield_from_signals()
-            process.start()
-            self._process = process
-            self.pid = process.pid or 0
-        theirs.close()
+        process = self._start()
+        idle_since = time.monotonic()
         try:
-            while (item := self._jobs.get()) is not None and self._serve(ours, process, *item):
-                pass
+            while (item := self._jobs.get()) is not None:
+                job, receive = item
+                if isinstance(process, ProcessNotStarted):
+                    process = self._start()  # what prevented it may have passed
+                elif time.monotonic() - idle_since > IDLE and process.has_died():
+                    process.end(self._lock)  # while it was idle: no task is to blame
+                    process = self._start()
+                if isinstance(process, ProcessNotStarted):
+                    self._post(receive, process)
+                elif not self._serve(process, job, receive):
+                    break
+                idle_since = time.monotonic()
         finally:
-            ours.close()  # the child exits when its pipe is closed
-            process.join()
-            with self._lock:
-                self._process = None
-            process.close()
+            if isinstance(process, _Process):
+                process.end(self._lock)
 
-    def _serve(
-        self, pipe: Connection, process: SpawnProcess, job: Job, receive: Callable[[Reply], None]
-    ) -> bool:
+    def _start(self) -> _Process | ProcessNotStarted:
+        with self._lock:
+            self._process = None
+            try:
+                if self._killed:
+                    raise RuntimeError("the server stops")
+                self._process = process = _Process(self._setup)
+            except Exception as error:  # no file descriptors, memory or processes
+                return _not_started(error)
+        self.pid = process.pid
+        return process
+
+    def _serve(self, process: _Process, job: Job, receive: Callable[[Reply], None]) -> bool:
         """Run one job. Returns whether the child can take another one."""
         try:
-            pipe.send(job)
+            process.pipe.send(job)
             while True:
-                reply: Reply = pipe.recv()
+                reply = process.receive()
+                if isinstance(reply, Ready):
+                    process.ready = True
+                    continue
                 self._post(receive, reply)
                 if isinstance(reply, Ended):
                     return True
-        except (EOFError, OSError):
+        except Exception as error:
             self.dead = True
-            process.join()
-            self._post(receive, WorkerDied(_cause(process.exitcode)))
+            if not isinstance(error, EOFError | OSError):
+                with self._lock:  # something else writes to its pipe: a process that it forked
+                    process.kill()
+            cause = _cause(process.end(self._lock))
+            self._post(receive, WorkerDied(cause) if process.ready else ProcessNotStarted(cause))
             return False
 
     def _post(self, receive: Callable[[Reply], None], reply: Reply) -> None:
@@ -135,6 +163,127 @@ class _Child:
                 "the event loop was closed before a task process answered",
                 extra={"event": "process_answer_lost", "pid": self.pid},
             )
+
+
+class _Process:
+    """A running task process. Raises OSError or others if it cannot be started."""
+
+    def __init__(self, setup: Setup) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self.pipe, theirs = spawn.Pipe()
+        self._process: SpawnProcess = spawn.Process(
+            target=child.main, args=(theirs, setup), name=child.PROCESS_NAME
+        )
+        try:
+            _shield_from_signals()
+            self._process.start()
+        except BaseException:
+            self.pipe.close()
+            raise
+        finally:
+            theirs.close()
+        self.pid = self._process.pid or 0
+        #: It can take tasks.
+        self.ready = False
+        self._ended = False
+        self._exitcode: int | None = None
+        self._descriptor = _open(self.pid)
+        self._poll = select.poll()
+        self._number = self.pipe.fileno()
+        self._buffer = bytearray()
+        self._poll.register(self._number, select.POLLIN)
+        if self._descriptor is not None:
+            self._poll.register(self._descriptor, select.POLLIN)
+
+    def receive(self) -> Ready | Started | Written | Ended:
+        """The next message. Raises EOFError or OSError when the process has died, even if processes that it forked
+        hold the other end of its pipe."""
+        milliseconds = None if self._descriptor is not None else POLL_INTERVAL * 1000
+        while (message := self._take()) is None:
+            ready = [number for number, _ in self._poll.poll(milliseconds)]
+            if self._number in ready:
+                # Not `pipe.recv`: it reads twice, and blocks if the process died within a message.
+                data = os.read(self._number, READ_SIZE)
+                if not data:
+                    raise EOFError
+                self._buffer += data
+            elif self.has_died() and not self.pipe.poll():
+                raise EOFError
+        reply: Ready | Started | Written | Ended = pickle.loads(message)
+        return reply
+
+    def _take(self) -> bytes | None:
+        """A message that has arrived, as `Connection.send` frames it."""
+        buffer, start = self._buffer, 4
+        if len(buffer) < start:
+            return None
+        size = int.from_bytes(buffer[:4], "big", signed=True)
+        if size == -1:
+            start = 12
+            size = int.from_bytes(buffer[4:12], "big")
+        end = start + size
+        if len(buffer) < max(start, end):
+            return None
+        message = bytes(buffer[start:end])
+        del buffer[:end]
+        return message
+
+    def has_died(self) -> bool:
+        if self._descriptor is None:
+            return not self._process.is_alive()
+        return _has_ended(self._descriptor, 0)
+
+    def kill(self) -> None:
+        """End the process, and what it started and left in its process group."""
+        if not self._ended:
+            self._kill_group()
+            self._process.kill()
+
+    def end(self, lock: threading.Lock) -> int | None:
+        """Close the pipe, wait for the end of the process, end its group. Returns its status. The lock excludes
+        `kill`."""
+        if self._ended:
+            return self._exitcode
+        self.pipe.close()  # the child exits when its pipe is closed
+        if self._descriptor is None:
+            self._process.join()
+        else:
+            _has_ended(self._descriptor, None)
+        with lock:
+            self._ended = True
+            self._kill_group()  # before it is reaped: until then, its id is not given to another process
+            self._process.join()
+            self._exitcode = self._process.exitcode
+            self._process.close()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        return self._exitcode
+
+    def _kill_group(self) -> None:
+        # Until the child has its own group, no group has its id.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+
+def _open(pid: int) -> int | None:
+    """A descriptor that is ready when the process has ended; None if the system has none."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):  # a container may forbid the call
+        return None
+
+
+def _has_ended(descriptor: int, milliseconds: int | None) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(milliseconds))
+
+
+def _not_started(error: Exception) -> ProcessNotStarted:
+    """Not the fault of the task: it is deferred."""
+    found = ProcessNotStarted(f"{type(error).__name__}: {error}")
+    found.__cause__ = RetryIn(START_RETRY)
+    return found
 
 
 def _shield_from_signals() -> None:
@@ -165,6 +314,8 @@ class ProcessPool:
         self._idle: list[_Child] = []
         self._all: set[_Child] = set()
         self._waiting: deque[asyncio.Future[None]] = deque()
+        #: Processes cannot be started, which is logged.
+        self._outage = False
 
     @property
     def size(self) -> int:
@@ -173,7 +324,7 @@ class ProcessPool:
 
     async def run(self, target: Target, task: Task, attempt: Attempt) -> bytes | None:
         """Run the attempt's task in a process. Returns the encoded result. The task's timeout starts with the
-        handler. Raises what the handler raised, WorkerDied, InitializerFailed."""
+        handler. Raises what the handler raised, WorkerDied, InitializerFailed, ProcessNotStarted."""
         environment = attempt.environment
         environment.deadlines.suspend(attempt)
         process = await self._acquire()
@@ -197,6 +348,10 @@ class ProcessPool:
             ended = await process.perform(job, on_reply)
             if self._worn_out(process, ended):
                 process.retire()
+            self._outage = False
+        except ProcessNotStarted as error:
+            self._log_outage(error)
+            raise
         finally:
             self._release(process)
         if ended.raised is not None:
@@ -214,9 +369,21 @@ class ProcessPool:
                 raise
         if self._idle:
             return self._idle.pop()
-        return self._grow()
+        try:
+            return self._grow()
+        except RuntimeError as error:
+            self._pass_on()
+            problem = _not_started(error)
+            self._log_outage(problem)
+            raise problem from problem.__cause__
+
+    def _log_outage(self, error: ProcessNotStarted) -> None:
+        if not self._outage:
+            self._outage = True
+            log.warning("%s", error, extra={"event": "process_start_failed", "error": str(error)})
 
     def _grow(self) -> _Child:
+        """Raises RuntimeError: no more threads."""
         process = _Child(asyncio.get_running_loop(), self._setup)
         self._all.add(process)
         return process
@@ -224,7 +391,8 @@ class ProcessPool:
     def _release(self, process: _Child) -> None:
         if process.dead:
             self._all.discard(process)
-            self._idle.append(self._grow())
+            with contextlib.suppress(RuntimeError):  # the next task tries again
+                self._idle.append(self._grow())
         else:
             self._idle.append(process)
         self._pass_on()

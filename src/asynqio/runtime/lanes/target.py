@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -89,8 +90,43 @@ def _run_to_end(call: Callable[[Task], Any], task: Task) -> Any:
 
 
 def finish(value: Any) -> Any:
-    """The value, or the result of the awaitable that it is. Raises HandlerMisuse."""
+    """The value, or the result of the awaitable that it is, which runs on this process' own event loop.
+
+    Raises HandlerMisuse."""
     if inspect.isawaitable(value):
-        return asyncio.run(user_code.finish(value))
+        return process_loop.run(value)
     user_code.refuse_unrun(value)
     return value
+
+
+class ProcessLoop:
+    """The event loop of a task process, made at first need. Its handlers share it: an async client of a module is
+    bound to the loop of its first use. It runs only while a coroutine of a handler runs."""
+
+    def __init__(self) -> None:
+        self._runner: asyncio.Runner | None = None
+
+    def run(self, awaitable: Awaitable[Any]) -> Any:
+        """Run to its end. What it sets in the context is not kept."""
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        loop = self._runner.get_loop()
+        task = loop.create_task(user_code.finish(awaitable), context=contextvars.copy_context())
+        try:
+            return loop.run_until_complete(task)
+        except BaseException:
+            # SystemExit or KeyboardInterrupt of a child task stops the loop: the handler must not continue within
+            # the next task.
+            if not task.done():
+                task.cancel()
+                loop.run_until_complete(asyncio.wait([task]))
+            raise
+
+    def close(self) -> None:
+        """Cancel what is left on the loop, and close it."""
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = None
+
+
+process_loop = ProcessLoop()
