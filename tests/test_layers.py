@@ -58,6 +58,7 @@ CONTRACT = {
     "asynqio.brokers.contract.signals",
     "asynqio.blocking",
     "asynqio.clock",
+    "asynqio.error_pickling",
     "asynqio.errors",
 }
 #: What nobody pays for who only imports asynqio.

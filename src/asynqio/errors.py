@@ -58,25 +58,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Self
+from typing import Self
 
-
-def _rebuild(kind: type[BaseException], args: tuple[Any, ...], facts: dict[str, Any]) -> BaseException:
-    error = kind.__new__(kind)
-    error.args = args
-    error.__dict__.update(facts)
-    return error
-
-
-def _reduce(error: BaseException) -> tuple[Any, ...]:
-    """Pickle an error without its constructor: errors travel between processes."""
-    return _rebuild, (type(error), error.args, error.__dict__)
+from asynqio.error_pickling import pickle_without_constructor
 
 
 class AsynqioError(Exception):
     """The base class of every error that asynqio raises."""
 
-    __reduce__ = _reduce
+    __reduce__ = pickle_without_constructor
 
 
 # --- enqueueing -----------------------------------------------------------------------------------
@@ -427,7 +417,7 @@ class ConfigError(AsynqioError, ValueError):
 class Directive(Exception):
     """Raised by a handler to steer. Also found when it is the `__cause__` of another exception."""
 
-    __reduce__ = _reduce
+    __reduce__ = pickle_without_constructor
 
 
 class SkipRetry(Directive):

@@ -11,6 +11,7 @@ import sys
 
 import msgspec
 
+from asynqio.blocking import run_blocking
 from asynqio.runtime.leases.keeper_job import KEEPER, QUIT, READY, TICK, KeeperJob
 
 log = logging.getLogger("asynqio.server")
@@ -74,7 +75,7 @@ class Keeper:
 
     async def _spawn(self) -> asyncio.Future[bool]:
         """Start a process. The result is True when it is ready, False if it ended before."""
-        process = self._process = await asyncio.to_thread(  # it blocks until the new process runs
+        process = self._process = await run_blocking(  # it blocks until the new process runs
             subprocess.Popen,
             [sys.executable, "-m", KEEPER, str(os.getpid())],
             stdin=subprocess.PIPE,
