@@ -54,7 +54,8 @@ async def test_a_deadline_in_the_past_is_a_failure(producer: Side, worker: Side,
         info = await client.enqueue("ok", deadline=time.time() - 10)
         await server.event("failed", id=info.id)
         task = await settled(inspector, info.id)
-        assert (task.state, task.retried) == ("retry", 1)
+        # Go retries what can never run; asynqio archives it at once.
+        assert (task.state, task.retried) == (("archived", 0) if isinstance(worker, Ours) else ("retry", 1))
         assert "deadline" in task.last_err
         assert not server.waiting("started")
 
