@@ -32,7 +32,7 @@ def churn(deployment: Deployment, end: Callable[[Process], None], tasks: int = T
     while producer.alive or deployment.stats().size:
         time.sleep(max(0.0, next_end - time.monotonic()))
         next_end += 1
-        if deployment.stats().size or producer.alive:
+        if producer.alive or deployment.stats().size:  # a slow producer may not have made the queue yet
             victim = random.randrange(WORKERS)
             end(workers[victim])
             workers[victim] = deployment.worker(ready=False, **options)
