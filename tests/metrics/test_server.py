@@ -183,20 +183,25 @@ async def test_a_task_that_is_handed_back_at_shutdown_is_counted(url: str) -> No
     assert seen.get("asynqio_tasks_handed_back_total", queue="default") == 1
 
 
-async def test_an_unrecorded_result_is_counted() -> None:
+async def test_an_unrecorded_result_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Refused settlements are retried until the server has stopped.
+    monkeypatch.setattr("asynqio.runtime.worker.LAST_FLUSH_TIMEOUT", 0.1)
     async with App("memory://") as app:
         flaky = Flaky(app.broker)
+        begun = asyncio.Event()
 
         @app.task("work")
         async def work() -> None:
-            flaky.fail(1, "settle", error=RuntimeError("a bug of the broker"))
+            flaky.fail(float("inf"), "settle", error=RuntimeError("a bug of the broker"))
+            begun.set()
 
         server = Server(flaky.broker)
         metrics = ServerMetrics(server)
         ended = collect(server.events, AttemptEnded)
         async with server.running(app.mux):
             await work.enqueue()
-            [event] = await within(ended())
+            await within(begun.wait())
+        [event] = await within(ended())
         assert isinstance(event, AttemptEnded)
         assert event.ending is Ending.UNRECORDED
         assert (await samples_of(metrics.registry)).of(ENDED) == {("unrecorded", "default", "work"): 1}
