@@ -111,7 +111,7 @@ def parse_queues(text: str) -> dict[str, int]:
 
 def _from_file(file: Path, problems: list[str]) -> Mapping[str, Any]:
     try:
-        table = tomllib.loads(file.read_text())
+        table = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
         problems.append(f"{file}: {problem}")
         return {}

@@ -11,6 +11,9 @@ import traceback
 
 def main() -> None:
     """Run `asynqio` or `python -m asynqio`. Always ends with SystemExit."""
+    from asynqio.cli.output.streams import exit_with, prepare_streams
+
+    prepare_streams()
     arguments = sys.argv[1:]
     # Handled here so that --debug works both before and after the command name.
     debug = "--debug" in arguments
@@ -23,16 +26,17 @@ def main() -> None:
         sys.exit("asynqio: the command line needs typer and rich: pip install 'asynqio[cli]'")
     try:
         commands(arguments, prog_name="asynqio")
+    except SystemExit as end:
+        exit_with(end.code)
     except Exception as error:
-        from asynqio import AsynqioError
-        from asynqio.cli.output.terminal import Refused
         from asynqio.cli.report_error import report_error
 
-        if not isinstance(error, AsynqioError | Refused):
+        status = report_error(error)
+        if status is None:
             raise
         if debug:
             traceback.print_exc()
-        sys.exit(report_error(error))
+        exit_with(status)
 
 
 def _fill_in_watch(arguments: list[str]) -> list[str]:

@@ -75,6 +75,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             name, equals, text = condition.partition("=")
             if not equals or not text:
                 raise InvalidFilter(f"{condition[:80]!r} is not a condition: write {_examples()}")
+            if any("\ud800" <= char <= "\udfff" for char in condition):
+                raise InvalidFilter(f"{condition[:80]!r} is not valid Unicode")
             if name.startswith("payload."):
                 fields[name.removeprefix("payload.")] = _value(text)
                 continue

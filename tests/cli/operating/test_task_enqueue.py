@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asynqio import EnqueueError, Task
+from asynqio.cli.output.terminal import Refused
+from asynqio.cli.task.enqueue import _parse_line
+from asynqio.core.task.options import OPTION_NAMES
 from tests.cli.support.shell import NOW, Shell, matches_snapshot
+
+
+def json_lines() -> st.SearchStrategy[bytes]:
+    """JSON objects whose names are those of options, with any values."""
+    values = st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+        max_leaves=5,
+    )
+    names = st.sampled_from(["type", "payload", "self", *OPTION_NAMES]) | st.text(max_size=5)
+    return st.dictionaries(names, values, max_size=4).map(lambda fields: json.dumps(fields).encode())
 
 
 def test_enqueue_with_all_options(shell: Shell) -> None:
@@ -84,3 +104,38 @@ def test_edit_replaces_the_payload(shell: Shell) -> None:
     assert shell("task", "edit", "wait-1", "--payload-file", "-", "--json", input="new").json[0]["done"]
     assert shell("task", "inspect", "wait-1", "--json").json[0]["payload"] == "new"
     assert shell("task", "edit", "run-1", "--payload", "new").status == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (b"\xff\xfe", "is not UTF-8"),
+        (b'{"type":"a\xff"}', "is not UTF-8"),
+        (b'{"type":"a","payload":"\xc0\x80"}', "is not UTF-8"),
+        (b"[" * 5_000, "is nested too deeply"),
+        (b'{"type":"a","payload":' + b"[" * 100_000, "is nested too deeply"),
+        (b'{"type":"a","payload":"\\ud800"}', "is not JSON"),
+        (b'{"type":"a"', "is not JSON"),
+        (b'{"type":"a","self":1}', "self=1 is not an option"),
+        (b'{"type":"a","headers":[1]}', "headers=[1] must map strings to strings"),
+        (b'{"type":"a","process_in":1e999}', "is not JSON"),
+        (b'{"type":"a","process_at":"0001-01-01T00:00:00+14:00"}', "is not a time in seconds"),
+        (b'{"type":7}', "must be a string"),
+        ('{"type":"a"}'.encode("utf-16"), "is not UTF-8"),
+    ],
+    ids=lambda value: repr(value[:40]) if isinstance(value, bytes) else "",
+)
+def test_a_bad_line_is_named_and_the_others_are_enqueued(shell: Shell, line: bytes, problem: str) -> None:
+    lines = b'\xef\xbb\xbf{"type":"good"}\n' + line.replace(b"\n", b"") + b'\r\n{"type":"good"}\r\n'
+    done = shell("task", "enqueue", "--ndjson", "-", "--json", input=lines)
+    assert (done.status, done.json) == (6, {"enqueued": 2, "refused": 1})
+    [error] = done.err.splitlines()
+    assert error.startswith("asynqio: line 2: ")
+    assert problem in error
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.binary(max_size=60) | json_lines(), max_size=5))
+def test_no_line_ends_the_command(lines: list[bytes]) -> None:
+    for line in lines:
+        assert isinstance(_parse_line(line, "a"), Task | EnqueueError | Refused)

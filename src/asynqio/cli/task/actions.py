@@ -13,6 +13,7 @@ from asynqio.cli.output.format import count
 from asynqio.cli.output.json import show
 from asynqio.cli.output.outcomes import Outcome, report
 from asynqio.cli.output.terminal import clean, confirm, hint, progress
+from asynqio.cli.task.lines import read_ids
 from asynqio.cli.task.locate import locate
 from asynqio.cli.task.selection import Selection, matches, places
 from asynqio.cli.task.task_action import TaskAction
@@ -31,7 +32,7 @@ def act_on(
     if selection.by_id:
         ids = list(selection.ids)
         if selection.stdin:
-            ids += [line.strip() for line in sys.stdin if line.strip()]
+            ids += read_ids(sys.stdin.buffer)
         return report("id", run(_act_by_id(url, action, selection.queue, ids)), as_json=as_json)
     filter = Filter.parse(selection.conditions)
     if dry_run:

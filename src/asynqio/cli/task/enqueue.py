@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,6 +16,7 @@ from asynqio.cli.exit_status import FAILED, PARTIAL
 from asynqio.cli.output.format import count
 from asynqio.cli.output.json import show, task_json
 from asynqio.cli.output.terminal import Refused, clean, hint, progress
+from asynqio.cli.task.lines import numbered_lines
 from asynqio.cli.task.payload import open_file, read_payload
 
 #: Lines per call of `Client.enqueue_many`.
@@ -56,7 +57,17 @@ def enqueue_tasks(url: str | None, request: Request, *, as_json: bool) -> int:
 
 
 def _parse_option(name: str, value: Any) -> Any:
-    """Convert the text of an option. Raises Refused."""
+    """Convert the text of an option of the command. Raises Refused."""
+    if name == "headers":
+        pairs = [text.partition("=") for text in value]
+        if invalid := [text for text, (_, equals, _) in zip(value, pairs, strict=True) if not equals]:
+            raise Refused(f"header {invalid[0]!r} has no value; write NAME=VALUE")
+        return {key: text for key, _, text in pairs}
+    return _parse_time(name, value)
+
+
+def _parse_time(name: str, value: Any) -> Any:
+    """Convert the text of a duration or a time; other values are returned unchanged. Raises Refused."""
     try:
         if name in DURATIONS and isinstance(value, str):
             return parse_seconds(value)
@@ -65,11 +76,6 @@ def _parse_option(name: str, value: Any) -> Any:
     except ValueError as error:
         problem = str(error) if name in DURATIONS else "is not a time such as 2026-12-24T18:00:00Z"
         raise Refused(f"{name}={value!r} {problem}") from None
-    if name == "headers" and isinstance(value, list):
-        pairs = [text.partition("=") for text in value]
-        if invalid := [text for text, (_, equals, _) in zip(value, pairs, strict=True) if not equals]:
-            raise Refused(f"header {invalid[0]!r} has no value; write NAME=VALUE")
-        return {key: text for key, _, text in pairs}
     return value
 
 
@@ -86,7 +92,7 @@ def _enqueue_lines(
         with open_file(file) as stream, progress("enqueue") as update:
             # The options are defaults of the client, so that those of a line take precedence.
             async with Client(url, **options) as client:
-                lines = _numbered_lines(stream)
+                lines = numbered_lines(stream)
                 while batch := list(itertools.islice(lines, BATCH_SIZE)):
                     for number, result in await _enqueue_batch(client, batch, type):
                         if isinstance(result, TaskInfo):
@@ -104,13 +110,6 @@ def _enqueue_lines(
     return PARTIAL if enqueued else FAILED
 
 
-def _numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not blank, with their 1-based numbers."""
-    for number, line in enumerate(stream, start=1):
-        if line.strip():
-            yield number, line
-
-
 async def _enqueue_batch(
     client: Client, batch: list[tuple[int, bytes]], type: str | None
 ) -> list[tuple[int, object]]:
@@ -126,12 +125,16 @@ async def _enqueue_batch(
 def _parse_line(line: bytes, type: str | None) -> Task | AsynqioError | Refused:
     """The task of a line, or the reason why there is none."""
     try:
-        fields = msgspec.json.decode(line)
+        fields = msgspec.json.decode(line.decode())
         if not isinstance(fields, dict):
             return Refused("is not a JSON object")
         kind = fields.pop("type", type)
         payload = msgspec.json.encode(fields.pop("payload")) if "payload" in fields else None
-        return Task(kind, payload, **{name: _parse_option(name, value) for name, value in fields.items()})
+        return Task(kind, payload, **{name: _parse_time(name, value) for name, value in fields.items()})
+    except UnicodeDecodeError:
+        return Refused("is not UTF-8")
+    except RecursionError:
+        return Refused("is nested too deeply")
     except msgspec.DecodeError as error:
         return Refused(f"is not JSON: {error}")
     except (EnqueueError, Refused) as error:

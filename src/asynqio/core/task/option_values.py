@@ -173,12 +173,14 @@ def moment(option: str, value: Any) -> float:
             raise InvalidOption(
                 option, value, "has no time zone: use datetime.now(timezone.utc) or another aware datetime"
             )
-        return value.timestamp()
-    if isinstance(value, bool) or not isinstance(value, int | float):
+        seconds = value.timestamp()
+    elif isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidOption(option, value, "must be an aware datetime or seconds since the epoch")
-    if not 0 < value < 1e12:
+    else:
+        seconds = value
+    if not 0 < seconds < 1e12:
         raise InvalidOption(option, value, "is not a time in seconds since the epoch")
-    return float(value)
+    return float(seconds)
 
 
 def article(value: object) -> str:

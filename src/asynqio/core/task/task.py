@@ -59,7 +59,7 @@ class Task:
 
     __slots__ = ("options", "payload", "type")
 
-    def __init__(self, type: str, payload: bytes | None = None, **options: Unpack[TaskOptions]) -> None:
+    def __init__(self, /, type: str, payload: bytes | None = None, **options: Unpack[TaskOptions]) -> None:
         check_name("type", type)
         if payload is not None and not isinstance(payload, bytes):
             raise NotSerializable(
