@@ -61,30 +61,51 @@ if TYPE_CHECKING:
     from asynqio.errors import AsynqioError as AsynqioError
     from asynqio.errors import BadPayload as BadPayload
     from asynqio.errors import BrokerError as BrokerError
+    from asynqio.errors import BrokerRefused as BrokerRefused
     from asynqio.errors import BrokerUnavailable as BrokerUnavailable
+    from asynqio.errors import CannotStore as CannotStore
     from asynqio.errors import ConfigError as ConfigError
+    from asynqio.errors import ConflictingOptions as ConflictingOptions
+    from asynqio.errors import CorruptMessage as CorruptMessage
     from asynqio.errors import DeadlineExceeded as DeadlineExceeded
+    from asynqio.errors import Directive as Directive
     from asynqio.errors import DuplicateTask as DuplicateTask
     from asynqio.errors import EnqueueError as EnqueueError
     from asynqio.errors import EntryNotFound as EntryNotFound
+    from asynqio.errors import ExecutionError as ExecutionError
     from asynqio.errors import HandlerExit as HandlerExit
     from asynqio.errors import HandlerMisuse as HandlerMisuse
     from asynqio.errors import HandlerNotFound as HandlerNotFound
+    from asynqio.errors import InitializerFailed as InitializerFailed
+    from asynqio.errors import InvalidArguments as InvalidArguments
     from asynqio.errors import InvalidFilter as InvalidFilter
+    from asynqio.errors import InvalidName as InvalidName
+    from asynqio.errors import InvalidOption as InvalidOption
     from asynqio.errors import InvalidSchedule as InvalidSchedule
     from asynqio.errors import InvalidTask as InvalidTask
+    from asynqio.errors import LeaseExpired as LeaseExpired
     from asynqio.errors import NotFound as NotFound
+    from asynqio.errors import NotSerializable as NotSerializable
+    from asynqio.errors import PayloadTooLarge as PayloadTooLarge
+    from asynqio.errors import ProcessNotStarted as ProcessNotStarted
+    from asynqio.errors import ProgressTooLarge as ProgressTooLarge
     from asynqio.errors import QueueNotFound as QueueNotFound
+    from asynqio.errors import ResultError as ResultError
     from asynqio.errors import ResultNotKept as ResultNotKept
     from asynqio.errors import ResultTimeout as ResultTimeout
+    from asynqio.errors import ResultTooLarge as ResultTooLarge
     from asynqio.errors import RetryIn as RetryIn
     from asynqio.errors import RevokeTask as RevokeTask
+    from asynqio.errors import ServerStateError as ServerStateError
     from asynqio.errors import SkipRetry as SkipRetry
+    from asynqio.errors import StorageFull as StorageFull
     from asynqio.errors import TaskCancelled as TaskCancelled
     from asynqio.errors import TaskFailed as TaskFailed
     from asynqio.errors import TaskIdConflict as TaskIdConflict
     from asynqio.errors import TaskNotFound as TaskNotFound
     from asynqio.errors import TaskTimeout as TaskTimeout
+    from asynqio.errors import VersionMismatch as VersionMismatch
+    from asynqio.errors import WorkerDied as WorkerDied
     from asynqio.errors import WrongState as WrongState
     from asynqio.inspector.bulk import Applied as Applied
     from asynqio.inspector.inspector import Inspector as Inspector
@@ -135,30 +156,51 @@ _HOMES = {
         "AsynqioError",
         "BadPayload",
         "BrokerError",
+        "BrokerRefused",
         "BrokerUnavailable",
+        "CannotStore",
         "ConfigError",
+        "ConflictingOptions",
+        "CorruptMessage",
         "DeadlineExceeded",
+        "Directive",
         "DuplicateTask",
         "EnqueueError",
         "EntryNotFound",
+        "ExecutionError",
         "HandlerExit",
         "HandlerMisuse",
         "HandlerNotFound",
-        "InvalidSchedule",
+        "InitializerFailed",
+        "InvalidArguments",
         "InvalidFilter",
+        "InvalidName",
+        "InvalidOption",
+        "InvalidSchedule",
         "InvalidTask",
+        "LeaseExpired",
         "NotFound",
+        "NotSerializable",
+        "PayloadTooLarge",
+        "ProcessNotStarted",
+        "ProgressTooLarge",
         "QueueNotFound",
+        "ResultError",
         "ResultNotKept",
         "ResultTimeout",
+        "ResultTooLarge",
         "RetryIn",
         "RevokeTask",
+        "ServerStateError",
         "SkipRetry",
+        "StorageFull",
         "TaskCancelled",
         "TaskFailed",
         "TaskIdConflict",
         "TaskNotFound",
         "TaskTimeout",
+        "VersionMismatch",
+        "WorkerDied",
         "WrongState",
     ],
     "app.task_function": ["TaskFunction"],

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,9 @@ from asynqio.runtime.server_config import ServerConfig
 
 #: The environment variable that names the broker.
 BROKER_VARIABLE = "ASYNQIO_BROKER"
+#: Set by the supervisor for its workers.
+_INTERNAL_VARIABLES = ("ASYNQIO_SUPERVISOR_PIPE", "ASYNQIO_WORKER_INDEX")
+_KUBERNETES = re.compile(r"(^|_)(SERVICE_(HOST|PORT(_.*)?)|PORT(_\d+_(TCP|UDP|SCTP)(_.*)?)?)$")
 
 
 class Setting(NamedTuple):
@@ -67,6 +71,21 @@ def load(
         raise ConfigError(problems)
     settings = [found.get(name) or Setting(name, getattr(config, name), "default") for name in fields]
     return config, settings
+
+
+def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
+    """One message for each ASYNQIO_… variable that names no setting. Those that Kubernetes sets for a service named
+    asynqio are ignored."""
+    known = [item.name.upper() for item in dataclasses.fields(ServerConfig)] + ["BROKER"]
+    messages = []
+    for name in os.environ if environ is None else environ:
+        prefix, _, rest = name.partition("ASYNQIO_")
+        if prefix or not rest or rest in known or name in _INTERNAL_VARIABLES or _KUBERNETES.search(rest):
+            continue
+        near = difflib.get_close_matches(rest, known, n=1)
+        suggestion = f"did you mean ASYNQIO_{near[0]}?" if near else "it is ignored"
+        messages.append(f"unknown variable {name}: {_INSTEAD.get(rest.lower(), suggestion)}")
+    return sorted(messages)
 
 
 def broker_url(argument: str | None, environ: Mapping[str, str] | None = None) -> str:

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any, TypeAlias, Unpack
 
 from asynqio.brokers.contract.broker import Store
-from asynqio.config import load, store_of
+from asynqio.config import load, store_of, unknown_variables
 from asynqio.core.info import ServerInfo
 from asynqio.core.lifecycle import Policy, every_error
 from asynqio.core.retry import GoRetry, RetryLike, as_policy
@@ -73,6 +73,8 @@ class Server:
         if config is not None and options:
             raise ConfigError([f"give either config or {sorted(options)[0]}, not both"])
         self.config = config or load(options)[0]
+        for message in unknown_variables():
+            log.warning("%s", message, extra={"event": "unknown_variable"})
         self.broker, self._owned = store_of(broker)
         self._retry = as_policy(retry) if retry is not None else GoRetry()
         self._is_failure = is_failure or every_error

@@ -20,7 +20,7 @@ COMMANDS = ["stats", "stats --json", "queue ls", "task ls --output json", "docto
 def url(tmp_path: Path) -> str:
     """A file with one task, whose type not every encoding has."""
     url = f"sqlite:///{tmp_path}/tasks.db"
-    done = run("task enqueue -t ☃:é -i snow".split(), url)
+    done = run(["task", "enqueue", "-t", "☃:é", "-i", "snow"], url)
     assert done.returncode == 0, done.stderr
     return url
 

@@ -20,7 +20,7 @@ from asynqio import (
     parse_queues,
     sync,
 )
-from asynqio.config import broker_url
+from asynqio.config import broker_url, unknown_variables
 
 
 def test_argument_over_environment_over_file_over_default(tmp_path: Path) -> None:
@@ -135,3 +135,35 @@ def test_what_is_no_broker_is_refused(face: Any) -> None:
         face(5)
     with pytest.raises(ConfigError, match="must be a URL"):
         App("memory://").use_broker(5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("variable", "message"),
+    [
+        ("ASYNQIO_CONCURENCY", "did you mean ASYNQIO_CONCURRENCY?"),
+        ("ASYNQIO_BROKER_URL", "did you mean ASYNQIO_BROKER?"),
+        ("ASYNQIO_WORKERS", "write concurrency (coroutines and threads) or processes"),
+        ("ASYNQIO_XYZ", "it is ignored"),
+    ],
+)
+def test_an_unknown_variable_is_reported(
+    variable: str, message: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(variable, "secret")
+    assert f"unknown variable {variable}: {message}" in unknown_variables()
+    Server("memory://")
+    [record] = [record for record in caplog.records if variable in record.message]
+    assert getattr(record, "event", "") == "unknown_variable"
+    assert "secret" not in caplog.text
+
+
+def test_known_variables_are_not_reported() -> None:
+    kubernetes = (
+        "REDIS_SERVICE_HOST",
+        "REDIS_SERVICE_PORT_HTTP",
+        "REDIS_PORT",
+        "PORT_6379_TCP_ADDR",
+        "WEB_PORT_80_TCP",
+    )
+    known = [f"ASYNQIO_{name}" for name in (*kubernetes, "BROKER", "WORKER_INDEX", "LEASE", "METRICS_PORT")]
+    assert unknown_variables(dict.fromkeys([*known, "ASYNQ_X", "HOME"], "x")) == []

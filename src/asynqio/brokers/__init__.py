@@ -16,7 +16,11 @@ def open_broker(url: str, *, clock: Clock | None = None) -> Store:
     `memory://` (this process only), `memory://name` (shared by name within this process),
     `sqlite:///relative.db`, `sqlite:////absolute.db`, `redis://host:6379/0` and the other Redis schemes.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its text may contain the password
+        advice = "write IPv6 addresses in brackets, and special characters in passwords as %XX"
+        raise ConfigError([f"the broker URL cannot be parsed: {advice}"]) from None
     opener = _OPENERS.get(parts.scheme)
     if opener is None:
         known = ", ".join(f"{scheme}://" for scheme in _OPENERS)

@@ -93,4 +93,6 @@ def test_drain_ends_when_the_queue_is_empty(url: str, tmp_path: Path) -> None:
 def test_unknown_tasks_and_queues_exit_with_status_4(url: str, tmp_path: Path) -> None:
     env = {"ASYNQIO_BROKER": url}
     assert asynqio("task", "follow", "ghost", cwd=tmp_path, env=env).returncode == 4
+    done = asynqio("task", "follow", "ghost", "--json", cwd=tmp_path, env=env)
+    assert (done.returncode, done.stdout) == (4, "")
     assert asynqio("queue", "drain", "ghost", cwd=tmp_path, env=env).returncode == 4

@@ -12,7 +12,7 @@ from asynqio import Client, Inspector, LogLine, ProgressChange, StateChange, Tas
 from asynqio.cli.event_loop import run
 from asynqio.cli.exit_status import FAILED, TIMED_OUT
 from asynqio.cli.output.json import bytes_json
-from asynqio.cli.output.outcomes import report
+from asynqio.cli.output.outcomes import report_failures
 from asynqio.cli.output.terminal import clean, hint
 from asynqio.cli.task.locate import locate
 
@@ -25,7 +25,7 @@ def follow_task(url: str | None, id: str, queue: str | None, timeout: float | No
         async with Inspector(url) as inspector, Client(inspector.broker) as client:
             infos, missing = await locate(inspector, queue, [id])
             if missing:
-                return report("id", missing, as_json=as_json)
+                return report_failures(missing)
             info, state = infos[0], infos[0].state
             try:
                 async with asyncio.timeout(timeout):

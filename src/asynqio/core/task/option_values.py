@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import unicodedata
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -32,7 +33,7 @@ def check_name(what: str, value: object) -> None:
     """
     if not isinstance(value, str):
         raise InvalidName(what, value, f"must be a string, not {article(value)}")
-    if value.isprintable() and value.strip() and len(value) <= MAX_NAME:
+    if value.isascii() and value.isprintable() and value.strip() and len(value) <= MAX_NAME:
         return  # the usual case
     if not value.strip():
         raise InvalidName(what, value, "must not be blank")
@@ -44,6 +45,25 @@ def check_name(what: str, value: object) -> None:
         raise InvalidName(what, value, "must not contain control characters (line breaks, tabs, NUL…)")
     if any(0xD800 <= ord(char) <= 0xDFFF for char in value):
         raise InvalidName(what, value, "must be valid Unicode: it contains half of a surrogate pair")
+    if not any(_is_visible(char) for char in value):
+        raise InvalidName(what, value, "must contain a visible character")
+
+
+#: Letters and symbols that show nothing: fillers of Hangul, the empty Braille pattern.
+_BLANKS = "\u115f\u1160\u2800\u3164\uffa0"
+
+
+def _is_visible(char: str) -> bool:
+    """Whether a character shows something by itself: combining marks and format characters do not."""
+    return char not in _BLANKS and unicodedata.category(char) not in (
+        "Cc",
+        "Cf",
+        "Mn",
+        "Me",
+        "Zl",
+        "Zp",
+        "Zs",
+    )
 
 
 def one_of(kind: type[E], option: str, value: Any) -> E:

@@ -194,12 +194,20 @@ def test_a_long_name_is_not_repeated_in_full() -> None:
     assert len(str(caught.value)) < 200
 
 
-@given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=255))
+@pytest.mark.parametrize("char", "\u200b\u2060\u00ad\u3164\u115f\u2800\ufeff\u0301\u20dd\u2028\U000e0041")
+def test_a_name_of_invisible_characters_is_refused(char: str) -> None:
+    for name in (char, f" {char}\u200b"):
+        with pytest.raises(InvalidName, match=r"must contain a visible character|must not be blank"):
+            check_name("queue", name)
+    check_name("queue", f"a{char}")
+
+
+@given(st.text(st.characters(exclude_categories=["Cc", "Cs", "Cf", "Mn", "Me"]), min_size=1, max_size=255))
 def test_any_readable_text_that_is_not_blank_is_a_name(name: str) -> None:
-    if name.strip():
+    if name.strip(" \u115f\u1160\u2800\u3164\uffa0" + "".join(char for char in name if char.isspace())):
         check_name("queue", name)
     else:
-        with pytest.raises(InvalidName, match="blank"):
+        with pytest.raises(InvalidName, match=r"blank|visible"):
             check_name("queue", name)
 
 
