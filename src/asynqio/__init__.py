@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from asynqio.config import Setting as Setting
     from asynqio.config import load as load_config
     from asynqio.config import parse_queues as parse_queues
+    from asynqio.config import unknown_variables as unknown_variables
     from asynqio.core.attempts.follow import ProgressChange as ProgressChange
     from asynqio.core.attempts.follow import StateChange as StateChange
     from asynqio.core.attempts.follow import TaskEvent as TaskEvent
@@ -125,7 +126,7 @@ _HOMES = {
     "brokers.contract.broker": ["Store"],
     "brokers.contract.results": ["Moved"],
     "client": ["Client"],
-    "config": ["Setting", "parse_queues"],
+    "config": ["Setting", "parse_queues", "unknown_variables"],
     "core.attempts.record": ["AttemptOutcome", "AttemptRecord", "LogLine"],
     "core.explain.model": ["Explanation"],
     "core.attempts.follow": ["ProgressChange", "StateChange", "TaskEvent"],

@@ -122,8 +122,8 @@ def test_an_encoding_that_lacks_a_character(url: str, words: str, encoding: str)
 def test_a_locale_that_is_not_utf_8(url: str, tmp_path: Path) -> None:
     file = tmp_path / "asynqio.toml"
     file.write_bytes("[server.queues]\n'é☃' = 2\n".encode())
-    env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    done = run(["config", "check", "--config", str(file), "--json"], url, **env)
+    words = ["config", "check", "--config", str(file), "--json"]
+    done = run(words, url, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
     assert done.returncode == 0, done.stderr
     assert rb"\u00e9\u2603" in done.stdout
 

@@ -33,9 +33,9 @@ def prepare_streams() -> None:
 
 
 class _IgnoresErrors(io.FileIO):
-    def write(self, data: Any, /) -> int | None:
+    def write(self, data: Any, /) -> int:
         try:
-            return super().write(data)
+            return super().write(data) or 0
         except OSError:
             return memoryview(data).nbytes
 

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from asynqio import ConfigError, Setting, load_config, open_broker
+from asynqio import ConfigError, Setting, load_config, open_broker, unknown_variables
 from asynqio.cli.exit_status import REFUSED
 from asynqio.cli.output.json import show
 from asynqio.cli.output.terminal import hint
-from asynqio.config import BROKER_VARIABLE, unknown_variables
 
 #: Read if it exists and `--config` names no other file.
 DEFAULT_FILE = Path("asynqio.toml")
@@ -50,7 +49,7 @@ def show_settings(file: Path | None, *, as_json: bool) -> int:
 
 def _broker() -> Setting:
     """The broker of ASYNQIO_BROKER, shown beside the settings of the server. Hides the password."""
-    url = os.environ.get(BROKER_VARIABLE)
+    url = os.environ.get("ASYNQIO_BROKER")
     if not url:
         return Setting("broker", "(the App's)", "default")
     open_broker(url)
@@ -58,7 +57,7 @@ def _broker() -> Setting:
     user, at, host = parts.netloc.rpartition("@")
     if ":" in user:
         url = parts._replace(netloc=f"{user.partition(':')[0]}:***{at}{host}").geturl()
-    return Setting("broker", url, BROKER_VARIABLE)
+    return Setting("broker", url, "ASYNQIO_BROKER")
 
 
 def _text(value: Any) -> str:
