@@ -21,6 +21,7 @@ from asynqio import (
     TaskState,
     current,
 )
+from asynqio.core.task.message import TaskMessage
 from asynqio.mux import Mux
 from tests.runtime.lanes.lane_tasks import double
 from tests.runtime.waiting import gone, state_of, within
@@ -303,6 +304,54 @@ async def test_the_last_crash_of_a_dead_server_calls_the_failure_hook(app: App) 
         await state_of(app, info, TaskState.ARCHIVED)
         await within(failed.wait())
     assert errors == ["LeaseExpired"]
+
+
+async def test_every_crash_of_a_dead_server_calls_the_hooks_and_asks_the_policy(app: App) -> None:
+    heard: list[tuple[str, str, object]] = []
+    done = asyncio.Event()
+
+    def retry(retried: int, error: BaseException, message: TaskMessage) -> float:
+        heard.append(("retry", type(error).__name__, retried))
+        return 0.0
+
+    def is_failure(error: BaseException) -> bool:
+        heard.append(("is_failure", type(error).__name__, None))
+        return True
+
+    app = App(app.broker, is_failure=is_failure)
+
+    @app.on_error
+    async def on_error(task: Task, error: BaseException, final: bool) -> None:
+        heard.append(("on_error", type(error).__name__, final))
+
+    @app.on_retry
+    async def on_retry(task: Task, error: BaseException) -> None:
+        heard.append(("on_retry", type(error).__name__, None))
+
+    @app.on_failure
+    async def on_failure(task: Task, error: BaseException) -> None:
+        heard.append(("on_failure", type(error).__name__, None))
+        done.set()
+
+    @app.task("work", retry=retry)
+    async def work() -> None: ...
+
+    info = (await work.enqueue()).info
+    async with app.server(lease=1, max_crashes=2).running(app.mux) as server:
+        await server.stop()  # it only recovers
+        for state in (TaskState.PENDING, TaskState.ARCHIVED):
+            assert len(await app.broker.dequeue(["default"], 1, 0.1, "host:1:gone")) == 1
+            await state_of(app, info, state)
+        await within(done.wait())
+    lost = "LeaseExpired"
+    assert heard == [
+        ("retry", lost, 0),
+        ("is_failure", lost, None),
+        ("on_error", lost, False),
+        ("on_retry", lost, None),
+        ("on_error", lost, True),
+        ("on_failure", lost, None),
+    ]
 
 
 async def test_a_mux_has_hooks_too(app: App) -> None:

@@ -13,7 +13,7 @@ from typing import ClassVar, NamedTuple, TypeAlias
 import msgspec
 
 from asynqio.core.attempts.record import AttemptRecord
-from asynqio.core.retry import MAX_DELAY, GoRetry, RetryPolicy, delay_of
+from asynqio.core.retry import MAX_DELAY, GoRetry, RetryPolicy, delay_after_crash, delay_of
 from asynqio.core.task.message import TaskMessage, TaskState
 from asynqio.core.task.unique import UniqueUntil
 from asynqio.errors import (
@@ -201,9 +201,9 @@ def decide(lease: Lease, outcome: Outcome, now: float, policy: Policy, chance: f
     """Return the settlement of the task of `lease` after `outcome`.
 
     `now` is in epoch seconds. `chance` is a random number from 0 to 1 for the retry delay. Intentional differences
-    from Go: after an expired lease the task is pending at once, without a retry delay; `max_crashes` consecutive
-    worker deaths archive it; unknown types and `RetryIn` are not counted as failures; a passed deadline archives the
-    task and frees its uniqueness lock.
+    from Go: after an expired lease the task is pending at once, unless the application's own retry function or class
+    decides; `max_crashes` consecutive worker deaths archive it; unknown types and `RetryIn` are not counted as
+    failures; a passed deadline archives the task and frees its uniqueness lock.
     """
     message = lease.message
     match outcome:
@@ -274,17 +274,17 @@ def _decide_failure(
         or message.retried >= message.max_retry
     ):
         return settle(_S.ARCHIVED, now, counted=True)
-    if isinstance(error, LeaseExpired):
-        return settle(_S.PENDING, now, counted=True, retried=1)
-    delay = delay_of(policy.retry, message.retried, error, message, chance)
+    lost = isinstance(error, LeaseExpired)
+    delay = (delay_after_crash if lost else delay_of)(policy.retry, message.retried, error, message, chance)
+    again = _S.PENDING if lost and delay == 0 else _S.RETRY
     if not policy.is_failure(error):
         if message.deferrals >= policy.max_deferrals:
             return settle(_S.ARCHIVED, now, counted=True)
-        return defer(delay)
+        return settle(again, now + delay, counted=False, deferrals=message.deferrals + 1)
     if message.deadline and now + delay >= message.deadline:
         text = _cut(f"{text} (not retried: its deadline passes before the next attempt)")
         return _free_lock(settle(_S.ARCHIVED, now, counted=True))
-    return settle(_S.RETRY, now + delay, counted=True, retried=1)
+    return settle(again, now + delay, counted=True, retried=1)
 
 
 def _free_lock(settlement: Settlement) -> Settlement:

@@ -123,6 +123,20 @@ def delay_of(
     return float(min(answer, MAX_DELAY))
 
 
+def delay_after_crash(
+    policy: RetryPolicy, retried: int, error: BaseException, message: TaskMessage, chance: float
+) -> float:
+    """The delay after the death of the server that ran the task: 0 unless the application's own code decides, in a
+    function, in a policy class, or as a class of `RetryByException` that matches. Raises as `delay_of` does."""
+    match policy:
+        case GoRetry() | FixedRetry() | ExponentialRetry():
+            return 0.0
+        case RetryByException(policies) if not isinstance(error, tuple(policies)):
+            return 0.0
+        case _:
+            return delay_of(policy, retried, error, message, chance)
+
+
 def to_header(policy: PortableRetry) -> str:
     """Encode a policy as the value of `RETRY_HEADER`."""
     return msgspec.json.encode(policy).decode()

@@ -147,7 +147,6 @@ class Worker:
                 queues,
                 self.runner,
                 lease=config.lease,
-                random=self._random,
                 outstanding=self._settler.outstanding,
             ),
             Forwarder(broker, queues),

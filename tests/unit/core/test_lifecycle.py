@@ -26,13 +26,23 @@ from asynqio.core.lifecycle import (
     decide,
     error_text,
 )
-from asynqio.core.retry import MAX_DELAY, FixedRetry, RetryFunction
+from asynqio.core.retry import (
+    MAX_DELAY,
+    ExponentialRetry,
+    FixedRetry,
+    GoRetry,
+    RetryByException,
+    RetryFunction,
+    RetryPolicy,
+    as_policy,
+)
 from asynqio.core.task.message import TaskState
 from asynqio.core.task.unique import UniqueUntil
 from asynqio.core.task.unique_locks import freed_by
 from asynqio.errors import (
     BadPayload,
     DeadlineExceeded,
+    ExecutionError,
     HandlerNotFound,
     LeaseExpired,
     RetryIn,
@@ -262,6 +272,40 @@ def test_with_no_crash_allowed_an_ordinary_failure_is_still_retried() -> None:
     policy = msgspec.structs.replace(POLICY, max_crashes=0)
     assert fail(lease(), ValueError("no"), policy).to is S.RETRY
     assert fail(lease(), LeaseExpired(), policy).to is S.ARCHIVED
+
+
+@pytest.mark.parametrize(
+    ("retry", "to", "at"),
+    [
+        (GoRetry(), S.PENDING, NOW),
+        (FixedRetry(60), S.PENDING, NOW),
+        (ExponentialRetry(60), S.PENDING, NOW),
+        (RetryByException({ValueError: FixedRetry(60)}, FixedRetry(50)), S.PENDING, NOW),
+        (RetryByException({LeaseExpired: FixedRetry(60)}), S.RETRY, NOW + 60),
+        (RetryByException({ExecutionError: FixedRetry(60)}), S.RETRY, NOW + 60),
+        (RetryByException({LeaseExpired: FixedRetry(0)}), S.PENDING, NOW),
+        (
+            as_policy(lambda retried, error, message: 7 if isinstance(error, LeaseExpired) else 1),
+            S.RETRY,
+            NOW + 7,
+        ),
+        (as_policy(lambda retried, error, message: 0), S.PENDING, NOW),
+    ],
+)
+def test_only_code_of_the_application_delays_a_task_whose_server_died(
+    retry: RetryPolicy, to: TaskState, at: float
+) -> None:
+    end = fail(lease(), LeaseExpired(), msgspec.structs.replace(POLICY, retry=retry))
+    assert (end.to, end.at, end.failed, end.message.retried, end.message.crashes) == (to, at, True, 1, 1)
+
+
+def test_is_failure_decides_whether_the_death_of_a_server_counts() -> None:
+    policy = msgspec.structs.replace(POLICY, is_failure=lambda error: not isinstance(error, LeaseExpired))
+    end = fail(lease(crashes=1), LeaseExpired(), policy)
+    assert (end.to, end.processed, end.failed) == (S.PENDING, False, False)
+    assert (end.message.retried, end.message.crashes, end.message.deferrals) == (0, 2, 1)
+    # A crash loop ends all the same.
+    assert fail(lease(crashes=2), LeaseExpired(), policy).to is S.ARCHIVED
 
 
 # --- properties ---------------------------------------------------------------------------------------

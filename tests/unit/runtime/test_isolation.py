@@ -10,7 +10,7 @@ import pytest
 
 from asynqio.core.lifecycle import Lease
 from asynqio.runtime.attempts.attempt import Attempt, Environment
-from asynqio.runtime.isolation import SUSPECT_ALONE, SUSPECT_DELAY, Isolation
+from asynqio.runtime.isolation import SUSPECT_ALONE, SUSPECT_DELAY, SUSPECT_TURN, Isolation
 from asynqio.testing import FakeClock
 from tests.builders import entry
 
@@ -32,7 +32,7 @@ def test_a_task_is_suspect_if_its_next_crash_would_archive_it(
     assert Isolation(FakeClock(), Random(0), max_crashes).suspects(message) is suspect
 
 
-def test_a_suspect_has_the_server_to_itself_for_a_while_and_is_the_only_one_until_its_end() -> None:
+def test_a_suspect_has_the_server_to_itself_and_then_a_turn_without_other_suspects() -> None:
     clock = FakeClock()
     isolation = Isolation(clock, Random(0), 3)
     assert (isolation.active, isolation.occupied) == (False, False)
@@ -42,6 +42,16 @@ def test_a_suspect_has_the_server_to_itself_for_a_while_and_is_the_only_one_unti
     clock.advance(SUSPECT_ALONE)
     # Other tasks are fetched again, but no other suspect starts beside it
     assert (isolation.active, isolation.occupied) == (False, True)
+    clock.advance(SUSPECT_TURN - SUSPECT_ALONE)
+    assert (isolation.active, isolation.occupied) == (False, False), "hour-long suspects run side by side"
+
+
+def test_a_suspect_that_ended_makes_room_for_the_next() -> None:
+    clock = FakeClock()
+    isolation = Isolation(clock, Random(0), 3)
+    attempt = started(clock)
+    isolation.enter(attempt)
+    clock.advance(SUSPECT_ALONE)
     attempt.finished = True
     assert (isolation.active, isolation.occupied) == (False, False)
 

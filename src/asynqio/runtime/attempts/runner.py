@@ -250,7 +250,7 @@ class Runner:
             if attempt.has_output:
                 await self._outputs.drain()
             if (hooks is not None or isinstance(outcome, Failed)) and not attempt.lost:
-                attempt.settlement = self._decide(attempt, outcome)
+                attempt.settlement = self.decide(attempt.lease, outcome)
                 await self._hooks.run(hooks, outcome, attempt.settlement, value)
         finally:
             self._finish(attempt, outcome)
@@ -274,7 +274,7 @@ class Runner:
             return
         attempt.finished = True
         message = attempt.lease.message
-        settlement = attempt.settlement or self._decide(attempt, outcome)
+        settlement = attempt.settlement or self.decide(attempt.lease, outcome)
         if settlement.to is not None:
             trace = trace_of(outcome.error) if isinstance(outcome, Failed) else ""
             settlement = with_record(settlement, outcome, attempt.record(), self.clock.now(), trace)
@@ -299,8 +299,10 @@ class Runner:
         ending = ending_of(outcome, settlement)
         return AttemptEnded(lease.message, ending, attempt.started_at, now, lease.pending_since)
 
-    def _decide(self, attempt: Attempt, outcome: Outcome) -> Settlement:
-        lease, now = attempt.lease, self.clock.now()
+    def decide(self, lease: Lease, outcome: Outcome) -> Settlement:
+        """Decide what follows on the end of an attempt, wherever it ran. If the application's retry policy or
+        `is_failure` raises, that is logged and the default applies."""
+        now = self.clock.now()
         if outcome is DONE:
             return decide(lease, outcome, now, self._policy)
         policy = self.policy_of(lease.message)

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Hashable, Sequence
-from random import Random
 from typing import NamedTuple
 
 from asynqio.brokers.contract.broker import Broker
@@ -14,7 +13,7 @@ from asynqio.brokers.contract.results import Expired
 from asynqio.clock import ClockStep
 from asynqio.core.attempts.make_record import with_record
 from asynqio.core.attempts.record import AttemptOutcome, AttemptRecord
-from asynqio.core.lifecycle import Failed, Lease, Settlement, decide
+from asynqio.core.lifecycle import Failed, Lease, Settlement
 from asynqio.core.task.message import TaskState
 from asynqio.errors import LeaseExpired
 from asynqio.runtime.attempts.apply_each import affects_all, apply_each, is_permanent
@@ -69,7 +68,6 @@ class Recoverer(Service):
         runner: Runner,
         *,
         lease: float,
-        random: Random,
         outstanding: Callable[[], Sequence[Lease]] = tuple,
     ) -> None:
         """`outstanding`: the leases of attempts that have ended here and are not settled yet."""
@@ -77,7 +75,6 @@ class Recoverer(Service):
         self._queues = queues
         self._runner = runner
         self._lease = lease
-        self._random = random
         self._outstanding = outstanding
         patience = max(CONFIRMATION, min(RENEWAL_RETRY, lease / 10) + RENEWAL_CALL)
         self._witness = Witness(broker, patience)
@@ -158,7 +155,7 @@ class Recoverer(Service):
         for lease, attempts in zip(leases, found, strict=True):
             try:
                 settlements.append(self._judge(lease, [] if isinstance(attempts, Exception) else attempts))
-            except Exception as error:  # the user's retry policy, or stored options that cannot be read
+            except Exception as error:  # stored options that cannot be read
                 self._postpone(lease, error)
         now = self._broker.clock.now()
         answers = await apply_each(self._broker.settle, settlements)
@@ -180,13 +177,11 @@ class Recoverer(Service):
             raise unavailable
 
     def _judge(self, lease: Lease, attempts: Sequence[AttemptRecord]) -> Settlement:
-        now = self._broker.clock.now()
-        policy = self._runner.policy_of(lease.message)
         # The record that the attempt left before its server died; Go's servers leave none.
         left = (
             attempts[-1] if attempts and attempts[-1].outcome is AttemptOutcome.RUNNING else AttemptRecord()
         )
-        return with_record(decide(lease, LOST, now, policy, self._random.random()), LOST, left, now)
+        return with_record(self._runner.decide(lease, LOST), LOST, left, self._broker.clock.now())
 
     def _postpone(self, lease: Lease, error: Exception) -> None:
         self._postponed[_key(lease)] = self._broker.clock.monotonic() + RETRY_AFTER
@@ -225,12 +220,11 @@ class Recoverer(Service):
         )
         if self._runner.events.listeners:
             self._runner.events.publish(TaskRecovered(message, settlement.to))
-        if settlement.to is TaskState.ARCHIVED:
-            self._run_hooks(LOST, settlement)
+        self._run_hooks(settlement)
 
-    def _run_hooks(self, lost: Failed, settlement: Settlement) -> None:
-        """Call the application's hooks for a task that failed for good. Recovery does not wait for them."""
-        task = asyncio.create_task(self._runner.run_hooks(lost, settlement), name="asynqio hooks")
+    def _run_hooks(self, settlement: Settlement) -> None:
+        """Call the application's hooks for a lost attempt. Recovery does not wait for them."""
+        task = asyncio.create_task(self._runner.run_hooks(LOST, settlement), name="asynqio hooks")
         self._hooks.add(task)
         task.add_done_callback(self._hooks.discard)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from random import Random
 from typing import Any, cast
 
 import pytest
@@ -12,8 +11,8 @@ import pytest
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.results import Expired
-from asynqio.core.lifecycle import Lease, Outcome, Policy, Settlement
-from asynqio.core.task.message import TaskMessage, TaskRef, TaskState
+from asynqio.core.lifecycle import Lease, Outcome, Policy, Settlement, decide
+from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.errors import BrokerRefused, BrokerUnavailable, CannotStore
 from asynqio.runtime.attempts.runner import Runner
 from asynqio.runtime.events import Events
@@ -37,8 +36,8 @@ class Bystander:
     async def run_hooks(self, outcome: Outcome, settlement: Settlement) -> None:
         self.failed.append(settlement.message.id)
 
-    def policy_of(self, message: TaskMessage) -> Policy:
-        return Policy()
+    def decide(self, lease: Lease, outcome: Outcome) -> Settlement:
+        return decide(lease, outcome, lease.expires_at, Policy())
 
 
 class Slow:
@@ -70,7 +69,7 @@ async def abandoned(clock: FakeClock) -> tuple[Store, Recoverer, Lease]:
 async def leased(broker: Store, clock: FakeClock) -> tuple[Store, Recoverer, Lease]:
     await broker.enqueue([entry("a")])
     [lease] = await broker.dequeue(["default"], 1, 30.0, "another server")
-    recoverer = Recoverer(broker, ["default"], cast("Runner", Bystander()), lease=30.0, random=Random(0))
+    recoverer = Recoverer(broker, ["default"], cast("Runner", Bystander()), lease=30.0)
     # It looks once shortly before the lease lapses.
     seconds = await recoverer.once()
     assert 29.1 < seconds < 29.3
@@ -110,7 +109,7 @@ async def test_after_a_clock_change_no_lease_is_revoked_for_its_length(clock: Fa
     broker = open_broker("memory://", clock=clock)
     await broker.enqueue([entry("a")])
     [_] = await broker.dequeue(["default"], 1, 30.0, "another server")
-    recoverer = Recoverer(broker, ["default"], cast("Runner", Bystander()), lease=30.0, random=Random(0))
+    recoverer = Recoverer(broker, ["default"], cast("Runner", Bystander()), lease=30.0)
     clock.jump(3_600)
     for _ in range(10):
         await recoverer.once()
@@ -205,7 +204,6 @@ async def test_a_settlement_that_waits_here_is_not_taken_for_abandoned(clock: Fa
         ["default"],
         cast("Runner", Bystander()),
         lease=30.0,
-        random=Random(0),
         outstanding=lambda: waiting,
     )
     clock.advance(31)
@@ -243,7 +241,7 @@ async def test_a_task_that_cannot_be_recovered_does_not_stop_the_others(
     broker = picky.broker
     await broker.enqueue([entry("a"), entry("bad"), *(entry(f"b{number}") for number in range(20))])
     await broker.dequeue(["default"], 22, 30.0, "another server")
-    recoverer = Recoverer(broker, ["default"], cast("Runner", Bystander()), lease=30.0, random=Random(0))
+    recoverer = Recoverer(broker, ["default"], cast("Runner", Bystander()), lease=30.0)
     clock.advance(30)
     for _ in range(6):
         await recoverer.once()
