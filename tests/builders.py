@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from asynqio.core.info import ServerInfo
@@ -92,3 +93,13 @@ def server_info(id: str = "server-1", **fields: Any) -> ServerInfo:
     """The info of a server."""
     facts: dict[str, Any] = {"host": "host", "pid": 1, "started_at": START, "queues": {"default": 1}}
     return ServerInfo(id=id, **{**facts, **fields})
+
+
+def long_traceback(frames: int, error: str) -> str:
+    """A traceback of frames that have little in common."""
+    digests = [hashlib.md5(str(number).encode()).hexdigest() for number in range(frames)]
+    lines = [
+        f'  File "/srv/shop/{digest[:9]}.py", line {number}, in {digest[9:20]}\n    return {digest[20:]}(order)\n'
+        for number, digest in enumerate(digests)
+    ]
+    return f"Traceback (most recent call last):\n{''.join(lines)}{error}\n"

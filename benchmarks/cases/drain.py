@@ -52,6 +52,7 @@ def cases(kind: str) -> list[Case]:
             *[Case(OURS, f"drain, {size} KB", partial(_large, kind, size)) for size in LARGE],
             Case(OURS, f"drain, {FEW_BEHIND:,} behind", partial(_behind, kind, False)),
             Case(OURS, "drain, most behind", partial(_behind, kind, True)),
+            Case(OURS, "drain, beside long-running", partial(_beside_long, kind)),
             Case(OURS, "drain, failing", partial(_failing, kind)),
             Case(OURS, "drain, retried", partial(_retried, kind)),
             Case(OURS, "drain, 2 ms away", _far),
@@ -121,11 +122,17 @@ def large_payload(size: int) -> bytes:
     return msgspec.json.encode({**PAYLOAD, "text": "x" * (size - frame)})
 
 
-async def until_settled(store: Store) -> None:
-    """Wait until no task is pending or active."""
+async def start_long_running(store: Store) -> int:
+    """Make tasks active as if another server ran them for an hour; return their number."""
+    await fill(store, row_names.LONG_RUNNING)
+    return len(await store.dequeue(["default"], row_names.LONG_RUNNING, 3600.0, "long-running"))
+
+
+async def until_settled(store: Store, running: int = 0) -> None:
+    """Wait until no task is pending, and none is active but `running` tasks of another server."""
     while True:
         [stats] = await store.stats(["default"])
-        if not stats.pending and not stats.active:
+        if not stats.pending and stats.active <= running:
             return
         await asyncio.sleep(0.001)
 
@@ -155,24 +162,23 @@ async def drained(
     *,
     behind: bool = False,
     policy: FixedRetry | None = None,
+    running: int = 0,
 ) -> float:
     """Tasks per second of a server that drains a full queue."""
     countdown = Countdown(count)
     mux = Mux()
     mux.handle("bench:noop", choose(countdown))
     with log_to_devnull():
-        return await _drained(store, mux, countdown, slots, behind=behind, policy=policy)
+        async with Server(store, concurrency=slots, retry=policy).running(mux):
+            return await _measured(store, countdown, behind=behind, running=running)
 
 
-async def _drained(
-    store: Store, mux: Mux, countdown: Countdown, slots: int, *, behind: bool, policy: FixedRetry | None
-) -> float:
-    async with Server(store, concurrency=slots, retry=policy).running(mux):
-        await countdown.finished.wait()
-        if behind:
-            return countdown.count / (countdown.ended - countdown.began)
-        await until_settled(store)
-        return countdown.count / (time.perf_counter() - countdown.began)
+async def _measured(store: Store, countdown: Countdown, *, behind: bool, running: int) -> float:
+    await countdown.finished.wait()
+    if behind:
+        return countdown.count / (countdown.ended - countdown.began)
+    await until_settled(store, running)
+    return countdown.count / (time.perf_counter() - countdown.began)
 
 
 @contextlib.contextmanager
@@ -224,6 +230,15 @@ async def _behind(kind: str, most: bool, size: Size) -> Values:
     behind = size.behind if most else FEW_BEHIND
     rate = await _drain(kind, size.drained, COMMON_SLOTS, _on_loop, behind=behind)
     return {row_names.behind(behind): rate}
+
+
+async def _beside_long(kind: str, size: Size) -> Values:
+    with temporary_url(kind) as url:
+        async with open_broker(url) as store:
+            running = await start_long_running(store)
+            await fill(store, size.drained)
+            rate = await drained(store, size.drained, COMMON_SLOTS, _on_loop, running=running)
+    return {row_names.BESIDE_LONG: rate}
 
 
 async def _failing(kind: str, size: Size) -> Values:

@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases.drain import FEW_BEHIND, LARGE, ROUND_TRIP, large_payload
+from asynqio import open_broker
+from benchmarks.cases.drain import FEW_BEHIND, LARGE, ROUND_TRIP, large_payload, start_long_running
 from benchmarks.cases.enqueue import noop_task
 from benchmarks.cases.latency import WARM_UP, percentiles
 from benchmarks.cases.memory import bytes_per_task
@@ -77,6 +78,7 @@ async def cases() -> list[Case]:
         *[case(f"drain, {size} KB", partial(_large, size)) for size in LARGE],
         case(f"drain, {FEW_BEHIND:,} behind", partial(_behind, False)),
         case("drain, most behind", partial(_behind, True)),
+        case("drain, beside long-running", _beside_long),
         case("drain, failing", partial(_special, row_names.FAILING, "fail", {})),
         case("drain, retried", _retried, once=True),
         case("drain, 2 ms away", _far),
@@ -135,6 +137,16 @@ async def _behind(most: bool, system: peer_cases.System, size: Size) -> Values:
         await bare_redis.fill(url, count + behind)  # the same bytes in a tenth of the time
         rate = await peer_cases.drained(system.command, url, count, row_names.COMMON_SLOTS)
     return {row_names.behind(behind): rate}
+
+
+async def _beside_long(system: peer_cases.System, size: Size) -> Values:
+    count = system.count(size)
+    with temporary_url("redis") as url:
+        async with open_broker(url) as store:
+            await start_long_running(store)
+        await put(system, url, count)
+        rate = await peer_cases.drained(system.command, url, count, row_names.COMMON_SLOTS)
+    return {row_names.BESIDE_LONG: rate}
 
 
 async def _far(system: peer_cases.System, size: Size) -> Values:

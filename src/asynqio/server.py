@@ -246,6 +246,7 @@ class Server:
             unknown=config.unknown_tasks,
             unknown_delay=config.unknown_delay,
             max_crashes=config.max_crashes,
+            traceback_limit=config.traceback_limit,
         )
 
     @contextlib.contextmanager

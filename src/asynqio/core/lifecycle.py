@@ -13,6 +13,7 @@ from typing import ClassVar, NamedTuple, TypeAlias
 import msgspec
 
 from asynqio.core.attempts.record import AttemptRecord
+from asynqio.core.attempts.shorten import TRACEBACK_LIMIT
 from asynqio.core.retry import MAX_DELAY, GoRetry, RetryPolicy, delay_after_crash, delay_of
 from asynqio.core.task.message import TaskMessage, TaskState
 from asynqio.core.task.unique import UniqueUntil
@@ -195,6 +196,8 @@ class Policy(msgspec.Struct, frozen=True):
     max_crashes: int = 3
     #: Consecutive uncounted errors after which a task is archived.
     max_deferrals: int = 1_000
+    #: Bytes that the error and the traceback of an attempt may take in its record, compressed.
+    traceback_limit: int = TRACEBACK_LIMIT
 
 
 def decide(lease: Lease, outcome: Outcome, now: float, policy: Policy, chance: float = 0.0) -> Settlement:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
+from asynqio.core.attempts.shorten import TRACEBACK_LIMIT
 from asynqio.core.groups import GroupRule
 from asynqio.core.lifecycle import UnknownTask
 from asynqio.errors import ConfigError
@@ -57,6 +58,9 @@ class ServerConfig:
     group_max_size: int = 0
     #: Keep log records of handlers in the records of their attempts.
     capture_logs: bool = False
+    #: Bytes that the error and the traceback of an attempt may take in its record, compressed. Of a longer traceback
+    #: the first and the last frames are kept.
+    traceback_limit: int = TRACEBACK_LIMIT
     #: Whether a worker of an App also fires the schedules of the App.
     scheduler: bool = True
     #: Seconds between calls of the health check function, if any.
@@ -97,6 +101,7 @@ class ServerOptions(TypedDict, total=False):
     group_max_delay: float
     group_max_size: int
     capture_logs: bool
+    traceback_limit: int
     scheduler: bool
     health_interval: float
     metrics_port: int
@@ -118,6 +123,7 @@ _LIMITS: dict[str, tuple[float, bool]] = {
     "group_grace": (1, False),
     "group_max_delay": (0, False),
     "group_max_size": (0, True),
+    "traceback_limit": (200, True),
     "health_interval": (0.1, False),
     "metrics_port": (0, True),
 }

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+
+import msgspec
+
 from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.results import Moved, Output
 from asynqio.core.attempts.make_record import with_record
-from asynqio.core.attempts.record import RUNS_KEPT, AttemptOutcome, AttemptRecord, LogLine
+from asynqio.core.attempts.record import RUNS_KEPT, AttemptOutcome, AttemptRecord, LogLine, encode_record
 from asynqio.core.lifecycle import DONE, Aborted, Action, Failed, Lease, Outcome, Settlement
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.errors import LeaseExpired, SkipRetry
 from asynqio.testing import FakeClock
-from tests.builders import entry, settlement
+from tests.builders import entry, long_traceback, settlement
 from tests.conformance.helpers import get_task, in_other_thread, is_notified, put, state_of, take
 
 A = TaskRef("default", "a")
@@ -241,3 +245,42 @@ async def test_rule_5_a_change_notifies_other_threads(broker: Store, clock: Fake
         await in_other_thread(broker, work)
         assert await is_notified(watch)
     assert [run.error for run in await runs(broker)] == ["ValueError: no"]
+
+
+async def test_rule_16_a_long_traceback_is_stored_as_it_is_given(broker: Store, clock: FakeClock) -> None:
+    error = "ValueError: " + "é" * 300
+    trace = long_traceback(40, error)
+    await put(broker, entry("a"))
+    [held] = await take(broker)
+    record = AttemptRecord(outcome=AttemptOutcome.FAILED, error=error, traceback=trace)
+    ended = msgspec.structs.replace(end(held, clock, Failed(ValueError("no"))), record=record)
+    assert await broker.settle([ended]) == [True]
+    [run] = await runs(broker)
+    assert (run.number, run.error, run.traceback) == (1, error, trace)
+
+
+async def test_rule_16_the_failures_of_a_task_take_a_bounded_number_of_bytes(
+    broker: Store, clock: FakeClock
+) -> None:
+    await put(broker, entry("a", max_retry=100))
+    for number in range(2 * RUNS_KEPT):
+        [held] = await take(broker)
+        digests = [hashlib.md5(bytes([number, part])).hexdigest() for part in range(30)]
+        outcome = Failed(ValueError(f"order {number} {''.join(digests)}"))
+        trace = long_traceback(30 + number, "ValueError: no")
+        live = AttemptRecord(worker="server-1", started_at=clock.now())
+        ended = with_record(settlement(held, outcome, clock.now()), outcome, live, clock.now(), trace)
+        assert await broker.settle([ended]) == [True]
+        await broker.move(Action.RUN, [A])
+    found = await runs(broker)
+    assert len(found) == RUNS_KEPT
+    # All brokers store records in this form.
+    assert sum(len(encode_record(run)) for run in found) < 7_500
+    for number, run in enumerate(found, RUNS_KEPT):
+        # Both ends are kept.
+        assert run.error.startswith(f"ValueError: order {number} ")
+        assert "left out" in run.error
+        assert "left out" in run.traceback
+        assert run.traceback.startswith("Traceback (most recent call last):\n  File")
+        assert f"line {29 + number}, in" in run.traceback
+        assert run.traceback.endswith("ValueError: no\n")

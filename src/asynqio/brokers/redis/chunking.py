@@ -10,20 +10,24 @@ T = TypeVar("T")
 
 #: Items per script call. Several calls in flight are faster than larger ones, and block other clients for about 1 ms.
 BATCH_SIZE = 200
-#: Approximate bytes per script call.
+#: Approximate bytes per script call: what it sends, and what it reads of each task.
 BATCH_BYTES = 4_000_000
+#: Approximate bytes of the script calls that one operation has in flight.
+BYTES_IN_FLIGHT = 4 * BATCH_BYTES
 
 
-def chunks(items: Sequence[T], sizes: Sequence[int] | None = None) -> Iterator[Sequence[T]]:
-    """`items` in chunks of at most BATCH_SIZE and, if `sizes` are given, about BATCH_BYTES."""
-    if len(items) <= BATCH_SIZE and (sizes is None or sum(sizes) <= BATCH_BYTES):
+def chunks(
+    items: Sequence[T], sizes: Sequence[int] | None = None, most: int = BATCH_SIZE
+) -> Iterator[Sequence[T]]:
+    """`items` in chunks of at most `most` and, if their `sizes` in bytes are given, about BATCH_BYTES."""
+    if len(items) <= most and (sizes is None or sum(sizes) <= BATCH_BYTES):
         if items:
             yield items
         return
     start, weight = 0, 0
     for at in range(len(items)):
         size = sizes[at] if sizes else 0
-        if at > start and (at - start == BATCH_SIZE or weight + size > BATCH_BYTES):
+        if at > start and (at - start == most or weight + size > BATCH_BYTES):
             yield items[start:at]
             start, weight = at, 0
         weight += size
@@ -35,11 +39,29 @@ async def gather(calls: Sequence[Awaitable[T]]) -> list[T]:
     return [await calls[0]] if len(calls) == 1 else list(await asyncio.gather(*calls))
 
 
-async def by_queue(queues: Iterable[str], call: Callable[[str, Sequence[int]], Awaitable[None]]) -> None:
-    """`await call(queue, indexes)` per queue and chunk; `queues` holds the queue of each item."""
+async def by_queue(
+    queues: Iterable[str],
+    call: Callable[[str, Sequence[int]], Awaitable[None]],
+    sizes: Sequence[int] | None = None,
+) -> None:
+    """`await call(queue, indexes)` per queue and chunk; `queues` holds the queue of each item, `sizes` its bytes.
+
+    The calls are concurrent, except that about BYTES_IN_FLIGHT are sent before their replies are awaited.
+    """
     indexes: dict[str, list[int]] = {}
     for at, queue in enumerate(queues):
         indexes.setdefault(queue, []).append(at)
-    calls = [call(queue, some) for queue, of_queue in indexes.items() for some in chunks(of_queue)]
+    calls: list[Awaitable[None]] = []
+    if sizes is None or sum(sizes) <= BATCH_BYTES:
+        calls = [call(queue, some) for queue, of_queue in indexes.items() for some in chunks(of_queue)]
+    else:
+        in_flight = 0
+        for queue, of_queue in indexes.items():
+            for some in chunks(of_queue, [sizes[at] for at in of_queue]):
+                if in_flight >= BYTES_IN_FLIGHT:
+                    await gather(calls)
+                    calls, in_flight = [], 0
+                calls.append(call(queue, some))
+                in_flight += sum(sizes[at] for at in some)
     if calls:
         await gather(calls)

@@ -1,7 +1,7 @@
 """Attempt records: when and where each attempt of a task ran, how it ended, and the log of its handler.
 
 `make_record.py` makes a record when an attempt ends; it is stored with the settlement and deleted with the task. Size
-and number are bounded, and dropped log lines are counted.
+and number are bounded, and dropped log lines are counted. Long errors and tracebacks are stored compressed.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from collections import deque
 
 import msgspec
 
+from asynqio.core.attempts.stored_text import PLAIN, pack, unpack
 from asynqio.core.task.message import TaskState
 
 #: Records kept per task: the latest ones.
 RUNS_KEPT = 10
-#: Longest traceback in characters. Its end is kept: it contains the error.
-MAX_TRACEBACK = 8_192
 #: Most log lines per attempt, their total size in bytes, and the length of one in characters. The latest lines are
 #: kept.
 MAX_LINES, MAX_LOG, MAX_LINE = 200, 16_384, 2_000
@@ -104,15 +103,6 @@ def clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def tail(trace: str) -> str:
-    """The end of a traceback, with a note of how much was cut."""
-    trace = clean(trace)
-    if len(trace) <= MAX_TRACEBACK:
-        return trace
-    omitted = f"… {len(trace) - MAX_TRACEBACK} characters left out …\n"
-    return omitted + trace[len(trace) - MAX_TRACEBACK + len(omitted) :]
-
-
 def running_record(live: AttemptRecord | None, worker: str, number: int) -> AttemptRecord:
     """The record of a running attempt: the live record if there is one, else only its worker."""
     if live is None:
@@ -120,17 +110,41 @@ def running_record(live: AttemptRecord | None, worker: str, number: int) -> Atte
     return msgspec.structs.replace(live, number=number, worker=live.worker or worker)
 
 
-encode_record = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(AttemptRecord).decode
+class _Stored(AttemptRecord, frozen=True, omit_defaults=True):
+    """A record as it is stored."""
+
+    #: The error and the traceback, if they are long; these fields are then empty.
+    packed: tuple[bytes, ...] = ()
+
+
+#: The positions of `error` and `traceback` among the fields.
+_TEXTS = slice(6, 8)
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Stored).decode
+
+
+def encode_record(record: AttemptRecord) -> bytes:
+    """Encode a record to be stored."""
+    error, traceback = record.error, record.traceback
+    if not traceback and len(error) <= PLAIN:
+        return _encode(record)
+    fields = list(msgspec.structs.astuple(record))
+    fields[_TEXTS] = "", ""
+    fields.append(pack(error, traceback))
+    return _encode(_Stored(*fields))
 
 
 def decode_record(data: object, number: int = 0) -> AttemptRecord:
     """Decode a stored record and set its number. An unreadable record becomes one whose error says so."""
     try:
-        record = _decode(data)  # type: ignore[arg-type]
-    except (msgspec.MsgspecError, TypeError, UnicodeDecodeError):
-        record = AttemptRecord(outcome=AttemptOutcome.FAILED, error="the stored record cannot be read")
-    return msgspec.structs.replace(record, number=number)
+        _, *fields, packed = msgspec.structs.astuple(_decode(data))  # type: ignore[arg-type]
+        record = AttemptRecord(number, *fields)
+        if packed:
+            error, traceback = unpack(packed)
+            record = msgspec.structs.replace(record, error=error, traceback=traceback)
+    except (msgspec.MsgspecError, TypeError, ValueError):
+        return AttemptRecord(number, outcome=AttemptOutcome.FAILED, error="the stored record cannot be read")
+    return record
 
 
 def _cut(text: str) -> str:

@@ -13,17 +13,46 @@ from asynqio.runtime.attempts.log_context import task_fields
 log = logging.getLogger("asynqio.server")
 
 TEXT = "task %r (%s, queue %r): %s; %s"
+#: The attribute that carries the text of a traceback to `_KnownTraceback`.
+_TRACE = "asynqio_trace"
 
 
-def log_failure(outcome: Failed, settlement: Settlement, now: float) -> None:
+class _KnownTraceback(logging.Filter):
+    """Sets the text of a traceback that is formatted already: formatting it again costs more than the rest of the
+    attempt. Handlers whose formatter has its own way to format exceptions format it themselves."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        trace = record.__dict__.pop(_TRACE, "")
+        if trace and record.exc_info and _formats_plainly(log):
+            record.exc_text = trace.removesuffix("\n")
+        return True
+
+
+def _formats_plainly(logger: logging.Logger) -> bool:
+    """Whether all handlers of a logger format exceptions as the logging module does."""
+    at: logging.Logger | None = logger
+    while at is not None:
+        for handler in at.handlers:
+            used = handler.formatter
+            if used is not None and type(used).formatException is not logging.Formatter.formatException:
+                return False
+        at = at.parent if at.propagate else None
+    return True
+
+
+log.addFilter(_KnownTraceback())
+
+
+def log_failure(outcome: Failed, settlement: Settlement, now: float, trace: str = "") -> None:
     """ERROR when the task is archived, WARNING when it is retried, INFO when it is deferred or dropped on request.
-    A task that is deferred because it has no handler here is a WARNING."""
+    A task that is deferred because it has no handler here is a WARNING. `trace` is the text of the traceback, if it
+    is known."""
     error = outcome.error
     before, after = settlement.lease.message, settlement.message
     text = error_text(error)
     what = (before.id, before.type, before.queue, text)
     cause = error if _has_place(error) else None
-    fields: dict[str, Any] = {**task_fields(before), "error": text}
+    fields: dict[str, Any] = {**task_fields(before), "error": text, _TRACE: trace}
     retry_in = round(max(0.0, settlement.at - now), 3)
     match ending_of(outcome, settlement):
         case Ending.ARCHIVED:

@@ -275,12 +275,14 @@ class Runner:
         attempt.finished = True
         message = attempt.lease.message
         settlement = attempt.settlement or self.decide(attempt.lease, outcome)
+        trace = ""
         if settlement.to is not None:
             trace = trace_of(outcome.error) if isinstance(outcome, Failed) else ""
-            settlement = with_record(settlement, outcome, attempt.record(), self.clock.now(), trace)
+            record, limit = attempt.record(), self._policy.traceback_limit
+            settlement = with_record(settlement, outcome, record, self.clock.now(), trace, limit)
         attempt.close()
         if isinstance(outcome, Failed):
-            log_failure(outcome, settlement, self.clock.now())
+            log_failure(outcome, settlement, self.clock.now(), trace)
         if settlement.processed:
             self.processed += 1
             self.failed += settlement.failed

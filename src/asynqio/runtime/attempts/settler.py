@@ -21,6 +21,8 @@ log = logging.getLogger("asynqio.server")
 
 #: Settlements per call. One call settles everything that ended while the previous one was in flight.
 BATCH_SIZE = 1_000
+#: Approximate bytes that one call makes the store write: a transaction of SQLite blocks all other writers.
+BATCH_BYTES = 16_000_000
 #: Seconds between two reports that the broker refuses settlements of a queue.
 REPORT_EVERY = 30.0
 
@@ -124,7 +126,8 @@ class Settler:
                 await self._waiter
                 self._waiter = None
                 self._idle.clear()
-            self._in_flight, self._queue = self._queue[:BATCH_SIZE], self._queue[BATCH_SIZE:]
+            count = _batch_size(self._queue)
+            self._in_flight, self._queue = self._queue[:count], self._queue[count:]
             if self._backlogs:
                 self._in_flight = [one for one in self._in_flight if not self._joins_backlog(one)]
             if self._in_flight:
@@ -170,7 +173,7 @@ class Settler:
         backlog, delay = self._backlogs[queue, refused], FIRST_BACKOFF
         while backlog:
             await asyncio.sleep(delay)
-            batch = backlog[:BATCH_SIZE]
+            batch = backlog[: _batch_size(backlog)]
             left = await self._settle(batch)
             # Add before removing: `outstanding` may be read by another thread meanwhile.
             kept: list[Settlement] = []
@@ -313,3 +316,16 @@ class Settler:
                     "error": str(errors[0]),
                 },
             )
+
+
+def _batch_size(queue: Sequence[Settlement]) -> int:
+    """How many of these settlements one call takes."""
+    count = min(len(queue), BATCH_SIZE)
+    written = 0
+    for at in range(count):
+        settlement = queue[at]
+        if settlement.to is not None:
+            written += len(settlement.result or b"") + len(settlement.message.payload or b"")
+            if written > BATCH_BYTES:
+                return max(at, 1)
+    return count

@@ -6,11 +6,11 @@ from asynqio.brokers.contract.results import Output
 from asynqio.brokers.redis.broker import RedisBroker
 from asynqio.core.attempts.make_record import with_record
 from asynqio.core.attempts.record import RUNS_KEPT, AttemptOutcome, AttemptRecord, encode_record
-from asynqio.core.lifecycle import Failed
+from asynqio.core.lifecycle import Action, Failed
 from asynqio.core.task.message import TaskRef
 from asynqio.testing import FakeClock
 from tests.brokers.redis.support.go_client import GoClient, key
-from tests.builders import entry, failed
+from tests.builders import entry, failed, long_traceback
 from tests.conformance.helpers import put, take
 
 A = TaskRef("default", "a")
@@ -83,3 +83,20 @@ async def test_an_unreadable_record_is_skipped(broker: RedisBroker, go: GoClient
     # Nor does a malformed number.
     await go("HSET", key("t:a"), "asynqio:runs", "many")
     assert await runs(broker) == []
+
+
+async def test_ten_failures_take_less_than_8_kilobytes_of_redis(
+    broker: RedisBroker, go: GoClient, clock: FakeClock
+) -> None:
+    await put(broker, entry("a", max_retry=100))
+    before = await go("MEMORY", "USAGE", key("t:a"), "SAMPLES", 0)
+    for number in range(2 * RUNS_KEPT):
+        [held] = await take(broker)
+        outcome = Failed(ValueError(f"order {number} is not complete"))
+        trace = long_traceback(15 + number, f"ValueError: order {number} is not complete")
+        live = AttemptRecord(worker="worker-host-17:31337:1281424f-0129-4915-9a00", started_at=clock.now())
+        end = with_record(failed(held, clock.now()), outcome, live, clock.now(), trace)
+        assert await broker.settle([end]) == [True]
+        await broker.move(Action.RUN, [TaskRef("default", "a")])
+    assert await go("HGET", key("t:a"), "asynqio:runs") == b"%d" % (2 * RUNS_KEPT)
+    assert await go("MEMORY", "USAGE", key("t:a"), "SAMPLES", 0) - before < 8_192

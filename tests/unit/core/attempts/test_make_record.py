@@ -9,14 +9,12 @@ from asynqio.core.attempts.record import (
     MAX_LINE,
     MAX_LINES,
     MAX_LOG,
-    MAX_TRACEBACK,
     AttemptOutcome,
     AttemptRecord,
     Log,
     LogLine,
     decode_record,
     encode_record,
-    tail,
 )
 from asynqio.core.lifecycle import DONE, Aborted, Deferred, Failed, Outcome, Succeeded
 from asynqio.core.task.message import TaskState
@@ -76,14 +74,10 @@ def test_text_that_is_not_unicode_can_be_stored() -> None:
     log = Log()
     log.add(LogLine(0.0, "a\ud800b", "\ud800" * 50))
     log.add(LogLine(0.0, "numbered", 30))  # type: ignore[arg-type]
-    record = AttemptRecord(log=log.lines(), traceback=tail("\ud800"))
+    outcome = Failed(ValueError("\ud800"))
+    live = AttemptRecord(log=log.lines())
+    record = with_record(settlement(lease("a"), outcome, NOW), outcome, live, NOW, "\ud800 " * 200).record
+    assert record is not None
     assert decode_record(encode_record(record)) == record
+    assert (record.error, record.traceback) == ("ValueError: ?", "? " * 200)
     assert [(line.text, line.level) for line in record.log] == [("a?b", "?" * 20), ("numbered", "30")]
-
-
-def test_a_long_traceback_keeps_its_end() -> None:
-    assert tail("short") == "short"
-    trace = tail("x" * 20_000 + "the end")
-    assert len(trace) == MAX_TRACEBACK
-    assert trace.startswith("… 11815 characters left out …\n")
-    assert trace.endswith("the end")

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store
-from asynqio.core.lifecycle import Lease, Settlement
+from asynqio.core.lifecycle import Lease, Settlement, Succeeded
 from asynqio.errors import BrokerUnavailable
-from asynqio.runtime.attempts.settler import Settler
+from asynqio.runtime.attempts.settler import BATCH_BYTES, Settler
 from tests.builders import entry, settlement
 
 #: Seconds until a test that waits in vain fails.
@@ -25,8 +25,10 @@ class HalfUnavailable:
         self.unavailable = "far"
         #: For each call, whether all of it could be done.
         self.calls = asyncio.Queue[bool]()
+        self.sizes: list[int] = []
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        self.sizes.append(len(settlements))
         near = [one for one in settlements if one.lease.message.queue != self.unavailable]
         answers = await self._store.settle(near)
         self.calls.put_nowait(len(near) == len(settlements))
@@ -77,3 +79,19 @@ async def test_settlements_that_cannot_be_stored_at_the_end_are_dropped() -> Non
     settler.add(settlement(far))
     await settler.stop(0.05)
     assert settler.outstanding() == [far]
+
+
+async def test_a_call_carries_a_bounded_number_of_bytes() -> None:
+    half = HalfUnavailable()
+    store = cast("Store", half)
+    settler = Settler(store, high_water=1_000)
+    await store.enqueue([entry(f"t{number}", retention=60.0) for number in range(7)])
+    leases = await store.dequeue(["default"], 7, 30.0, "server-1")
+    results = [*[BATCH_BYTES // 3] * 4, 2 * BATCH_BYTES, 2 * BATCH_BYTES, 1]
+    for lease, size in zip(leases, results, strict=True):
+        settler.add(settlement(lease, Succeeded(b"r" * size)))
+    settler.start()
+    async with asyncio.timeout(LIMIT):
+        await settler.drain()
+    assert half.sizes == [2, 2, 1, 1, 1]
+    await settler.stop(LIMIT)

@@ -11,7 +11,7 @@ from asynqio.brokers.memory.storage.record import Record
 from asynqio.brokers.memory.storage.store import MemoryStore
 from asynqio.core.task.message import TaskState
 
-#: Bytes of a stored task beside its payload and its result.
+#: Bytes of a stored task beside its payload, its result and the records of its attempts.
 RECORD = 1_000
 
 
@@ -29,5 +29,5 @@ def _memory_usage(queue: Queue) -> int:
 
 
 def _size(record: Record) -> int:
-    kept = (record.message.payload, record.result, record.progress)
+    kept = (record.message.payload, record.result, record.progress, *record.runs)
     return RECORD + sum(len(value) for value in kept if value is not None)

@@ -20,5 +20,5 @@ def _attempts(store: MemoryStore, ref: TaskRef) -> list[AttemptRecord]:
     if record is None:
         return []
     if record.state is not TaskState.ACTIVE:
-        return [*record.runs]
-    return [*record.runs, running_record(record.live, record.owner, record.next_number)]
+        return record.attempts()
+    return [*record.attempts(), running_record(record.live, record.owner, record.next_number)]

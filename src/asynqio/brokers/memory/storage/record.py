@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from asynqio.core.attempts.record import RUNS_KEPT, AttemptRecord
+from asynqio.core.attempts.record import RUNS_KEPT, AttemptRecord, decode_record, encode_record
 from asynqio.core.task.message import TaskMessage, TaskState
 
 
@@ -21,6 +19,7 @@ class Record:
         "pending_since",
         "progress",
         "result",
+        "run_count",
         "runs",
         "state",
         "token",
@@ -42,17 +41,23 @@ class Record:
         self.batch = ""
         self.result: bytes | None = None
         self.progress: bytes | None = None
-        #: Records of the attempts that ended, oldest first.
-        self.runs: tuple[AttemptRecord, ...] = ()
+        #: Encoded records of the last attempts that ended, oldest first, and the number of all of them.
+        self.runs: tuple[bytes, ...] = ()
+        self.run_count = 0
         #: The live record of the running attempt.
         self.live: AttemptRecord | None = None
 
     @property
     def next_number(self) -> int:
         """The number of the next attempt."""
-        return self.runs[-1].number + 1 if self.runs else 1
+        return self.run_count + 1
 
     def add_run(self, run: AttemptRecord) -> None:
         """Store the record of an attempt that ended."""
-        numbered = msgspec.structs.replace(run, number=self.next_number)
-        self.runs = (*self.runs[1 - RUNS_KEPT :], numbered)
+        self.runs = (*self.runs[1 - RUNS_KEPT :], encode_record(run))
+        self.run_count += 1
+
+    def attempts(self) -> list[AttemptRecord]:
+        """The records of the last attempts that ended, oldest first."""
+        first = self.next_number - len(self.runs)
+        return [decode_record(run, first + at) for at, run in enumerate(self.runs)]

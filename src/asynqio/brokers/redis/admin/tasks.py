@@ -32,13 +32,17 @@ async def tasks(session: Session, where: Where, page: Page) -> list[TaskInfo]:
         return [info for info in await find(session, refs) if info is not None]
     container = f"{queue.prefix}{where.state.value}"
     found: list[TaskInfo] = []
-    for first in range(page.offset, page.offset + page.size, BATCH_SIZE):
-        last = min(first + BATCH_SIZE, page.offset + page.size) - 1
-        args: list[Arg] = [where.state.value, first, last, queue.task_prefix]
+    first, end = page.offset, page.offset + page.size
+    while first < end:
+        size = min(end - first, BATCH_SIZE)
+        args: list[Arg] = [where.state.value, first, first + size - 1, queue.task_prefix]
         rows = await session.run(LUA.list_tasks, [container, queue.lease], args)
+        if more := rows[-1:] == [b"+"]:
+            rows.pop()
         found += [info_of(session, queue, row) for row in rows]
-        if len(rows) < BATCH_SIZE:
+        if len(rows) < size and not more:
             break
+        first += len(rows)
     return found
 
 
@@ -78,11 +82,13 @@ async def find(session: Session, refs: Sequence[TaskRef]) -> list[TaskInfo | Non
 
     async def call(name: str, indexes: Sequence[int]) -> None:
         queue = queue_keys(name)
-        ids = [refs[at].id for at in indexes]
-        keys = [queue.lease, queue.scheduled, queue.retry, *(queue.task(id) for id in ids)]
-        rows = await session.run(LUA.find_tasks, keys, ids)
-        for at, row in zip(indexes, rows, strict=True):
-            answers[at] = info_of(session, queue, row) if row is not None else None
+        while indexes:
+            ids = [refs[at].id for at in indexes]
+            keys = [queue.lease, queue.scheduled, queue.retry, *(queue.task(id) for id in ids)]
+            rows = await session.run(LUA.find_tasks, keys, ids)
+            for at, row in zip(indexes, rows, strict=False):
+                answers[at] = info_of(session, queue, row) if row is not None else None
+            indexes = indexes[len(rows) :]
 
     await by_queue([ref.queue for ref in refs], call)
     return answers

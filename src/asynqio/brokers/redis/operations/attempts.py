@@ -26,11 +26,13 @@ async def attempts(session: Session, refs: Sequence[TaskRef]) -> list[list[Attem
 
     async def call(name: str, indexes: Sequence[int]) -> None:
         queue = queue_keys(name)
-        keys = [queue.task(refs[at].id) for at in indexes]
-        rows = await session.run(LUA.read_attempts, keys, [RUNS_KEPT])
-        for at, row in zip(indexes, rows, strict=True):
-            if row is not None:
-                answers[at] = _decode(row)
+        while indexes:
+            keys = [queue.task(refs[at].id) for at in indexes]
+            rows = await session.run(LUA.read_attempts, keys, [RUNS_KEPT])
+            for at, row in zip(indexes, rows, strict=False):
+                if row is not None:
+                    answers[at] = _decode(row)
+            indexes = indexes[len(rows) :]
 
     await by_queue([ref.queue for ref in refs], call)
     return answers

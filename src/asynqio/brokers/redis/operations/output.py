@@ -18,6 +18,19 @@ from asynqio.core.attempts.record import encode_record
 async def write_output(session: Session, outputs: Sequence[Output]) -> list[bool]:
     """See Broker.write_output."""
     answers = [False] * len(outputs)
+    packed = [
+        pack(
+            optional(output.result),
+            optional(output.progress),
+            b"" if output.live is None else encode_record(output.live),
+        )
+        for output in outputs
+    ]
+    # A script call reads the stored message as well.
+    sizes = [
+        len(data) + len(output.lease.message.payload or b"")
+        for data, output in zip(packed, outputs, strict=True)
+    ]
 
     async def call(name: str, indexes: Sequence[int]) -> None:
         queue = queue_keys(name)
@@ -27,15 +40,10 @@ async def write_output(session: Session, outputs: Sequence[Output]) -> list[bool
             output = outputs[at]
             keys.append(queue.task(output.lease.message.id))
             token = token_of(output.lease)
-            live = b"" if output.live is None else encode_record(output.live)
-            args += (
-                token.owner,
-                token.fence,
-                pack(optional(output.result), optional(output.progress), live),
-            )
+            args += (token.owner, token.fence, packed[at])
         reply = await session.run_idempotent(LUA.write_output, keys, args)
         for at, held in zip(indexes, reply, strict=True):
             answers[at] = held == HELD
 
-    await by_queue([output.lease.message.queue for output in outputs], call)
+    await by_queue([output.lease.message.queue for output in outputs], call, sizes)
     return answers

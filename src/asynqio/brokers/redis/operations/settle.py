@@ -23,6 +23,12 @@ from asynqio.core.task.unique_locks import freed_by
 async def settle(session: Session, settlements: Sequence[Settlement]) -> list[bool]:
     """See Broker.settle."""
     answers = [False] * len(settlements)
+    specs = list(map(_spec, settlements))
+    # A script call reads the stored message as well.
+    sizes = [
+        len(spec) + len(settlement.message.payload or b"")
+        for spec, settlement in zip(specs, settlements, strict=True)
+    ]
 
     async def call(name: str, indexes: Sequence[int]) -> None:
         queue = queue_keys(name)
@@ -50,19 +56,19 @@ async def settle(session: Session, settlements: Sequence[Settlement]) -> list[bo
         prefix = queue.task_prefix
         resent = False
         for at in indexes:
-            settlement = settlements[at]
-            id = settlement.lease.message.id
+            lease = settlements[at].lease
+            id = lease.message.id
             keys.append(prefix + id)
-            owner, fence, unconfirmed = token_of(settlement.lease)
+            owner, fence, unconfirmed = token_of(lease)
             resent |= unconfirmed
-            args += (id, owner, fence, _spec(settlement))
+            args += (id, owner, fence, specs[at])
         reply = await session.run_once(LUA.settle, keys, args, resent=resent)
         for at, held in zip(indexes, reply, strict=True):
             answers[at] = held == HELD
 
     leases = [settlement.lease for settlement in settlements]
     try:
-        await by_queue([lease.message.queue for lease in leases], call)
+        await by_queue([lease.message.queue for lease in leases], call, sizes)
     except Exception:
         # A later attempt must recognise what this one may have applied: one script call may fail beside others.
         for lease in leases:

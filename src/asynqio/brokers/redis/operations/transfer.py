@@ -34,7 +34,7 @@ from asynqio.core.task.unique_locks import in_queue
 from asynqio.errors import CorruptMessage
 
 _REJECTED = {b"0": Moved.ID_CONFLICT, b"2": Moved.DUPLICATE}
-#: Tasks transferred per call: each is copied completely.
+#: Tasks transferred per call: each is copied completely. Large ones are copied in several calls.
 BATCH_SIZE = 50
 #: Seconds after which a transfer counts as interrupted.
 INTERRUPTED_AFTER = 60.0
@@ -53,13 +53,15 @@ async def transfer(session: Session, refs: Sequence[TaskRef], target: str) -> li
     for name in dict.fromkeys(ref.queue for ref in refs):
         ids = list(dict.fromkeys(ref.id for ref in refs if ref.queue == name))
         route = Route(queue_keys(name), session.keys(target))
-        for start in range(0, len(ids), BATCH_SIZE):
-            answers = await _transfer(session, route, ids[start : start + BATCH_SIZE])
+        while ids:
+            answers = await _transfer(session, route, ids[:BATCH_SIZE])
             found |= {TaskRef(name, id): answer for id, answer in answers.items()}
+            ids = [id for id in ids if id not in answers]
     return [found[ref] for ref in refs]
 
 
 async def _transfer(session: Session, route: Route, ids: Sequence[str]) -> dict[str, Moved]:
+    """Transfer the first of these tasks, at least one; returns an answer for each of them."""
     answers, candidates = await _inspect(session, route, ids)
     if missing := [id for id, answer in answers.items() if answer is Moved.NOT_FOUND]:
         # An earlier call may have been interrupted after the commit.
@@ -212,7 +214,7 @@ def _packed(transfers: Mapping[str, str]) -> dict[str, bytes]:
 
 
 async def _out(session: Session, route: Route, step: str, transfers: Mapping[str, str]) -> dict[str, Any]:
-    """Run a step in the source queue."""
+    """Run a step in the source queue. `inspect` and `prepare` answer for the first tasks only if these are large."""
     if not transfers:
         return {}
     source = route.source
@@ -220,7 +222,8 @@ async def _out(session: Session, route: Route, step: str, transfers: Mapping[str
     args: list[Arg] = [step, source.prefix, repr(session.clock.now()), route.target.name]
     for pair in transfers.items():
         args += pair
-    return dict(zip(transfers, await session.run_idempotent(LUA.transfer_out, keys, args), strict=True))
+    reply = await session.run_idempotent(LUA.transfer_out, keys, args)
+    return dict(zip(transfers, reply, strict=False))
 
 
 async def _in(session: Session, route: Route, step: str, given: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from asynqio.brokers.sqlite.storage.rows import encode
 from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
-from asynqio.core.attempts.record import RUNS_KEPT, AttemptRecord, decode_record, running_record
+from asynqio.core.attempts.record import (
+    RUNS_KEPT,
+    AttemptRecord,
+    decode_record,
+    encode_record,
+    running_record,
+)
 from asynqio.core.task.message import TaskRef, TaskState
 
 
@@ -15,9 +20,8 @@ def store_records(
     transaction: Transaction, keys: Sequence[int], records: Sequence[AttemptRecord | None]
 ) -> None:
     """Store the records of attempts that have just been settled, by the keys of their tasks."""
-    transaction.connection.executemany(
-        SQL.insert_attempt, [(encode(record), key) for key, record in zip(keys, records, strict=True)]
-    )
+    encoded = [(encode_record(record), key) for key, record in zip(keys, records, strict=True) if record]
+    transaction.connection.executemany(SQL.insert_attempt, encoded)
     transaction.run(SQL.trim_attempts, keys=f"[{','.join(map(str, keys))}]", kept=RUNS_KEPT)
 
 

@@ -31,9 +31,10 @@ UNION ALL
 SELECT 'active', count(*) FROM tasks WHERE queue = :queue AND state = 'active';
 
 -- name: mean_size
--- Mean size in bytes of the first :limit tasks of a state.
-SELECT avg(length(message) + coalesce(length(result), 0) + coalesce(length(progress), 0)) FROM (
-    SELECT message, result, progress FROM tasks WHERE queue = :queue AND state = :state LIMIT :limit
+-- Mean size in bytes of the first :limit tasks of a state, with the records of their attempts.
+SELECT avg(length(message) + coalesce(length(result), 0) + coalesce(length(progress), 0)
+    + coalesce((SELECT sum(length(record)) FROM attempts WHERE task = key), 0)) FROM (
+    SELECT key, message, result, progress FROM tasks WHERE queue = :queue AND state = :state LIMIT :limit
 );
 
 -- name: front_pending_since

@@ -2,17 +2,19 @@
 --
 -- KEYS  1 lease · 2 scheduled · 3 retry · 4… one task hash per id
 -- ARGV  one id per hash
--- Returns one row per id, as list_tasks does; false for a missing task.
--- Cost  O(ids · log n)
+-- Returns one row per id, as list_tasks does; false for a missing task. Fewer rows than ids if the reply is large.
+-- Cost  O(ids · log n). include: lib/reply_bytes
 local zsets = {active = KEYS[1], scheduled = KEYS[2], retry = KEYS[3]}
-local answer = {}
+local answer, left = {}, REPLY_BYTES
 for at, id in ipairs(ARGV) do
+  if left <= 0 then break end
   local task = redis.pcall(
     'HMGET', KEYS[3 + at], 'state', 'msg', 'pending_since', 'result', 'asynqio:progress', 'asynqio:strikes')
   local state = task[1]
   if state then
     local zset = zsets[state]
     local score = zset and redis.call('ZSCORE', zset, id)
+    left = left - bytes_of(task)
     answer[at] = {id, state, task[2], task[3], task[4], task[5], task[6], score or false}
   else
     answer[at] = false

@@ -3,7 +3,8 @@
 -- KEYS  1 the list or sorted set of the state · 2 lease
 -- ARGV  1 state · 2 first and 3 last position, 0 is shown first · 4 task prefix
 -- Returns {id, state, msg, pending_since, result, progress, failure counters, score} per task; false for a missing value.
--- Cost  O(last - first); sorted set: + log n; list: + first
+-- If the reply is large, '+' follows the first tasks of the page.
+-- Cost  O(last - first); sorted set: + log n; list: + first. include: lib/reply_bytes
 local state, first, last, prefix = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local ids, scores = {}, {}
 if state == 'pending' or state == 'active' then
@@ -21,11 +22,16 @@ else
     scores[#ids] = found[at + 1]
   end
 end
-local answer = {}
+local answer, left = {}, REPLY_BYTES
 for at, id in ipairs(ids) do
+  if left <= 0 then
+    answer[at] = '+'
+    break
+  end
   local task = redis.pcall(
     'HMGET', prefix .. id, 'msg', 'pending_since', 'result', 'asynqio:progress', 'asynqio:strikes')
   if task.err then task = {false, false, false, false, false} end
+  left = left - bytes_of(task)
   answer[at] = {id, state, task[1], task[2], task[3], task[4], task[5], scores[at] or false}
 end
 return answer

@@ -10,13 +10,14 @@
 --       to ('': deleted), msg, at, processed ('1'), failed ('1'), lock to free or '', '=' and result or '',
 --       failure counters or '', attempt record or ''
 -- Returns one character per settlement: 1 done, 0 the lease was lost.
--- Cost  O(settlements) if tasks end in about the order in which they started: `active` is searched from its oldest end.
--- include: lib/fields lib/lease_held lib/trim_archive lib/write_when_full
+-- Cost  O(settlements · distance of the task from the nearer end of `active`); O(settlements) if tasks end in the order
+--       in which they started
+-- include: lib/fields lib/lease_held lib/remove_active lib/trim_archive lib/write_when_full
 local pending, active, lease, retry, archived, completed = unpack(KEYS, 1, 6)
 local resent, prefix, now_ns = ARGV[1] == '1', ARGV[2], ARGV[3]
 -- Fail on a key of the wrong type before anything is written.
 redis.call('LLEN', pending)
-redis.call('LLEN', active)
+local length = redis.call('LLEN', active)
 redis.call('ZCARD', lease)
 local answers, processed, failed, fresh = {}, 0, 0, {}
 -- One call for many tasks costs half as much as one call per task.
@@ -110,7 +111,7 @@ if #left > 0 then
   if together > 0 then redis.call('LTRIM', active, 0, -together - 1) end
   if together < #left then
     for _, id in ipairs(left) do
-      if seen[id] then redis.call('LREM', active, -1, id) end
+      if seen[id] then remove_active(active, id, length - together) end
     end
   end
 end

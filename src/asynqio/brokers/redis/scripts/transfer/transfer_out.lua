@@ -10,12 +10,13 @@
 --       finish    delete the record
 -- Returns per id '1', '0' not found (check: not committed), or '2' not allowed in its state or owned by another transfer
 -- (check: still prepared); inspect returns {'1', msg, its lock or ''}, and prepare {'1', state, score, milliseconds that
--- Redis keeps its lock or '', field, value…}, if allowed.
--- Cost  O(ids · log n); a pending task costs O(its distance from the front). include: lib/unique_lock lib/transfer_state lib/write_when_full
+-- Redis keeps its lock or '', field, value…}, if allowed; if the reply is large, both act on the first ids only.
+-- Cost  O(ids · log n); a pending task costs O(its distance from the front).
+-- include: lib/reply_bytes lib/unique_lock lib/transfer_state lib/write_when_full
 local step, prefix, exact, other = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local now = math.floor(exact)
 local allowed = {pending = true, scheduled = true, retry = true, archived = true}
-local answers = {}
+local answers, left = {}, REPLY_BYTES
 
 -- The lock that the task still holds, or ''.
 local function lock_of(key, id)
@@ -74,6 +75,7 @@ end
 
 if step ~= 'inspect' and step ~= 'check' then write_when_full(KEYS[1]) end
 for at = 1, #KEYS - 2 do
+  if left <= 0 then break end
   local key, id, transfer_id = KEYS[at + 2], ARGV[2 * at + 3], ARGV[2 * at + 4]
   if step == 'check' then
     local current = read_transfer(key)
@@ -83,7 +85,9 @@ for at = 1, #KEYS - 2 do
     redis.call('ZREM', KEYS[2], id .. '\n' .. transfer_id)
     answers[at] = '1'
   elseif step == 'inspect' or step == 'prepare' then
-    answers[at] = begin(key, id, transfer_id)
+    local answer = begin(key, id, transfer_id)
+    if type(answer) == 'table' then left = left - bytes_of(answer) end
+    answers[at] = answer
   else
     answers[at] = complete(key, id, transfer_id)
   end
