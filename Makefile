@@ -45,7 +45,7 @@ check: $(READY) ## format, lint, types, layers
 bench: $(READY) ## throughput, latency and memory per broker
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-redis: $(READY) ## the Redis broker beside Go's asynq and seven Python queues (ARGS="--quick")
+bench-redis: $(READY) ## the Redis broker beside Go's asynq and eight Python queues (ARGS="--quick")
 	$(BIN)/python -m benchmarks.redis $(ARGS)
 
 docs: $(READY) ## check the documentation: links, drawings, snippets

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.cases import drain, drain_processes, enqueue, idle, latency
+from benchmarks.cases import drain, drain_processes, enqueue, enqueue_sync, idle, latency
 from benchmarks.harness import machine, report, run_cases
 from benchmarks.harness.case import FULL, QUICK, Case, Size
 from benchmarks.peers import bare_memory, bare_sqlite, huey
@@ -39,6 +39,7 @@ async def cases_of(kind: str) -> list[Case]:
     peers = bare_memory.cases() if kind == "memory" else [*bare_sqlite.cases(), *await huey.cases()]
     ours = [
         *enqueue.cases(kind),
+        *enqueue_sync.cases(kind),
         *drain.cases(kind),
         *drain_processes.cases(kind),
         *latency.cases(kind),

@@ -52,6 +52,7 @@ TYPES_ONLY = {"asynqio.core.queue_order": {"random.Random"}}
 CONTRACT = {
     "asynqio.brokers.contract.broker",
     "asynqio.brokers.contract.inspection",
+    "asynqio.brokers.contract.producer",
     "asynqio.brokers.contract.results",
     "asynqio.brokers.contract.limits",
     "asynqio.brokers.contract.cursors",
@@ -219,7 +220,10 @@ def default_executor_calls(path: Path) -> Iterator[str]:
             continue
         name, first = node.func.attr, node.args[0] if node.args else None
         default = name == "run_in_executor" and isinstance(first, ast.Constant) and first.value is None
-        host = name == "create_connection" and not any(word.arg == "sock" for word in node.keywords)
+        of_loop = not (isinstance(node.func.value, ast.Name) and node.func.value.id == "socket")
+        host = (
+            name == "create_connection" and of_loop and not any(word.arg == "sock" for word in node.keywords)
+        )
         if name in EXECUTOR_CALLS or default or host:
             yield f"line {node.lineno}: {name}"
 
@@ -331,7 +335,7 @@ def test_the_rule_itself_can_fail(tmp_path: Path) -> None:
     lazy.write_text(
         "async def f():\n    await asyncio.to_thread(g)\n    loop.run_in_executor(None, g)\n"
         "    loop.run_in_executor(own, g)\n    loop.create_connection(p, host, 1)\n"
-        "    loop.create_connection(p, sock=s)\n"
+        "    loop.create_connection(p, sock=s)\n    socket.create_connection(a)\n"
     )
     assert sorted(default_executor_calls(lazy)) == [
         "line 2: to_thread",

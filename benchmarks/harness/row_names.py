@@ -7,9 +7,13 @@ SLOTS = (10, 50, 200)
 #: Concurrency of rows that are measured at a single concurrency.
 COMMON_SLOTS = 50
 CALLERS = 50
+#: Threads that share one blocking client.
+THREADS = 20
 
 ENQUEUE = "enqueue one by one, tasks/s"
 ENQUEUE_CALLERS = f"enqueue from {CALLERS} callers, tasks/s"
+ENQUEUE_SYNC = "enqueue one by one, sync client, tasks/s"
+ENQUEUE_THREADS = f"enqueue from {THREADS} threads, sync client, tasks/s"
 ENQUEUE_MANY = "enqueue_many, 1,000 a call, tasks/s"
 TWO_PROCESSES = f"drain, 2 processes, {COMMON_SLOTS} slots each, tasks/s"
 RESULTS = f"drain, {COMMON_SLOTS} slots, results kept, tasks/s"

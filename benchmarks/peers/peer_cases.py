@@ -9,6 +9,7 @@ from functools import partial
 import msgspec
 
 from benchmarks.cases.enqueue import noop_task
+from benchmarks.cases.enqueue_sync import MANY_THREADS, ONE_THREAD
 from benchmarks.cases.idle import SETTLE, children, cpu_seconds, resident
 from benchmarks.cases.latency import LONGEST, SHORTEST, WARM_UP, percentiles
 from benchmarks.harness import row_names
@@ -40,10 +41,13 @@ class System(msgspec.Struct, frozen=True):
     fillers: int = row_names.CALLERS
     #: Whether it polls for tasks.
     late: bool = False
+    #: Whether its client blocks.
+    blocking: bool = False
 
 
 def cases(system: System) -> list[Case]:
-    return [*puts(system), *drains(system), *waits(system)]
+    blocking = blocking_puts(system) if system.blocking else []
+    return [*puts(system), *blocking, *drains(system), *waits(system)]
 
 
 def _case(
@@ -60,6 +64,13 @@ def puts(system: System) -> list[Case]:
     if system.bulk:
         found.append(_case(system, "enqueue_many", partial(_put, row_names.ENQUEUE_MANY, "bulk")))
     return found
+
+
+def blocking_puts(system: System) -> list[Case]:
+    return [
+        _case(system, ONE_THREAD, partial(_put, row_names.ENQUEUE_SYNC, "one")),
+        _case(system, MANY_THREADS, partial(_put, row_names.ENQUEUE_THREADS, "threads")),
+    ]
 
 
 def drains(system: System) -> list[Case]:
@@ -84,12 +95,11 @@ def waits(system: System) -> list[Case]:
 
 
 async def _put(row: str, how: str, system: System, size: Size) -> Values:
-    count = {"one": size.one_by_one, "callers": size.callers, "bulk": size.drained}[how]
+    count = {"one": size.one_by_one, "bulk": size.drained}.get(how, size.callers)
     count = min(count, system.count(size))
+    callers = row_names.THREADS if how == "threads" else row_names.CALLERS
     with temporary_url("redis") as url:
-        output = await process.run(
-            system.command, "put", url=url, count=count, how=how, callers=row_names.CALLERS
-        )
+        output = await process.run(system.command, "put", url=url, count=count, how=how, callers=callers)
     return {row: float(output)}
 
 

@@ -26,6 +26,10 @@ class PythonPeer(msgspec.Struct, frozen=True):
     two: int = 50
     bulk: bool = False
     late: bool = False
+    #: Whether its client blocks.
+    blocking: bool = False
+    #: Whether only its blocking client is measured.
+    producer_only: bool = False
 
     @property
     def version(self) -> str:
@@ -37,9 +41,19 @@ PEERS = (
     PythonPeer("taskiq", ("taskiq-redis==1.2.4", "taskiq==0.13.0", "hiredis==3.5.0"), "taskiq"),
     PythonPeer("SAQ", ("saq[redis]==0.26.4", "typing_extensions==4.16.0", "hiredis==3.5.0"), "saq"),
     PythonPeer("streaq", ("streaq==7.2.0",), "streaq", bulk=True),
-    PythonPeer("dramatiq", ("dramatiq[redis]==2.2.1", "hiredis==3.5.0"), "dramatiq", slots=(10, 50)),
-    PythonPeer("Celery", ("celery[redis]==5.7.0", "hiredis==3.5.0"), "celery", slots=(1, 10, 50), two=10),
-    PythonPeer("RQ", ("rq==3.0.0", "hiredis==3.5.0"), "rq", slots=(1,), two=1, bulk=True),
+    PythonPeer(
+        "dramatiq", ("dramatiq[redis]==2.2.1", "hiredis==3.5.0"), "dramatiq", slots=(10, 50), blocking=True
+    ),
+    PythonPeer(
+        "Celery",
+        ("celery[redis]==5.7.0", "hiredis==3.5.0"),
+        "celery",
+        slots=(1, 10, 50),
+        two=10,
+        blocking=True,
+    ),
+    PythonPeer("RQ", ("rq==3.0.0", "hiredis==3.5.0"), "rq", slots=(1,), two=1, bulk=True, blocking=True),
+    PythonPeer("huey", ("huey[redis]==3.5.4", "hiredis==3.5.0"), "huey", blocking=True, producer_only=True),
 )
 
 
@@ -47,18 +61,18 @@ async def cases(peer: PythonPeer) -> list[Case]:
     """The cases of a peer. Raises process.PeerError if it cannot be installed."""
     python = await environment(peer.program, *peer.requirements)
     program = PROGRAMS / f"{peer.program}_program.py"
-    return peer_cases.cases(
-        peer_cases.System(
-            peer.name,
-            (str(python), str(program)),
-            "Python",
-            count=_count,
-            slots=peer.slots,
-            two=peer.two,
-            bulk=peer.bulk,
-            late=peer.late,
-        )
+    system = peer_cases.System(
+        peer.name,
+        (str(python), str(program)),
+        "Python",
+        count=_count,
+        slots=peer.slots,
+        two=peer.two,
+        bulk=peer.bulk,
+        late=peer.late,
+        blocking=peer.blocking,
     )
+    return peer_cases.blocking_puts(system) if peer.producer_only else peer_cases.cases(system)
 
 
 def _count(size: Size) -> int:

@@ -1,6 +1,6 @@
 """`python -m benchmarks.redis [--quick] [--only TEXT] [--json] [--write docs/benchmarks.md] [--profile]`.
 
-Compares the Redis broker with Go's asynq, seven Python task queues, and a bare loop on the same keys. Cases run in
+Compares the Redis broker with Go's asynq, eight Python task queues, and a bare loop on the same keys. Cases run in
 turns, each on a new Redis server without persistence; results are medians of five rounds. Peers are installed once
 under `.cache/bench-peers/`; the report lists a peer that cannot be installed, with the reason.
 """
@@ -17,10 +17,10 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.cases import drain, drain_processes, enqueue, idle, latency, memory, profiling
+from benchmarks.cases import drain, drain_processes, enqueue, enqueue_sync, idle, latency, memory, profiling
 from benchmarks.harness import machine, report, row_names, run_cases
 from benchmarks.harness.case import FULL, OURS, QUICK, Case, Size
-from benchmarks.peers import asynq_go, bare_redis, python_peers
+from benchmarks.peers import asynq_go, bare_redis, bare_redis_sync, python_peers
 from benchmarks.peers.process import PeerError
 from benchmarks.redis import server
 from benchmarks.redis.targets import target_table, targets, wide_table, with_best
@@ -67,10 +67,10 @@ async def all_cases(only: str, system: str, problems: list[str]) -> list[Case]:
     """
     ours = [
         case
-        for module in (enqueue, drain, drain_processes, latency, idle, memory)
+        for module in (enqueue, enqueue_sync, drain, drain_processes, latency, idle, memory)
         for case in module.cases("redis")
     ]
-    found = [*ours, *bare_redis.cases()]
+    found = [*ours, *bare_redis.cases(), *bare_redis_sync.cases()]
     for name, cases in PEERS.items():
         if system in ("", name) or (
             system == OURS and name == asynq_go.SYSTEM

@@ -81,6 +81,30 @@ def targets(results: Results, size: Size) -> list[Target]:
             1.5,
         ),
         Target(
+            "one caller, at least 0.95 of the bare loop",
+            of(row_names.ENQUEUE),
+            of(row_names.ENQUEUE, RAW),
+            0.95,
+        ),
+        Target(
+            "sync client, at least 1.2 times the best Python peer",
+            of(row_names.ENQUEUE_SYNC),
+            python(row_names.ENQUEUE_SYNC),
+            1.2,
+        ),
+        Target(
+            "sync client, at least 0.6 of the bare loop",
+            of(row_names.ENQUEUE_SYNC),
+            of(row_names.ENQUEUE_SYNC, RAW),
+            0.6,
+        ),
+        Target(
+            f"sync client, {row_names.THREADS} threads, at least 25,000 tasks/s",
+            of(row_names.ENQUEUE_THREADS),
+            25_000,
+            1,
+        ),
+        Target(
             "enqueue_many, at least 1.5 times Go",
             of(row_names.ENQUEUE_MANY),
             of(row_names.ENQUEUE_MANY, GO),

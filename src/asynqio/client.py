@@ -97,12 +97,8 @@ class Client:
         entry = self._entry(task, options)
         admission = await self._batcher.submit(entry)
         if isinstance(admission, Replaced):
-            [changed] = await self._changed([(entry, admission)])
-            return changed
-        answer = self._answer(entry, admission)
-        if isinstance(answer, EnqueueError):
-            raise answer
-        return answer
+            return await self._updated(entry, admission)
+        return self._accepted(entry, admission)
 
     async def enqueue_many(
         self, tasks: Iterable[Task], **options: Unpack[TaskOptions]
@@ -166,7 +162,10 @@ class Client:
             for info, ref, (entry, _) in zip(await self.broker.find(refs), refs, replaced, strict=True)
         ]
 
+    # Of these, `enqueue` consists; the blocking client uses them too.
+
     def _entry(self, task: Task, options: TaskOptions) -> Entry:
+        """The entry of a call of `enqueue`. Raises InvalidTask."""
         _task(task)
         if self._defaults or task.options or options:
             try:
@@ -176,6 +175,18 @@ class Client:
         entry = make_entry(task, options, self.broker.clock.now(), max_payload=self._max_payload)
         self.broker.check(entry)
         return entry
+
+    def _accepted(self, entry: Entry, admission: Admission) -> TaskInfo:
+        """The task of an entry. Raises the error of an entry that was refused."""
+        answer = self._answer(entry, admission)
+        if isinstance(answer, EnqueueError):
+            raise answer
+        return answer
+
+    async def _updated(self, entry: Entry, replaced: Replaced) -> TaskInfo:
+        """The task that an entry replaced or rescheduled."""
+        [changed] = await self._changed([(entry, replaced)])
+        return changed
 
     def _answer(self, entry: Entry, admission: Admission) -> TaskInfo | EnqueueError:
         message = entry.message

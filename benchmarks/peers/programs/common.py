@@ -1,7 +1,7 @@
 # mypy: ignore-errors
 """Shared code of the programs of peers, which run in their own virtual environments without asynqio.
 
-    PROGRAM put  '{"url": …, "count": 1000, "how": "one" | "callers" | "bulk", "callers": 50}'
+    PROGRAM put  '{"url": …, "count": 1000, "how": "one" | "callers" | "threads" | "bulk", "callers": 50}'
     PROGRAM work '{"url": …, "slots": 50, "samples": FILE}'
     PROGRAM send '{"url": …, "count": 100, "samples": FILE, "pause": [0.01, 0.05]}'
 

@@ -10,11 +10,12 @@ Any number of threads may use one client. A test compares the signatures with th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar, Unpack, overload
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
 from asynqio import client as _client
 from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.results import Replaced
 from asynqio.core.attempts.follow import TaskEvent
 from asynqio.core.task.message import TaskInfo
 from asynqio.core.task.naming import AnyTask
@@ -22,8 +23,10 @@ from asynqio.core.task.options import TaskOptions
 from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD, Task
 from asynqio.errors import EnqueueError
 from asynqio.sync.facade import Facade
+from asynqio.sync.portal import refuse_loop
 from asynqio.task_actions import CancelOutcome
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -39,6 +42,17 @@ class Client(Facade):
     ) -> None:
         super().__init__(broker)
         self._client = _client.Client(self.broker, max_payload=max_payload, **defaults)
+        self._producer = self.broker.producer(self._run)
+
+    def _run(self, function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a coroutine function on the present event loop; after a fork, it is another one than before."""
+        return self._through.call(function, *args, **kwargs)
+
+    def close(self) -> None:
+        """Close. No effect the second time."""
+        if self._producer is not None:
+            self._producer.close()
+        super().close()
 
     @property
     def awaited(self) -> _client.Client:
@@ -47,7 +61,15 @@ class Client(Facade):
 
     def enqueue(self, task: Task, **options: Unpack[TaskOptions]) -> TaskInfo:
         """See `asynqio.Client.enqueue`."""
-        return self._through.call(self._client.enqueue, task, **options)
+        through, client = self._through, self._client
+        if self._producer is None or client.tracing is not None:
+            return through.call(client.enqueue, task, **options)
+        refuse_loop()
+        entry = client._entry(task, options)
+        admission = self._producer.enqueue(entry)
+        if isinstance(admission, Replaced):
+            return through.call(client._updated, entry, admission)
+        return client._accepted(entry, admission)
 
     def enqueue_many(
         self, tasks: Iterable[Task], **options: Unpack[TaskOptions]

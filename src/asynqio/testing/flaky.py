@@ -78,6 +78,9 @@ class Flaky:
         """A clone that fails together with this broker."""
         return Flaky(self._store.clone(), self._plan).broker
 
+    def producer(self, run: object) -> None:
+        """None, so that blocking clients fail too: they call `enqueue`."""
+
     async def __aenter__(self) -> Flaky:
         await self._store.__aenter__()
         return self

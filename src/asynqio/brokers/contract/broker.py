@@ -59,6 +59,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Protocol, Self, runtime_checkable
 
 from asynqio.brokers.contract.inspection import Inspection
+from asynqio.brokers.contract.producer import Producer, RunOnLoop
 from asynqio.brokers.contract.results import (
     Admission,
     Cancellation,
@@ -142,6 +143,10 @@ class Broker(Protocol):
 
     async def enqueue(self, entries: Sequence[Entry]) -> list[Admission | Replaced]:
         """Enqueue entries (rules 3 and 20). Once this returns, the accepted tasks are stored. Raises StorageFull."""
+        ...
+
+    def producer(self, run: RunOnLoop) -> Producer | None:
+        """A producer for threads without an event loop; None: threads run `enqueue` on the loop of this broker."""
         ...
 
     # dequeue, leases, settle

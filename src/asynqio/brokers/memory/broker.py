@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Self, Unpack
 
+from asynqio.brokers.contract.producer import RunOnLoop
 from asynqio.brokers.contract.results import (
     Admission,
     Cancellation,
@@ -26,6 +27,7 @@ from asynqio.brokers.memory.operations.enqueue import enqueue
 from asynqio.brokers.memory.operations.leases import renew, renew_owner
 from asynqio.brokers.memory.operations.output import write_output
 from asynqio.brokers.memory.operations.settle import settle
+from asynqio.brokers.memory.producer import MemoryProducer
 from asynqio.brokers.memory.storage.store import Archive, MemoryStore, shared_store
 from asynqio.clock import Clock, SystemClock
 from asynqio.core.attempts.record import AttemptRecord
@@ -90,6 +92,9 @@ class MemoryBroker(MemoryInspection):
 
     async def enqueue(self, entries: Sequence[Entry]) -> list[Admission | Replaced]:
         return enqueue(self._store, self.clock.now(), entries)
+
+    def producer(self, run: RunOnLoop) -> MemoryProducer:
+        return MemoryProducer(self._store, self.clock)
 
     # --- dequeue, leases, settle ------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Self
 
+from asynqio.brokers.contract.producer import RunOnLoop
 from asynqio.brokers.contract.results import (
     Admission,
     Cancellation,
@@ -34,6 +35,7 @@ from asynqio.brokers.redis.operations import (
 )
 from asynqio.brokers.redis.operations.leases import LeaseRepair, accepts_writes, expired, renew, renew_owner
 from asynqio.brokers.redis.operations.notifications import Notifications
+from asynqio.brokers.redis.producer import RedisProducer
 from asynqio.brokers.redis.session import Session
 from asynqio.brokers.redis.settings import RedisSettings
 from asynqio.brokers.redis.url import parse
@@ -146,6 +148,11 @@ class RedisBroker(RedisInspection):
 
     async def enqueue(self, entries: Sequence[Entry]) -> list[Admission | Replaced]:
         return await enqueue.enqueue(self._session, entries)
+
+    def producer(self, run: RunOnLoop) -> RedisProducer | None:
+        if self._settings.kind == "cluster":
+            return None  # the event loop knows where each queue is
+        return RedisProducer(self._settings, self.clock, lambda: self._session, run)
 
     # --- dequeueing, leases, settling -------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Self
 from urllib.parse import SplitResult
 
+from asynqio.brokers.contract.producer import RunOnLoop
 from asynqio.brokers.contract.results import (
     Admission,
     Cancellation,
@@ -28,6 +29,7 @@ from asynqio.brokers.sqlite.operations.enqueue import enqueue
 from asynqio.brokers.sqlite.operations.leases import renew, renew_owner
 from asynqio.brokers.sqlite.operations.output import write_output
 from asynqio.brokers.sqlite.operations.settle import settle
+from asynqio.brokers.sqlite.producer import SqliteProducer
 from asynqio.brokers.sqlite.session import Session
 from asynqio.brokers.sqlite.settings import parse
 from asynqio.clock import Clock, SystemClock
@@ -99,6 +101,9 @@ class SqliteBroker(SqliteInspection):
             step = partial(enqueue, entries=some, settings=self._session.settings)
             answers += await self._session.write(step)
         return answers
+
+    def producer(self, run: RunOnLoop) -> SqliteProducer:
+        return SqliteProducer(self._session)
 
     # --- dequeue, leases, settle ------------------------------------------------------------------
 

@@ -8,12 +8,12 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from asynqio.brokers.contract.signals import Signals, Topic, Watch
 from asynqio.brokers.sqlite.operations.notifications import Listener
 from asynqio.brokers.sqlite.settings import Settings
-from asynqio.brokers.sqlite.storage.job import Job
+from asynqio.brokers.sqlite.storage.job import BlockingJob, Job
 from asynqio.brokers.sqlite.storage.notify import Notifier
 from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.thread import DatabaseThread
@@ -22,6 +22,7 @@ from asynqio.clock import Clock
 from asynqio.errors import BrokerUnavailable
 
 T = TypeVar("T")
+J = TypeVar("J", bound=Job[Any])
 
 
 class Session:
@@ -100,11 +101,15 @@ class Session:
                 await self._submit(Job(lambda transaction: undo(transaction, lost))).finished()
             raise
 
+    def write_blocking(self, step: Callable[[Transaction], T]) -> T:
+        """Run a step in a transaction, for a thread without an event loop."""
+        return self._submit(BlockingJob(step)).wait()
+
     async def read(self, step: Callable[[Transaction], T]) -> T:
         """Run a step that only reads, on one snapshot of the file."""
         return await self._submit(Job(step), reading=True).answer()
 
-    def _submit(self, job: Job[T], *, reading: bool = False) -> Job[T]:
+    def _submit(self, job: J, *, reading: bool = False) -> J:
         with self._lock:
             if self._writer is None:
                 raise self._closed()

@@ -15,7 +15,7 @@ from asynqio.brokers.redis.connection.router import Command, Router
 from asynqio.brokers.redis.connection.script_calls import run
 from asynqio.brokers.redis.connection.standalone import Standalone
 from asynqio.brokers.redis.scripts.script import Script
-from asynqio.brokers.redis.settings import RedisSettings
+from asynqio.brokers.redis.settings import Address, RedisSettings
 from asynqio.errors import BrokerError, VersionMismatch
 
 #: GETDEL, LMOVE, ZRANGE … REV and client tracking, which asynqio uses, require this version (February 2021).
@@ -65,6 +65,11 @@ class RedisClient:
         call = run(asyncio.get_running_loop(), script, keys, args)
         self._router.send(call)
         return call
+
+    async def locate(self) -> Address:
+        """The address of the only master. Raises BrokerUnavailable while none is known."""
+        [locate] = self._router.masters().values()
+        return await locate()
 
     def push_connections(
         self, on_push: Callable[[list[Any]], None], on_up: Callable[[PushConnection], Awaitable[None]]

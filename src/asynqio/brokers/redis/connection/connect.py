@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from asynqio.blocking import run_blocking
@@ -18,7 +18,7 @@ from asynqio.errors import BrokerError, BrokerUnavailable, ConfigError
 
 #: A peer that disappears silently is noticed after 15 + 3 × 5 s, even if nothing is sent.
 _KEEPALIVE = (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
-_SOCKET_OPTIONS = (
+SOCKET_OPTIONS = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     *((socket.IPPROTO_TCP, getattr(socket, name), n) for name, n in _KEEPALIVE if hasattr(socket, name)),
@@ -79,11 +79,11 @@ async def _open_socket(settings: RedisSettings, address: Address, connection: Co
     if isinstance(address, str):
         await loop.create_unix_connection(lambda: connection, address)
         return
-    context = await run_blocking(_context, settings) if settings.tls else None
+    context = await run_blocking(tls_context, settings) if settings.tls else None
     host, port = address
     sock = await _connected_socket(host, port)
     try:
-        for level, name, value in _SOCKET_OPTIONS:
+        for level, name, value in SOCKET_OPTIONS:
             sock.setsockopt(level, name, value)
         await loop.create_connection(
             lambda: connection, sock=sock, ssl=context, server_hostname=host if context else None
@@ -123,7 +123,7 @@ async def _connected_socket(host: str, port: int) -> socket.socket:
     raise failure or OSError(f"{host} has no address")
 
 
-def _context(settings: RedisSettings) -> ssl.SSLContext:
+def tls_context(settings: RedisSettings) -> ssl.SSLContext:
     """Made for each connection, so that renewed certificates are used. Reads files."""
     try:
         context = ssl.create_default_context(cafile=settings.ca or None)
@@ -140,7 +140,14 @@ def _context(settings: RedisSettings) -> ssl.SSLContext:
 
 
 async def _set_up(settings: RedisSettings, connection: Connection, *, resp3: bool) -> None:
-    """Authenticate and set up the connection, pipelined in one round trip.
+    """Authenticate and set up the connection, pipelined in one round trip."""
+    steps = setup_commands(settings, resp3=resp3)
+    answers = await asyncio.gather(*(connection.call(*args) for args in steps), return_exceptions=True)
+    check_setup(connection.where, steps, answers)
+
+
+def setup_commands(settings: RedisSettings, *, resp3: bool = False) -> list[tuple[Arg, ...]]:
+    """The first commands of a connection.
 
     The password is sent with AUTH, not HELLO: a server that is too old for HELLO repeats its arguments in the error.
     """
@@ -154,14 +161,17 @@ async def _set_up(settings: RedisSettings, connection: Connection, *, resp3: boo
     if settings.db:
         steps.append(("SELECT", settings.db))
     # A server that is loading its data accepts AUTH; it rejects PING.
-    steps += [("CLIENT", "SETNAME", settings.client_name), ("PING",)]
-    answers = await asyncio.gather(*(connection.call(*args) for args in steps), return_exceptions=True)
+    return [*steps, ("CLIENT", "SETNAME", settings.client_name), ("PING",)]
+
+
+def check_setup(where: str, steps: Sequence[tuple[Arg, ...]], answers: Sequence[Any]) -> None:
+    """Raise the first error among the replies to `setup_commands`, unless the command is not required."""
     for args, answer in zip(steps, answers, strict=True):
         step = str(args[0])
         if isinstance(answer, RedisError):
             if answer.code == "NOPERM" and step in ("CLIENT", "PING"):
                 continue  # not required
-            raise errors.refused(connection.where, answer, step) from None
+            raise errors.refused(where, answer, step) from None
         if isinstance(answer, BaseException):
             raise answer
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Coroutine, Iterator, Sequence
-from typing import Any
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from asynqio.brokers.contract.results import Admission, Replaced
 from asynqio.brokers.redis.chunking import chunks
@@ -77,19 +77,47 @@ def split_reply(reply: bytes | list[bytes]) -> tuple[bytes, Iterator[Replaced]]:
     return found, (Replaced(holder.decode()) for holder in holders)
 
 
+def read_reply(reply: bytes | list[bytes]) -> tuple[list[Admission | Replaced], bool]:
+    """The answers in a reply of tasks/enqueue.lua, and whether the queue looks new."""
+    found, updated = split_reply(reply)
+    new = found.endswith(NEW)
+    return [_ANSWERS.get(char) or next(updated) for char in (found[:-1] if new else found)], new
+
+
 def _send(session: Session, queue: QueueKeys, entries: Sequence[Entry]) -> Coroutine[Any, Any, Any]:
     """Send entries of one queue. The reply has one character per entry, and the ids of the updated tasks."""
     now = session.clock.now()
+    return session.run_once(
+        LUA.enqueue, *call_arguments(queue, [encode_entry(entry, now) for entry in entries], now)
+    )
+
+
+class EncodedEntry(NamedTuple):
+    """An entry as tasks/enqueue.lua takes it."""
+
+    queue: str
+    id: str
+    message: bytes
+    options: bytes
+
+
+def encode_entry(entry: Entry, now: float) -> EncodedEntry:
+    """Encode an entry. Raises InvalidTask."""
+    message = entry.message
+    return EncodedEntry(message.queue, message.id, encode_task(message), entry_options(entry, now))
+
+
+def call_arguments(
+    queue: QueueKeys, entries: Iterable[EncodedEntry], now: float
+) -> tuple[list[str], list[Arg]]:
+    """The keys and arguments of tasks/enqueue.lua for entries of one queue, without its first argument."""
     keys = [queue.pending]
-    args: list[Arg] = [queue.prefix, repr(now), session.now_ns()]
+    args: list[Arg] = [queue.prefix, repr(now), str(round(now * 1e6) * 1_000)]
     prefix = queue.task_prefix
-    for entry in entries:
-        message = entry.message
-        keys.append(prefix + message.id)
-        args.append(message.id)
-        args.append(encode_task(message))
-        args.append(entry_options(entry, now))
-    return session.run_once(LUA.enqueue, keys, args)
+    for _, id, message, options in entries:
+        keys.append(prefix + id)
+        args += (id, message, options)
+    return keys, args
 
 
 def entry_options(entry: Entry, now: float) -> bytes:

@@ -1,4 +1,4 @@
-"""One step for a database thread, and the caller on an event loop that awaits its result."""
+"""One step for a database thread, and the caller that waits for its result."""
 
 from __future__ import annotations
 
@@ -89,3 +89,31 @@ class Job(Generic[T]):
             self._future.set_exception(self._error)
         else:
             self._future.set_result(self._result)  # type: ignore[arg-type]
+
+
+class BlockingJob(Job[T]):
+    """One step of a thread without an event loop, which waits for its result."""
+
+    __slots__ = ("_delivered",)
+
+    def __init__(self, step: Callable[[Transaction], T]) -> None:
+        super().__init__(step, awaited=False)
+        self._delivered = threading.Lock()
+        self._delivered.acquire()
+
+    def wait(self) -> T:
+        """Block until the step has ended, and return its result. If the thread is interrupted, by Ctrl-C for example,
+        a step that has not begun never runs."""
+        try:
+            self._delivered.acquire()
+        except BaseException:
+            self._claim.acquire(blocking=False)
+            raise
+        if self._error is not None:
+            raise self._error
+        return self._result  # type: ignore[return-value]
+
+    def deliver(self, result: T | None, error: Exception | None) -> None:
+        """Pass the outcome to the waiting thread."""
+        self._result, self._error = result, error
+        self._delivered.release()
