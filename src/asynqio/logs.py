@@ -27,8 +27,8 @@ def configure(
 
     `"text"` is one line per record, `"json"` one object per line, `"pretty"` coloured if the stream is a terminal
     (unless the environment variable `NO_COLOR` is set). `level` is that of the root logger, a number or a name.
-    `stream` is standard error by default. Task processes and the lease keeper use the same format and level; they
-    write to standard output if `stream` is `sys.stdout`, else to standard error.
+    `stream` is standard error by default. The lease keeper uses the same format and level; it writes to standard
+    error. The records of task processes are written by their server.
 
     A second call replaces the first. Handlers that the application added stay. Raises ConfigError.
     """

@@ -15,7 +15,6 @@ from asynqio.core.info import ServerInfo
 from asynqio.core.lifecycle import Aborted, Policy
 from asynqio.core.queue_order import QueueOrder
 from asynqio.errors import BrokerUnavailable
-from asynqio.runtime import log_format
 from asynqio.runtime.attempts.attempt import Attempt
 from asynqio.runtime.attempts.log_capture import Capture
 from asynqio.runtime.attempts.output_writer import OutputWriter
@@ -33,6 +32,7 @@ from asynqio.runtime.fetching.fetcher import Fetcher
 from asynqio.runtime.fetching.paused_types import PausedTypes
 from asynqio.runtime.hooks import OnError
 from asynqio.runtime.lanes.child import Setup
+from asynqio.runtime.lanes.forward_logs import log_levels
 from asynqio.runtime.lanes.processes import ProcessPool
 from asynqio.runtime.lanes.target import Target
 from asynqio.runtime.lanes.threads import Threads
@@ -97,7 +97,7 @@ class Worker:
             max_tasks=config.process_max_tasks,
             max_memory=config.process_max_memory,
             setup=Setup(
-                logging=log_format.in_use,
+                log_levels=log_levels(),
                 capture_level=logging.getLogger().level if config.capture_logs else None,
                 initializer=hooks.process_initializer,
             ),

@@ -25,9 +25,9 @@ from asynqio.runtime.attempts import context
 from asynqio.runtime.attempts.log_capture import Capture
 from asynqio.runtime.attempts.log_context import add_to_root_handlers
 from asynqio.runtime.attempts.output_writer import PendingWrite
+from asynqio.runtime.lanes.forward_logs import ForwardLogs
 from asynqio.runtime.lanes.raised import Raised
 from asynqio.runtime.lanes.target import Target, finish, process_loop
-from asynqio.runtime.log_format import LogSettings, apply
 from asynqio.runtime.parent import Parent
 
 #: The name of every task process, in `multiprocessing`.
@@ -39,8 +39,8 @@ IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Setup(msgspec.Struct, frozen=True):
     """What a task process gets at its start."""
 
-    #: The logging setup of the server; None: the application configured logging itself.
-    logging: LogSettings | None = None
+    #: The levels of the server's loggers.
+    log_levels: Mapping[str, int] = {}
     #: The lowest level of log records that are kept with the attempt; None: none are kept.
     capture_level: int | None = None
     #: Called once, before the first task.
@@ -71,6 +71,12 @@ class Written(msgspec.Struct, frozen=True):
     line: LogLine | None = None
 
 
+class Logged(msgspec.Struct, frozen=True):
+    """A log record of the process."""
+
+    fields: Mapping[str, Any]
+
+
 class Ended(msgspec.Struct, frozen=True):
     """The handler returned or raised."""
 
@@ -82,14 +88,34 @@ class Ended(msgspec.Struct, frozen=True):
     broken: bool = False
 
 
-def main(pipe: Connection, setup: Setup) -> None:
+class _Pipe:
+    """The end of the pipe in a task process; its threads may send at the same time."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._sending = threading.Lock()
+
+    def send(self, message: Ready | Started | Written | Logged | Ended) -> None:
+        with self._sending:
+            self._connection.send(message)
+
+    def receive(self) -> Job | None:
+        """The next job; None at the end."""
+        try:
+            job: Job | None = self._connection.recv()
+        except EOFError:
+            return None
+        return job
+
+
+def main(connection: Connection, setup: Setup) -> None:
     """Run tasks until the pipe is closed. The process exits when its server does."""
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)  # the server ends what is left of the group
     _ignore_signals()
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    if setup.logging is not None:
-        apply(setup.logging)
+    pipe = _Pipe(connection)
+    ForwardLogs(lambda fields: pipe.send(Logged(fields))).install(setup.log_levels)
     if setup.capture_level is not None:
         Capture(None).install(setup.capture_level)
     pipe.send(Ready())
@@ -138,21 +164,13 @@ def _stop_ignoring_signals() -> None:
     _unblock_signals()
 
 
-def _serve(pipe: Connection, initializer: Target | None) -> None:
-    while (job := _receive(pipe)) is not None:
+def _serve(pipe: _Pipe, initializer: Target | None) -> None:
+    while (job := pipe.receive()) is not None:
         ended = _perform(job, pipe, initializer)
         pipe.send(ended)
         if ended.broken:
             return
         initializer = None
-
-
-def _receive(pipe: Connection) -> Job | None:
-    try:
-        job: Job | None = pipe.recv()
-    except EOFError:
-        return None
-    return job
 
 
 def _die_with_parent() -> None:
@@ -169,7 +187,7 @@ def _end_group() -> None:
     os._exit(1)
 
 
-def _perform(job: Job, pipe: Connection, initializer: Target | None) -> Ended:
+def _perform(job: Job, pipe: _Pipe, initializer: Target | None) -> Ended:
     child_context: ChildContext | None = None
     try:
         if initializer is not None:
@@ -222,12 +240,12 @@ def memory_used() -> int:
 class ChildContext(context.MessageContext):
     """`current()` in a task process."""
 
-    def __init__(self, job: Job, pipe: Connection) -> None:
+    def __init__(self, job: Job, pipe: _Pipe) -> None:
         self.message = job.message
         self.deadline = job.deadline
         self.state: Mapping[str, Any] = {}
         self._pipe = pipe
-        # Threads of the handler may log, also after its end.
+        # Threads of the handler may write, also after its end.
         self._writing = threading.Lock()
         self._closed = False
 

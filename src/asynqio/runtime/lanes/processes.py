@@ -27,8 +27,8 @@ from asynqio.brokers.contract.results import Output
 from asynqio.core.task.task import Task
 from asynqio.errors import ProcessNotStarted, RetryIn, WorkerDied
 from asynqio.runtime.attempts.attempt import Attempt
-from asynqio.runtime.lanes import child
-from asynqio.runtime.lanes.child import Ended, Job, Ready, Setup, Started, Written
+from asynqio.runtime.lanes import child, forward_logs
+from asynqio.runtime.lanes.child import Ended, Job, Logged, Ready, Setup, Started, Written
 from asynqio.runtime.lanes.target import Target
 
 log = logging.getLogger("asynqio.server")
@@ -143,6 +143,9 @@ class _Child:
                 if isinstance(reply, Ready):
                     process.ready = True
                     continue
+                if isinstance(reply, Logged):
+                    forward_logs.handle(reply.fields)
+                    continue
                 self._post(receive, reply)
                 if isinstance(reply, Ended):
                     return True
@@ -195,7 +198,7 @@ class _Process:
         if self._descriptor is not None:
             self._poll.register(self._descriptor, select.POLLIN)
 
-    def receive(self) -> Ready | Started | Written | Ended:
+    def receive(self) -> Ready | Started | Written | Logged | Ended:
         """The next message. Raises EOFError or OSError when the process has died, even if processes that it forked
         hold the other end of its pipe."""
         milliseconds = None if self._descriptor is not None else POLL_INTERVAL * 1000
@@ -209,7 +212,7 @@ class _Process:
                 self._buffer += data
             elif self.has_died() and not self.pipe.poll():
                 raise EOFError
-        reply: Ready | Started | Written | Ended = pickle.loads(message)
+        reply: Ready | Started | Written | Logged | Ended = pickle.loads(message)
         return reply
 
     def _take(self) -> bytes | None:
