@@ -182,6 +182,13 @@ class Mux:
         """The patterns that have a handler, in alphabetical order."""
         return sorted(self._routes)
 
+    @property
+    def only_processes(self) -> bool:
+        """Whether every handler runs in a task process."""
+        return bool(self._routes) and all(
+            isinstance(route.perform, InProcess) for route in self._routes.values()
+        )
+
     def route(self, type: str) -> Route | None:
         """How tasks of this type are handled; None: there is no handler."""
         try:

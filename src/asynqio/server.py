@@ -182,17 +182,18 @@ class Server:
                 self._closed.set()
             raise
         self._state = ServerState.ACTIVE
+        concurrency = self.info().concurrency
         log.info(
             "server started: broker %s, concurrency %d, queues %s, handlers for %s",
             self.broker.url,
-            self.config.concurrency,
+            concurrency,
             ", ".join(f"{name}={weight}" for name, weight in self.config.queues.items()),
             ", ".join(mux.patterns()) or "nothing",
             extra={
                 "event": "server_started",
                 "server_id": self._worker.id,
                 "broker": self.broker.url,
-                "concurrency": self.config.concurrency,
+                "concurrency": concurrency,
                 "queues": dict(self.config.queues),
                 "task_types": mux.patterns(),
             },

@@ -88,12 +88,16 @@ class Worker:
         host = host_name()
         self.id = f"{host}:{os.getpid()}:{uuid.uuid4()}"
         self._host = host
-        concurrency = config.concurrency
+        processes = config.processes or os.cpu_count() or 1
+        # A server without other handlers leaves the tasks that its processes cannot run yet to others.
+        self._concurrency = concurrency = (
+            min(config.concurrency, processes) if router.only_processes else config.concurrency
+        )
         self._slots = Slots(concurrency)
         self._settler = Settler(broker, high_water=max(1_000, 4 * concurrency), events=hooks.events)
         self._threads = Threads(concurrency + 1)  # one for the aggregate function
         self._processes = ProcessPool(
-            config.processes or os.cpu_count() or 1,
+            processes,
             max_tasks=config.process_max_tasks,
             max_memory=config.process_max_memory,
             setup=Setup(
@@ -182,7 +186,7 @@ class Worker:
             started_at=self._started_at,
             queues=dict(self._config.queues),
             strict_priority=self._config.strict_priority,
-            concurrency=self._config.concurrency,
+            concurrency=self._concurrency,
             status=self._status,
             workers=[attempt.info() for attempt in list(self.runner.running.values())],
             processed=self.runner.processed,

@@ -128,6 +128,12 @@ def terminate_programs() -> list[int | None]:
     return found
 
 
+def wait_at_gate(fifo: str) -> None:
+    """Wait until there is a byte to take."""
+    with open(fifo, "rb", buffering=0) as gate:
+        gate.read(1)
+
+
 def pid() -> int:
     return os.getpid()
 

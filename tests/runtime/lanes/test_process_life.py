@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from asynqio import App, FixedRetry, TaskState
+from asynqio.blocking import run_blocking
 from asynqio.runtime.lanes import processes
 from tests.runtime.lanes import process_tasks
 from tests.runtime.waiting import state_of, within
@@ -165,3 +166,36 @@ async def test_the_end_of_a_process_ends_what_its_handlers_started(tmp_path: Pat
             await within((await start.enqueue(str(fifo))).result())
             assert not program_ended.done(), "it lives as long as the process"
         await within(program_ended)
+
+
+# --- several servers ------------------------------------------------------------------------------
+
+
+async def test_servers_share_the_tasks_of_the_process_lane(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    opened = os.open(gate, os.O_RDWR)
+    app = App("memory://", retention=60)
+    app.task("wait", run_in="process")(process_tasks.wait_at_gate)
+    async with app:
+        handles = [await app.tasks["wait"].enqueue(str(gate)) for _ in range(4)]
+        async with app.running(processes=1) as first, app.running(processes=1) as second:
+            for handle in handles[:2]:
+                await state_of(app, handle.info, TaskState.ACTIVE)
+            assert [len(server.info().workers) for server in (first, second)] == [1, 1]
+            [stats] = await app.inspector.queues()
+            assert (stats.active, stats.pending) == (2, 2)
+            await run_blocking(os.write, opened, b"open")
+            await within(asyncio.gather(*(handle.result() for handle in handles)))
+    os.close(opened)
+
+
+async def test_a_server_with_other_handlers_keeps_all_its_slots() -> None:
+    app = App("memory://")
+    app.task("wait", run_in="process")(process_tasks.wait_at_gate)
+
+    @app.task("other")
+    async def other() -> None: ...
+
+    async with app, app.running(processes=1, concurrency=7) as server:
+        assert server.info().concurrency == 7

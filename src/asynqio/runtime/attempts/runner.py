@@ -80,6 +80,11 @@ class Route(msgspec.Struct, frozen=True):
 class Router(Protocol):
     """Finds the route of a task type; None: there is no handler. (`Mux` is one.)"""
 
+    @property
+    def only_processes(self) -> bool:
+        """Whether every handler runs in a task process."""
+        ...
+
     def route(self, type: str) -> Route | None: ...
     def patterns(self) -> list[str]:
         """The types, or prefixes of types, that have a route."""
