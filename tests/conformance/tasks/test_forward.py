@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import msgspec
+import pytest
+
 from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.broker import Store
 from asynqio.core.lifecycle import Action
@@ -135,3 +138,81 @@ async def test_rule_5_forward_notifies_watches_of_the_new_states(broker: Store, 
         await broker.forward(["default"], 10)
         assert await is_notified(pending)
         assert await is_notified(grouped)
+
+
+async def test_rule_8_a_delay_below_a_second_ends_exactly_when_it_is_due(
+    broker: Store, clock: FakeClock
+) -> None:
+    clock.advance(0.75)
+    await put(broker, entry("later", at=clock.now() + 0.5), entry("soon", at=clock.now() + 0.25))
+    clock.advance(0.125)
+    assert await broker.forward(["default"], 10) == (0, clock.now() + 0.125)
+    clock.advance(0.125)
+    assert await broker.forward(["default"], 10) == (1, clock.now() + 0.25)
+    assert await state_of(broker, "soon") is TaskState.PENDING
+    assert await state_of(broker, "later") is TaskState.SCHEDULED
+    clock.advance(0.25)
+    assert await broker.forward(["default"], 10) == (1, None)
+    assert await ids(broker, TaskState.PENDING) == ["soon", "later"]
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.0009765625, 0.5])
+async def test_rule_8_a_retry_below_a_second_ends_exactly_when_it_is_due(
+    broker: Store, clock: FakeClock, delay: float
+) -> None:
+    clock.advance(0.25)
+    await put(broker, entry("a"))
+    [lease] = await take(broker)
+    retry = msgspec.structs.replace(failed(lease, clock.now()), at=clock.now() + delay)
+    assert await broker.settle([retry]) == [True]
+    if delay:
+        assert await broker.forward(["default"], 10) == (0, clock.now() + delay)
+        assert await state_of(broker, "a") is TaskState.RETRY
+    clock.advance(delay)
+    assert await broker.forward(["default"], 10) == (1, None)
+    assert await state_of(broker, "a") is TaskState.PENDING
+
+
+async def test_rule_8_short_delays_move_in_the_order_of_all_due_times(
+    broker: Store, clock: FakeClock
+) -> None:
+    delays = {"third": 0.75, "first": 0.25, "fifth": 1.0, "second": 0.5}
+    await put(broker, *(entry(id, at=clock.now() + delay) for id, delay in delays.items()))
+    await put(broker, entry("retry"))
+    [lease] = await take(broker)
+    retry = msgspec.structs.replace(failed(lease, clock.now()), at=clock.now() + 0.875)
+    await broker.settle([retry])
+    clock.advance(2)
+    assert (await broker.forward(["default"], 2)).moved == 2
+    assert (await broker.forward(["default"], 10)) == (3, None)
+    assert await ids(broker, TaskState.PENDING) == ["first", "second", "third", "retry", "fifth"]
+
+
+async def test_rule_8_a_short_delay_that_was_cut_short_moves_the_task_no_second_time(
+    broker: Store, clock: FakeClock
+) -> None:
+    # Given tasks that were due soon, until an operator acted on them
+    batch = [entry(id, at=clock.now() + 0.5) for id in ("run", "archived", "deleted", "again")]
+    await put(broker, *batch)
+    run, archived, deleted, again = [one.message.ref for one in batch]
+    await broker.move(Action.RUN, [run, again])
+    await broker.move(Action.ARCHIVE, [archived])
+    await broker.move(Action.DELETE, [deleted])
+    # And one of them that has failed meanwhile
+    _, lease = await take(broker, 2)
+    await broker.settle([failed(lease, clock.now())])
+    clock.advance(0.5)
+    assert await broker.forward(["default"], 10) == (0, clock.now() + 59.5)
+    assert await state_of(broker, "run") is TaskState.ACTIVE
+    assert await state_of(broker, "archived") is TaskState.ARCHIVED
+    assert await state_of(broker, "deleted") is None
+    assert await state_of(broker, "again") is TaskState.RETRY
+
+
+async def test_rule_8_a_member_of_a_group_joins_it_after_a_short_delay(
+    broker: Store, clock: FakeClock
+) -> None:
+    await put(broker, entry("a", at=clock.now() + 0.25, group="news"))
+    clock.advance(0.25)
+    assert await broker.forward(["default"], 10) == (1, None)
+    assert await ids(broker, TaskState.AGGREGATING, group="news") == ["a"]

@@ -27,7 +27,7 @@ def with_record(
     """
     if settlement.to is None or (how := _how(settlement, outcome)) is None:
         return settlement
-    error = clean(error_text(outcome.error)) if isinstance(outcome, Failed) else ""
+    error = error_text(outcome.error) if isinstance(outcome, Failed) else ""
     if traceback or len(error) > limit // 4:
         error, traceback = shorten(error, clean(traceback), limit)
     record = msgspec.structs.replace(

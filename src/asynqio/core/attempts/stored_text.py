@@ -77,6 +77,7 @@ def split(traceback: str) -> tuple[str, str]:
     return traceback[:at], traceback[at:]
 
 
+@lru_cache(maxsize=256)  # a record is packed to see whether it fits, and soon after to be stored
 def pack(error: str, traceback: str) -> tuple[bytes, ...]:
     """Compress an error and its traceback: the error, the frames, and what follows them with a MARK for the error."""
     if MARK in traceback:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from benchmarks.network.proxy import DelayingProxy
 
@@ -54,6 +55,24 @@ async def test_b21_no_task_is_due_early_though_scores_have_whole_seconds(
     _, held = await take(broker, 2)
     await broker.settle([failed(held, clock.now() + 0.01)])
     assert await go("ZSCORE", key("retry"), "b") == START + 11 + 61
+
+
+async def test_b21_go_forwards_a_short_delay_at_the_next_whole_second(
+    broker: RedisBroker, go: GoClient, clock: FakeClock
+) -> None:
+    await put(broker, entry("a", at=clock.now() + 0.25), entry("b"))
+    [held] = await take(broker)
+    soon = msgspec.structs.replace(failed(held, clock.now()), at=clock.now() + 0.5)
+    await broker.settle([soon])
+    assert await go("ZSCORE", key("scheduled"), "a") == START + 1
+    assert await go("ZSCORE", key("retry"), "b") == START + 1
+    # Given that Go's forwarder was faster, ours moves neither again
+    clock.advance(1)
+    await go.forward("a")
+    await go.forward("b", "retry")
+    assert await broker.forward(["default"], 10) == (0, None)
+    assert await ids(broker, TaskState.PENDING) == ["a", "b"]
+    assert await go("EXISTS", key("asynqio:soon")) == 0
 
 
 # --- B25: lost answers ----------------------------------------------------------------------------

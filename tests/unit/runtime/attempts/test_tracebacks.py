@@ -82,6 +82,43 @@ def raise_multiline() -> None:
     )
 
 
+class NestedError(Exception):
+    """An exception whose name has a module."""
+
+    class Inner(Exception):
+        """An exception with a qualified name."""
+
+
+def raise_own() -> None:
+    raise NestedError("own")
+
+
+def raise_inner() -> None:
+    raise NestedError.Inner
+
+
+class WithoutText(Exception):
+    """An exception whose text raises."""
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+def raise_without_text() -> None:
+    raise WithoutText
+
+
+def raise_exit() -> None:
+    try:
+        raise SystemExit(3)
+    except SystemExit as error:
+        raise KeyError("settings") from error
+
+
+def raise_attribute_error() -> None:
+    json.dump_s  # type: ignore[attr-defined] # noqa: B018
+
+
 def no_traceback() -> Exception:
     return ValueError("never raised")
 
@@ -97,6 +134,11 @@ CALLS: list[Callable[[], object]] = [
     raise_cycle,
     recurse,
     raise_multiline,
+    raise_own,
+    raise_inner,
+    raise_without_text,
+    raise_exit,
+    raise_attribute_error,
     no_traceback,
 ]
 

@@ -45,6 +45,7 @@ class QueueKeys:
         "processed",
         "retry",
         "scheduled",
+        "soon",
         "task_prefix",
         "throttles",
     )
@@ -80,6 +81,8 @@ class QueueKeys:
         self.moving = f"{prefix}asynqio:moving"
         #: Ours: committed transfers that are not finished, as `<id>\\n<transfer id>`, by time of commit.
         self.left = f"{prefix}asynqio:left"
+        #: Ours: tasks of `scheduled` and `retry` that were due within a second, by their exact due time.
+        self.soon = f"{prefix}asynqio:soon"
         #: Ours: locks that outlive their task, as `<id>\\n<lock>`, by their exact expiry.
         self.throttles = f"{prefix}asynqio:locks"
 

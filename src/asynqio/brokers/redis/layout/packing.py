@@ -10,6 +10,9 @@ def pack(*values: bytes | str) -> bytes:
     """Each value after its length (4 bytes, big-endian)."""
     parts = []
     for value in values:
+        if not value:
+            parts.append(b"\0\0\0\0")
+            continue
         data = value.encode() if isinstance(value, str) else value
         parts.append(len(data).to_bytes(4, "big"))
         parts.append(data)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from asynqio.brokers.contract.results import Admission, Replaced
 from asynqio.brokers.redis.chunking import chunks
 from asynqio.brokers.redis.connection.connection import Arg
+from asynqio.brokers.redis.layout.due_score import due_score
 from asynqio.brokers.redis.layout.keys import QueueKeys
 from asynqio.brokers.redis.layout.messages import encode_failure_counters, encode_task, id_offset
 from asynqio.brokers.redis.layout.packing import pack
@@ -132,11 +133,11 @@ def entry_options(entry: Entry, now: float) -> bytes:
         and not message.deferrals
     ):
         return b""
-    score = math.ceil(entry.process_at if entry.state is TaskState.SCHEDULED else now)
+    score = due_score(entry.process_at, now) if entry.state is TaskState.SCHEDULED else str(math.ceil(now))
     unique = entry.unique_ttl > 0
     fields = (
         entry.state.value,
-        str(score),
+        score,
         message.group,
         entry.lock if unique else "",
         str(math.ceil(entry.unique_ttl)),

@@ -28,8 +28,9 @@ async def forward(session: Session, queues: Sequence[str], limit: int) -> Forwar
         keys: list[str] = []
         now = session.clock.now()
         args: list[Arg] = [math.floor(now), session.now_ns(), min(limit - moved, BATCH_SIZE), math.ceil(now)]
+        args.append(repr(now))
         for queue in some:
-            keys += (queue.scheduled, queue.retry, queue.pending, queue.groups)
+            keys += (queue.scheduled, queue.retry, queue.soon, queue.pending, queue.groups)
             args.append(queue.prefix)
         while True:
             args[2] = min(limit - moved, BATCH_SIZE)

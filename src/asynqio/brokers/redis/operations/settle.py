@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from asynqio.brokers.contract.limits import STATS_AGE
 from asynqio.brokers.redis.chunking import by_queue
 from asynqio.brokers.redis.connection.connection import Arg
+from asynqio.brokers.redis.layout.due_score import due_score
 from asynqio.brokers.redis.layout.fencing import HELD, token_of
 from asynqio.brokers.redis.layout.keys import queue_keys
 from asynqio.brokers.redis.layout.messages import encode_failure_counters, encode_task
@@ -23,7 +24,8 @@ from asynqio.core.task.unique_locks import freed_by
 async def settle(session: Session, settlements: Sequence[Settlement]) -> list[bool]:
     """See Broker.settle."""
     answers = [False] * len(settlements)
-    specs = list(map(_spec, settlements))
+    now = session.clock.now()
+    specs = [_spec(settlement, now) for settlement in settlements]
     # A script call reads the stored message as well.
     sizes = [
         len(spec) + len(settlement.message.payload or b"")
@@ -77,16 +79,20 @@ async def settle(session: Session, settlements: Sequence[Settlement]) -> list[bo
     return answers
 
 
-def _spec(settlement: Settlement) -> bytes | str:
+def _spec(settlement: Settlement, now: float) -> bytes | str:
     """The `spec` of a settlement for scripts/tasks/settle.lua."""
     message = settlement.message
     if settlement.to is None and settlement.processed and not settlement.failed:
         return "-" + message.unique_key
     at = settlement.at
+    if settlement.to is TaskState.RETRY:
+        score = due_score(at, now)
+    else:
+        score = str(int(at) if settlement.to is TaskState.ARCHIVED else math.ceil(at))
     return pack(
         settlement.to.value if settlement.to is not None else "",
         encode_task(message),
-        str(int(at) if settlement.to is TaskState.ARCHIVED else math.ceil(at)),
+        score,
         "1" if settlement.processed else "",
         "1" if settlement.failed else "",
         message.unique_key if freed_by(message, settlement.to) else "",

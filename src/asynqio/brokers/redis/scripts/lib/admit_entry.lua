@@ -1,4 +1,4 @@
--- Admit one entry. include: lib/fields lib/unique_lock lib/update_holder
+-- Admit one entry. include: lib/delay_task lib/fields lib/unique_lock lib/update_holder
 --
 -- `options` is '' for an ordinary pending task, else the fields
 -- state, score, group, lock or '', its whole seconds, its exact expiry, failure counters or '',
@@ -71,7 +71,7 @@ local function admit_entry(prefix, key, id, msg, options, now, now_ns, resent, p
   end
   redis.call('HSET', key, unpack(task))
   if state == 'scheduled' then
-    redis.call('ZADD', prefix .. 'scheduled', score, id)
+    delay_task(prefix, 'scheduled', id, score)
   elseif state == 'aggregating' then
     redis.call('ZADD', prefix .. 'g:' .. group, score, id)
   end

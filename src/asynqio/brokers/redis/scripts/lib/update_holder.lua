@@ -1,5 +1,5 @@
 -- Update the task that holds an entry's lock, if it is waiting (B6). core/task/unique_locks.py has the same in Python.
--- include: lib/fields
+-- include: lib/delay_task lib/fields
 
 -- The message with another id: protobuf field 3, a length-delimited string at `id_offset`.
 local function with_id(msg, id_offset, id, other)
@@ -67,6 +67,10 @@ local function update_holder(prefix, id, entry, now, now_ns, resent, pending)
     return true
   end
   redis.call('HDEL', key, 'pending_since')
-  redis.call('ZADD', target == 'aggregating' and prefix .. 'g:' .. joins or prefix .. target, entry.score, id)
+  if target == 'aggregating' then
+    redis.call('ZADD', prefix .. 'g:' .. joins, entry.score, id)
+  else
+    delay_task(prefix, target, id, entry.score)
+  end
   return true
 end

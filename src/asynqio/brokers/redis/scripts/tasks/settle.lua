@@ -12,7 +12,7 @@
 -- Returns one character per settlement: 1 done, 0 the lease was lost.
 -- Cost  O(settlements · distance of the task from the nearer end of `active`); O(settlements) if tasks end in the order
 --       in which they started
--- include: lib/fields lib/lease_held lib/remove_active lib/trim_archive lib/write_when_full
+-- include: lib/delay_task lib/fields lib/lease_held lib/remove_active lib/trim_archive lib/write_when_full
 local pending, active, lease, retry, archived, completed = unpack(KEYS, 1, 6)
 local resent, prefix, now_ns = ARGV[1] == '1', ARGV[2], ARGV[3]
 -- Fail on a key of the wrong type before anything is written.
@@ -41,7 +41,7 @@ local function apply(key, id, spec, runs)
     redis.call('RPUSH', pending, id)
     task[5], task[6] = 'pending_since', now_ns
   elseif to == 'retry' then
-    redis.call('ZADD', retry, at, id)
+    delay_task(prefix, 'retry', id, at)
   elseif to == 'completed' then
     redis.call('ZADD', completed, at, id)
   else
