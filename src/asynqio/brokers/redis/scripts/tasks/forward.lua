@@ -4,7 +4,7 @@
 -- ARGV  1 now, seconds · 2 now, nanoseconds · 3 limit · 4 score for tasks that join a group
 --       5… queue prefix per queue
 -- Returns {how many were moved, due time of the next one or false}.
--- Cost  O(tasks moved · log waiting + queues)
+-- Cost  O(tasks moved · log waiting + queues). include: lib/group_index
 local now, now_ns, left = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local moved, coming = 0, false
 
@@ -13,7 +13,7 @@ local function due(key)
 end
 
 for queue = 0, #KEYS / 4 - 1 do
-  local scheduled, retry, pending, groups = unpack(KEYS, queue * 4 + 1, queue * 4 + 4)
+  local scheduled, retry, pending = unpack(KEYS, queue * 4 + 1, queue * 4 + 3)
   local prefix = ARGV[5 + queue]
   local one, two = due(scheduled), due(retry)
   if #one + #two > 0 then redis.call('LLEN', pending) end -- fails before anything is changed
@@ -34,7 +34,7 @@ for queue = 0, #KEYS / 4 - 1 do
     elseif task[2] and task[2] ~= '' then
       redis.call('HSET', key, 'state', 'aggregating')
       redis.call('ZADD', prefix .. 'g:' .. task[2], ARGV[4], id)
-      redis.call('SADD', groups, task[2])
+      group_joined(prefix, task[2], tonumber(ARGV[4]))
       moved, left = moved + 1, left - 1
     else
       redis.call('HSET', key, 'state', 'pending', 'pending_since', now_ns)
