@@ -7,7 +7,14 @@ import pytest
 from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.results import Admission, Moved
-from asynqio.core.groups import BATCH_LEASE, BATCH_MEMBERS, GroupBatch, GroupPolicy, GroupRule, GroupRules
+from asynqio.core.groups import (
+    BATCH_LEASE,
+    BATCH_MEMBERS,
+    GroupBatch,
+    GroupPolicy,
+    GroupRule,
+    GroupRules,
+)
 from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.errors import QueueNotFound
@@ -351,6 +358,7 @@ async def test_rule_10_large_expired_batches_return_to_their_group(broker: Store
     clock.advance(BATCH_LEASE)
     await broker.sweep(["default"], 9)
     assert [group.size for group in await broker.groups("default")] == [count]
+    clock.advance(1)  # a failed group waits
     assert (
         sum(len(batch.messages) for batch in (await broker.claim_groups(["default"], NOW, 9)).batches)
         == count

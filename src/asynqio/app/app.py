@@ -254,6 +254,7 @@ class App(AppClient):
         grace: Seconds | None = ...,
         max_delay: Seconds | None = ...,
         max_size: int | None = ...,
+        timeout: Seconds | None = ...,
     ) -> Callable[[A], A]: ...
     def aggregate(
         self,
@@ -263,12 +264,14 @@ class App(AppClient):
         grace: Seconds | None = None,
         max_delay: Seconds | None = None,
         max_size: int | None = None,
+        timeout: Seconds | None = None,
     ) -> Any:
         """Declare a function that merges the tasks of a ripe group into one: `@app.aggregate` for all groups,
         `@app.aggregate("user:", grace=5)` for the groups whose names begin with the pattern.
 
         `grace` and `max_delay` (seconds) and `max_size` (tasks) are the rule for these groups; the default of
-        each is the setting of the server. An exact name wins, then the longest pattern. Raises ConfigError.
+        each is the setting of the server. An exact name wins, then the longest pattern. A call that takes longer than
+        `timeout` seconds fails; default: no limit. Raises ConfigError.
         """
         if callable(pattern):
             return self.aggregate()(pattern)
@@ -280,7 +283,7 @@ class App(AppClient):
                 which = f"for groups {pattern!r}" if pattern else "for all groups"
                 raise ConfigError([f"there is an aggregate function {which} already"])
             self.aggregations[pattern] = Aggregation(
-                function=function, grace=grace, max_delay=max_delay, max_size=max_size
+                function=function, grace=grace, max_delay=max_delay, max_size=max_size, timeout=timeout
             )
             return function
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from asynqio.core.groups import GroupRule
+from asynqio.core.groups import GroupFailure, GroupRule
 from asynqio.core.task.message import TaskState
 
 #: Stores that sum the sizes of groups do so for up to this number of groups and estimate beyond it, so that
@@ -184,3 +184,5 @@ class GroupStats(msgspec.Struct, frozen=True):
     size: int
     oldest_at: float
     newest_at: float
+    #: Its failed aggregations in a row, and when it is tried again; None if the last one succeeded.
+    failure: GroupFailure | None = None

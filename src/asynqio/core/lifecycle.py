@@ -68,6 +68,7 @@ MOVES: tuple[Move, ...] = (
     Move(_S.ACTIVE, _S.ARCHIVED, "settle"),
     Move(_S.ACTIVE, _S.PENDING, "settle"),
     Move(_S.AGGREGATING, None, "merge"),
+    Move(_S.AGGREGATING, _S.ARCHIVED, "fail"),
     Move(_S.COMPLETED, None, "sweep"),
     Move(_S.SCHEDULED, _S.PENDING, "run"),
     Move(_S.RETRY, _S.PENDING, "run"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
 from asynqio.core.attempts.shorten import TRACEBACK_LIMIT
-from asynqio.core.groups import GroupRule
+from asynqio.core.groups import MAX_FAILURES, GroupRule
 from asynqio.core.lifecycle import UnknownTask
 from asynqio.errors import ConfigError
 
@@ -56,6 +56,8 @@ class ServerConfig:
     group_max_delay: float = 0.0
     #: … or at this number of members (0: off).
     group_max_size: int = 0
+    #: Archive the members of a group after this number of failed aggregations in a row; 0: never.
+    group_max_failures: int = MAX_FAILURES
     #: Keep log records of handlers in the records of their attempts.
     capture_logs: bool = False
     #: Bytes that the error and the traceback of an attempt may take in its record, compressed. Of a longer traceback
@@ -100,6 +102,7 @@ class ServerOptions(TypedDict, total=False):
     group_grace: float
     group_max_delay: float
     group_max_size: int
+    group_max_failures: int
     capture_logs: bool
     traceback_limit: int
     scheduler: bool
@@ -123,6 +126,7 @@ _LIMITS: dict[str, tuple[float, bool]] = {
     "group_grace": (1, False),
     "group_max_delay": (0, False),
     "group_max_size": (0, True),
+    "group_max_failures": (0, True),
     "traceback_limit": (200, True),
     "health_interval": (0.1, False),
     "metrics_port": (0, True),

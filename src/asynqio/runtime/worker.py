@@ -21,8 +21,9 @@ from asynqio.runtime.attempts.output_writer import OutputWriter
 from asynqio.runtime.attempts.runner import Router, Runner
 from asynqio.runtime.attempts.settler import Settler
 from asynqio.runtime.duties.aggregation import Aggregation
-from asynqio.runtime.duties.aggregator import Aggregator
+from asynqio.runtime.duties.aggregator import CONCURRENCY, Aggregator
 from asynqio.runtime.duties.canceller import Canceller
+from asynqio.runtime.duties.claims import Claims
 from asynqio.runtime.duties.forwarder import Forwarder
 from asynqio.runtime.duties.health import Health
 from asynqio.runtime.duties.sweeper import Sweeper
@@ -95,7 +96,8 @@ class Worker:
         )
         self._slots = Slots(concurrency)
         self._settler = Settler(broker, high_water=max(1_000, 4 * concurrency), events=hooks.events)
-        self._threads = Threads(concurrency + 1)  # one for the aggregate function
+        self._threads = Threads(concurrency + CONCURRENCY)  # handlers, and aggregate functions
+        self._claims = Claims()
         self._processes = ProcessPool(
             processes,
             max_tasks=config.process_max_tasks,
@@ -129,6 +131,7 @@ class Worker:
             self.runner,
             self._settler,
             self.info,
+            self._claims,
             lambda: fetcher.unstarted_since,
             lease=config.lease,
             use_keeper=config.lease_keeper,
@@ -158,7 +161,13 @@ class Worker:
         ]
         if hooks.aggregations:
             self._aggregator = Aggregator(
-                broker, queues, config.group_rule, hooks.aggregations, self._threads
+                broker,
+                queues,
+                config.group_rule,
+                hooks.aggregations,
+                self._threads,
+                self._claims,
+                max_failures=config.group_max_failures,
             )
             services.append(self._aggregator)
         if hooks.health_check is not None:

@@ -22,6 +22,7 @@ from asynqio.runtime.attempts.runner import Runner
 from asynqio.runtime.attempts.settler import Settler
 from asynqio.runtime.duties.aggregation import Aggregation
 from asynqio.runtime.duties.aggregator import Aggregator
+from asynqio.runtime.duties.claims import Claims
 from asynqio.runtime.hooks import OnError
 from asynqio.runtime.lanes.target import Target, target_of
 from asynqio.runtime.lanes.threads import Threads
@@ -134,10 +135,19 @@ class AppTesting:
         queues = await self.broker.queues()
         await self.broker.forward(queues, 1_000_000)
         if self.app.aggregations:
-            rule = ServerConfig().group_rule
-            aggregator = Aggregator(self.broker, queues, rule, self.app.aggregations, threads)
+            config = ServerConfig()
+            aggregator = Aggregator(
+                self.broker,
+                queues,
+                config.group_rule,
+                self.app.aggregations,
+                threads,
+                Claims(),
+                max_failures=config.group_max_failures,
+            )
             await aggregator.open()
             await aggregator.once()
+            await aggregator.drain()
             await aggregator.close()
         leases = await self.broker.dequeue(queues, 1, 3_600.0, "testing")
         if not leases:

@@ -60,8 +60,8 @@ async def compare_queue(machine: Machine, name: str, queue: Queue) -> None:
     overdue = [task.at for task in machine.model.in_state(name, *DELAYED) if task.at <= now]
     assert stats.overdue_since == min(overdue, default=0.0)
     assert not stats.estimated
-    assert {g.group: (g.size, g.oldest_at, g.newest_at) for g in groups} == {
-        group: (len(members), members[0].at, members[-1].at)
+    assert {g.group: (g.size, g.oldest_at, g.newest_at, g.failure) for g in groups} == {
+        group: (len(members), members[0].at, members[-1].at, queue.failures.get(group))
         for group, members in machine.model.groups(name).items()
     }
     assert stats.groups == len(groups)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import strategies as st
 
-from asynqio.core.groups import GroupPolicy, GroupRule, GroupRules
+from asynqio.core.groups import GroupPolicy, GroupRule, GroupRules, failed_again
 from asynqio.core.info import SchedulerInfo
 from asynqio.core.schedules.firing import Fire, FireEvent
 from asynqio.core.task.message import TaskRef
@@ -69,6 +69,22 @@ def merge_group(machine: Machine, data: st.DataObject) -> None:
         return  # a merged task that conflicts with its own members is not specified
     machine.known.add(merged.message.ref)
     assert machine.run(machine.broker.merge_group(batch, merged)) == machine.model.merge(batch, merged)
+
+
+@operation(weight=2, needs="batches", lease=st.sampled_from([0.0, 60.0, 600.0]))
+def renew_batches(machine: Machine, data: st.DataObject, lease: float) -> None:
+    some = data.draw(st.lists(st.sampled_from(machine.batches), min_size=1, max_size=3), "batches")
+    answers = machine.run(machine.broker.renew_batches(some, lease))
+    assert answers == [machine.model.renew_batch(batch, lease) for batch in some]
+
+
+@operation(weight=3, needs="batches", failed=st.booleans(), archive=st.booleans())
+def return_batch(machine: Machine, data: st.DataObject, failed: bool, archive: bool) -> None:
+    batch = data.draw(st.sampled_from(machine.batches), "batch")
+    now = machine.clock.now()
+    failure = failed_again(batch.failure, "broken", now, batch.oldest_at) if failed else None
+    answer = machine.run(machine.broker.return_batch(batch, failure, archive=archive))
+    assert answer == machine.model.return_batch(batch, failure, archive)
 
 
 # --- schedules ------------------------------------------------------------------------------------

@@ -11,25 +11,28 @@ from collections.abc import Sequence
 
 import msgspec
 
-from asynqio.brokers.contract.inspection import Scan, Where
 from asynqio.brokers.contract.results import Admission, Claimed, Fired, Moved, Output, Replaced
 from asynqio.core.attempts.record import RUNS_KEPT, AttemptRecord
-from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupPolicy
+from asynqio.core.groups import (
+    BATCH_LEASE,
+    GroupBatch,
+    GroupFailure,
+    GroupPolicy,
+    claim_expired,
+)
 from asynqio.core.lifecycle import Action, Settlement
 from asynqio.core.schedules.firing import Fire, FireEvent, ScheduleState
 from asynqio.core.task.message import TaskInfo, TaskMessage, TaskRef, TaskState
 from asynqio.core.task.task import Entry
 from asynqio.core.task.unique import unique_key
-from tests.conformance.model_based.records import DELAYED, Batch, FullScan, Held, Queue, S, Stored
+from tests.conformance.model_based import records
+from tests.conformance.model_based.records import DELAYED, Batch, Held, Queue, S, Stored
+from tests.conformance.model_based.scan_model import ScanModel
 
-#: Tasks that have not started.
-WAITING = {S.SCHEDULED, S.RETRY, S.PENDING, S.AGGREGATING}
-FINISHED = {S.COMPLETED, S.ARCHIVED}
-REWRITABLE = {S.SCHEDULED, S.RETRY, S.PENDING, S.ARCHIVED}
 DAY = 86_400
 
 
-class Model:
+class Model(ScanModel):
     """All queues, and the time. Methods answer as the broker must, or check an answer and adopt it."""
 
     def __init__(self, now: float) -> None:
@@ -58,9 +61,15 @@ class Model:
         if task.unique_key and queue.locks.get(task.unique_key, ("", 0.0))[0] == task.id:
             del queue.locks[task.unique_key]
 
-    def leave(self, queue: Queue, task: Stored) -> None:
-        """Remove a task from its state."""
+    def leave(self, queue: Queue, task: Stored, group: str = "") -> None:
+        """Remove a task from its state; `group` if it had another group than its message has now."""
         id = task.message.id
+        if task.state is S.AGGREGATING and not task.batch:
+            group = group or task.message.group
+            task.state = S.PENDING  # counts no longer
+            if not self.unclaimed(queue, group):
+                queue.failures.pop(group, None)
+            task.state = S.AGGREGATING
         if task.state is S.PENDING:
             queue.pending.remove(id)
         if task.state is S.ACTIVE:
@@ -85,7 +94,9 @@ class Model:
         queue = self.queues.get(entry.message.queue, Queue())
         key, id = entry.throttle or entry.message.unique_key, entry.message.id
         existing = queue.tasks.get(id)
-        replaced = existing if existing and entry.replace_finished and existing.state in FINISHED else None
+        replaced = (
+            existing if existing and entry.replace_finished and existing.state in records.FINISHED else None
+        )
         if entry.unique_ttl and self.locked(queue, key):
             holder = queue.tasks.get(queue.locks[key][0])
             if not holder or holder.message.unique_key != key:
@@ -93,7 +104,7 @@ class Model:
             if holder is not replaced:
                 if entry.on_duplicate == "reject":
                     return Admission.DUPLICATE
-                if holder.state in WAITING and not holder.batch:
+                if holder.state in records.WAITING and not holder.batch:
                     return self.change(queue, holder, entry)
         if existing and not replaced:
             return Admission.ID_CONFLICT
@@ -120,7 +131,7 @@ class Model:
         in_its_group = state is S.AGGREGATING and group == task.message.group
         if state is task.state and (state is S.PENDING or in_its_group):
             return Replaced(before.id)  # keeps its position
-        self.leave(queue, task)
+        self.leave(queue, task, group)
         self.join(queue, task, state, entry.process_at if state in DELAYED else self.now)
         return Replaced(before.id)
 
@@ -206,13 +217,27 @@ class Model:
         for name in names:
             queue = self.queues.get(name, Queue())
             for id, batch in list(queue.batches.items()):
-                if batch.batch.expires_at <= self.now:
-                    del queue.batches[id]
-                    for member in batch.ids:
-                        queue.tasks[member].batch = ""
-                        queue.tasks[member].released += 1
+                if batch.expires_at <= self.now:
+                    group = batch.batch.group
+                    before = queue.failures.get(group)
+                    queue.failures[group] = claim_expired(before, self.now, batch.batch.oldest_at)
+                    self.unclaim(queue, id)
+
+    def unclaim(self, queue: Queue, id: str) -> None:
+        """Return the members of a batch to their group."""
+        for member in queue.batches.pop(id).ids:
+            queue.tasks[member].batch = ""
+            queue.tasks[member].released += 1
 
     # --- groups -----------------------------------------------------------------------------------
+
+    def unclaimed(self, queue: Queue, group: str) -> list[Stored]:
+        """The unclaimed members of a group."""
+        return [
+            task
+            for task in queue.tasks.values()
+            if task.state is S.AGGREGATING and not task.batch and task.message.group == group
+        ]
 
     def groups(self, name: str) -> dict[str, list[Stored]]:
         """The unclaimed members of each group, oldest first."""
@@ -232,7 +257,8 @@ class Model:
             ids = [message.id for message in batch.messages]
             rule = policy.rule_for(batch.group)
             assert rule, "a group without a rule"
-            count = rule.ripe(len(members), members[0].at, members[-1].at, self.now)
+            retry_at = self.queues[batch.queue].retry_at(batch.group)
+            count = rule.ripe(len(members), members[0].at, members[-1].at, self.now, 0.0, retry_at)
             if batch.group == flushed:
                 count = min(len(members), rule.max_batch)
             assert len(ids) == len(set(ids)) == count > 0, "not ripe, or not the right number"
@@ -242,21 +268,22 @@ class Model:
             assert list(batch.messages) == [queue.tasks[id].message for id in ids]
             assert batch.expires_at == self.now + BATCH_LEASE
             assert batch.id not in queue.batches
+            assert (batch.failure, batch.oldest_at) == (queue.failures.get(batch.group), times[0])
             for id in ids:
                 assert not queue.tasks[id].batch, "claimed twice"
                 queue.tasks[id].batch = batch.id
-            queue.batches[batch.id] = Batch(batch, ids)
+            queue.batches[batch.id] = Batch(batch, ids, batch.expires_at)
         assert len(answer.batches) <= limit
         if len(answer.batches) < limit:
             left = [
-                (rule, members)
+                (rule, members, self.queues[name].retry_at(group))
                 for name in dict.fromkeys(names)
                 for group, members in self.groups(name).items()
                 if (rule := policy.rule_for(group))
             ]
-            ripe = [rule.ripe(len(m), m[0].at, m[-1].at, self.now) for rule, m in left]
+            ripe = [rule.ripe(len(m), m[0].at, m[-1].at, self.now, 0.0, at) for rule, m, at in left]
             assert not any(ripe), "ripe, not claimed"
-            next_at = min((rule.ripe_at(m[0].at, m[-1].at) for rule, m in left), default=None)
+            next_at = min((rule.ripe_at(len(m), m[0].at, m[-1].at, at) for rule, m, at in left), default=None)
             assert answer.next_at == next_at
 
     def merge(self, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
@@ -267,7 +294,38 @@ class Model:
         if answer is Admission.ACCEPTED or isinstance(answer, Replaced):
             for id in queue.batches.pop(batch.id).ids:
                 self.remove(queue, queue.tasks[id])
+            failure = queue.failures.get(batch.group)
+            waiting = [task.at for task in self.unclaimed(queue, batch.group)]
+            if failure and (not waiting or min(waiting) > failure.oldest_at):
+                del queue.failures[batch.group]
         return answer
+
+    def renew_batch(self, batch: GroupBatch, lease: float) -> bool:
+        held = self.queues.get(batch.queue, Queue()).batches.get(batch.id)
+        if held:
+            held.expires_at = self.now + lease
+        return held is not None
+
+    def return_batch(self, batch: GroupBatch, failure: GroupFailure | None, archive: bool) -> bool:
+        queue = self.queues.get(batch.queue, Queue())
+        if batch.id not in queue.batches:
+            return False
+        if failure and archive:
+            for id in queue.batches.pop(batch.id).ids:
+                task = queue.tasks[id]
+                task.batch = ""
+                task.message = msgspec.structs.replace(
+                    task.message, last_error=failure.error, last_failed_at=self.now
+                )
+                task.state = S.ARCHIVED  # it left no group unclaimed
+                self.join(queue, task, S.ARCHIVED, self.now)
+                self.ended(queue, task)
+            queue.failures.pop(batch.group, None)
+            return True
+        if failure:
+            queue.failures[batch.group] = failure
+        self.unclaim(queue, batch.id)
+        return True
 
     # --- schedules --------------------------------------------------------------------------------
 
@@ -326,7 +384,7 @@ class Model:
         task = self.task(ref)
         if task is None:
             return Moved.NOT_FOUND
-        if task.state not in REWRITABLE or ref.queue == target:
+        if task.state not in records.REWRITABLE or ref.queue == target:
             return Moved.WRONG_STATE
         origin, destination, old = self.queues[ref.queue], self.queues.get(target, Queue()), task.message
         key = old.unique_key.replace(f"asynq:{{{ref.queue}}}:", f"asynq:{{{target}}}:", 1)
@@ -349,7 +407,7 @@ class Model:
         task = self.task(ref)
         if task is None:
             return Moved.NOT_FOUND
-        if task.state not in REWRITABLE:
+        if task.state not in records.REWRITABLE:
             return Moved.WRONG_STATE
         queue, old = self.queues[ref.queue], task.message
         by_payload = old.unique_key == unique_key(old.queue, old.type, old.payload)
@@ -361,34 +419,6 @@ class Model:
             if not self.locked(queue, key):
                 queue.locks[key] = held
         return Moved.DONE
-
-    # --- scans ------------------------------------------------------------------------------------
-
-    def matching(self, where: Where) -> dict[TaskRef, Stored]:
-        """The tasks that are in a state now."""
-        return {
-            task.message.ref: task
-            for task in self.in_state(where.queue, where.state)
-            if where.state is not S.AGGREGATING or task.message.group == where.group
-        }
-
-    def start_scan(self, where: Where) -> FullScan:
-        return FullScan(where, {ref: task.visit for ref, task in self.matching(where).items()})
-
-    def scanned(self, scan: FullScan, answer: Scan) -> None:
-        """Check the answer of one step, and the whole scan after the last step."""
-        tasks = self.matching(scan.where)
-        for info in answer.infos:
-            task = tasks[info.ref]
-            assert info == self.info(task)
-            scan.returned.append((info.ref, task.visit, task.released))
-        assert len(scan.returned) == len(set(scan.returned)), "returned twice"
-        scan.after = answer.after
-        if not scan.after:
-            stayed = {
-                ref for ref, visit in scan.staying.items() if ref in tasks and tasks[ref].visit == visit
-            }
-            assert stayed <= {ref for ref, _, _ in scan.returned}, "left out"
 
     # --- snapshots --------------------------------------------------------------------------------
 

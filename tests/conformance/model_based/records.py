@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 
 from asynqio.brokers.contract.inspection import Where
 from asynqio.core.attempts.record import AttemptRecord
-from asynqio.core.groups import GroupBatch
+from asynqio.core.groups import GroupBatch, GroupFailure
 from asynqio.core.lifecycle import Lease
 from asynqio.core.schedules.firing import ScheduleState
 from asynqio.core.task.message import TaskMessage, TaskRef, TaskState
 
 S = TaskState
+#: Tasks that have not started.
+WAITING = {S.SCHEDULED, S.RETRY, S.PENDING, S.AGGREGATING}
+FINISHED = {S.COMPLETED, S.ARCHIVED}
+REWRITABLE = {S.SCHEDULED, S.RETRY, S.PENDING, S.ARCHIVED}
 #: States of delayed tasks.
 DELAYED = {S.SCHEDULED, S.RETRY}
 
@@ -66,6 +70,7 @@ class Batch:
 
     batch: GroupBatch
     ids: list[str]
+    expires_at: float
 
 
 @dataclass
@@ -79,5 +84,11 @@ class Queue:
     active: list[str] = field(default_factory=list)
     locks: dict[str, tuple[str, float]] = field(default_factory=dict)
     batches: dict[str, Batch] = field(default_factory=dict)
+    failures: dict[str, GroupFailure] = field(default_factory=dict)
     schedules: dict[str, ScheduleState] = field(default_factory=dict)
     days: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
+
+    def retry_at(self, group: str) -> float:
+        """When a failed group is tried again; 0 if it did not fail."""
+        failure = self.failures.get(group)
+        return failure.retry_at if failure else 0.0

@@ -220,5 +220,5 @@ def sweep(machine: Machine, queues: tuple[str, ...], limit: int) -> None:
     next_at = [task.at for task in completed if task not in gone]
     for name in queues:
         batches = machine.model.queues.get(name, Queue()).batches.values()
-        next_at += [batch.batch.expires_at for batch in batches]
+        next_at += [batch.expires_at for batch in batches]
     assert answer.next_at == min(next_at, default=None)

@@ -101,6 +101,7 @@ async def test_rule_10_an_expired_batch_returns_to_its_group_with_its_age(
     assert (group.size, group.oldest_at) == (3, since)
     assert await broker.merge_group(batch, entry("late")) is None
     # and they can be claimed again
+    clock.advance(1)  # a failed group waits
     [again] = (await broker.claim_groups(["default"], NOW, 9)).batches
     assert [message.id for message in again.messages] == ["a", "b", "c"]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynqio.core.groups import BATCH_MEMBERS, GroupRule, GroupRules
+from asynqio.core.groups import BATCH_MEMBERS, GroupRule, GroupRules, failed_again, policy_id
 
 NOW = 1000.0
 
@@ -81,12 +81,42 @@ def test_a_group_becomes_ripe_exactly_at_ripe_at(
     rule: GroupRule, size: int, oldest: int, spread: int
 ) -> None:
     newest = oldest + spread
-    at = rule.ripe_at(oldest, newest)
+    at = rule.ripe_at(size, oldest, newest)
     if rule.max_size and size >= rule.max_size:
         assert rule.ripe(size, oldest, newest, oldest) == rule.max_size
     else:
         assert rule.ripe(size, oldest, newest, at - 1) == 0
         assert rule.ripe(size, oldest, newest, at) == size
+
+
+@given(rules, st.integers(1, 9), st.integers(0, 200), st.integers(0, 200), st.integers(1, 500))
+def test_a_failed_group_is_ripe_at_its_retry_unless_it_is_flushed(
+    rule: GroupRule, size: int, oldest: int, spread: int, retry_at: int
+) -> None:
+    newest = oldest + spread
+    at = rule.ripe_at(size, oldest, newest, retry_at)
+    assert at >= retry_at
+    assert rule.ripe(size, oldest, newest, retry_at - 1, 0.0, retry_at) == 0
+    assert rule.ripe(size, oldest, newest, at, 0.0, retry_at) == rule.ripe(size, oldest, newest, at) > 0
+    assert rule.ripe(size, oldest, newest, retry_at - 1, newest + 1, retry_at) > 0
+
+
+def test_the_delay_doubles_with_each_failure_in_a_row() -> None:
+    failure, delays = None, []
+    for _ in range(12):
+        failure = failed_again(failure, "broken", NOW, 900.0)
+        delays.append(failure.retry_at - NOW)
+    assert failure is not None
+    assert (failure.failures, failure.oldest_at) == (12, 900.0)
+    assert delays == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+
+
+def test_a_policy_id_depends_on_the_rules_alone() -> None:
+    one = GroupRules({"a": GroupRule(grace=1), "b": GroupRule()})
+    same = GroupRules({"b": GroupRule(), "a": GroupRule(grace=1)})
+    other = GroupRules({"a": GroupRule(grace=2), "b": GroupRule()})
+    assert policy_id(one) == policy_id(same) != policy_id(other)
+    assert policy_id(GroupRule()) == policy_id(GroupRules({"": GroupRule()}))
 
 
 @given(rules, st.integers(0, 9), st.integers(0, 200), st.integers(0, 200), st.integers(0, 500))

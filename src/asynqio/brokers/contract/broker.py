@@ -21,9 +21,13 @@ Rules that every broker keeps; the tests in `tests/conformance` bear their numbe
     renewed now. The outcome of an abandoned task is decided by `decide`, as that of any other.
 10. `sweep` deletes tasks whose retention has expired, trims the archive, and returns batches whose lease has expired
     to their groups.
-11. `claim_groups` reads the groups that have a rule and claims at most `BATCH_MEMBERS` members per batch, oldest
-    first. `merge_group` enqueues the merged task and deletes the members in one step, or does neither. A flushed
-    group is ripe while one of its members at the time of the flush is unclaimed.
+11. `claim_groups` claims ripe groups that have a rule, at most `BATCH_MEMBERS` members per batch, oldest first.
+    `merge_group` enqueues the merged task and deletes the members in one step, or does neither. A flushed group is
+    ripe while one of its members at the time of the flush is unclaimed. The store keeps the failures of a group in a
+    row: those that `return_batch` reports, and claims that expired. A failed group is not ripe before
+    `GroupFailure.retry_at`, unless it is flushed; a failure ends the flush. A merge deletes the failures, unless a
+    member as old as the failed ones waits in the group; so does the last unclaimed member that leaves the group
+    unclaimed.
 12. Time is the clock given at construction. No method blocks the event loop. `CancelledError` propagates.
 13. Errors that a retry may solve are `BrokerUnavailable`; those that an operator may solve, and unknown ones,
     `BrokerRefused`; a value that can never be stored is `CannotStore`. No exception of a driver reaches the caller.
@@ -74,7 +78,7 @@ from asynqio.brokers.contract.results import (
 from asynqio.brokers.contract.signals import Topic, Watch
 from asynqio.clock import Clock
 from asynqio.core.attempts.record import AttemptRecord
-from asynqio.core.groups import GroupBatch, GroupPolicy
+from asynqio.core.groups import GroupBatch, GroupFailure, GroupPolicy
 from asynqio.core.info import SchedulerInfo, ServerInfo
 from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.schedules.firing import Fire, FireEvent, ScheduleState
@@ -211,8 +215,19 @@ class Broker(Protocol):
         groups, or GroupRules."""
         ...
 
+    async def renew_batches(self, batches: Sequence[GroupBatch], lease: float) -> list[bool]:
+        """Extend the claims of batches to `lease` seconds from now. False: the claim was lost."""
+        ...
+
     async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
         """Replace the members of a batch by `merged` (rule 11). None: the claim was lost and nothing changed."""
+        ...
+
+    async def return_batch(
+        self, batch: GroupBatch, failure: GroupFailure | None = None, *, archive: bool = False
+    ) -> bool:
+        """Return the members of a batch to their group, at their age, and store `failure` with the group. With
+        `archive`, archive them with its error instead. False: the claim was lost and nothing changed."""
         ...
 
     # schedules

@@ -69,8 +69,8 @@ class Inspection(Protocol):
         """Stats of the last `days` days (UTC), today first. Raises QueueNotFound."""
         ...
 
-    async def groups(self, queue: str) -> list[GroupStats]:
-        """Stats of the groups that hold unclaimed tasks, by name. Raises QueueNotFound."""
+    async def groups(self, queue: str, names: Sequence[str] | None = None) -> list[GroupStats]:
+        """Stats of the groups (of those named) that hold unclaimed tasks, by name. Raises QueueNotFound."""
         ...
 
     async def group_names(self, queue: str) -> list[str]:

@@ -31,7 +31,7 @@ from asynqio.brokers.memory.producer import MemoryProducer
 from asynqio.brokers.memory.storage.store import Archive, MemoryStore, shared_store
 from asynqio.clock import Clock, SystemClock
 from asynqio.core.attempts.record import AttemptRecord
-from asynqio.core.groups import GroupBatch, GroupPolicy
+from asynqio.core.groups import GroupBatch, GroupFailure, GroupPolicy
 from asynqio.core.info import SchedulerInfo, ServerInfo
 from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.schedules.firing import Fire, FireEvent, ScheduleState
@@ -139,6 +139,14 @@ class MemoryBroker(MemoryInspection):
 
     async def claim_groups(self, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
         return groups.claim_groups(self._store, self.clock.now(), queues, policy, limit)
+
+    async def renew_batches(self, batches: Sequence[GroupBatch], lease: float) -> list[bool]:
+        return groups.renew_batches(self._store, self.clock.now(), batches, lease)
+
+    async def return_batch(
+        self, batch: GroupBatch, failure: GroupFailure | None = None, *, archive: bool = False
+    ) -> bool:
+        return groups.return_batch(self._store, self.clock.now(), batch, failure, archive=archive)
 
     async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
         return groups.merge_group(self._store, self.clock.now(), batch, merged)

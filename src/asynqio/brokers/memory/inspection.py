@@ -40,8 +40,8 @@ class MemoryInspection:
     async def history(self, queue: str, days: int) -> list[DayStats]:
         return stats.history(self._store, self.clock.now(), queue, days)
 
-    async def groups(self, queue: str) -> list[GroupStats]:
-        return stats.group_stats(self._store, queue)
+    async def groups(self, queue: str, names: Sequence[str] | None = None) -> list[GroupStats]:
+        return stats.group_stats(self._store, queue, names)
 
     async def group_names(self, queue: str) -> list[str]:
         return stats.group_names(self._store, queue)

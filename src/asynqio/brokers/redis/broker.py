@@ -41,7 +41,7 @@ from asynqio.brokers.redis.settings import RedisSettings
 from asynqio.brokers.redis.url import parse
 from asynqio.clock import Clock, SystemClock
 from asynqio.core.attempts.record import AttemptRecord
-from asynqio.core.groups import GroupBatch, GroupPolicy
+from asynqio.core.groups import GroupBatch, GroupFailure, GroupPolicy
 from asynqio.core.info import SchedulerInfo, ServerInfo
 from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.schedules.firing import Fire, FireEvent, ScheduleState
@@ -197,6 +197,14 @@ class RedisBroker(RedisInspection):
 
     async def claim_groups(self, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
         return await groups.claim_groups(self._session, queues, policy, limit)
+
+    async def renew_batches(self, batches: Sequence[GroupBatch], lease: float) -> list[bool]:
+        return await groups.renew_batches(self._session, batches, lease)
+
+    async def return_batch(
+        self, batch: GroupBatch, failure: GroupFailure | None = None, *, archive: bool = False
+    ) -> bool:
+        return await groups.return_batch(self._session, batch, failure, archive=archive)
 
     async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
         return await groups.merge_group(self._session, batch, merged)

@@ -46,8 +46,8 @@ class RedisInspection(ABC):
     async def history(self, queue: str, days: int) -> list[DayStats]:
         return await stats.history(self._session, queue, days)
 
-    async def groups(self, queue: str) -> list[GroupStats]:
-        return await stats.groups(self._session, queue)
+    async def groups(self, queue: str, names: Sequence[str] | None = None) -> list[GroupStats]:
+        return await stats.groups(self._session, queue, names)
 
     async def tasks(self, where: Where, page: Page) -> list[TaskInfo]:
         return await tasks.tasks(self._session, where, page)

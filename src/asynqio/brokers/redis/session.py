@@ -50,6 +50,8 @@ class Session:
         self.round_trip = LOCAL_ROUND_TRIP
         self._token_number = 0
         self._reported: dict[str, float] = {}
+        #: Where the sweep reads on in the names of the groups of a queue.
+        self.names_read: dict[str, bytes] = {}
         #: When a queue was last skipped because its master was unreachable (monotonic time).
         self.skipped_at: dict[str, float] = {}
         #: Dequeues whose reply was lost: their queues and their token. They may have leased tasks.

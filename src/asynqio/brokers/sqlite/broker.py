@@ -34,7 +34,7 @@ from asynqio.brokers.sqlite.session import Session
 from asynqio.brokers.sqlite.settings import parse
 from asynqio.clock import Clock, SystemClock
 from asynqio.core.attempts.record import AttemptRecord
-from asynqio.core.groups import GroupBatch, GroupPolicy
+from asynqio.core.groups import GroupBatch, GroupFailure, GroupPolicy
 from asynqio.core.info import SchedulerInfo, ServerInfo
 from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.schedules.firing import Fire, FireEvent, ScheduleState
@@ -162,6 +162,15 @@ class SqliteBroker(SqliteInspection):
     async def claim_groups(self, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
         step = partial(groups.claim_groups, queues=tuple(queues), policy=policy, limit=limit)
         return await self._session.write(step, undo=groups.return_batches)
+
+    async def renew_batches(self, batches: Sequence[GroupBatch], lease: float) -> list[bool]:
+        return await self._session.write(partial(groups.renew_batches, batches=batches, lease=lease))
+
+    async def return_batch(
+        self, batch: GroupBatch, failure: GroupFailure | None = None, *, archive: bool = False
+    ) -> bool:
+        step = partial(groups.return_batch, batch=batch, failure=failure, archive=archive)
+        return await self._session.write(step)
 
     async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
         step = partial(groups.merge_group, batch=batch, merged=merged, settings=self._session.settings)

@@ -43,8 +43,8 @@ class SqliteInspection:
     async def history(self, queue: str, days: int) -> list[DayStats]:
         return await self._session.read(partial(stats.history, queue=queue, days=days))
 
-    async def groups(self, queue: str) -> list[GroupStats]:
-        return await self._session.read(partial(stats.group_stats, queue=queue))
+    async def groups(self, queue: str, names: Sequence[str] | None = None) -> list[GroupStats]:
+        return await self._session.read(partial(stats.group_stats, queue=queue, names=names))
 
     async def tasks(self, where: Where, page: Page) -> list[TaskInfo]:
         return await self._session.read(partial(tasks.list_tasks, where=where, page=page))

@@ -129,8 +129,10 @@ def aggregating(facts: Facts, info: TaskInfo, draft: Draft) -> None:
         rule for one in servers if (rule := GroupRules(one.group_rules).rule_for(info.group)) is not None
     ]
     if rules:
-        ripe = any(rule.ripe(group.size, group.oldest_at, group.newest_at, now) for rule in rules)
-        at = now if ripe else min(rule.ripe_at(group.oldest_at, group.newest_at) for rule in rules)
+        retry_at = group.failure.retry_at if group.failure is not None else 0.0
+        times = (group.oldest_at, group.newest_at)
+        ripe = any(rule.ripe(group.size, *times, now, 0.0, retry_at) for rule in rules)
+        at = now if ripe else min(rule.ripe_at(group.size, *times, retry_at) for rule in rules)
         condition = "" if ripe else ", if no member joins before"
         draft.next.append(
             f"The group is ripe {coming(at, now)}{condition}; then its members become one task."

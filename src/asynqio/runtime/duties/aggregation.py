@@ -20,19 +20,21 @@ Aggregate: TypeAlias = Callable[[str, Sequence[Task]], Task | Awaitable[Task]]
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Aggregation:
     """A function for some groups, with their own rule. Durations are seconds or `timedelta`; None is the server's
-    `group_grace`, `group_max_delay` or `group_max_size`. Raises ConfigError."""
+    `group_grace`, `group_max_delay` or `group_max_size`. A call that takes longer than `timeout` fails; None is no
+    limit. Raises ConfigError."""
 
     function: Aggregate
     grace: float | timedelta | None = None
     max_delay: float | timedelta | None = None
     max_size: int | None = None
+    timeout: float | timedelta | None = None
 
     def __post_init__(self) -> None:
         problems = []
         function: object = self.function
         if not callable(function):
             problems.append(f"{function!r} is not a function of a group and its members")
-        for name, least in (("grace", 1), ("max_delay", 0), ("max_size", 0)):
+        for name, least in (("grace", 1), ("max_delay", 0), ("max_size", 0), ("timeout", 0.001)):
             value = getattr(self, name)
             number = value.total_seconds() if isinstance(value, timedelta) else value
             if number is None:
@@ -44,6 +46,11 @@ class Aggregation:
                 problems.append(f"{name}={value!r} must be a {kind}, at least {least}")
         if problems:
             raise ConfigError(problems)
+
+    @property
+    def seconds(self) -> float | None:
+        """`timeout` in seconds."""
+        return None if self.timeout is None else _seconds(self.timeout)
 
     def rule(self, default: GroupRule) -> GroupRule:
         """When its groups are ripe; `default` supplies what is None."""

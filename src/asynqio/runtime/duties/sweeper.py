@@ -10,6 +10,8 @@ from asynqio.runtime.service import Service
 #: Longest interval between two runs in seconds (Go's janitor: 8 s), and tasks deleted per call.
 INTERVAL = 8.0
 BATCH_SIZE = 1_000
+#: Seconds between two runs while the store has more to clean up than one run does.
+PAUSE = 0.05
 
 
 class Sweeper(Service):
@@ -27,4 +29,5 @@ class Sweeper(Service):
             return 0.0
         if next_at is None:
             return INTERVAL
-        return min(max(next_at - self._broker.clock.now(), 1.0), INTERVAL)
+        left = next_at - self._broker.clock.now()
+        return PAUSE if left <= 0 else min(max(left, 1.0), INTERVAL)

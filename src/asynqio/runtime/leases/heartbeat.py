@@ -23,6 +23,7 @@ from asynqio.runtime import log_format
 from asynqio.runtime.attempts.log_context import task_fields
 from asynqio.runtime.attempts.runner import Runner
 from asynqio.runtime.attempts.settler import Settler
+from asynqio.runtime.duties.claims import Claims
 from asynqio.runtime.duties.watchdog import Watchdog
 from asynqio.runtime.events import LeaseLost
 from asynqio.runtime.leases.keeper import Keeper
@@ -45,6 +46,7 @@ class Heartbeat:
         runner: Runner,
         settler: Settler,
         info: Callable[[], ServerInfo],
+        claims: Claims,
         unstarted_since: Callable[[], float | None],
         *,
         lease: float,
@@ -55,6 +57,7 @@ class Heartbeat:
         self._runner = runner
         self._settler = settler
         self._info = info
+        self._claims = claims
         self._unstarted_since = unstarted_since
         self._lease = lease
         self._use_keeper = use_keeper and broker.shared
@@ -174,6 +177,7 @@ class Heartbeat:
         while not await self._stopped_within(self._tick):
             jumped = step.jumped()
             try:
+                await self._claims.renew(self._broker)
                 if jumped or clock.monotonic() >= renew_at:
                     await self._renew()
                     renew_at = clock.monotonic() + self._lease / 3

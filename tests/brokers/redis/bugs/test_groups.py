@@ -101,7 +101,7 @@ async def test_b31_merging_is_atomic(broker: RedisBroker, go: GoClient) -> None:
     await go("CONFIG", "RESETSTAT")
     assert await broker.merge_group(batch, entry("merged")) is Admission.ACCEPTED
     assert await go.calls("evalsha", "eval") <= 2  # once, or EVAL after NOSCRIPT
-    assert await go.names() == ["asynqio:groups", "pending", "t:merged"]
+    assert await go.names() == ["asynqio:group_rules", "asynqio:groups", "pending", "t:merged"]
     assert await broker.merge_group(batch, entry("again")) is None
     assert await ids(broker, TaskState.PENDING) == ["merged"]
 

@@ -75,12 +75,14 @@ def history(store: MemoryStore, now: float, queue: str, days: int) -> list[DaySt
     ]
 
 
-def group_stats(store: MemoryStore, queue: str) -> list[GroupStats]:
+def group_stats(store: MemoryStore, queue: str, names: Sequence[str] | None) -> list[GroupStats]:
     """See Inspection.groups."""
     with store.lock:
+        known = store.existing(queue)
         return [
-            GroupStats(name, len(members), members.next_at(), members.last_at())
-            for name, members in sorted(store.existing(queue).groups.items())
+            GroupStats(name, len(members), members.next_at(), members.last_at(), known.failures.get(name))
+            for name in sorted(known.groups if names is None else set(names))
+            if (members := known.groups.get(name))
         ]
 
 

@@ -10,7 +10,7 @@ from asynqio.brokers.contract.results import Admission, Claimed, Replaced
 from asynqio.brokers.contract.signals import Topic
 from asynqio.brokers.memory.operations.enqueue import admit
 from asynqio.brokers.memory.storage.store import MemoryStore
-from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupPolicy
+from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupFailure, GroupPolicy
 from asynqio.core.task.task import Entry
 
 
@@ -27,12 +27,42 @@ def claim_groups(
                 while rule and len(batches) < limit and (members := queue.groups.get(group)):
                     oldest, newest = members.next_at(), members.last_at()
                     flushed = queue.flushed_until(group)
-                    count = rule.ripe(len(members), oldest, newest, now, flushed)
+                    failure = queue.failures.get(group)
+                    retry_at = failure.retry_at if failure is not None else 0.0
+                    count = rule.ripe(len(members), oldest, newest, now, flushed, retry_at)
                     if not count:
-                        next_at.append(rule.ripe_at(oldest, newest))
+                        next_at.append(rule.ripe_at(len(members), oldest, newest, retry_at))
                         break
                     batches.append(queue.claim(group, count, uuid.uuid4().hex, now + BATCH_LEASE))
     return Claimed(batches, min(next_at, default=None))
+
+
+def renew_batches(store: MemoryStore, now: float, batches: Sequence[GroupBatch], lease: float) -> list[bool]:
+    """See Broker.renew_batches."""
+    with store.lock:
+        return [
+            (queue := store.queues.get(batch.queue)) is not None and queue.renew(batch, now + lease)
+            for batch in batches
+        ]
+
+
+def return_batch(
+    store: MemoryStore, now: float, batch: GroupBatch, failure: GroupFailure | None, *, archive: bool
+) -> bool:
+    """See Broker.return_batch."""
+    topics: set[Topic] = {signals.grouped(batch.queue)}
+    with store.lock:
+        queue = store.queues.get(batch.queue)
+        if queue is None or batch.id not in queue.batches:
+            return False
+        if archive and failure is not None:
+            queue.archive_batch(batch, failure, now)
+            topics.update(signals.ended(message.ref) for message in batch.messages)
+        else:
+            queue.release(batch, failure)
+        topics.update(store.changed(message.ref for message in batch.messages))
+    store.signals.publish(topics)
+    return True
 
 
 def merge_group(

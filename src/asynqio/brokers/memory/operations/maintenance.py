@@ -80,7 +80,7 @@ def sweep(store: MemoryStore, now: float, queues: Sequence[str], limit: int) -> 
                 next_at.append(completed.next_at())
             queue.trim(now)
             for batch in [batch for batch in queue.batches.values() if batch.expires_at <= now]:
-                queue.release(batch)
+                queue.expire(batch, now)
                 topics.add(signals.grouped(queue.name))
             next_at.extend(batch.expires_at for batch in queue.batches.values())
             for key in [key for key, (_, until) in queue.locks.items() if until <= now]:

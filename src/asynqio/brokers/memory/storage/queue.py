@@ -10,10 +10,12 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from asynqio.brokers.contract.limits import ARCHIVE_AGE, ARCHIVE_LIMIT, DAY, STATS_AGE
 from asynqio.brokers.memory.storage.record import Record
 from asynqio.brokers.memory.storage.timeline import Timeline
-from asynqio.core.groups import GroupBatch
+from asynqio.core.groups import GroupBatch, GroupFailure, claim_expired
 from asynqio.core.lifecycle import Lease
 from asynqio.core.schedules.firing import ScheduleState
 from asynqio.core.task.message import TaskInfo, TaskMessage, TaskState
@@ -54,6 +56,8 @@ class Queue:
         self.batches: dict[str, GroupBatch] = {}
         #: Flushed groups: a group is ripe while it has a member of this age or older.
         self.flushed: dict[str, float] = {}
+        #: Groups whose last aggregation failed.
+        self.failures: dict[str, GroupFailure] = {}
         #: Uniqueness locks: key to holder and expiry.
         self.locks: dict[str, tuple[str, float]] = {}
         self.schedules: dict[str, ScheduleState] = {}
@@ -133,6 +137,7 @@ class Queue:
             timeline.discard(id)
             if not timeline:
                 del self.groups[record.message.group]
+                self.failures.pop(record.message.group, None)
         else:
             self.timelines[state].discard(id)
 
@@ -175,6 +180,7 @@ class Queue:
     def claim(self, group: str, count: int, batch_id: str, expires_at: float) -> GroupBatch:
         """Claim the `count` oldest members of a group as a batch."""
         timeline = self.groups[group]
+        oldest_at = timeline.next_at()
         ids = [timeline.pop() for _ in range(count)]
         if not timeline:
             del self.groups[group]
@@ -183,8 +189,17 @@ class Queue:
         for id in ids:
             self.records[id].batch = batch_id
             messages.append(self.records[id].message)
-        batch = self.batches[batch_id] = GroupBatch(self.name, group, batch_id, messages, expires_at)
+        batch = self.batches[batch_id] = GroupBatch(
+            self.name, group, batch_id, messages, expires_at, self.failures.get(group), oldest_at
+        )
         return batch
+
+    def renew(self, batch: GroupBatch, expires_at: float) -> bool:
+        """Extend the claim of a batch. False: it was lost."""
+        held = self.batches.get(batch.id)
+        if held is not None:
+            self.batches[batch.id] = msgspec.structs.replace(held, expires_at=expires_at)
+        return held is not None
 
     def flush(self, group: str) -> int:
         """Make the current members ripe; returns their number."""
@@ -201,19 +216,45 @@ class Queue:
             return 0.0
         return flushed
 
-    def release(self, batch: GroupBatch) -> None:
+    def release(self, batch: GroupBatch, failure: GroupFailure | None = None) -> None:
         """Return the members of a batch to their group, with their age unchanged."""
+        if failure is not None:
+            self.failures[batch.group] = failure
+            self.flushed.pop(batch.group, None)
+        for record in self._dissolve(batch):
+            self.enter(record, TaskState.AGGREGATING, record.at)
+
+    def expire(self, batch: GroupBatch, now: float) -> None:
+        """Release a batch whose claim has expired, which counts as a failure."""
+        before = self.failures.get(batch.group)
+        self.release(batch, claim_expired(before, now, batch.oldest_at))
+
+    def archive_batch(self, batch: GroupBatch, failure: GroupFailure, now: float) -> None:
+        """Archive the members of a batch with the error of their group."""
+        self.failures.pop(batch.group, None)
+        for record in self._dissolve(batch):
+            record.message = msgspec.structs.replace(
+                record.message, last_error=failure.error, last_failed_at=now
+            )
+            if freed_by(record.message, TaskState.ARCHIVED):
+                self.unlock(record.message)
+            self.enter(record, TaskState.ARCHIVED, now)
+
+    def delete_batch(self, batch: GroupBatch) -> None:
+        """Delete a batch and its members."""
+        failure, waiting = self.failures.get(batch.group), self.groups.get(batch.group)
+        if failure is not None and not (waiting and waiting.next_at() <= failure.oldest_at):
+            del self.failures[batch.group]
+        for record in self._dissolve(batch):
+            self.delete(record)
+
+    def _dissolve(self, batch: GroupBatch) -> Iterator[Record]:
+        """Remove a batch; its members are in no container then."""
         del self.batches[batch.id]
         for message in batch.messages:
             record = self.records[message.id]
             record.batch = ""
-            self.enter(record, TaskState.AGGREGATING, record.at)
-
-    def delete_batch(self, batch: GroupBatch) -> None:
-        """Delete a batch and its members."""
-        del self.batches[batch.id]
-        for message in batch.messages:
-            self.delete(self.records[message.id])
+            yield record
 
     # --- stats ------------------------------------------------------------------------------------
 

@@ -122,7 +122,17 @@ def _places(queue: QueueKeys) -> list[str]:
 def _others(queue: QueueKeys) -> list[str]:
     """The other keys with fixed names, except `paused` and the known groups."""
     counters = [queue.processed, queue.failed, queue.counts]
-    return [*counters, queue.cron, queue.flushed, queue.paused_types, queue.left, queue.soon, queue.throttles]
+    return [
+        *counters,
+        queue.cron,
+        queue.flushed,
+        queue.failures,
+        queue.group_rules,
+        queue.paused_types,
+        queue.left,
+        queue.soon,
+        queue.throttles,
+    ]
 
 
 async def _keys_of(session: Session, queue: QueueKeys) -> AsyncIterator[list[bytes]]:

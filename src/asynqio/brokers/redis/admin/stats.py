@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from asynqio.brokers.redis.chunking import gather
-from asynqio.brokers.redis.layout.keys import QUEUES, day_of, decode_lossy, queue_keys
-from asynqio.brokers.redis.operations.groups import group_names
+from asynqio.brokers.redis.chunking import chunks, gather
+from asynqio.brokers.redis.layout.keys import QUEUES, QueueKeys, day_of, decode_lossy, queue_keys
+from asynqio.brokers.redis.operations.groups import decode_failure, group_names
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.session import Session
 from asynqio.core.info import FRONT, GROUPS_SUMMED, DayStats, GroupStats, QueueStats, longest_waiting
@@ -99,17 +99,23 @@ async def history(session: Session, name: str, days: int) -> list[DayStats]:
     ]
 
 
-async def groups(session: Session, name: str) -> list[GroupStats]:
+async def groups(session: Session, name: str, only: Sequence[str] | None) -> list[GroupStats]:
     """See Inspection.groups."""
     queue = await session.registry.require(name)
-    found = []
-    async for names in group_names(session, queue):
-        sizes = (
-            await session.run(LUA.group_stats, [queue.group(group) for group in names], []) if names else []
-        )
-        found += [
-            GroupStats(group, size[0], float(size[1]), float(size[2]))
-            for group, size in zip(names, sizes, strict=True)
-            if size is not None
-        ]
-    return sorted(found, key=lambda group: group.group)
+    if only is not None:
+        found = [await _group_stats(session, queue, some) for some in chunks(sorted(set(only)))]
+    else:
+        found = [await _group_stats(session, queue, some) async for some in group_names(session, queue)]
+    return sorted((group for some in found for group in some), key=lambda group: group.group)
+
+
+async def _group_stats(session: Session, queue: QueueKeys, names: Sequence[str]) -> list[GroupStats]:
+    if not names:
+        return []
+    keys = [queue.failures, *(queue.group(group) for group in names)]
+    sizes = await session.run(LUA.group_stats, keys, list(names))
+    return [
+        GroupStats(group, size[0], float(size[1]), float(size[2]), decode_failure(size[3]))
+        for group, size in zip(names, sizes, strict=True)
+        if size is not None
+    ]

@@ -31,7 +31,9 @@ class QueueKeys:
         "counts",
         "cron",
         "failed",
+        "failures",
         "flushed",
+        "group_rules",
         "groups",
         "known_groups",
         "lease",
@@ -73,7 +75,11 @@ class QueueKeys:
         self.cron = f"{prefix}asynqio:cron"
         #: Ours: a hash of flushed groups → time: a group is ripe while a member at least as old as this is waiting.
         self.flushed = f"{prefix}asynqio:flushed"
-        #: Ours: groups that had members, to find those that Go did not list.
+        #: Ours: a hash of groups → their failed aggregations in a row.
+        self.failures = f"{prefix}asynqio:group_failures"
+        #: Ours: a hash of the sets of rules by which servers aggregate → until when it is in use, and more.
+        self.group_rules = f"{prefix}asynqio:group_rules"
+        #: Ours: groups that had members, by the time until which to remember them: Go does not list all groups.
         self.known_groups = f"{prefix}asynqio:groups"
         #: Ours: a hash of paused task types → time of pausing.
         self.paused_types = f"{prefix}asynqio:paused_types"
@@ -97,6 +103,10 @@ class QueueKeys:
     def batch(self, group: str, id: str) -> str:
         """The members of a claimed batch (in Go: an aggregation set)."""
         return f"{self.prefix}g:{group}:{id}"
+
+    def due_groups(self, rules: str) -> str:
+        """Ours: the groups that a set of rules matches, by the time at which to check them."""
+        return f"{self.prefix}asynqio:due:{rules}"
 
     def processed_on(self, day: str) -> str:
         return f"{self.processed}:{day}"

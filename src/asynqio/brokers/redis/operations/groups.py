@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from asynqio.brokers.contract.results import Admission, Claimed, Replaced
+from asynqio.brokers.redis.chunking import by_queue, chunks
 from asynqio.brokers.redis.connection.connection import Arg
 from asynqio.brokers.redis.layout.keys import QueueKeys, decode_lossy, queue_keys
 from asynqio.brokers.redis.layout.messages import encode_task
@@ -16,8 +19,14 @@ from asynqio.brokers.redis.operations.forward import earliest
 from asynqio.brokers.redis.operations.quarantine import decode_stored, quarantine
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.session import Session
-from asynqio.brokers.redis.small_write import small_write
-from asynqio.core.groups import BATCH_LEASE, BATCH_MEMBERS, GroupBatch, GroupPolicy, GroupRule
+from asynqio.core.groups import (
+    BATCH_LEASE,
+    BATCH_MEMBERS,
+    GroupBatch,
+    GroupFailure,
+    GroupPolicy,
+    policy_id,
+)
 from asynqio.core.task.message import TaskMessage
 from asynqio.core.task.task import Entry
 from asynqio.errors import CorruptMessage
@@ -31,7 +40,7 @@ async def claim_groups(session: Session, queues: Sequence[str], policy: GroupPol
 
     async def release_all(claimed: Claimed) -> None:
         for batch in claimed.batches:
-            await release(session, batch)
+            await return_batch(session, batch)
 
     work = _claim_groups(session, queues, policy, limit)
     return await session.background.run_or_undo(work, release_all)
@@ -40,19 +49,69 @@ async def claim_groups(session: Session, queues: Sequence[str], policy: GroupPol
 async def _claim_groups(session: Session, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
     batches: list[GroupBatch] = []
     next_at: list[float | None] = []
+    rules, id = policy.rules, policy_id(policy)
+    shared: list[Arg] = [id, len(rules)]
+    for pattern, rule in rules.items():
+        shared += (pattern, repr(rule.grace), repr(rule.max_delay), rule.max_batch, int(rule.max_size > 0))
 
     async def call(some: list[QueueKeys]) -> None:
-        for queue in some:
-            async for names in group_names(session, queue):
-                rules = {name: rule for name in names if (rule := policy.rule_for(name)) is not None}
-                more = bool(rules)
-                while more and len(batches) < limit:
-                    found, coming, more = await _claim(session, queue, rules, limit - len(batches))
-                    batches.extend(found)
-                    next_at.append(coming)
+        while some and len(batches) < limit:
+            now = session.clock.now()
+            expires_at = float(math.ceil(now + BATCH_LEASE))
+            args: list[Arg] = [repr(now), int(expires_at), limit - len(batches), BATCH_MEMBERS]
+            args += (uuid.uuid4().hex, *shared, *(queue.prefix for queue in some))
+            keys = [key for queue in some for key in _claim_keys(queue, id)]
+            done, coming, *claimed = await session.run(LUA.claim_groups, keys, args)
+            for number, *batch in claimed:
+                found = await _batch(session, some[number], expires_at, *batch)
+                if found is not None:
+                    batches.append(found)
+            next_at.append(None if coming is None else float(coming))
+            some = some[done:]
 
     await session.for_each_slot(queues, call, None)
     return Claimed(batches, earliest(next_at))
+
+
+def _claim_keys(queue: QueueKeys, rules: str) -> list[str]:
+    known = [queue.groups, queue.batches, queue.flushed, queue.known_groups]
+    return [*known, queue.group_rules, queue.due_groups(rules)]
+
+
+async def _batch(
+    session: Session,
+    queue: QueueKeys,
+    expires_at: float,
+    id: bytes,
+    group: bytes,
+    oldest_at: bytes,
+    failure: bytes | None,
+    *members: Any,
+) -> GroupBatch | None:
+    """A claimed batch; None if all its members were quarantined."""
+    name = group.decode()
+    messages = await _decode(session, queue, f"{queue.group(name)}:{id.decode()}", members)
+    if not messages:
+        return None
+    failed = decode_failure(failure)
+    return GroupBatch(queue.name, name, id.decode(), messages, expires_at, failed, float(oldest_at))
+
+
+def encode_failure(failure: GroupFailure) -> str:
+    """The text of failures; scripts/lib/group_failure.lua reads it."""
+    numbers = (failure.failed_at, failure.retry_at, failure.oldest_at)
+    return f"{failure.failures} {' '.join(map(repr, numbers))}\n{failure.error}"
+
+
+def decode_failure(text: bytes | None) -> GroupFailure | None:
+    """Decode `encode_failure`; None without failures."""
+    if text is None:
+        return None
+    numbers, _, error = text.partition(b"\n")
+    failures, failed_at, retry_at, oldest_at = numbers.split()
+    return GroupFailure(
+        int(failures), error.decode("utf-8", "replace"), float(failed_at), float(retry_at), float(oldest_at)
+    )
 
 
 async def group_names(session: Session, queue: QueueKeys) -> Any:
@@ -68,28 +127,9 @@ async def group_names(session: Session, queue: QueueKeys) -> Any:
             return
 
 
-async def _claim(
-    session: Session, queue: QueueKeys, rules: Mapping[str, GroupRule], limit: int
-) -> tuple[list[GroupBatch], float | None, bool]:
-    """Claimed batches, when the next group will be ripe, and whether more are ripe now."""
-    now = session.clock.now()
-    expires_at = float(math.ceil(now + BATCH_LEASE))
-    keys = [queue.groups, queue.batches, queue.flushed, *(queue.group(name) for name in rules)]
-    args: list[Arg] = [queue.prefix, repr(now), int(expires_at), limit, BATCH_MEMBERS, uuid.uuid4().hex]
-    for name, rule in rules.items():
-        args += (name, repr(rule.grace), repr(rule.max_delay), rule.max_batch, int(rule.max_size > 0))
-    coming, more, *claimed = await session.run(LUA.claim_groups, keys, args)
-    batches = []
-    for id, group, *members in claimed:
-        name = group.decode()
-        batch = f"{queue.group(name)}:{id.decode()}"
-        messages = await _decode(session, queue, batch, members)
-        if messages:
-            batches.append(GroupBatch(queue.name, name, id.decode(), messages, expires_at))
-    return batches, None if coming is None else float(coming), bool(more)
-
-
-async def _decode(session: Session, queue: QueueKeys, batch: str, members: list[Any]) -> list[TaskMessage]:
+async def _decode(
+    session: Session, queue: QueueKeys, batch: str, members: Sequence[Any]
+) -> list[TaskMessage]:
     messages = []
     damaged: list[tuple[bytes, bytes | None]] = []
     for id, msg, counters in zip(members[::3], members[1::3], members[2::3], strict=True):
@@ -101,23 +141,58 @@ async def _decode(session: Session, queue: QueueKeys, batch: str, members: list[
     return messages
 
 
-async def release(session: Session, batch: GroupBatch) -> None:
-    """Return a batch to its group at once: expire its claim, and sweep expired claims."""
+async def renew_batches(session: Session, batches: Sequence[GroupBatch], lease: float) -> list[bool]:
+    """See Broker.renew_batches."""
+    expires_at = math.ceil(session.clock.now() + lease)
+    answers = [False] * len(batches)
+
+    async def call(name: str, indexes: Sequence[int]) -> None:
+        queue = queue_keys(name)
+        args: list[Arg] = [expires_at, *(queue.batch(batches[at].group, batches[at].id) for at in indexes)]
+        reply = await session.run_idempotent(LUA.renew_batches, [queue.batches], args)
+        for at, held in zip(indexes, reply.decode(), strict=True):
+            answers[at] = held == "1"
+
+    await by_queue([batch.queue for batch in batches], call)
+    return answers
+
+
+async def return_batch(
+    session: Session, batch: GroupBatch, failure: GroupFailure | None = None, *, archive: bool = False
+) -> bool:
+    """See Broker.return_batch."""
+    if archive and failure is not None:
+        return await _archive_batch(session, batch, failure)
     queue = queue_keys(batch.queue)
-    now = math.floor(session.clock.now())
-    key = queue.batch(batch.group, batch.id)
-    await small_write(session.redis, "ZADD", queue.batches, "XX", now, key)
-    keys = [queue.completed, queue.archived, queue.batches, queue.groups, queue.known_groups]
-    await session.run_idempotent(
-        LUA.sweep, keys, [now, 0, session.archive_limit, 0, 0, BATCH_MEMBERS, queue.prefix]
-    )
+    keys = [queue.batch(batch.group, batch.id), queue.batches, queue.group(batch.group)]
+    args: list[Arg] = [queue.prefix, math.floor(session.clock.now()), batch.group]
+    args.append("" if failure is None else encode_failure(failure))
+    return bool(await session.run_idempotent(LUA.return_batch, keys, args))
+
+
+async def _archive_batch(session: Session, batch: GroupBatch, failure: GroupFailure) -> bool:
+    """Archive the members of a batch, in calls of bounded size."""
+    queue = queue_keys(batch.queue)
+    now, archived = session.clock.now(), False
+    failed = [replace(message, last_error=failure.error, last_failed_at=now) for message in batch.messages]
+    for some in chunks(failed, [len(message.payload or b"") for message in failed]):
+        keys = [queue.batch(batch.group, batch.id), queue.batches, queue.archived]
+        args: list[Arg] = [queue.prefix, math.floor(now), batch.group]
+        args += (session.archive_limit, session.archive_cutoff())
+        for message in some:
+            keys.append(queue.task(message.id))
+            args += (message.id, encode_task(message))
+        if not await session.run_idempotent(LUA.archive_batch, keys, args):
+            return archived
+        archived = True
+    return archived
 
 
 async def flush_group(session: Session, name: str, group: str) -> int:
     """See Inspection.flush_group."""
     queue = await session.registry.require(name)
     keys = [queue.group(group), queue.groups, queue.flushed]
-    return int(await session.run_idempotent(LUA.flush_group, keys, [group]))
+    return int(await session.run_idempotent(LUA.flush_group, keys, [group, queue.prefix]))
 
 
 async def merge_group(session: Session, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
@@ -129,7 +204,7 @@ async def merge_group(session: Session, batch: GroupBatch, merged: Entry) -> Adm
     now = session.clock.now()
     keys = [home.batch(batch.group, batch.id), home.batches, target.pending, target.task(merged.message.id)]
     args: list[Arg] = [target.prefix, repr(now), session.now_ns(), merged.message.id]
-    args += (encode_task(merged.message), entry_options(merged, now), home.prefix)
+    args += (encode_task(merged.message), entry_options(merged, now), home.prefix, batch.group)
     answer = await session.run_once(LUA.merge_group, keys, args)
     if answer == b"-":
         return None
@@ -152,5 +227,5 @@ async def _merge_across_slots(
         return None
     [answer] = await enqueue(session, [merged])
     if answer is Admission.ACCEPTED or isinstance(answer, Replaced):
-        await session.run_idempotent(LUA.delete_batch, [key, home.batches], [home.prefix])
+        await session.run_idempotent(LUA.delete_batch, [key, home.batches], [home.prefix, batch.group])
     return answer

@@ -36,6 +36,7 @@ def remove_step(transaction: Transaction, queue: str, *, force: bool) -> int | N
         SQL.remove_paused_types,
         SQL.remove_schedules,
         SQL.remove_flushed_groups,
+        SQL.remove_group_failures,
         SQL.remove_queue,
     ):
         transaction.run(statement, queue=queue)

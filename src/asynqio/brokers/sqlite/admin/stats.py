@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from asynqio.brokers.contract.limits import DAY
+from asynqio.brokers.sqlite.operations.groups import group_failure
 from asynqio.brokers.sqlite.storage.queues import existing
 from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
+from asynqio.core.groups import GroupFailure
 from asynqio.core.info import FRONT, DayStats, GroupStats, QueueStats, StoreNode, longest_waiting
 from asynqio.core.task.message import TaskState
 
@@ -71,10 +73,24 @@ def history(transaction: Transaction, queue: str, days: int) -> list[DayStats]:
     return found
 
 
-def group_stats(transaction: Transaction, queue: str) -> list[GroupStats]:
+def group_stats(transaction: Transaction, queue: str, names: Sequence[str] | None) -> list[GroupStats]:
     """See Inspection.groups."""
     existing(transaction, queue)
-    return [GroupStats(*row) for row in transaction.all(SQL.groups, queue=queue)]
+    if names is None:
+        rows = transaction.all(SQL.groups, queue=queue)
+        failures = {
+            group: GroupFailure(*found) for group, *found in transaction.all(SQL.group_failures, queue=queue)
+        }
+        return [
+            GroupStats(group, size, oldest, newest, failures.get(group))
+            for group, size, oldest, newest in rows
+        ]
+    found = []
+    for group in sorted(set(names)):
+        size, oldest, newest = transaction.one(SQL.group_stats, queue=queue, group=group, most=-1)
+        if size:
+            found.append(GroupStats(group, size, oldest, newest, group_failure(transaction, queue, group)))
+    return found
 
 
 def group_names(transaction: Transaction, queue: str) -> list[str]:

@@ -112,12 +112,12 @@ def _change_holder(transaction: Transaction, entry: Entry, row: Row, number: int
     key, queue, id = row[:3]
     before, state, now = message(row), TaskState(row[5]), transaction.now
     after, target = changed(entry, before, state)
-    if entry.on_duplicate is OnDuplicate.REPLACE:
-        changes = {"message": encode(after), "unique_key": after.unique_key, "group": after.group}
-        transaction.run(SQL.replace_task, key=key, **changes)
     if not keeps_place(before, state, after, target):
         at = entry.process_at if entry.state is TaskState.SCHEDULED else now
         change_state(transaction, [row], target, at, [number])
+    if entry.on_duplicate is OnDuplicate.REPLACE:
+        changes = {"message": encode(after), "unique_key": after.unique_key, "group": after.group}
+        transaction.run(SQL.replace_task, key=key, **changes)
     transaction.run(SQL.take_lock, queue=queue, key=entry.lock, id=id, until=now + entry.unique_ttl)
     transaction.topics.add(entered(target, queue))
 

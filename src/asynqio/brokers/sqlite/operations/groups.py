@@ -6,17 +6,27 @@ import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.results import Admission, Claimed, Replaced
 from asynqio.brokers.sqlite.operations.enqueue import enqueue
 from asynqio.brokers.sqlite.settings import Settings
 from asynqio.brokers.sqlite.storage.queues import existing
-from asynqio.brokers.sqlite.storage.rows import delete, sound
+from asynqio.brokers.sqlite.storage.rows import delete, encode, message, sound, trim, unlock
 from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
-from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupPolicy, GroupRule
-from asynqio.core.task.message import TaskRef
+from asynqio.core.groups import (
+    BATCH_LEASE,
+    GroupBatch,
+    GroupFailure,
+    GroupPolicy,
+    GroupRule,
+    claim_expired,
+)
+from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.core.task.task import Entry
+from asynqio.core.task.unique_locks import freed_by
 
 
 def claim_groups(transaction: Transaction, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
@@ -35,11 +45,13 @@ def claim_groups(transaction: Transaction, queues: Sequence[str], policy: GroupP
         groups.sort(key=lambda found: found[0].oldest)
         for stats, group, rule in groups:
             while stats.size and len(batches) < limit:
-                count = rule.ripe(*stats, transaction.now, flushed.get(group, 0.0))
+                failure = group_failure(transaction, queue, group)
+                retry_at = failure.retry_at if failure is not None else 0.0
+                count = rule.ripe(*stats, transaction.now, flushed.get(group, 0.0), retry_at)
                 if not count:
-                    next_at.append(rule.ripe_at(stats.oldest, stats.newest))
+                    next_at.append(rule.ripe_at(*stats, retry_at))
                     break
-                batch = _claim(transaction, queue, group, count)
+                batch = _claim(transaction, queue, group, count, failure, stats.oldest)
                 if batch is not None:
                     batches.append(batch)
                 stats = _stats(transaction, queue, group, rule)
@@ -70,18 +82,37 @@ def flush_group(transaction: Transaction, queue: str, group: str) -> int:
     return int(size)
 
 
-def _claim(transaction: Transaction, queue: str, group: str, count: int) -> GroupBatch | None:
+def group_failure(transaction: Transaction, queue: str, group: str) -> GroupFailure | None:
+    """The failures of a group."""
+    row = transaction.one(SQL.group_failure, queue=queue, group=group)
+    return None if row is None else GroupFailure(*row)
+
+
+def _claim(
+    transaction: Transaction,
+    queue: str,
+    group: str,
+    count: int,
+    failure: GroupFailure | None,
+    oldest_at: float,
+) -> GroupBatch | None:
     """Claim the `count` oldest members as a batch. None: some were quarantined, so read the group's stats again."""
     rows = transaction.all(SQL.oldest_members, queue=queue, group=group, limit=count)
     members = list(sound(transaction, rows))
     if len(members) < len(rows):
         return None
-    batch = GroupBatch(
-        queue, group, uuid.uuid4().hex, [task for _, task in members], transaction.now + BATCH_LEASE
-    )
+    tasks = [task for _, task in members]
+    expires_at = transaction.now + BATCH_LEASE
+    batch = GroupBatch(queue, group, uuid.uuid4().hex, tasks, expires_at, failure, oldest_at)
     [key] = transaction.numbers(1)
     transaction.run(
-        SQL.insert_batch, key=key, id=batch.id, queue=queue, group=group, expires_at=batch.expires_at
+        SQL.insert_batch,
+        key=key,
+        id=batch.id,
+        queue=queue,
+        group=group,
+        expires_at=expires_at,
+        oldest_at=oldest_at,
     )
     transaction.connection.executemany(SQL.claim_member, [(batch.id, row[0]) for row in rows])
     return batch
@@ -104,6 +135,63 @@ def release_batch(transaction: Transaction, batch: str) -> None:
     transaction.run(SQL.delete_batch, batch=batch)
 
 
+def expire_batches(transaction: Transaction, queue: str) -> None:
+    """Release the batches whose claim has expired, which counts as a failure of their groups."""
+    for batch, group, oldest_at in transaction.all(SQL.expired_batches, queue=queue, now=transaction.now):
+        before = group_failure(transaction, queue, group)
+        _save_failure(transaction, queue, group, claim_expired(before, transaction.now, oldest_at))
+        release_batch(transaction, batch)
+        transaction.topics.add(signals.grouped(queue))
+
+
+def _save_failure(transaction: Transaction, queue: str, group: str, failure: GroupFailure) -> None:
+    """Store the failures of a group, and end its flush."""
+    transaction.run(SQL.save_failure, queue=queue, group=group, **msgspec.structs.asdict(failure))
+    transaction.run(SQL.delete_flush, queue=queue, group=group)
+
+
+def renew_batches(transaction: Transaction, batches: Sequence[GroupBatch], lease: float) -> list[bool]:
+    """See Broker.renew_batches."""
+    expires_at = transaction.now + lease
+    return [
+        transaction.run(SQL.renew_batch, batch=batch.id, queue=batch.queue, expires_at=expires_at).rowcount
+        > 0
+        for batch in batches
+    ]
+
+
+def return_batch(
+    transaction: Transaction, batch: GroupBatch, failure: GroupFailure | None, *, archive: bool
+) -> bool:
+    """See Broker.return_batch."""
+    if not transaction.one(SQL.batch_exists, batch=batch.id, queue=batch.queue):
+        return False
+    if archive and failure is not None:
+        _archive_batch(transaction, batch, failure)
+    else:
+        if failure is not None:
+            _save_failure(transaction, batch.queue, batch.group, failure)
+        release_batch(transaction, batch.id)
+        transaction.topics.add(signals.grouped(batch.queue))
+    return True
+
+
+def _archive_batch(transaction: Transaction, batch: GroupBatch, failure: GroupFailure) -> None:
+    """Archive the members of a batch with the error of their group."""
+    now = transaction.now
+    rows = transaction.all(SQL.batch_members, batch=batch.id)
+    numbers = transaction.numbers(len(rows))
+    for row, number in zip(rows, numbers, strict=True):
+        failed = msgspec.structs.replace(message(row), last_error=failure.error, last_failed_at=now)
+        transaction.run(SQL.archive_member, key=row[0], now=now, seq=number, message=encode(failed))
+        if failed.unique_key and freed_by(failed, TaskState.ARCHIVED):
+            unlock(transaction, batch.queue, failed.unique_key, failed.id)
+        transaction.ended.append(failed.ref)
+    transaction.run(SQL.delete_batch, batch=batch.id)
+    transaction.run(SQL.delete_failure, queue=batch.queue, group=batch.group)
+    trim(transaction, batch.queue, now)
+
+
 def merge_group(
     transaction: Transaction, batch: GroupBatch, merged: Entry, settings: Settings
 ) -> Admission | Replaced | None:
@@ -115,5 +203,6 @@ def merge_group(
         members = transaction.all(SQL.batch_members, batch=batch.id)
         delete(transaction, members)
         transaction.run(SQL.delete_batch, batch=batch.id)
+        transaction.run(SQL.delete_failure_merged, queue=batch.queue, group=batch.group)
         transaction.ended += [TaskRef(row[1], row[2]) for row in members]
     return answer

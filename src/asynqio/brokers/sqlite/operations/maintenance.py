@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.results import Expired, Forwarded, Swept
-from asynqio.brokers.sqlite.operations.groups import release_batch
+from asynqio.brokers.sqlite.operations.groups import expire_batches
 from asynqio.brokers.sqlite.storage.rows import Row, change_state, delete, quarantine, readable, sound, trim
 from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
@@ -90,9 +90,7 @@ def sweep(transaction: Transaction, queues: Sequence[str], limit: int) -> Swept:
         transaction.ended += [TaskRef(row[1], row[2]) for row in rows]
         deleted += len(rows)
         next_at.append(transaction.value(SQL.first_at, queue=queue, state=TaskState.COMPLETED))
-        for (batch,) in transaction.all(SQL.expired_batches, queue=queue, now=now):
-            release_batch(transaction, batch)
-            transaction.topics.add(signals.grouped(queue))
+        expire_batches(transaction, queue)
         next_at.append(transaction.value(SQL.next_batch_expiry, queue=queue))
         trim(transaction, queue, now)
         transaction.run(SQL.purge_locks, queue=queue, now=now)

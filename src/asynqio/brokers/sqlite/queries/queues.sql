@@ -81,6 +81,10 @@ DELETE FROM schedules WHERE queue = :queue;
 -- Delete the marks of the flushed groups of a queue.
 DELETE FROM flushed_groups WHERE queue = :queue;
 
+-- name: remove_group_failures
+-- Delete the failures of the groups of a queue.
+DELETE FROM group_failures WHERE queue = :queue;
+
 -- name: remove_queue
 -- Delete a queue itself.
 DELETE FROM queues WHERE name = :queue;

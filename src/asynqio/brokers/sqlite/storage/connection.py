@@ -138,7 +138,8 @@ def _migrate(connection: sqlite3.Connection, path: str) -> None:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for version in range(_check(connection, path) + 1, newest + 1):
+        before = _check(connection, path)
+        for version in sorted(number for number in migrations() if number > before):
             for statement in migrations()[version]:
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

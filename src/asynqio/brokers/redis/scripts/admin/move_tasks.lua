@@ -8,7 +8,7 @@
 -- positions: unchanged.
 -- Cost  O(ids · log n). Pending: O(last - first) plus one traversal from the nearer end (30 ns per task); with unknown
 --       positions, one traversal from the front per id.
--- include: lib/trim_archive lib/write_when_full
+-- include: lib/group_index lib/trim_archive lib/write_when_full
 local target, prefix, now, only = ARGV[1], ARGV[2], ARGV[3], ARGV[7]
 local from, to = tonumber(ARGV[8]), tonumber(ARGV[9])
 local answers, fresh = {}, {}
@@ -41,7 +41,7 @@ local function leave(state, id, group)
   elseif state == 'aggregating' then
     local members = prefix .. 'g:' .. group
     redis.call('ZREM', members, id)
-    if redis.call('EXISTS', members) == 0 then redis.call('SREM', KEYS[3], group) end
+    group_left(prefix, group)
   else
     redis.call('ZREM', prefix .. state, id)
   end

@@ -42,6 +42,12 @@ local function list_group(key, name)
   end
 end
 
+-- The index of groups for rules that a server uses.
+local function indexed(key)
+  local rules = key:sub(#prefix + 1):match('^asynqio:due:(.*)$')
+  return rules and redis.call('HEXISTS', prefix .. 'asynqio:group_rules', rules) == 1
+end
+
 for at = 5, #KEYS do
   local key = KEYS[at]
   local kind, name = key:sub(#prefix + 1):match('^(%a+):(.*)$')
@@ -51,7 +57,7 @@ for at = 5, #KEYS do
     remove_lock(key)
   elseif kind == 'g' then
     list_group(key, name)
-  elseif not in_use[key] then
+  elseif not in_use[key] and not indexed(key) then
     redis.call('DEL', key)
   end
 end

@@ -78,6 +78,9 @@ while budget > 0 do
     if redis.call('EXISTS', prefix .. 'g:' .. known) == 1 then redis.call('SADD', KEYS[4], known) end
     redis.call('ZREM', KEYS[6], known)
   else
+    for _, rules in ipairs(redis.call('HKEYS', prefix .. 'asynqio:group_rules')) do
+      redis.call('UNLINK', prefix .. 'asynqio:due:' .. rules)
+    end
     redis.call('DEL', unpack(KEYS))
     return {1, removed}
   end

@@ -1,42 +1,75 @@
--- Claim ripe groups of one queue for aggregation. A batch is Go's aggregation set.
+-- Claim ripe groups of queues for aggregation. A batch is Go's aggregation set.
 --
--- KEYS  1 groups · 2 aggregation_sets · 3 flushed (ours) · 4… the members of each group to check
--- ARGV  1 queue prefix · 2 now · 3 end of the claim, seconds · 4 most batches · 5 most members in all of them
---       6 batch id; batches are named <id>-1, <id>-2 …
---       then per group: name, grace, max delay, most members of a batch, 1 if that many make the group ripe
--- Returns {when the next group will be ripe or false, 1 if more is ripe than the member limit allowed,
--- {batch id, group, id, msg or false, counters or false, id …}…}.
--- Cost  O(groups checked + members claimed · log members)
-local prefix, now, expires, limit, left = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
-local claimed, coming, more = {}, false, 0
+-- KEYS  per queue: 1 groups · 2 aggregation_sets · 3 flushed (ours) · 4 known groups (ours) · 5 group_rules (ours)
+--       6 the index of these rules (ours, see lib/group_index.lua)
+-- ARGV  1 now · 2 end of the claim, seconds · 3 most batches · 4 most members in all of them
+--       5 batch id; batches are named <id>-1, <id>-2 … · 6 id of the rules · 7 number of rules
+--       then per rule: pattern, grace, max delay, most members of a batch, 1 if that many make the group ripe
+--       then per queue: its prefix
+-- Returns {how many queues are done, when the next group will be ripe or false, {number of the queue, batch id, group,
+-- when the oldest member joined, failures or false, id, msg or false, counters or false, id …}…}.
+-- Cost  O(groups that changed or are due, at most CHECKED + a page · log n + members claimed · log members)
+-- include: lib/group_failure lib/group_index lib/write_when_full
+local now, expires, limit, left = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local claimed, coming = {}, false
+-- A queue with up to SMALL groups is read as a whole; of a larger one, PAGE names per second, to find groups that are
+-- missing in the index. At most CHECKED groups are checked before the call ends. A set of rules that no server used for
+-- KEPT seconds loses its index.
+local SMALL, PAGE, CHECKED, KEPT = 100, 1000, 100, 60
+local checks = CHECKED
 
--- How many members to take now, and when the group will be ripe. core/groups.py has the same rule in Python.
-local function ripe(key, group, at)
-  local count = redis.call('ZCARD', key)
-  if count == 0 then return 0 end
-  local grace, delay, most = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
-  if ARGV[at + 4] == '1' and count >= most then return most end
-  local oldest = tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
-  local newest = tonumber(redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2])
-  if (delay > 0 and oldest <= now - delay) or newest <= now - grace then return math.min(count, most) end
-  local flushed = redis.call('HGET', KEYS[3], group)
-  if flushed then
-    if oldest <= tonumber(flushed) then return math.min(count, most) end
-    redis.call('HDEL', KEYS[3], group)
+-- The rule of the longest pattern that a name begins with. core/groups.py has the same in Python.
+local rules, lengths, next_arg = {}, {}, 8
+for _ = 1, tonumber(ARGV[7]) do
+  local pattern = ARGV[next_arg]
+  rules[pattern] = {
+    grace = tonumber(ARGV[next_arg + 1]), delay = tonumber(ARGV[next_arg + 2]),
+    most = tonumber(ARGV[next_arg + 3]), sized = ARGV[next_arg + 4] == '1',
+  }
+  lengths[#lengths + 1] = #pattern
+  next_arg = next_arg + 5
+end
+table.sort(lengths, function(one, other) return one > other end)
+local function rule_of(group)
+  for _, length in ipairs(lengths) do
+    local rule = length <= #group and rules[group:sub(1, length)]
+    if rule then return rule end
   end
-  local soon = newest + grace
-  if delay > 0 then soon = math.min(soon, oldest + delay) end
-  return 0, soon
+end
+
+-- How many members to take now, or when the group will be ripe; neither if it is empty. core/groups.py has the same.
+local function ripe(queue, members, group, rule)
+  local count = redis.call('ZCARD', members)
+  if count == 0 then return 0 end
+  local oldest = tonumber(redis.call('ZRANGE', members, 0, 0, 'WITHSCORES')[2])
+  local newest = tonumber(redis.call('ZRANGE', members, -1, -1, 'WITHSCORES')[2])
+  local flushed = redis.call('HGET', queue.flushed, group)
+  if flushed then
+    if oldest <= tonumber(flushed) then return math.min(count, rule.most) end
+    redis.call('HDEL', queue.flushed, group)
+  end
+  local _, _, retry_at = read_failure(queue.prefix, group)
+  if not retry_at or retry_at <= now then
+    if rule.sized and count >= rule.most then return rule.most end
+    if (rule.delay > 0 and oldest <= now - rule.delay) or newest <= now - rule.grace then
+      return math.min(count, rule.most)
+    end
+  end
+  local soon = newest + rule.grace
+  if rule.delay > 0 then soon = math.min(soon, oldest + rule.delay) end
+  if rule.sized and count >= rule.most then soon = newest end
+  return 0, math.max(soon, retry_at or 0, now + 0.001)
 end
 
 -- Turn the first members of a group into a batch. Ids without a task are removed (B31).
-local function claim(members, group, count)
-  local id = ARGV[6] .. '-' .. (#claimed + 1)
+local function claim(queue, members, group, count)
+  local id = ARGV[5] .. '-' .. (#claimed + 1)
   local taken = redis.call('ZRANGE', members, 0, count - 1, 'WITHSCORES')
-  local found, batch, ghosts = {id, group}, {}, 0
+  local found = {queue.number, id, group, taken[2], (read_failure(queue.prefix, group)) or false}
+  local batch, ghosts = {}, 0
   for at = 1, #taken, 2 do
     local member = taken[at]
-    local key = prefix .. 't:' .. member
+    local key = queue.prefix .. 't:' .. member
     local task = redis.pcall('HMGET', key, 'msg', 'asynqio:strikes')
     if task[1] then
       batch[#batch + 1] = taken[at + 1]
@@ -51,32 +84,115 @@ local function claim(members, group, count)
   end
   redis.call('ZREMRANGEBYRANK', members, 0, count - 1)
   if redis.call('EXISTS', members) == 0 then
-    redis.call('SREM', KEYS[1], group)
-    redis.call('HDEL', KEYS[3], group)
+    redis.call('SREM', queue.groups, group)
+    redis.call('HDEL', queue.flushed, group)
   end
-  if ghosts > 0 then redis.call('HINCRBY', prefix .. 'asynqio:counts', 'quarantined', ghosts) end
+  if ghosts > 0 then redis.call('HINCRBY', queue.prefix .. 'asynqio:counts', 'quarantined', ghosts) end
+  left = left - count
   if #batch > 0 then
     redis.call('ZADD', members .. ':' .. id, unpack(batch))
-    redis.call('ZADD', KEYS[2], expires, members .. ':' .. id)
+    redis.call('ZADD', queue.batches, expires, members .. ':' .. id)
     claimed[#claimed + 1] = found
   end
 end
 
-for number = 1, #KEYS - 3 do
-  local members, at = KEYS[number + 3], 5 * number + 2
-  local group = ARGV[at]
-  while #claimed < limit do
-    local count, soon = ripe(members, group, at)
-    if count == 0 then
-      if soon and (not coming or soon < coming) then coming = soon end
-      break
+-- Claim a group as far as it is ripe, and note in the index when to check it again.
+local function check(queue, group)
+  checks = checks - 1
+  local rule = rule_of(group)
+  if not rule then
+    redis.call('ZREM', queue.due, group)
+    return
+  end
+  local members = queue.prefix .. 'g:' .. group
+  while true do
+    local count, soon = ripe(queue, members, group, rule)
+    if soon then
+      redis.call('ZADD', queue.due, soon, group)
+      return
+    elseif count == 0 then
+      redis.call('ZREM', queue.due, group)
+      redis.call('HDEL', queue.flushed, group)
+      local remembered = redis.call('ZSCORE', queue.known, group)
+      if not remembered or tonumber(remembered) <= now then redis.call('SREM', queue.groups, group) end
+      return
+    elseif #claimed >= limit or count > left then
+      redis.call('ZADD', queue.due, 0, group)
+      return
     end
-    if count > left then
-      more = 1
-      break
-    end
-    claim(members, group, count)
-    left = left - count
+    claim(queue, members, group, count)
   end
 end
-return {coming and tostring(coming) or false, more, unpack(claimed)}
+
+local function add_all(key, option, names)
+  for first = 1, #names, 1000 do
+    local pairs = {}
+    for at = first, math.min(first + 999, #names) do
+      pairs[#pairs + 1] = 0
+      pairs[#pairs + 1] = names[at]
+    end
+    redis.call('ZADD', key, option, unpack(pairs))
+  end
+end
+
+-- Add a page of names to the index; returns the cursor of the next page. Groups in the index keep their time, unless
+-- they are full.
+local function read_page(queue, cursor)
+  local page = redis.call('SSCAN', queue.groups, cursor, 'COUNT', PAGE)
+  local listed, full = {}, {}
+  for _, group in ipairs(page[2]) do
+    local rule = rule_of(group)
+    if rule and rule.sized and redis.call('ZCARD', queue.prefix .. 'g:' .. group) >= rule.most then
+      full[#full + 1] = group
+    elseif rule then
+      listed[#listed + 1] = group
+    end
+  end
+  add_all(queue.due, 'NX', listed)
+  add_all(queue.due, 'CH', full)
+  return page[1]
+end
+
+-- Returns whether the queue is done.
+local function serve(queue)
+  local entry = redis.call('HGET', queue.rules, ARGV[6])
+  local kept_until, cursor, read_at, complete = (entry or ''):match('^(%S+) (%S+) (%S+) (%S+)$')
+  if not kept_until or tonumber(kept_until) <= now then
+    drop_unused_rules(queue.prefix, now)
+    redis.call('UNLINK', queue.due)
+    cursor, read_at, complete = '0', 0, '0'
+  end
+  local size = redis.call('SCARD', queue.groups)
+  if size <= SMALL then
+    for _, group in ipairs(redis.call('SMEMBERS', queue.groups)) do check(queue, group) end
+    cursor, complete = '0', '1'
+  elseif complete == '0' or math.abs(now - read_at) >= 1 then
+    cursor = read_page(queue, cursor)
+    read_at = now
+    if cursor == '0' then complete = '1' end
+  end
+  if size > SMALL then coming = math.min(coming or math.huge, now + 1) end
+  redis.call('HSET', queue.rules, ARGV[6], string.format('%.17g %s %.17g %s', now + KEPT, cursor, read_at, complete))
+  for _, range in ipairs({{'-inf', 0}, {'(0', now}}) do
+    local due = redis.call('ZRANGEBYSCORE', queue.due, range[1], range[2], 'LIMIT', 0, CHECKED / 2)
+    for _, group in ipairs(due) do
+      if #claimed < limit then check(queue, group) end
+    end
+  end
+  local first = tonumber(redis.call('ZRANGE', queue.due, 0, 0, 'WITHSCORES')[2])
+  if first and first > now then coming = math.min(coming or math.huge, first) end
+  return complete == '1' and not (first and first <= now)
+end
+
+local done, count = 0, #KEYS / 6
+while done < count and checks > 0 and left > 0 and #claimed < limit do
+  local groups, batches, flushed, known, group_rules, due = unpack(KEYS, 6 * done + 1, 6 * done + 6)
+  write_when_full(groups)
+  local queue = {
+    number = done, prefix = ARGV[next_arg + done], groups = groups, batches = batches, flushed = flushed,
+    known = known, rules = group_rules, due = due,
+  }
+  if not serve(queue) then break end
+  done = done + 1
+end
+return {done, coming and string.format('%.17g', coming) or false, unpack(claimed)}

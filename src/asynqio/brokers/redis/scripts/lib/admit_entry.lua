@@ -1,4 +1,4 @@
--- Admit one entry. include: lib/delay_task lib/fields lib/unique_lock lib/update_holder
+-- Admit one entry. include: lib/delay_task lib/fields lib/group_index lib/unique_lock lib/update_holder
 --
 -- `options` is '' for an ordinary pending task, else the fields
 -- state, score, group, lock or '', its whole seconds, its exact expiry, failure counters or '',
@@ -62,8 +62,7 @@ local function admit_entry(prefix, key, id, msg, options, now, now_ns, resent, p
     -- Also for a scheduled task: then both forwarders add it to its group (B2).
     task[#task + 1] = 'group'
     task[#task + 1] = group
-    redis.call('SADD', prefix .. 'groups', group)
-    redis.call('ZADD', prefix .. 'asynqio:groups', now, group)
+    group_joined(prefix, group, state == 'scheduled' and tonumber(score) or now)
   end
   if counters ~= '' then
     task[#task + 1] = 'asynqio:strikes'

@@ -1,5 +1,5 @@
 -- Update the task that holds an entry's lock, if it is waiting (B6). core/task/unique_locks.py has the same in Python.
--- include: lib/delay_task lib/fields
+-- include: lib/delay_task lib/fields lib/group_index
 
 -- The message with another id: protobuf field 3, a length-delimited string at `id_offset`.
 local function with_id(msg, id_offset, id, other)
@@ -20,7 +20,7 @@ local function leave(prefix, id, state, group, pending)
     redis.call('LREM', prefix .. 'pending', -1, id)
   elseif state == 'aggregating' then
     redis.call('ZREM', prefix .. 'g:' .. group, id)
-    if redis.call('EXISTS', prefix .. 'g:' .. group) == 0 then redis.call('SREM', prefix .. 'groups', group) end
+    group_left(prefix, group)
   else
     redis.call('ZREM', prefix .. state, id)
   end
@@ -57,8 +57,7 @@ local function update_holder(prefix, id, entry, now, now_ns, resent, pending)
   end
   redis.call('HSET', key, 'state', target, 'asynqio:changed', entry.id)
   if joins ~= '' then
-    redis.call('SADD', prefix .. 'groups', joins)
-    redis.call('ZADD', prefix .. 'asynqio:groups', now, joins)
+    group_joined(prefix, joins, target == 'aggregating' and now or tonumber(entry.score) or now)
   end
   if stays then return true end
   if target == 'pending' then

@@ -4,7 +4,7 @@
 -- ARGV  1 now, whole seconds · 2 now, nanoseconds · 3 limit · 4 score for tasks that join a group · 5 now, seconds
 --       6… queue prefix per queue
 -- Returns {how many were moved, due time of the next one or false}.
--- Cost  O(tasks moved · log waiting + queues)
+-- Cost  O(tasks moved · log waiting + queues). include: lib/group_index
 local now, now_ns, left, exact = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[5]
 local moved, coming = 0, false
 -- Outdated ids of `soon` that one call removes before it returns their due time.
@@ -19,7 +19,7 @@ local function source_of(sets, id, at)
 end
 
 for queue = 0, #KEYS / 5 - 1 do
-  local scheduled, retry, soon, pending, groups = unpack(KEYS, queue * 5 + 1, queue * 5 + 5)
+  local scheduled, retry, soon, pending = unpack(KEYS, queue * 5 + 1, queue * 5 + 4)
   local prefix, sets, limits = ARGV[6 + queue], {scheduled, retry, soon}, {now, now, exact}
   local lists, at, waiting = {}, {1, 1, 1}, {}
   for set = 1, 3 do
@@ -51,7 +51,7 @@ for queue = 0, #KEYS / 5 - 1 do
     elseif task[2] and task[2] ~= '' then
       redis.call('HSET', key, 'state', 'aggregating')
       redis.call('ZADD', prefix .. 'g:' .. task[2], ARGV[4], id)
-      redis.call('SADD', groups, task[2])
+      group_joined(prefix, task[2], tonumber(ARGV[4]))
       moved, left = moved + 1, left - 1
     else
       redis.call('HSET', key, 'state', 'pending', 'pending_since', now_ns)
