@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
 import math
 import threading
+import weakref
 from decimal import Decimal
 from typing import Any
 
@@ -406,3 +409,35 @@ async def test_the_state_of_the_lifespan_is_shared_with_handlers(app: App) -> No
         assert await within((await use_in_thread.enqueue()).result()) == "connection"
         assert events == ["startup"]
     assert events == ["startup", "shutdown"]
+
+
+@pytest.mark.parametrize("lane", ["coroutine", "thread"])
+async def test_a_failed_attempt_leaves_no_reference_cycle(
+    app: App, lane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # pytest keeps log records with their errors.
+    monkeypatch.setattr(logging.getLogger("asynqio.server"), "disabled", True)
+    errors: list[weakref.ref[BaseException]] = []
+
+    class NoSeatsError(Exception):
+        def __init__(self) -> None:
+            super().__init__("no seats left")
+            errors.append(weakref.ref(self))
+
+    @app.task("coroutine", retry=FixedRetry(3600))
+    async def in_coroutine() -> None:
+        raise NoSeatsError
+
+    @app.task("thread", retry=FixedRetry(3600))
+    def in_thread() -> None:
+        raise NoSeatsError
+
+    gc.collect()
+    gc.disable()
+    try:
+        async with app.server().running(app.mux):
+            handle = await (in_coroutine if lane == "coroutine" else in_thread).enqueue()
+            await state_of(app, handle.info, TaskState.RETRY)
+        assert [error() for error in errors] == [None]
+    finally:
+        gc.enable()

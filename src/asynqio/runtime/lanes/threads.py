@@ -92,14 +92,17 @@ class Threads:
         starts once its wait has ended."""
         job = _Job(asyncio.get_running_loop(), attempt, call, args)
         self._submit(job)
-        while True:
-            try:
-                return await job.wait()
-            except asyncio.CancelledError as cancelled:
-                if job.error is cancelled or job.give_up() or attempt is None or self._closed:
-                    raise
-                if attempt.finished or (isinstance(attempt.stopped_by, Aborted) and not attempt.lost):
-                    raise
+        try:
+            while True:
+                try:
+                    return await job.wait()
+                except asyncio.CancelledError as cancelled:
+                    if job.error is cancelled or job.give_up() or attempt is None or self._closed:
+                        raise
+                    if attempt.finished or (isinstance(attempt.stopped_by, Aborted) and not attempt.lost):
+                        raise
+        finally:
+            job.error = None  # its traceback refers to the job: without a cycle, both are freed at once
 
     def _submit(self, job: _Job) -> None:
         self._jobs.put(job)
