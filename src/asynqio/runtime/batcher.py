@@ -53,7 +53,8 @@ class Batcher(Generic[I, O]):
             [answer] = await self._call([item])
         finally:
             self._in_flight -= 1
-            self._next()
+            if self._waiting:
+                self._next()
         return answer
 
     def _next(self) -> bool:

@@ -147,6 +147,8 @@ class RedisBroker(RedisInspection):
         self._current.keys(entry.message.queue)
 
     async def enqueue(self, entries: Sequence[Entry]) -> list[Admission | Replaced]:
+        if len(entries) == 1:
+            return [await enqueue.enqueue_one(self._session, entries[0])]
         return await enqueue.enqueue(self._session, entries)
 
     def producer(self, run: RunOnLoop) -> RedisProducer | None:

@@ -132,14 +132,20 @@ class Session:
             return await self.redis.run(script, keys, args)
 
     def run_once(
-        self, script: Script, keys: Sequence[str], args: list[Arg], *, resent: bool = False
+        self,
+        script: Script,
+        keys: Sequence[str],
+        args: list[Arg],
+        *,
+        resent: bool = False,
+        at_once: bool = False,
     ) -> Coroutine[Any, Any, Any]:
         """Run a script that recognises its own effect: its first argument says that the call is sent again.
 
         The call has been sent when this returns. Awaiting it raises ReplyLost if the second reply is lost too.
-        `resent`: an earlier call with these arguments ended that way.
+        `resent`: an earlier call with these arguments ended that way. `at_once`: see `RedisClient.run`.
         """
-        sent = self.redis.run(script, keys, ["1" if resent else "0", *args])
+        sent = self.redis.run(script, keys, ["1" if resent else "0", *args], at_once=at_once)
         return self._run_once(script, keys, args, sent)
 
     async def _run_once(

@@ -88,9 +88,9 @@ async def test_a_resent_update_of_a_started_task_does_not_enqueue_it_again(
     session, sent = broker._session, list[tuple[Sequence[str], list[Arg]]]()
     run_once = session.run_once
 
-    def remember(script: Script, keys: Sequence[str], args: list[Arg]) -> Any:
+    def remember(script: Script, keys: Sequence[str], args: list[Arg], **options: bool) -> Any:
         sent.append((keys, args))
-        return run_once(script, keys, args)
+        return run_once(script, keys, args, **options)
 
     monkeypatch.setattr(session, "run_once", remember)
     await lose_the_reply(proxy, "enqueue")

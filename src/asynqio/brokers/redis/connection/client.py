@@ -60,9 +60,14 @@ class RedisClient:
         """Send a command to each master."""
         return await self._router.everywhere(*args)
 
-    def run(self, script: Script, keys: Sequence[str], args: Sequence[Arg]) -> Awaitable[Any]:
-        """Run a script on the master of the first key. If the server does not know it, its text is sent."""
-        call = run(asyncio.get_running_loop(), script, keys, args)
+    def run(
+        self, script: Script, keys: Sequence[str], args: Sequence[Arg], *, at_once: bool = False
+    ) -> Awaitable[Any]:
+        """Run a script on the master of the first key. If the server does not know it, its text is sent.
+
+        `at_once`: write the command without waiting for others that could be written with it.
+        """
+        call = run(asyncio.get_running_loop(), script, keys, args, at_once)
         self._router.send(call)
         return call
 

@@ -98,7 +98,7 @@ class Cluster:
         if connection is None:
             self._retry_later(call, "no master serves the slot of this key")
         else:
-            connection.send(pack(call.args), call)
+            connection.send(pack(call.args), call, at_once=call.at_once)
 
     async def everywhere(self, *args: Arg) -> list[Any]:
         return await asyncio.gather(*(connection.call(*args) for connection in self._masters().values()))

@@ -90,8 +90,12 @@ class Connection(asyncio.Protocol):
             self._loop.call_soon(self._flush)
         return answer
 
-    def send(self, data: bytes, answer: Answer, *, asking: bool = False) -> None:
-        """Send an encoded command; `asking` lets a cluster node serve a slot that is being imported."""
+    def send(self, data: bytes, answer: Answer, *, asking: bool = False, at_once: bool = False) -> None:
+        """Send an encoded command; `asking` lets a cluster node serve a slot that is being imported.
+
+        `at_once`: do not wait for further commands if no reply is pending. Measured: for a single caller, the
+        iteration of the event loop costs a tenth of the call; for a busy worker, single writes cost more.
+        """
         if asking:
             self._data.append(_ASKING)
             self._calls.append(self._discarded())
@@ -99,7 +103,10 @@ class Connection(asyncio.Protocol):
         self._calls.append(answer)
         if not self._skip_flush:
             self._skip_flush = True
-            self._loop.call_soon(self._flush)
+            if at_once and not self._expecting:
+                self._flush()
+            else:
+                self._loop.call_soon(self._flush)
 
     def call_subscribe(self, *args: Arg) -> Answer:
         """Send SUBSCRIBE or UNSUBSCRIBE over RESP3. Success is confirmed by push messages, refusal by an error reply.

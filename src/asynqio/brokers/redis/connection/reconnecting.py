@@ -120,10 +120,10 @@ class ReconnectingConnection:
 
     # --- sending ----------------------------------------------------------------------------------
 
-    def send(self, data: bytes, answer: Answer, *, asking: bool = False) -> None:
-        """Send an encoded command."""
+    def send(self, data: bytes, answer: Answer, *, asking: bool = False, at_once: bool = False) -> None:
+        """Send an encoded command; see `Connection.send`."""
         if self._connection is not None:
-            self._connection.send(data, answer, asking=asking)
+            self._connection.send(data, answer, asking=asking, at_once=at_once)
         elif self._maintenance is None:
             answer.set_exception(errors.not_open(self.where))
         else:

@@ -15,12 +15,14 @@ from asynqio.errors import BrokerError
 class Call(asyncio.Future[Any]):
     """A pending reply with its command, to send it to another node (MOVED) or with the script's text (NOSCRIPT)."""
 
-    __slots__ = ("args", "hops", "key", "script", "until")
+    __slots__ = ("args", "at_once", "hops", "key", "script", "until")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, key: str | None, args: tuple[Arg, ...]) -> None:
         super().__init__(loop=loop)
         self.key = key
         self.args = args
+        #: Whether further commands are unlikely; see `Connection.send`.
+        self.at_once = False
         #: For EVALSHA: the script, in case the server does not know it.
         self.script: Script | None = None
         #: The number of redirections, and the loop time at which resending ends (0: it was not resent yet).
@@ -28,10 +30,17 @@ class Call(asyncio.Future[Any]):
         self.until = 0.0
 
 
-def run(loop: asyncio.AbstractEventLoop, script: Script, keys: Sequence[str], args: Sequence[Arg]) -> Call:
+def run(
+    loop: asyncio.AbstractEventLoop,
+    script: Script,
+    keys: Sequence[str],
+    args: Sequence[Arg],
+    at_once: bool = False,
+) -> Call:
     """A call that runs a script."""
     call = Call(loop, keys[0] if keys else None, ("EVALSHA", script.sha, len(keys), *keys, *args))
     call.script = script
+    call.at_once = at_once
     return call
 
 

@@ -34,7 +34,7 @@ class Standalone:
         return self._connection.call(*args)
 
     def send(self, call: Call) -> None:
-        self._connection.send(pack(call.args), call)
+        self._connection.send(pack(call.args), call, at_once=call.at_once)
 
     async def everywhere(self, *args: Arg) -> list[Any]:
         return [await self._connection.call(*args)]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from asynqio.brokers.contract.results import Admission, Replaced
 from asynqio.brokers.redis.chunking import chunks
@@ -85,16 +87,41 @@ def read_reply(reply: bytes | list[bytes]) -> tuple[list[Admission | Replaced], 
     return [_ANSWERS.get(char) or next(updated) for char in (found[:-1] if new else found)], new
 
 
-def _send(session: Session, queue: QueueKeys, entries: Sequence[Entry]) -> Coroutine[Any, Any, Any]:
+async def enqueue_one(session: Session, entry: Entry) -> Admission | Replaced:
+    """Enqueue one entry: `enqueue` without what several entries need, a tenth of the time of such a call."""
+    name = entry.message.queue
+    queue = session.keys(name)
+    registration = session.registry.begin((name,))
+    reply = await _send(session, queue, (entry,), at_once=True)
+    if registration is not None:
+        await registration
+    if reply == b"1":
+        return Admission.ACCEPTED
+    [answer], new = read_reply(reply)
+    if new:
+        await session.registry.register_again([name])
+    return answer
+
+
+def _send(
+    session: Session, queue: QueueKeys, entries: Sequence[Entry], *, at_once: bool = False
+) -> Coroutine[Any, Any, Any]:
     """Send entries of one queue. The reply has one character per entry, and the ids of the updated tasks."""
     now = session.clock.now()
-    return session.run_once(
-        LUA.enqueue, *call_arguments(queue, [encode_entry(entry, now) for entry in entries], now)
-    )
+    keys = [queue.pending]
+    args = call_header(queue, now)
+    prefix = queue.task_prefix
+    for entry in entries:
+        message = entry.message
+        keys.append(prefix + message.id)
+        args.append(message.id)
+        args.append(encode_task(message))
+        args.append(entry_options(entry, now))
+    return session.run_once(LUA.enqueue, keys, args, at_once=at_once)
 
 
-class EncodedEntry(NamedTuple):
-    """An entry as tasks/enqueue.lua takes it."""
+class EncodedEntry(msgspec.Struct, frozen=True, gc=False):
+    """An entry that is encoded already, by the thread that made it."""
 
     queue: str
     id: str
@@ -108,16 +135,20 @@ def encode_entry(entry: Entry, now: float) -> EncodedEntry:
     return EncodedEntry(message.queue, message.id, encode_task(message), entry_options(entry, now))
 
 
+def call_header(queue: QueueKeys, now: float) -> list[Arg]:
+    """The arguments of tasks/enqueue.lua before those of the entries, without the first one."""
+    return [queue.prefix, repr(now), str(round(now * 1e6) * 1_000)]
+
+
 def call_arguments(
     queue: QueueKeys, entries: Iterable[EncodedEntry], now: float
 ) -> tuple[list[str], list[Arg]]:
-    """The keys and arguments of tasks/enqueue.lua for entries of one queue, without its first argument."""
+    """The keys and arguments of tasks/enqueue.lua for entries of one queue, without the first argument."""
     keys = [queue.pending]
-    args: list[Arg] = [queue.prefix, repr(now), str(round(now * 1e6) * 1_000)]
-    prefix = queue.task_prefix
-    for _, id, message, options in entries:
-        keys.append(prefix + id)
-        args += (id, message, options)
+    args = call_header(queue, now)
+    for entry in entries:
+        keys.append(queue.task_prefix + entry.id)
+        args += (entry.id, entry.message, entry.options)
     return keys, args
 
 
