@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from asynqio.errors import RetryIn as RetryIn
     from asynqio.errors import RevokeTask as RevokeTask
     from asynqio.errors import SkipRetry as SkipRetry
+    from asynqio.errors import StoreReplaced as StoreReplaced
     from asynqio.errors import TaskCancelled as TaskCancelled
     from asynqio.errors import TaskFailed as TaskFailed
     from asynqio.errors import TaskIdConflict as TaskIdConflict
@@ -154,6 +155,7 @@ _HOMES = {
         "RetryIn",
         "RevokeTask",
         "SkipRetry",
+        "StoreReplaced",
         "TaskCancelled",
         "TaskFailed",
         "TaskIdConflict",

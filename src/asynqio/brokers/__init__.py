@@ -16,12 +16,25 @@ def open_broker(url: str, *, clock: Clock | None = None) -> Store:
     `memory://` (this process only), `memory://name` (shared by name within this process),
     `sqlite:///relative.db`, `sqlite:////absolute.db`, `redis://host:6379/0` and the other Redis schemes.
     """
-    parts = urlsplit(url)
+    parts = _split(url)
     opener = _OPENERS.get(parts.scheme)
     if opener is None:
         known = ", ".join(f"{scheme}://" for scheme in _OPENERS)
         raise ConfigError([f"broker URL {_without_secrets(parts)!r}: the scheme must be one of {known}"])
     return opener(parts, clock)
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of a URL. A sqlite URL has no fragment, and any character may stand in its path: it ends at the
+    first `?`. `urlsplit` ends it at `#` too, and leaves out line breaks and tabs."""
+    scheme, colon, rest = url.lstrip().partition(":")
+    if not colon or scheme.lower() != "sqlite":
+        return urlsplit(url)
+    place, _, query = rest.rstrip("\r\n").partition("?")
+    netloc, slash, path = place.removeprefix("//").partition("/")
+    if not place.startswith("//"):
+        netloc, slash, path = place, "", ""
+    return SplitResult("sqlite", netloc, slash + path, query, "")
 
 
 def _memory(parts: SplitResult, clock: Clock | None) -> Store:
