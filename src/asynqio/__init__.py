@@ -100,6 +100,7 @@ if TYPE_CHECKING:
     from asynqio.errors import ServerStateError as ServerStateError
     from asynqio.errors import SkipRetry as SkipRetry
     from asynqio.errors import StorageFull as StorageFull
+    from asynqio.errors import StoreReplaced as StoreReplaced
     from asynqio.errors import TaskCancelled as TaskCancelled
     from asynqio.errors import TaskFailed as TaskFailed
     from asynqio.errors import TaskIdConflict as TaskIdConflict
@@ -195,6 +196,7 @@ _HOMES = {
         "ServerStateError",
         "SkipRetry",
         "StorageFull",
+        "StoreReplaced",
         "TaskCancelled",
         "TaskFailed",
         "TaskIdConflict",

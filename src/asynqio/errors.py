@@ -38,6 +38,7 @@
     │  ├─ BrokerUnavailable      unreachable or busy: retry
     │  │  └─ StorageFull         free some space, then retry
     │  ├─ BrokerRefused          credentials, permissions or a quota: an operator must act, then retry
+    │  │  └─ StoreReplaced       the open database file was removed or replaced: restart the process
     │  ├─ CannotStore            invalid or too large for the store: do not retry
     │  ├─ CorruptMessage         unreadable data: do not retry
     │  └─ VersionMismatch        the store was written by an incompatible version
@@ -366,6 +367,10 @@ class StorageFull(BrokerUnavailable):
 class BrokerRefused(BrokerError):
     """The store refuses the operation: wrong credentials, missing permissions, a quota, or an error that asynqio does
     not know. The same call can succeed after an operator has acted. Nothing is known to be changed."""
+
+
+class StoreReplaced(BrokerRefused):
+    """The open database file was removed or replaced: nothing more is written to it. Restart the process."""
 
 
 class CannotStore(BrokerError):

@@ -17,7 +17,7 @@ def open_broker(url: str, *, clock: Clock | None = None) -> Store:
     `sqlite:///relative.db`, `sqlite:////absolute.db`, `redis://host:6379/0` and the other Redis schemes.
     """
     try:
-        parts = urlsplit(url)
+        parts = _split(url)
     except ValueError:  # its text may contain the password
         advice = "write IPv6 addresses in brackets, and special characters in passwords as %XX"
         raise ConfigError([f"the broker URL cannot be parsed: {advice}"]) from None
@@ -26,6 +26,19 @@ def open_broker(url: str, *, clock: Clock | None = None) -> Store:
         known = ", ".join(f"{scheme}://" for scheme in _OPENERS)
         raise ConfigError([f"broker URL {_without_secrets(parts)!r}: the scheme must be one of {known}"])
     return opener(parts, clock)
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of a URL. A sqlite URL has no fragment, and any character may stand in its path: it ends at the
+    first `?`. `urlsplit` ends it at `#` too, and leaves out line breaks and tabs."""
+    scheme, colon, rest = url.lstrip().partition(":")
+    if not colon or scheme.lower() != "sqlite":
+        return urlsplit(url)
+    place, _, query = rest.rstrip("\r\n").partition("?")
+    netloc, slash, path = place.removeprefix("//").partition("/")
+    if not place.startswith("//"):
+        netloc, slash, path = place, "", ""
+    return SplitResult("sqlite", netloc, slash + path, query, "")
 
 
 def _memory(parts: SplitResult, clock: Clock | None) -> Store:

@@ -12,7 +12,7 @@ from typing import Any
 
 from asynqio.brokers.contract.broker import Broker
 from asynqio.brokers.contract.signals import Topic, Watch
-from asynqio.errors import BrokerUnavailable
+from asynqio.errors import BrokerUnavailable, StoreReplaced
 
 log = logging.getLogger("asynqio.server")
 
@@ -39,6 +39,10 @@ async def complete(ending: asyncio.Task[None], on_cancel: Callable[[], object] |
     ending.result()
 
 
+async def _until_cancelled() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
 class Service(ABC):
     """One duty. `once` performs it and returns the seconds until its next run (`math.inf`: when woken)."""
 
@@ -50,7 +54,7 @@ class Service(ABC):
     async def rest(self, seconds: float) -> None:
         """Wait, unless something wakes the service earlier. Cancelled when the service stops, unlike `once`."""
         if math.isinf(seconds):
-            await asyncio.get_running_loop().create_future()
+            await _until_cancelled()
         await asyncio.sleep(seconds)
 
     async def open(self) -> None:  # noqa: B027 - most need nothing
@@ -157,6 +161,10 @@ class Loop:
                     self._failures = 0
                 if delay > 0 and not self._stopping:
                     await self._pause(self.service.rest(delay))
+            except StoreReplaced:
+                # The store has reported it. Only another process can use the present file.
+                if not self._stopping:
+                    await self._pause(_until_cancelled())
             except Exception as error:
                 await self._pause(asyncio.sleep(self._back_off(error)))
 

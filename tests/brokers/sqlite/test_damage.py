@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import sys
 from asyncio import to_thread
 from collections.abc import AsyncIterator, Iterable
 from contextlib import closing
@@ -149,3 +151,44 @@ async def test_a_full_store_refuses_whole_batches_and_can_be_drained(path: Path)
             assert all(await broker.settle([decide(lease, DONE, now, policy) for lease in leases]))
         await put(broker, "z")
     assert (await to_thread(path.stat)).st_size <= 1_048_576
+
+
+#: Opens the file and enqueues from several callers while no file may grow beyond a limit; prints the errors.
+UNDER_A_LIMIT = """
+import asyncio, resource, sys
+from asynqio.brokers import open_broker
+from asynqio.core.task.message import TaskMessage
+from asynqio.core.task.task import Entry
+
+async def main():
+    async with open_broker(sys.argv[1]) as broker:
+        entries = [Entry(TaskMessage(f"{n}", "kind", payload=bytes(20_000))) for n in range(30)]
+        answers = await asyncio.gather(*(broker.enqueue([one]) for one in entries), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                print(type(answer).__name__, answer)
+        await broker.stats(["default"])
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+try:
+    asyncio.run(main())
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit for the size of files")
+@pytest.mark.parametrize("limit", [4_000, 70_000])
+async def test_the_io_error_itself_is_reported(path: Path, limit: int) -> None:
+    async with open_broker(f"sqlite:///{path}") as broker:
+        await put(broker, "a")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", UNDER_A_LIMIT, f"sqlite:///{path}", str(limit), stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    seen = set(output.decode().splitlines())
+    assert len(seen) == 1, "the cause, whatever it made impossible afterwards"
+    assert "BrokerUnavailable" in (error := seen.pop())
+    assert "disk I/O error (SQLITE_IOERR_" in error
+    async with open_broker(f"sqlite:///{path}") as broker:
+        assert (await broker.stats(["default"]))[0].pending >= 1

@@ -102,6 +102,12 @@ async def test_a_url_opens_the_same_file_again_with_the_same_options(tmp_path: P
         ("sqlite://tasks.db", "three or four slashes"),
         ("sqlite://", "names a file"),
         ("sqlite:///:memory:", "memory://"),
+        ("sqlite:x.db", "three or four slashes"),
+        ("sqlite:/x.db", "three or four slashes"),
+        ("sqlite:///a%00.db", "NUL"),
+        ("sqlite:///a\ud800.db", "not valid in a file name"),
+        ("sqlite:///a?b.db", "a question mark in the path is written %3F"),
+        ("sqlite:///x.db?busy_timeout=5#1", "a number of seconds"),
         ("sqlite:///x.db?sync=full", "no option 'sync': it takes synchronous, busy_timeout, max_bytes"),
         ("sqlite:///x.db?synchronous=off", "normal or full"),
         ("sqlite:///x.db?busy_timeout=-1", "a number of seconds"),
@@ -276,6 +282,31 @@ async def test_rule_13_a_read_only_file_is_refused(public: Path) -> None:
     await to_thread(path.chmod, 0o444)
     with as_unprivileged_user(), pytest.raises(ConfigError, match="permissions"):
         await opened(url(path))
+
+
+#: Makes a file system, opens a file on it, and opens it again when the file system is mounted read-only.
+READ_ONLY = """
+set -e
+mount -t tmpfs none "$1"
+"$2" -m asynqio queue ls --broker "sqlite:///$1/tasks.db"
+mount -o remount,ro "$1"
+"$2" -m asynqio queue ls --broker "sqlite:///$1/tasks.db" || echo status $?
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a private file system")
+async def test_a_read_only_file_system_is_named(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", READ_ONLY, "sh"),
+        *(str(tmp_path), sys.executable),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output = (await process.communicate())[0].decode()
+    if "unshare" in output or "mount:" in output:
+        pytest.skip("this machine permits no private file systems")
+    assert "mounted read-only" in output
+    assert "status 2" in output
 
 
 async def test_rule_13_a_locked_file_is_unavailable(path: Path) -> None:

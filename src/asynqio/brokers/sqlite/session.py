@@ -114,7 +114,7 @@ class Session:
             if self._writer is None:
                 raise self._closed()
             if reading and self._reader is None:
-                self._reader = DatabaseThread(self.settings, self.clock, None)
+                self._reader = DatabaseThread(self.settings, self.clock, None, self._writer)
             thread = self._reader if reading and self._reader else self._writer
             thread.submit(job)
         return job

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sqlite3
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode
+from urllib.parse import SplitResult, parse_qsl, quote, unquote_to_bytes, urlencode
 
 import msgspec
 
@@ -41,7 +41,7 @@ class Settings(msgspec.Struct, frozen=True):
             for field in msgspec.structs.fields(self)
             if field.name != "path" and getattr(self, field.name) != field.default
         }
-        return f"sqlite:///{quote(self.path)}" + (f"?{urlencode(given)}" if given else "")
+        return f"sqlite:///{quote(os.fsencode(self.path))}" + (f"?{urlencode(given)}" if given else "")
 
     async def absolute(self) -> Settings:
         """A copy with an absolute path: the working directory may change while the file is open."""
@@ -59,7 +59,7 @@ def parse(parts: SplitResult) -> Settings:
             f"SQLite {sqlite3.sqlite_version} is too old: asynqio needs 3.35 or later; "
             "use a Python build with a newer one"
         )
-    path = unquote(parts.path[1:])
+    path = _path(parts.path[1:], problems)
     if parts.netloc:
         problems.append(
             f"sqlite://{parts.netloc.rpartition('@')[2]}{parts.path}: write sqlite:///relative.db or "
@@ -73,7 +73,10 @@ def parse(parts: SplitResult) -> Settings:
     options: dict[str, object] = {}
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if name not in _OPTIONS:
-            problems.append(f"sqlite:// has no option {name!r}: it takes {', '.join(_OPTIONS)}")
+            problems.append(
+                f"sqlite:// has no option {name!r}: it takes {', '.join(_OPTIONS)}; "
+                "a question mark in the path is written %3F"
+            )
             continue
         convert, expected = _OPTIONS[name]
         try:
@@ -83,6 +86,20 @@ def parse(parts: SplitResult) -> Settings:
     if problems:
         raise ConfigError(problems)
     return msgspec.convert({"path": os.path.normpath(path), **options}, Settings)
+
+
+def _path(quoted: str, problems: list[str]) -> str:
+    """The path of a URL. A name may have any bytes, UTF-8 or not."""
+    try:
+        path = os.fsdecode(unquote_to_bytes(os.fsencode(quoted)))
+    except UnicodeEncodeError:
+        problems.append(
+            f"{quoted!r} has a character that is not valid in a file name: write its bytes as %XX"
+        )
+        return quoted
+    if "\0" in path:
+        problems.append(f"{path!r}: the name of a file cannot contain the NUL character")
+    return path
 
 
 def _synchronous(value: str) -> str:

@@ -18,7 +18,7 @@ from asynqio.brokers.contract.broker import Broker
 from asynqio.clock import ClockStep
 from asynqio.core.info import ServerInfo
 from asynqio.core.lifecycle import Lease
-from asynqio.errors import BrokerError
+from asynqio.errors import BrokerError, StoreReplaced
 from asynqio.runtime import log_format
 from asynqio.runtime.attempts.log_context import task_fields
 from asynqio.runtime.attempts.runner import Runner
@@ -170,6 +170,7 @@ class Heartbeat:
 
     async def _beat(self) -> None:
         """Renew and publish until `stop`. No error ends it: without a heartbeat the server loses its tasks."""
+        assert self._stop is not None
         clock = self._broker.clock
         step = ClockStep(clock)
         renew_at = clock.monotonic() + self._lease / 3
@@ -184,6 +185,8 @@ class Heartbeat:
                 if jumped or clock.monotonic() >= publish_at:
                     await self._publish()
                     publish_at = clock.monotonic() + INFO_INTERVAL
+            except StoreReplaced:
+                await self._stop.wait()  # the store has reported it; there are no leases to renew any more
             except BrokerError as error:
                 log.warning(
                     "heartbeat: %s; retrying in %.1f s",

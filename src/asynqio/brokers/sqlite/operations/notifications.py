@@ -143,7 +143,7 @@ class Listener:
         if not notify.HAS_SOCKETS:
             raise OSError("this system has no unix sockets")
         prefix = f"{self._path}-wake-"
-        if len(os.fsencode(prefix)) + 24 > MAX_PATH:
+        if len(os.fsencode(prefix)) + 24 > MAX_PATH or not _is_text(prefix):
             prefix = _private_prefix(self._path)
         _remove_dead_sockets(prefix)
         address = f"{prefix}{os.getpid()}-{secrets.token_hex(4)}"
@@ -196,8 +196,18 @@ def _state(transaction: Transaction) -> tuple[int, int]:
     return transaction.value(SQL.data_version), transaction.value(SQL.last_number)
 
 
+def _is_text(path: str) -> bool:
+    """Whether a path is UTF-8, so that the table `listeners` can hold it."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _private_prefix(path: str) -> str:
-    """Where the sockets of a database with a long path are: in a directory that only this user can enter."""
+    """Where the sockets of a database are whose path is long or no text: in a directory that only this user can
+    enter."""
     directory = os.path.join(tempfile.gettempdir(), f"asynqio-{os.getuid()}")
     with contextlib.suppress(FileExistsError):
         os.mkdir(directory, 0o700)

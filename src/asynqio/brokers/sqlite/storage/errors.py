@@ -39,15 +39,16 @@ def full(path: str) -> StorageFull:
 
 _UNWRITABLE = "cannot be written: check the permissions of the file and its directory"
 
+_READ_ONLY = "is on a file system that is mounted read-only: mount it writable"
+
 
 def unwritable(path: str) -> ConfigError:
-    return ConfigError([f"{path} {_UNWRITABLE}"])
+    return ConfigError([f"{path} {_READ_ONLY if _is_read_only(path) else _UNWRITABLE}"])
 
 
 #: Codes of what passes by itself: another process, the machine, an interrupted statement.
 _PASSING = frozenset(
-    {sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_IOERR}
-    | {sqlite3.SQLITE_ABORT}
+    {sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_ABORT}
 )
 #: Codes of values that the file can never hold.
 _UNSTORABLE = frozenset(
@@ -77,8 +78,13 @@ def translate(error: sqlite3.Error, path: str) -> BrokerError:
             return BrokerRefused(
                 f"{path} cannot be opened: check that it is a file, and the permissions of its directory"
             )
+        case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_READONLY if _is_read_only(path):
+            return BrokerRefused(f"{path} {_READ_ONLY}")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
             return BrokerRefused(f"{path} {_UNWRITABLE}")
+        case sqlite3.SQLITE_IOERR:
+            name = getattr(error, "sqlite_errorname", "SQLITE_IOERR")
+            return BrokerUnavailable(f"{path}: {error} ({name})")
         case passing if passing in _PASSING:
             return BrokerUnavailable(f"{path}: {error}")
         case permanent if permanent in _UNSTORABLE:
@@ -105,4 +111,11 @@ def _disk_full(path: str) -> bool:
     try:
         return shutil.disk_usage(os.path.dirname(path)).free < DISK_FULL_BELOW
     except OSError:
+        return False
+
+
+def _is_read_only(path: str) -> bool:
+    try:
+        return bool(os.statvfs(os.path.dirname(path)).f_flag & os.ST_RDONLY)
+    except (AttributeError, OSError):  # no statvfs on Windows
         return False

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from asynqio.brokers.sqlite.storage.transaction import Transaction
+from asynqio.errors import StoreReplaced
 
 T = TypeVar("T")
 
@@ -74,7 +75,7 @@ class Job(Generic[T]):
             # A loop that was closed meanwhile has no waiting caller.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._resolve)
-        elif error is not None:
+        elif error is not None and not isinstance(error, StoreReplaced):  # reported by the thread
             log.info(
                 "a background write failed; it is not retried: %s",
                 error,

@@ -87,6 +87,10 @@ class Notifier:
         listeners = [(name, wants) for name, wants in done[0].all(SQL.listeners) if name != self._own.name]
         return lambda: self._notify(listeners, topics, ended, changed)
 
+    def wake_all(self) -> None:
+        """Wake every watch of this process."""
+        publish(self._signals, [("",)])
+
     def close(self) -> None:
         if self._socket is not None:
             self._socket.close()
