@@ -10,8 +10,8 @@ from asynqio.brokers.redis.chunking import BATCH_SIZE
 from asynqio.brokers.redis.connection.connection import Arg
 from asynqio.brokers.redis.layout.keys import QueueKeys
 from asynqio.brokers.redis.operations import transfer
-from asynqio.brokers.redis.operations.forward import earliest
 from asynqio.brokers.redis.operations.leases import LeaseRepair
+from asynqio.brokers.redis.rounds import in_rounds
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.session import Session
 from asynqio.core.groups import BATCH_MEMBERS
@@ -19,11 +19,9 @@ from asynqio.core.groups import BATCH_MEMBERS
 
 async def sweep(session: Session, repair: LeaseRepair, queues: Sequence[str], limit: int) -> Swept:
     """See Broker.sweep."""
-    deleted = 0
-    next_at: list[float | None] = []
 
-    async def call(some: list[QueueKeys]) -> None:
-        nonlocal deleted
+    async def call(share: int, some: list[QueueKeys]) -> tuple[int, float | None]:
+        deleted = 0
         now = session.clock.now()
         keys: list[str] = []
         args: list[Arg] = [math.floor(now), 0, session.archive_limit, session.archive_cutoff(), BATCH_SIZE]
@@ -32,17 +30,16 @@ async def sweep(session: Session, repair: LeaseRepair, queues: Sequence[str], li
             keys += (queue.completed, queue.archived, queue.batches, queue.groups, queue.known_groups)
             args.append(queue.prefix)
         while True:
-            args[1] = min(limit - deleted, BATCH_SIZE)
+            args[1] = min(share - deleted, BATCH_SIZE)
             step, coming, more, trimmed = await session.run_idempotent(LUA.sweep, keys, args)
             deleted += step
-            if not more and trimmed < BATCH_SIZE and (step < BATCH_SIZE or deleted >= limit):
-                break
-        next_at.append(None if coming is None else float(coming))
+            if not more and trimmed < BATCH_SIZE and (step < BATCH_SIZE or deleted >= share):
+                return deleted, None if coming is None else float(coming)
 
-    await session.for_each_slot(queues, call, None)
+    deleted, next_at = await in_rounds(session, queues, limit, call)
     if repair.due(session):
         reachable = [queue for some in session.reachable(session.by_slot(queues)) for queue in some]
-        await repair.run(session, reachable)
-        for queue in reachable:
+        await repair.run(session, await session.with_key(reachable, lambda queue: queue.active))
+        for queue in await session.with_key(reachable, lambda queue: queue.moving):
             await transfer.resume(session, queue)
-    return Swept(deleted, earliest(next_at))
+    return Swept(deleted, next_at)
