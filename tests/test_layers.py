@@ -47,7 +47,10 @@ IMPURE = {
     "time",
 }
 #: Where a core module may import one name of an impure module, as a type.
-TYPES_ONLY = {"asynqio.core.queue_order": {"random.Random"}}
+TYPES_ONLY = {
+    "asynqio.core.election": {"random.Random"},
+    "asynqio.core.queue_order": {"random.Random"},
+}
 #: The contract, and what it is written in.
 CONTRACT = {
     "asynqio.brokers.contract.broker",

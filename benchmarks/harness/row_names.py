@@ -26,6 +26,8 @@ IDLE_COMMANDS = "idle worker, commands/s"
 IDLE_OTHER_COMMANDS = "idle worker, commands/s besides heartbeats"
 IDLE_CPU = "idle worker, CPU, %"
 IDLE_MEMORY = "idle worker, memory, MB"
+NEIGHBOUR = "another application's SET beside a worker on 1,000 queues, /s"
+NEIGHBOUR_ALONE = "another application's SET without the worker, /s"
 BYTES = "Redis memory per pending task, bytes"
 
 

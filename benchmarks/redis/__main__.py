@@ -17,7 +17,17 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.cases import drain, drain_processes, enqueue, enqueue_sync, idle, latency, memory, profiling
+from benchmarks.cases import (
+    drain,
+    drain_processes,
+    enqueue,
+    enqueue_sync,
+    idle,
+    latency,
+    memory,
+    neighbour,
+    profiling,
+)
 from benchmarks.harness import machine, report, row_names, run_cases
 from benchmarks.harness.case import FULL, OURS, QUICK, Case, Size
 from benchmarks.peers import asynq_go, bare_redis, bare_redis_sync, python_peers
@@ -67,7 +77,7 @@ async def all_cases(only: str, system: str, problems: list[str]) -> list[Case]:
     """
     ours = [
         case
-        for module in (enqueue, enqueue_sync, drain, drain_processes, latency, idle, memory)
+        for module in (enqueue, enqueue_sync, drain, drain_processes, latency, idle, memory, neighbour)
         for case in module.cases("redis")
     ]
     found = [*ours, *bare_redis.cases(), *bare_redis_sync.cases()]

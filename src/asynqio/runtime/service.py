@@ -69,6 +69,8 @@ class WatchingService(Service):
 
     #: Seconds after which it runs even without a signal: the longest delay if a signal is lost or the clock is set.
     poll = 5.0
+    #: The same as a multiple of `poll` if nothing is known to be due and the store certainly reports any change.
+    tracked_polls = 12
 
     def __init__(self, broker: Broker, topics: Iterable[Topic]) -> None:
         self._broker = broker
@@ -89,10 +91,15 @@ class WatchingService(Service):
     async def rest(self, seconds: float) -> None:
         await self.watch.wait(seconds)
 
+    @property
+    def idle_poll(self) -> float:
+        """Seconds to rest if nothing is known to be due."""
+        return self.poll * self.tracked_polls if self.watch.is_tracked else self.poll
+
     def until(self, moment: float | None) -> float:
         """Seconds to rest until `moment` (None: no next moment is known)."""
         if moment is None:
-            return self.poll
+            return self.idle_poll
         # A timer may fire slightly early by this clock: one more millisecond saves a useless run.
         return min(max(moment - self._broker.clock.now(), 0.0) + 0.001, self.poll)
 

@@ -156,7 +156,7 @@ class Worker:
                 lease=config.lease,
                 outstanding=self._settler.outstanding,
             ),
-            Forwarder(broker, queues),
+            Forwarder(broker, queues, self._random),
             Sweeper(broker, queues),
         ]
         if hooks.aggregations:

@@ -11,8 +11,8 @@ import asyncio
 import contextlib
 import threading
 from collections import Counter
-from collections.abc import Iterable
-from typing import Self, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Protocol, Self, TypeAlias
 
 from asynqio.core.task.message import TaskRef, TaskState
 
@@ -22,7 +22,7 @@ Topic: TypeAlias = tuple[str, ...]
 
 
 def pending(queue: str) -> Topic:
-    """A task became PENDING in the queue, or the queue was resumed."""
+    """A task became PENDING in the queue, or the queue was resumed. Not published if the task was taken meanwhile."""
     return ("pending", queue)
 
 
@@ -65,11 +65,29 @@ def entered(state: TaskState, queue: str) -> Topic:
     return (_KINDS[state], queue)
 
 
+class Source(Protocol):
+    """What a store does for watches if changes are reported to it only on request."""
+
+    def waits(self, watch: Watch) -> None:
+        """The watch begins to wait."""
+        ...
+
+    def is_tracked(self, watch: Watch) -> bool:
+        """See Watch.is_tracked."""
+        ...
+
+    def next_due(self, watch: Watch) -> float | None:
+        """See Watch.next_due."""
+        ...
+
+
 class Watch:
     """A subscription to topics, from its creation to `close`. Use it in a `with` block."""
 
     def __init__(self, signals: Signals, topics: Iterable[Topic]) -> None:
         self.topics = tuple(topics)
+        #: Whether other waiting watches, of other processes too, should act first if the store can arrange it.
+        self.yields: Callable[[], bool] = bool
         self._signals = signals
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
@@ -81,6 +99,8 @@ class Watch:
         """Wait until a topic was published since the last call, at most `timeout` seconds. False: none was."""
         if not self._set and (timeout is None or timeout > 0):
             self._waiter = self._loop.create_future()
+            if self._signals.source is not None:
+                self._signals.source.waits(self)
             timer = None if timeout is None else self._loop.call_later(timeout, self._wake)
             try:
                 await self._waiter
@@ -90,6 +110,21 @@ class Watch:
                     timer.cancel()
         happened, self._set = self._set, False
         return happened
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a caller waits."""
+        return self._waiter is not None
+
+    @property
+    def is_tracked(self) -> bool:
+        """Whether the store certainly reports any change: then there is nothing new until the next signal."""
+        return self._signals.source is not None and self._signals.source.is_tracked(self)
+
+    def next_due(self) -> float | None:
+        """When the next task is due in queues whose `due` is watched (infinity: never), if the store knows without
+        a call; else None."""
+        return None if self._signals.source is None else self._signals.source.next_due(self)
 
     def clear(self) -> None:
         """Discard the signals received so far."""
@@ -130,6 +165,7 @@ class Signals:
     """The watches of one broker, by topic."""
 
     def __init__(self) -> None:
+        self.source: Source | None = None
         self._watches: dict[Topic, tuple[Watch, ...]] = {}
         self._kinds: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -155,6 +191,14 @@ class Signals:
     def wanted(self, topic: Topic) -> bool:
         """Whether a watch on exactly this topic is open."""
         return topic in self._watches
+
+    def has(self, topic: Topic, watch: Watch) -> bool:
+        """Whether this watch is open on this topic."""
+        return watch in self._watches.get(topic, ())
+
+    def waiting(self, topic: Topic) -> list[Watch]:
+        """The watches on this topic that a caller waits for."""
+        return [watch for watch in self._watches.get(topic, ()) if watch.is_waiting]
 
     def watched(self, kind: str) -> bool:
         """Whether a watch on a topic of this kind is open."""

@@ -161,7 +161,9 @@ class RedisBroker(RedisInspection):
     async def dequeue(
         self, queues: Sequence[str], limit: int, lease: float, owner: str, *, timed: bool = False
     ) -> list[Lease]:
-        return await dequeue.dequeue(self._session, queues, limit, lease, owner, timed)
+        leases = await dequeue.dequeue(self._session, queues, limit, lease, owner, timed)
+        self._notifications.dequeued(leases)
+        return leases
 
     async def paused_types(self, queues: Sequence[str]) -> dict[str, dict[str, float]]:
         return await stats.paused_types(self._session, queues)

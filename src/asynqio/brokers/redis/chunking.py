@@ -39,6 +39,17 @@ async def gather(calls: Sequence[Awaitable[T]]) -> list[T]:
     return [await calls[0]] if len(calls) == 1 else list(await asyncio.gather(*calls))
 
 
+async def all_of(works: Iterable[Awaitable[T]]) -> list[T]:
+    """The results of work that runs at the same time. If some fails, raises the first error when all has ended."""
+    results = await asyncio.gather(*works, return_exceptions=True)
+    found = []
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        found.append(result)
+    return found
+
+
 async def by_queue(
     queues: Iterable[str],
     call: Callable[[str, Sequence[int]], Awaitable[None]],

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from asynqio.blocking import run_blocking
 from asynqio.brokers.redis.background import Background
+from asynqio.brokers.redis.chunking import all_of
 from asynqio.brokers.redis.connection.client import RedisClient
 from asynqio.brokers.redis.connection.connection import Arg
 from asynqio.brokers.redis.connection.errors import RedisError, ReplyLost
@@ -181,23 +182,46 @@ class Session:
     async def for_each_slot(
         self, queues: Iterable[str], call: Callable[[list[QueueKeys]], Awaitable[T]], default: T
     ) -> list[tuple[list[QueueKeys], T]]:
-        """`await call(queues)` for every slot.
+        """`await call(queues)` for every slot, one after the other.
 
         If that fails because of the data of one queue (a key of the wrong type), call each queue separately, so that
         the others are served. Queues whose master is down are skipped; watches are notified when it is back.
         """
         answers: list[tuple[list[QueueKeys], T]] = []
         for some in self.reachable(self.by_slot(queues)):
-            try:
-                answers.append((some, await call(some)))
-            except RedisError as error:
-                if len(some) == 1:
-                    self.report_damage(some[0].name, error)
-                    answers.append((some, default))
-                    continue
-                for queue in some:
-                    answers += await self.for_each_slot([queue.name], call, default)
+            answers += await self._for_slot(some, call, default)
         return answers
+
+    async def for_all_slots(
+        self, queues: Iterable[str], call: Callable[[list[QueueKeys]], Awaitable[T]], default: T
+    ) -> list[tuple[list[QueueKeys], T]]:
+        """The same for all slots at once: one round trip, whatever the number of queues and nodes."""
+        slots = self.reachable(self.by_slot(queues))
+        if len(slots) == 1:
+            return await self._for_slot(slots[0], call, default)
+        calls = (self._for_slot(some, call, default) for some in slots)
+        return [answer for answers in await all_of(calls) for answer in answers]
+
+    async def _for_slot(
+        self, some: list[QueueKeys], call: Callable[[list[QueueKeys]], Awaitable[T]], default: T
+    ) -> list[tuple[list[QueueKeys], T]]:
+        try:
+            return [(some, await call(some))]
+        except RedisError as error:
+            if len(some) == 1:
+                self.report_damage(some[0].name, error)
+                return [(some, default)]
+        return [answer for queue in some for answer in await self._for_slot([queue], call, default)]
+
+    async def with_key(self, queues: Sequence[QueueKeys], key: Callable[[QueueKeys], str]) -> list[QueueKeys]:
+        """Those queues for which this key exists: usually none, which takes one command for all outside a cluster."""
+        keys = [key(queue) for queue in queues]
+        if not keys or (not self.redis.clustered and not await self.redis.command(None, "EXISTS", *keys)):
+            return []
+        answers = await asyncio.gather(
+            *(self.redis.command(name, "EXISTS", name) for name in keys), return_exceptions=True
+        )
+        return [queue for queue, answer in zip(queues, answers, strict=True) if answer != 0]
 
     def report_damage(self, queue: str, error: BrokerError) -> None:
         """Log that a queue is skipped, at most once per `REPORT_EVERY` seconds."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from random import Random
 
 from asynqio.brokers.contract.broker import Broker
 from asynqio.brokers.contract.signals import due
+from asynqio.core.election import Election
 from asynqio.runtime.service import WatchingService
 
 #: Tasks forwarded per call.
 BATCH_SIZE = 1_000
+#: The longest time in seconds that a server waits after a due time if another one was faster the last time.
+LONGEST_WAIT = 0.05
 
 
 class Forwarder(WatchingService):
@@ -17,11 +21,20 @@ class Forwarder(WatchingService):
 
     name = "forwarder"
 
-    def __init__(self, broker: Broker, queues: Sequence[str]) -> None:
+    def __init__(self, broker: Broker, queues: Sequence[str], random: Random) -> None:
         super().__init__(broker, [due(queue) for queue in queues])
         self._queues = queues
+        self._random = random
+        self._election = Election(LONGEST_WAIT)
 
     async def once(self) -> float:
         self.watch.clear()
+        known = self.watch.next_due()
+        if known is not None and known > self._broker.clock.now():
+            return self.until(known) + self._election.delay(self._random)
         moved, next_at = await self._broker.forward(self._queues, BATCH_SIZE)
+        if moved:
+            self._election.won()
+        elif known is not None:
+            self._election.collided(self._broker.clock.monotonic())
         return 0.0 if moved == BATCH_SIZE else self.until(next_at)

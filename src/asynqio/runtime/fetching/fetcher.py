@@ -82,6 +82,8 @@ class Fetcher(WatchingService):
 
     async def open(self) -> None:
         await super().open()
+        # An idle server takes a task before one that is busy already.
+        self.watch.yields = lambda: self._slots.free < self._slots.total
         if round_trip := self._broker.round_trip:
             parts = 2 if round_trip < FAR else 4
             self._part, self._depth = -(-self._slots.total // parts), parts - 1
@@ -98,12 +100,14 @@ class Fetcher(WatchingService):
             self._start(leases)
         elif leases:
             self._start(leases)
-            self._request()
-        elif leases is None:  # after an empty answer there is nothing to request
+            if self._plenty:
+                self._request()
+        elif leases is None:
             self._request()
         if self._calls:
             return 0.0 if self._calls[0].answer.done() else math.inf
-        return self.poll if leases == [] else math.inf
+        # An answer that is not full means that there are no more tasks, until the next signal.
+        return math.inf if leases is None or self._plenty else self.idle_poll
 
     async def rest(self, seconds: float) -> None:
         if self._calls:

@@ -31,4 +31,4 @@ class PausedTypes(WatchingService):
         self._runner.paused = {
             (queue, type): since for queue, types in paused.items() for type, since in types.items()
         }
-        return self.poll
+        return self.idle_poll

@@ -71,7 +71,8 @@ async def opened(
     finally:
         await connections.close()
         await redis.close()
-        assert not asyncio.all_tasks() - before
+        left = asyncio.all_tasks() - before
+        assert not [task for task in left if "Switch." not in repr(task.get_coro())]
 
 
 async def test_a_write_in_a_script_is_reported_to_a_push_connection(redis_server: RedisServer) -> None:
@@ -244,10 +245,10 @@ async def test_opening_while_the_server_is_down(server: RedisServer) -> None:
     await connections.close()
 
 
-async def test_a_frozen_server_is_noticed_by_pings(server: RedisServer) -> None:
+async def test_a_frozen_server_is_noticed_by_checks(server: RedisServer) -> None:
     received = Received()
     url = f"{server.url}?timeout=0.2&connect_timeout=0.2"
-    async with opened(url, received, ping_every=0.1) as (_, connections):
+    async with opened(url, received, check_every=0.1) as (_, connections):
         await received.up()
         await to_thread(server.pause)
         async with asyncio.timeout(SOON):
@@ -257,12 +258,12 @@ async def test_a_frozen_server_is_noticed_by_pings(server: RedisServer) -> None:
         await received.up()
 
 
-async def test_an_idle_push_connection_sends_only_pings(server: RedisServer) -> None:
+async def test_an_idle_push_connection_sends_only_checks(server: RedisServer) -> None:
     received = Received()
-    async with opened(server.url, received, ping_every=0.1):
+    async with opened(server.url, received, check_every=0.1):
         await received.up()
         before = await to_thread(server.cli, "INFO", "stats")
-        await asyncio.sleep(0.55)  # five PINGs
+        await asyncio.sleep(0.55)  # five checks
         after = await to_thread(server.cli, "INFO", "stats")
         commands = after["total_commands_processed"] - before["total_commands_processed"]
         assert 3 <= commands - 1 <= 6
@@ -350,3 +351,106 @@ async def test_a_new_master_of_a_cluster_gets_a_push_connection(replicated_clust
         await to_thread(replicated_cluster.kill, 0)
         # No command is sent: the broken connection triggers the refresh of the slot map.
         assert (await received.up()).where == f"127.0.0.1:{replicated_cluster.nodes[3].port}"
+
+
+class Switch:
+    """A TCP proxy like a name that moves: new connections go to `port`, and open ones stay where they are."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.own = 0
+        self._streams: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Switch:
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self.own = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._server.close()
+        for stream in self._streams:
+            stream.cancel()
+        await asyncio.gather(*self._streams, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self.port)
+        for source, sink in ((reader, back), (there, writer)):
+            task = asyncio.create_task(self._copy(source, sink))
+            self._streams.add(task)
+            task.add_done_callback(self._streams.discard)
+
+    async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        try:
+            while data := await source.read(65_536):
+                sink.write(data)
+        except ConnectionError:
+            return
+        finally:
+            sink.close()
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path / "other") as server:
+        yield server
+
+
+@pytest.mark.parametrize("forbidden", ["", "-role", "-role -info"])
+async def test_a_demoted_server_is_left_although_its_connection_lives(
+    server: RedisServer, other: RedisServer, forbidden: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for one in (server, other):
+        rights = f"on nopass ~* &* +@all {forbidden}".split()
+        await to_thread(one.cli, "ACL", "SETUSER", "me", *rights)
+    received = Received()
+    async with (
+        Switch(server.port) as switch,
+        opened(f"redis://me@127.0.0.1:{switch.own}?patience=20", received, check_every=0.05) as (redis, _),
+    ):
+        await received.up()
+        await to_thread(server.cli, "REPLICAOF", "127.0.0.1", other.port)
+        switch.port = other.port
+        if "info" in forbidden:  # the rejected write shows it
+            with contextlib.suppress(BrokerUnavailable):
+                await redis.command("asynq:x", "SET", "asynq:x", 0)
+        await received.up()
+        await to_thread(other.cli, "SET", "asynq:x", 1)
+        while await received.next() != [b"invalidate", [b"asynq:x"]]:
+            pass  # the new replica deleted all its keys
+    if not forbidden:
+        assert "has become a replica: looking for the new master" in caplog.text
+        events = [getattr(record, "event", "") for record in caplog.records]
+        assert "push_connection_lost" in events
+        assert "push_connection_restored" in events
+
+
+async def test_a_rejected_write_has_the_push_connection_checked_at_once(
+    server: RedisServer, other: RedisServer
+) -> None:
+    received = Received()
+    async with (
+        Switch(server.port) as switch,
+        opened(f"redis://127.0.0.1:{switch.own}?patience=20", received) as (redis, _),
+    ):
+        await received.up()
+        await to_thread(server.cli, "REPLICAOF", "127.0.0.1", other.port)
+        switch.port = other.port
+        with pytest.raises(BrokerUnavailable):
+            await redis.command("asynq:x", "SET", "asynq:x", 0)
+        await received.up()  # long before the next regular check
+        await to_thread(other.cli, "SET", "asynq:x", 1)
+        while await received.next() != [b"invalidate", [b"asynq:x"]]:
+            pass  # the new replica deleted all its keys
+
+
+async def test_a_replica_that_was_never_a_master_is_kept(server: RedisServer, other: RedisServer) -> None:
+    """An inspector may read from a replica."""
+    await to_thread(server.cli, "REPLICAOF", "127.0.0.1", other.port)
+    received = Received()
+    async with opened(server.url, received, check_every=0.02) as (_, connections):
+        push = await received.up()
+        for _ in range(5):
+            assert await push.is_master() is False
+            await asyncio.sleep(0.02)
+        assert connections.is_current(push, None)

@@ -77,10 +77,13 @@ class RedisClient:
         return await locate()
 
     def push_connections(
-        self, on_push: Callable[[list[Any]], None], on_up: Callable[[PushConnection], Awaitable[None]]
+        self,
+        on_push: Callable[[list[Any]], None],
+        on_up: Callable[[PushConnection], Awaitable[None]],
+        on_moved: Callable[[], None] = lambda: None,
     ) -> PushConnections:
         """Connections that receive push messages; see `PushConnections`."""
-        return PushConnections(self.settings, self._router, on_push, on_up)
+        return PushConnections(self.settings, self._router, on_push, on_up, on_moved)
 
     async def _check(self) -> None:
         """Check the version, and that the server is of the kind that the URL names."""

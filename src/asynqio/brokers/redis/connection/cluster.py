@@ -45,6 +45,8 @@ class Cluster:
         self._leaving: set[asyncio.Task[None]] = set()
         self._master_addresses: set[tuple[str, int]] = set()
         self._listeners: list[Callable[[], None]] = []
+        #: Whether a redirection has changed the map since the last refresh.
+        self._slots_moved = False
         self._why = "not connected yet"
         self._turn = 0
 
@@ -150,6 +152,7 @@ class Cluster:
         if error.code == "MOVED":
             # The redirection is newer than our map; refresh the rest once, however many calls are redirected.
             self._slots[slot] = self._connection_to(address)
+            self._slots_moved = True
             self._refresh_needed.set()
         if answer.hops > _HOPS:
             self._retry_later(answer, "its nodes disagree on which of them serves this slot")
@@ -250,11 +253,12 @@ class Cluster:
         slots: list[ReconnectingConnection | None] = [None] * SLOTS
         for first, last, address in found:
             slots[first : last + 1] = [self._connection_to(address)] * (last + 1 - first)
-        self._slots = slots
+        moved = self._slots_moved or slots != self._slots
+        self._slots, self._slots_moved = slots, False
         masters = {address for _, _, address in found}
         for address in set(self._connections) - masters:
             self._remove(address)
-        if masters != self._master_addresses:
+        if moved or masters != self._master_addresses:
             self._master_addresses = masters
             for callback in self._listeners:
                 callback()

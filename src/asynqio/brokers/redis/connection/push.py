@@ -6,6 +6,7 @@ They use RESP3, in which a server sends messages that are not replies.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,14 +14,18 @@ from typing import Any
 from asynqio.brokers.redis.connection.backoff import LONGEST, Backoff
 from asynqio.brokers.redis.connection.connect import connect, disconnect
 from asynqio.brokers.redis.connection.connection import Arg, Connection
+from asynqio.brokers.redis.connection.errors import RedisError
 from asynqio.brokers.redis.connection.router import Locate, Router
 from asynqio.brokers.redis.settings import RedisSettings
 from asynqio.errors import BrokerError, BrokerUnavailable, ConfigError
 
 log = logging.getLogger("asynqio.redis")
 
-#: Seconds between two PINGs. A server that disappears silently is noticed within this and `timeout`.
-PING_EVERY = 15.0
+#: Seconds between two checks. A server that disappears silently is noticed within this and `timeout`, and one that
+#: becomes a replica within this.
+CHECK_EVERY = 15.0
+#: Commands that show whether a server is a master, in order of preference: an ACL or a provider may forbid some.
+_ROLE_CHECKS = (("ROLE",), ("INFO", "replication"), ("PING",))
 
 OnPush = Callable[[list[Any]], None]
 
@@ -28,11 +33,15 @@ OnPush = Callable[[list[Any]], None]
 class PushConnection:
     """A connection to one master, to be set up by `on_up`. When it breaks, another one replaces it."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, name: str, connection: Connection) -> None:
+        #: The name of the master, as the router gives it.
+        self.name = name
         self._connection = connection
         self.where = connection.where
         #: Whether `on_up` has returned.
         self.ready = False
+        #: Set to have the server checked at once.
+        self.check = asyncio.Event()
 
     @property
     def is_ready(self) -> bool:
@@ -42,6 +51,18 @@ class PushConnection:
     def call(self, *args: Arg) -> Awaitable[Any]:
         """Send a command that has an ordinary reply; not SUBSCRIBE or UNSUBSCRIBE."""
         return self._connection.call(*args)
+
+    async def is_master(self) -> bool | None:
+        """Whether the server is a master; None: it does not say. Also shows that it answers."""
+        for args in _ROLE_CHECKS:
+            try:
+                reply = await self._connection.call(*args)
+            except RedisError:
+                continue
+            if isinstance(reply, list):
+                return bool(reply[0] == b"master")
+            return None if reply == b"PONG" else b"role:master" in bytes(reply)
+        return None
 
     async def subscribe(self, *channels: str | bytes) -> None:
         """Subscribe to channels. The confirmations arrive as push messages, all before this returns."""
@@ -57,7 +78,9 @@ class PushConnections:
 
     `on_push` receives each message, such as `[b"invalidate", [b"key"]]` or `[b"message", b"channel", b"text"]`; it
     must not block. `on_up` is awaited on each new connection, also after a restart or failover, and for a new master:
-    messages before that are lost. It is cancelled if the connection breaks meanwhile.
+    messages before that are lost. It is cancelled if the connection breaks meanwhile. `on_moved` is called when keys
+    may have moved to another master. A connection whose master becomes a replica is replaced: such a server sends
+    messages only about what reaches it by replication, and nothing that is published on the new master.
     """
 
     def __init__(
@@ -66,15 +89,21 @@ class PushConnections:
         router: Router,
         on_push: OnPush,
         on_up: Callable[[PushConnection], Awaitable[None]],
+        on_moved: Callable[[], None] = lambda: None,
         *,
-        ping_every: float = PING_EVERY,
+        check_every: float = CHECK_EVERY,
     ) -> None:
         self._settings = settings
         self._router = router
         self._on_push = on_push
         self._on_up = on_up
-        self._ping_every = ping_every
+        self._on_moved = on_moved
+        self._check_every = check_every
         self._current: dict[str, PushConnection] = {}
+        #: The names under which a master was reached: then a replica is left.
+        self._mastered: set[str] = set()
+        #: The names whose connection is lost, and whether its return has been logged.
+        self._outages: dict[str, bool] = {}
         self._maintenance: dict[str, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._stop_following: Callable[[], None] | None = None
@@ -99,6 +128,10 @@ class PushConnections:
         """Whether the connection to this key's master is up, and `on_up` has returned."""
         push = self._current.get(self._router.master_of(key))
         return push is not None and push.is_ready
+
+    def ready(self) -> list[PushConnection]:
+        """The connections that are set up."""
+        return [push for push in self._current.values() if push.is_ready]
 
     def is_current(self, push: PushConnection, key: str | None) -> bool:
         """Whether this is the connection to this key's master."""
@@ -127,6 +160,9 @@ class PushConnections:
                 self._maintenance[name] = asyncio.create_task(
                     self._maintain(name, locate), name=f"asynqio-redis push {name}"
                 )
+        for push in self._current.values():
+            push.check.set()
+        self._on_moved()
 
     def _end(self, name: str) -> None:
         task = self._maintenance.pop(name)
@@ -138,7 +174,6 @@ class PushConnections:
         """Connect, and reconnect whenever the connection is lost, until cancelled."""
         loop = asyncio.get_running_loop()
         backoff = Backoff()
-        warned = False
         while True:
             permanent, since = False, loop.time()
             try:
@@ -153,13 +188,14 @@ class PushConnections:
                     name,
                     extra={"event": "push_connection_failed", "broker": name},
                 )
-                why, permanent, warned = "", True, True
+                why, permanent = "", True
+                self._outages.setdefault(name, False)
             if self._maintenance.get(name) is not asyncio.current_task():
                 return  # cancelled, but the driver in `locate` turned the cancellation into an error
             if loop.time() - since > LONGEST:
                 backoff.reset()
-                warned = False
-            if not warned:
+                self._outages.pop(name, None)
+            if name not in self._outages:
                 # Once per outage.
                 log.warning(
                     "no push connection to Redis at %s: %s",
@@ -167,7 +203,7 @@ class PushConnections:
                     why,
                     extra={"event": "push_connection_lost", "broker": name, "error": why},
                 )
-                warned = True
+                self._outages[name] = False
             await asyncio.sleep(backoff.pause(longest=permanent))
 
     async def _receive(self, name: str, locate: Locate) -> str:
@@ -179,7 +215,7 @@ class PushConnections:
             resp3=True,
             only_master=self._settings.kind == "sentinel",
         )
-        push = self._current[name] = PushConnection(connection)
+        push = self._current[name] = PushConnection(name, connection)
         serving = asyncio.create_task(self._serve(push))
         try:
             ends: list[asyncio.Future[Any]] = [serving, connection.closed]
@@ -195,8 +231,32 @@ class PushConnections:
         return why
 
     async def _serve(self, push: PushConnection) -> None:
+        await self._check(push)
         await self._on_up(push)
         push.ready = True
+        if self._outages.get(push.name) is False:
+            self._outages[push.name] = True
+            log.info(
+                "the push connection to Redis at %s is restored, with the server at %s",
+                push.name,
+                push.where,
+                extra={"event": "push_connection_restored", "broker": push.name, "address": push.where},
+            )
         while True:
-            await asyncio.sleep(self._ping_every)
-            await push.call("PING")
+            push.check.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._check_every):
+                    await push.check.wait()
+            await self._check(push)
+
+    async def _check(self, push: PushConnection) -> None:
+        """Raises BrokerUnavailable if the server does not answer, or may not be a master any more."""
+        is_master = await push.is_master()
+        if is_master:
+            self._mastered.add(push.name)
+        elif is_master is None and push.check.is_set():
+            raise BrokerUnavailable(f"the server at {push.where} does not say whether it still is a master")
+        elif is_master is False and push.name in self._mastered:
+            raise BrokerUnavailable(
+                f"the server at {push.where} has become a replica: looking for the new master"
+            )

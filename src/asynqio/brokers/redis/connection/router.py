@@ -45,5 +45,5 @@ class Router(Protocol):
         ...
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call `callback` when `masters` changes. The returned function ends this."""
+        """Call `callback` when `masters` or `master_of` may have changed. The returned function ends this."""
         ...

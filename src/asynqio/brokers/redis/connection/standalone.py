@@ -21,8 +21,13 @@ class Standalone:
         self._settings = settings
         self._locate: Locate = Sentinels(settings).locate if settings.kind == "sentinel" else self._as_given
         self._connection = ReconnectingConnection(
-            settings, self._locate, only_master=settings.kind == "sentinel", on_error=self._on_error
+            settings,
+            self._locate,
+            only_master=settings.kind == "sentinel",
+            on_error=self._on_error,
+            on_down=self._on_down,
         )
+        self._listeners: list[Callable[[], None]] = []
 
     async def open(self) -> None:
         await self._connection.open()
@@ -49,7 +54,13 @@ class Standalone:
         return False  # there is no other server, so calls wait for this one
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
-        return lambda: None
+        self._listeners.append(callback)
+        return lambda: self._listeners.remove(callback)
+
+    def _on_down(self) -> None:
+        """The connection is lost, perhaps because the server has become a replica: another one may be master."""
+        for callback in [*self._listeners]:
+            callback()
 
     def _on_error(self, answer: Answer, error: BrokerError) -> bool:
         if not unknown_script(answer, error):

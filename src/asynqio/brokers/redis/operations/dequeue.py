@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from asynqio.brokers.redis.connection.connection import Arg
-from asynqio.brokers.redis.connection.errors import ReplyLost
+from asynqio.brokers.redis.connection.errors import RedisError, ReplyLost
 from asynqio.brokers.redis.layout.fencing import is_ours, lease_of
 from asynqio.brokers.redis.layout.keys import QueueKeys
 from asynqio.brokers.redis.layout.messages import decode_task
@@ -40,6 +41,8 @@ async def dequeue(
 async def _dequeue(
     session: Session, queues: Sequence[str], limit: int, lease: float, owner: str, timed: bool
 ) -> list[Lease]:
+    if session.redis.clustered and len(queues) > 1:
+        return await _dequeue_across(session, queues, limit, lease, owner, timed)
     leases: list[Lease] = []
 
     async def take(some: list[QueueKeys]) -> list[Lease]:
@@ -60,6 +63,79 @@ async def _dequeue(
         found = sum(len(taken) for _, taken in answers)
         if len(leases) >= limit or found < DEQUEUE_BATCH_SIZE:
             return leases
+
+
+async def _dequeue_across(
+    session: Session, queues: Sequence[str], limit: int, lease: float, owner: str, timed: bool
+) -> list[Lease]:
+    """Dequeue from the queues of a cluster in two round trips: count the pending tasks, then lease from every queue
+    that has some at once. The shares follow the order of the queues, and are no more than the limit together."""
+    reachable = [queue for [queue] in session.reachable(session.by_slot(queues))]
+    await _hand_back_unconfirmed(session, reachable)
+    leases: list[Lease] = []
+    while len(leases) < limit:
+        counts = await _pending(session, reachable)
+        shares = allot(counts, min(limit - len(leases), DEQUEUE_BATCH_SIZE))
+        asked = [(queue, share) for queue, share in zip(reachable, shares, strict=True) if share]
+        answers = await asyncio.gather(
+            *(_take(session, [queue], share, lease, owner, timed) for queue, share in asked),
+            return_exceptions=True,
+        )
+        taken = 0
+        for (queue, _), answer in zip(asked, answers, strict=True):
+            if isinstance(answer, RedisError):
+                session.report_damage(queue.name, answer)
+            elif isinstance(answer, BrokerUnavailable):
+                reachable.remove(queue)  # tasks of other masters are leased already
+                if not reachable and not leases:
+                    raise answer
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                leases += answer
+                taken += len(answer)
+        if not taken or taken == sum(counts):
+            break
+    return leases
+
+
+async def _pending(session: Session, queues: Sequence[QueueKeys]) -> list[int]:
+    """How many tasks each queue could give: none if it is paused, damaged, or its master is down.
+
+    Raises BrokerUnavailable if all masters are.
+    """
+    command = session.redis.command
+    answers = await asyncio.gather(
+        *(command(queue.pending, "LLEN", queue.pending) for queue in queues),
+        *(command(queue.pending, "EXISTS", queue.paused) for queue in queues),
+        return_exceptions=True,
+    )
+    counts = []
+    failures = []
+    for queue, length, paused in zip(queues, answers, answers[len(queues) :], strict=False):
+        count = 0
+        for answer in (length, paused):
+            if isinstance(answer, RedisError):
+                session.report_damage(queue.name, answer)
+            elif isinstance(answer, BrokerUnavailable):
+                failures.append(answer)
+            elif isinstance(answer, BaseException):
+                raise answer
+        if isinstance(length, int) and paused == 0:
+            count = length
+        counts.append(count)
+    if len(failures) == len(answers):
+        raise failures[0]
+    return counts
+
+
+def allot(counts: Sequence[int], limit: int) -> list[int]:
+    """How many tasks to take from each queue, in this order, given how many it has."""
+    shares = []
+    for count in counts:
+        shares.append(min(count, limit))
+        limit -= shares[-1]
+    return shares
 
 
 async def _take(

@@ -9,6 +9,7 @@ from asynqio.brokers.contract.results import Forwarded
 from asynqio.brokers.redis.chunking import BATCH_SIZE
 from asynqio.brokers.redis.connection.connection import Arg
 from asynqio.brokers.redis.layout.keys import QueueKeys
+from asynqio.brokers.redis.rounds import in_rounds
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.session import Session
 
@@ -20,25 +21,20 @@ def earliest(moments: Sequence[float | None]) -> float | None:
 
 async def forward(session: Session, queues: Sequence[str], limit: int) -> Forwarded:
     """See Broker.forward."""
-    moved = 0
-    next_at: list[float | None] = []
 
-    async def call(some: list[QueueKeys]) -> None:
-        nonlocal moved
+    async def call(share: int, some: list[QueueKeys]) -> tuple[int, float | None]:
+        moved = 0
         keys: list[str] = []
         now = session.clock.now()
-        args: list[Arg] = [math.floor(now), session.now_ns(), min(limit - moved, BATCH_SIZE), math.ceil(now)]
-        args.append(repr(now))
+        args: list[Arg] = [math.floor(now), session.now_ns(), 0, math.ceil(now), repr(now)]
         for queue in some:
             keys += (queue.scheduled, queue.retry, queue.soon, queue.pending, queue.groups)
             args.append(queue.prefix)
         while True:
-            args[2] = min(limit - moved, BATCH_SIZE)
+            args[2] = min(share - moved, BATCH_SIZE)
             step, coming = await session.run_idempotent(LUA.forward, keys, args)
             moved += step
-            if step < BATCH_SIZE or moved >= limit:
-                break
-        next_at.append(None if coming is None else float(coming))
+            if step < BATCH_SIZE or moved >= share:
+                return moved, None if coming is None else float(coming)
 
-    await session.for_each_slot(queues, call, None)
-    return Forwarded(moved, earliest(next_at))
+    return Forwarded(*await in_rounds(session, queues, limit, call))

@@ -167,9 +167,10 @@ class LeaseRepair:
         self._next = 0.0
 
     async def run(self, session: Session, queues: list[QueueKeys]) -> None:
-        """Check these queues."""
+        """Check these queues, those with active tasks."""
+        before, self._seen = self._seen, {}
         for queue in queues:
-            seen = self._seen.get(queue.name, [])
+            seen = before.get(queue.name, [])
             lapsed = int(session.clock.now()) - GO_GRACE - 1
             args: list[Arg] = [lapsed, REPAIR_LIMIT, queue.task_prefix, *seen]
             found = await session.run_idempotent(LUA.lease_orphans, [queue.active, queue.lease], args)

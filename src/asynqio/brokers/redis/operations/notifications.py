@@ -1,15 +1,16 @@
 """Notifications of changes in Redis, by any client including Go's, without polling.
 
-Two push connections per master, both opened when first needed. On one, Redis reports which keys with the prefixes of
-a queue were written (client tracking in broadcast mode), and cancellation requests. On the other it reports changes
-of single tasks that a caller waits for or follows (client tracking of keys that were read).
+One push connection per master, opened when first needed. Redis reports changes of the keys that were read over it
+(client tracking): those of watched queues (`tracking/`), and single tasks that a caller waits for or follows. It also
+carries cancellation requests.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 from asynqio.brokers.contract import signals
@@ -20,6 +21,8 @@ from asynqio.brokers.redis.connection.push import PushConnection, PushConnection
 from asynqio.brokers.redis.layout.keys import CANCEL, OWN_CANCEL, queue_keys
 from asynqio.brokers.redis.operations.cancellations import Cancellations, publish
 from asynqio.brokers.redis.session import Session
+from asynqio.brokers.redis.tracking.topics import TrackedTopics
+from asynqio.core.lifecycle import Lease
 from asynqio.core.task.message import TaskRef
 from asynqio.errors import BrokerError, BrokerUnavailable
 
@@ -37,86 +40,55 @@ class Notifications:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._signals = Signals()
-        #: Keys, and prefixes of keys, whose change means a topic.
-        self._keys: dict[bytes, Topic] = {}
-        self._groups: dict[bytes, Topic] = {}
-        self._prefixes: set[str] = set()
+        self._tracked = self._signals.source = TrackedTopics(session, self._signals, self._start_polling)
+        #: Tasks that callers wait for or follow, by key.
         self._awaited: dict[bytes, TaskRef] = {}
         self._cancellations = Cancellations(session.settings.db)
-        self._broadcast: PushConnections | None = None
-        self._single: PushConnections | None = None
-        #: The open connections of `_broadcast`, and the prefixes that each one tracks.
-        self._tracking: dict[PushConnection, set[str]] = {}
+        self._connections: PushConnections | None = None
         self._polling: asyncio.Task[None] | None = None
         self._closed = False
 
     def watch(self, topics: Iterable[Topic]) -> Watch:
         """Watch these topics. Changes before the connections are open are covered by one extra signal."""
         watch = self._signals.watch(topics)
-        new = {prefix for topic in watch.topics for prefix in self._add_topic(topic)} - self._prefixes
-        if new:
-            self._prefixes |= new
-            self._session.background.spawn(self._track())
+        self._tracked.add(watch.topics)
+        self._session.background.spawn(self._connect())
         for topic in watch.topics:
             if topic[0] in ("ended", "changed"):
                 self._await_task(TaskRef(*topic[1:]))
         return watch
 
-    def _add_topic(self, topic: Topic) -> list[str]:
-        """Map the keys of a topic to it. Returns the prefixes to track."""
-        kind, name = topic[0], topic[1] if len(topic) > 1 else ""
-        queue = queue_keys(name)
-        keys = {
-            "pending": [queue.pending, queue.paused],
-            "due": [queue.scheduled, queue.retry],
-            "grouped": [queue.groups, queue.flushed],
-            "types": [queue.paused_types],
-        }.get(kind, [])
-        for key in keys:
-            self._keys[key.encode()] = topic
-        if kind == "grouped":
-            members = queue.group("")
-            self._groups[members.encode()] = topic
-            keys = [*keys, members]
-        return keys
+    def dequeued(self, leases: Sequence[Lease]) -> None:
+        """A dequeue of this session returned these tasks."""
+        self._tracked.dequeued(leases)
 
-    # --- queues -----------------------------------------------------------------------------------
+    # --- connections ------------------------------------------------------------------------------
 
-    async def _track(self) -> None:
-        if self._closed:
+    async def _connect(self) -> None:
+        if self._closed or self._connections is not None:
             return
-        if self._broadcast is None:
-            self._broadcast = self._session.redis.push_connections(self._receive, self._set_up_broadcast)
-            await self._broadcast.open()
-            return
-        for push in list(self._tracking):
-            await self._track_prefixes(push)
-        self._signals.publish_all()
+        self._connections = self._session.redis.push_connections(
+            self._receive, self._set_up, self._tracked.verify
+        )
+        await self._connections.open()
 
-    async def _set_up_broadcast(self, push: PushConnection) -> None:
-        for stale in [other for other in self._tracking if other.where == push.where]:
-            del self._tracking[stale]
-        self._tracking[push] = set()
-        await self._track_prefixes(push)
+    async def _set_up(self, push: PushConnection) -> None:
+        try:
+            await push.call("CLIENT", "TRACKING", "ON")
+        except BrokerUnavailable:
+            return  # the next connection is set up like this
+        except BrokerError as error:
+            self._start_polling(error)
+        else:
+            self._tracked.connected(push)
         if self._cancellations:
             await self._subscribe(push)
         self._signals.publish_all()
-
-    async def _track_prefixes(self, push: PushConnection) -> None:
-        tracked = self._tracking.get(push)
-        if tracked is None or not (new := self._prefixes - tracked):
-            return
-        tracked |= new  # before the next await: Redis rejects a prefix that is tracked already
-        args = [arg for prefix in sorted(new) for arg in ("PREFIX", prefix)]
-        try:
-            await push.call("CLIENT", "TRACKING", "ON", "BCAST", *args)
-        except BrokerUnavailable:
-            self._tracking.pop(push, None)  # the next connection tracks the prefixes
-        except BrokerError as error:
-            self._start_polling(error)
+        for key in list(self._awaited):
+            self._session.background.spawn(self._read_state(key))
 
     def _start_polling(self, error: BrokerError) -> None:
-        if self._polling is None:
+        if self._polling is None and not self._closed:
             log.warning(
                 "this Redis does not support client tracking (%s): polling every %g s instead",
                 error,
@@ -132,23 +104,17 @@ class Notifications:
 
     def _receive(self, frame: list[Any]) -> None:
         kind = frame[0]
-        if kind == b"invalidate":
-            if frame[1] is None:
-                self._signals.publish_all()
-                return
-            topics = {topic for key in frame[1] if (topic := self._topic(key)) is not None}
-            self._signals.publish(topics)
-        elif kind == b"message":
+        if kind == b"message":
             self._cancellations.receive(frame[1], frame[2])
-
-    def _topic(self, key: bytes) -> Topic | None:
-        topic = self._keys.get(key)
-        if topic is None:
-            for members, topic in self._groups.items():
-                if key.startswith(members):
-                    return topic
-            return None
-        return topic
+        elif kind == b"invalidate":
+            if frame[1] is None:  # FLUSHALL or FLUSHDB: Redis has forgotten what was read
+                self._tracked.forget_all()
+                self._signals.publish_all()
+            for key in list(self._awaited) if frame[1] is None else frame[1]:
+                if key in self._awaited:
+                    self._session.background.spawn(self._read_state(key))
+                else:
+                    self._tracked.changed(key)
 
     # --- single tasks -----------------------------------------------------------------------------
 
@@ -166,12 +132,10 @@ class Notifications:
         if not (self._signals.wanted(signals.ended(ref)) or self._signals.wanted(signals.changed(ref))):
             del self._awaited[key]
             return
-        if self._single is None:
-            self._single = self._session.redis.push_connections(self._task_changed, self._set_up_single)
-            await self._single.open()
-            return
+        if self._connections is None:
+            return  # read when the connection is up
         try:
-            state = await self._single.call(key.decode(), "HGET", key, "state")
+            state = await self._connections.call(key.decode(), "HGET", key, "state")
         except RedisError:
             state = None  # not a hash: notify, so that waiting callers read it themselves
         except BrokerUnavailable:
@@ -179,23 +143,6 @@ class Notifications:
         self._signals.publish([signals.changed(ref)])
         if state in _ENDED:
             self._signals.publish([signals.ended(ref)])
-
-    async def _set_up_single(self, push: PushConnection) -> None:
-        try:
-            await push.call("CLIENT", "TRACKING", "ON")
-        except BrokerUnavailable:
-            return
-        except BrokerError as error:
-            self._start_polling(error)
-        for key in list(self._awaited):
-            self._session.background.spawn(self._read_state(key))
-
-    def _task_changed(self, frame: list[Any]) -> None:
-        if frame[0] != b"invalidate":
-            return
-        for key in list(self._awaited) if frame[1] is None else frame[1]:
-            if key in self._awaited:
-                self._session.background.spawn(self._read_state(key))
 
     # --- cancellation -----------------------------------------------------------------------------
 
@@ -206,31 +153,27 @@ class Notifications:
     async def cancellations(self) -> AsyncIterator[Cancellation]:
         """See Broker.cancellations."""
         with self._cancellations.reader() as requests:
-            if self._broadcast is None:
-                await self._track()
+            if self._connections is None:
+                await self._connect()
             elif len(self._cancellations) == 1:
-                for push in list(self._tracking):
+                for push in self._connections.ready():
                     await self._subscribe(push)
             while True:
                 yield await requests.get()
 
     async def _subscribe(self, push: PushConnection) -> None:
-        if self._broadcast is not None and self._broadcast.is_current(push, OWN_CANCEL):
-            try:
+        if self._connections is not None and self._connections.is_current(push, OWN_CANCEL):
+            with contextlib.suppress(BrokerUnavailable):  # the next connection subscribes
                 await push.subscribe(OWN_CANCEL, CANCEL)
-            except BrokerUnavailable:
-                self._tracking.pop(push, None)
 
     async def close(self) -> None:
         """Stop receiving. Work that was scheduled but has not started does nothing."""
         self._closed = True
+        self._tracked.close()
         if self._polling is not None:
             self._polling.cancel()
             await asyncio.gather(self._polling, return_exceptions=True)
             self._polling = None
-        for connections in (self._broadcast, self._single):
-            if connections is not None:
-                await connections.close()
-        self._broadcast = self._single = None
-        self._prefixes.clear()
-        self._tracking.clear()
+        if self._connections is not None:
+            await self._connections.close()
+            self._connections = None

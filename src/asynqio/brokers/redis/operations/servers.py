@@ -21,6 +21,7 @@ from asynqio.brokers.redis.layout.keys import (
 from asynqio.brokers.redis.layout.schedule_messages import decode_scheduler, encode_schedule
 from asynqio.brokers.redis.layout.server_messages import decode_server, encode_server, encode_worker, plain_id
 from asynqio.brokers.redis.scripts.loader import LUA
+from asynqio.brokers.redis.scripts.script import Script
 from asynqio.brokers.redis.session import Session
 from asynqio.brokers.redis.small_write import small_write
 from asynqio.core.info import SchedulerInfo, ServerInfo
@@ -39,17 +40,27 @@ async def beat(session: Session, info: ServerInfo | SchedulerInfo, ttl: float) -
     seconds = max(1, math.ceil(ttl))
     if isinstance(info, SchedulerInfo):
         key = scheduler_key(info.id)
-        args: list[Arg] = [seconds, _encode(info), *map(encode_schedule, info.entries)]
-        await session.run_idempotent(LUA.beat_scheduler, [key, record_key(key)], args)
-        await small_write(session.redis, "ZADD", SCHEDULERS, until, key)
+        args: list[Arg] = [seconds, until, _encode(info), *map(encode_schedule, info.entries)]
+        await _beat(session, LUA.beat_scheduler, [key, record_key(key)], args, [(SCHEDULERS, key)])
         return
     server, workers = _server_keys(info)
-    args = [seconds, encode_server(info), _encode(info)]
+    args = [seconds, until, encode_server(info), _encode(info)]
     for worker in info.workers:
         args += (worker.id, encode_worker(info, worker))
-    await session.run_idempotent(LUA.beat_server, [server, workers, record_key(server)], args)
-    await small_write(session.redis, "ZADD", SERVERS, until, server)
-    await small_write(session.redis, "ZADD", WORKERS, until, workers)
+    keys = [server, workers, record_key(server)]
+    await _beat(session, LUA.beat_server, keys, args, [(SERVERS, server), (WORKERS, workers)])
+
+
+async def _beat(
+    session: Session, script: Script, keys: list[str], args: list[Arg], listed: list[tuple[str, str]]
+) -> None:
+    """Write a record, and list it: in one command, except in a cluster, where the lists are in other slots."""
+    if not session.redis.clustered:
+        await session.run_idempotent(script, [*keys, *(listing for listing, _ in listed)], args)
+        return
+    await session.run_idempotent(script, keys, args)
+    for listing, key in listed:
+        await small_write(session.redis, "ZADD", listing, args[1], key)
 
 
 async def leave(session: Session, info: ServerInfo | SchedulerInfo) -> None:

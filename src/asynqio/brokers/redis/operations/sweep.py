@@ -9,8 +9,8 @@ from asynqio.brokers.contract.results import Swept
 from asynqio.brokers.redis.connection.connection import Arg
 from asynqio.brokers.redis.layout.keys import QueueKeys
 from asynqio.brokers.redis.operations import transfer
-from asynqio.brokers.redis.operations.forward import earliest
 from asynqio.brokers.redis.operations.leases import LeaseRepair
+from asynqio.brokers.redis.rounds import in_rounds
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.session import Session
 from asynqio.core.groups import BATCH_LEASE, BATCH_MEMBERS, CLAIM_EXPIRED
@@ -25,21 +25,19 @@ ROUNDS = 200
 
 async def sweep(session: Session, repair: LeaseRepair, queues: Sequence[str], limit: int) -> Swept:
     """See Broker.sweep."""
-    deleted = 0
-    next_at: list[float | None] = []
 
-    async def call(some: list[QueueKeys]) -> None:
-        nonlocal deleted
+    async def call(share: int, some: list[QueueKeys]) -> tuple[int, float | None]:
+        deleted = 0
         reading = {queue.name: session.names_read.get(queue.name, b"0") for queue in some}
+        keys = [key for queue in some for key in _keys(queue)]
         for number in range(ROUNDS):
             now = session.clock.now()
-            asked = min(limit - deleted, ITEMS)
+            asked = min(share - deleted, ITEMS)
             args: list[Arg] = [math.floor(now), repr(now), asked, session.archive_limit]
             args += (session.archive_cutoff(), ITEMS, BATCH_MEMBERS, NAMES)
             args += (CLAIM_EXPIRED, BATCH_LEASE / 2)
             for queue in some:
                 args += (queue.prefix, reading.get(queue.name, b""))
-            keys = [key for queue in some for key in _keys(queue)]
             step, coming, more, *cursors = await session.run_idempotent(LUA.sweep, keys, args)
             deleted += step
             for queue, cursor in zip(some, cursors, strict=True):
@@ -47,18 +45,17 @@ async def sweep(session: Session, repair: LeaseRepair, queues: Sequence[str], li
                     session.names_read[queue.name] = cursor
                     if cursor != b"0" and number < NAME_PAGES:
                         reading[queue.name] = cursor
-            if not (more or reading or (step == asked and deleted < limit)):
-                next_at.append(None if coming is None else float(coming))
-                return
-        next_at.append(now)
+            if not (more or reading or (step == asked and deleted < share)):
+                return deleted, None if coming is None else float(coming)
+        return deleted, now
 
-    await session.for_each_slot(queues, call, None)
+    deleted, next_at = await in_rounds(session, queues, limit, call)
     if repair.due(session):
         reachable = [queue for some in session.reachable(session.by_slot(queues)) for queue in some]
-        await repair.run(session, reachable)
-        for queue in reachable:
+        await repair.run(session, await session.with_key(reachable, lambda queue: queue.active))
+        for queue in await session.with_key(reachable, lambda queue: queue.moving):
             await transfer.resume(session, queue)
-    return Swept(deleted, earliest(next_at))
+    return Swept(deleted, next_at)
 
 
 def _keys(queue: QueueKeys) -> list[str]:

@@ -1,0 +1,1 @@
+"""Client tracking: Redis reports the next change of each key that was read."""
