@@ -45,7 +45,7 @@ async def compare_queue(machine: Machine, name: str, queue: Queue) -> None:
     [stats] = all_stats
     for state, infos in zip(TaskState, lists, strict=True):
         shown = [info.id for info in infos]
-        assert len(shown) == getattr(stats, state.value)
+        assert getattr(stats, state.value) == len(machine.model.stored(name, state))
         compare_order(machine, name, queue, state, shown)
     now = machine.clock.now()
     today = int(now // DAY)
@@ -67,7 +67,7 @@ async def compare_queue(machine: Machine, name: str, queue: Queue) -> None:
     assert stats.groups == len(groups)
     locks = [machine.model.locked(queue, unique_key(name, "work", payload)) for payload in LOCKABLE]
     expected = [Admission.DUPLICATE if held else Admission.ID_CONFLICT for held in locks]
-    assert answers == (expected if queue.tasks else [])
+    assert answers == (expected if any_task(machine, queue) else [])
     assert await machine.broker.schedule_states(name) == queue.schedules
     for payload, is_held in zip(LOCKABLE, locks, strict=True):
         key = unique_key(name, "work", payload)
@@ -77,11 +77,16 @@ async def compare_queue(machine: Machine, name: str, queue: Queue) -> None:
 
 async def try_locks(machine: Machine, name: str, queue: Queue) -> list[Admission | Replaced]:
     """Enqueue with an id that exists: a held lock answers DUPLICATE, a free one ID_CONFLICT."""
-    if not queue.tasks:
+    taken = any_task(machine, queue)
+    if not taken:
         return []
-    taken = next(iter(queue.tasks))
     probes = [entry(taken, type="work", queue=name, payload=payload, unique=1e9) for payload in LOCKABLE]
     return await machine.broker.enqueue(probes)
+
+
+def any_task(machine: Machine, queue: Queue) -> str:
+    """The id of a task that does not count as deleted; empty: there is none."""
+    return next((id for id, task in queue.tasks.items() if not machine.model.outlived(task)), "")
 
 
 def compare_order(machine: Machine, name: str, queue: Queue, state: TaskState, shown: list[str]) -> None:

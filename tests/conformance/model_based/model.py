@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from asynqio.brokers.contract.limits import ARCHIVE_AGE
 from asynqio.brokers.contract.results import Admission, Claimed, Fired, Moved, Output, Replaced
 from asynqio.core.attempts.record import RUNS_KEPT, AttemptRecord
 from asynqio.core.groups import (
@@ -46,16 +47,28 @@ class Model(ScanModel):
     def queue(self, name: str) -> Queue:
         return self.queues.setdefault(name, Queue())
 
+    def outlived(self, task: Stored) -> bool:
+        """Whether a task counts as deleted, although no sweep has deleted it yet."""
+        age = ARCHIVE_AGE if task.state is S.ARCHIVED else 0.0
+        return task.state in records.FINISHED and task.at <= self.now - age
+
     def task(self, ref: TaskRef) -> Stored | None:
         queue = self.queues.get(ref.queue)
-        return queue.tasks.get(ref.id) if queue else None
+        task = queue.tasks.get(ref.id) if queue else None
+        return task if task and not self.outlived(task) else None
 
-    def in_state(self, name: str, *states: TaskState) -> list[Stored]:
+    def stored(self, name: str, *states: TaskState) -> list[Stored]:
         queue = self.queues.get(name)
         return [task for task in queue.tasks.values() if task.state in states] if queue else []
 
+    def in_state(self, name: str, *states: TaskState) -> list[Stored]:
+        return [task for task in self.stored(name, *states) if not self.outlived(task)]
+
     def locked(self, queue: Queue, key: str) -> bool:
-        return key in queue.locks and queue.locks[key][1] > self.now
+        if key not in queue.locks or queue.locks[key][1] <= self.now:
+            return False
+        holder = queue.tasks.get(queue.locks[key][0])
+        return not (holder and holder.message.unique_key == key and self.outlived(holder))
 
     def unlock(self, queue: Queue, task: TaskMessage) -> None:
         if task.unique_key and queue.locks.get(task.unique_key, ("", 0.0))[0] == task.id:
@@ -94,9 +107,8 @@ class Model(ScanModel):
         queue = self.queues.get(entry.message.queue, Queue())
         key, id = entry.throttle or entry.message.unique_key, entry.message.id
         existing = queue.tasks.get(id)
-        replaced = (
-            existing if existing and entry.replace_finished and existing.state in records.FINISHED else None
-        )
+        finished = existing and entry.replace_finished and existing.state in records.FINISHED
+        replaced = existing if existing and (finished or self.outlived(existing)) else None
         if entry.unique_ttl and self.locked(queue, key):
             holder = queue.tasks.get(queue.locks[key][0])
             if not holder or holder.message.unique_key != key:
@@ -392,9 +404,11 @@ class Model(ScanModel):
         holds = held[0] == old.id and held[1] > self.now
         if holds and self.locked(destination, key):
             return Moved.DUPLICATE
-        if old.id in destination.tasks:
+        if self.task(TaskRef(target, old.id)):
             return Moved.ID_CONFLICT
         destination = self.queue(target)
+        if old.id in destination.tasks:
+            self.remove(destination, destination.tasks[old.id])
         self.remove(origin, task)
         if holds:
             destination.locks[key] = held

@@ -55,6 +55,9 @@ Rules that every broker keeps; the tests in `tests/conformance` bear their numbe
     `freed_by` is true frees the task's own lock, if the task still holds it; a `throttle` is freed only by time. An
     entry whose lock is held is refused, changes the holder (`Replaced`, in one step), or takes the lock over, as
     `resolve_conflict` decides.
+21. A COMPLETED task whose retention has expired and an ARCHIVED task older than `ARCHIVE_AGE` count as deleted, swept
+    or not: no method returns them or acts on them, and their id and their own lock are free. Only stats,
+    `memory_usage` and `remove_queue` count them until a sweep deletes them.
 """
 
 from __future__ import annotations

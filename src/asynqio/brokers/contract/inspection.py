@@ -56,8 +56,8 @@ class Inspection(Protocol):
 
     async def stats(self, queues: Sequence[str]) -> list[QueueStats]:
         """Stats of each queue. The cost does not grow with the number of tasks or groups; where that takes an
-        estimate, `estimated` is set. `latency` and `oldest_pending_at` belong to the longest-waiting of the first
-        `FRONT` pending tasks. Raises QueueNotFound."""
+        estimate, `estimated` is set. Finished tasks count until a sweep deletes them (rule 21). `latency` and
+        `oldest_pending_at` belong to the longest-waiting of the first `FRONT` pending tasks. Raises QueueNotFound."""
         ...
 
     async def memory_usage(self, queues: Sequence[str]) -> list[int]:

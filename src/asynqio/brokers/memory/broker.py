@@ -119,7 +119,7 @@ class MemoryBroker(MemoryInspection):
         return write_output(self._store, outputs)
 
     async def attempts(self, refs: Sequence[TaskRef]) -> list[list[AttemptRecord]]:
-        return attempts(self._store, refs)
+        return attempts(self._store, self.clock.now(), refs)
 
     # --- maintenance ------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from asynqio.brokers.contract.producer import RunOnLoop
 from asynqio.brokers.contract.results import Admission, Replaced
+from asynqio.brokers.redis.call_slots import CallSlot, CallSlots
 from asynqio.brokers.redis.chunking import BATCH_BYTES, BATCH_SIZE
 from asynqio.brokers.redis.connection import errors
 from asynqio.brokers.redis.connection.blocking import BlockingConnection
@@ -51,6 +52,7 @@ class RedisProducer:
         self._run = run
         self._batcher: ThreadBatcher[EncodedEntry, Admission | Replaced] = ThreadBatcher(self._calls, _take)
         self._connection: BlockingConnection | None = None
+        self._call_slots = CallSlots()
         self._reset()
 
     def _reset(self) -> None:
@@ -80,6 +82,12 @@ class RedisProducer:
         return _ScriptCalls(self, entries)
 
     # --- for the thread that makes a call ---------------------------------------------------------
+
+    def script_call(self, name: str, indexes: list[int], entries: Sequence[EncodedEntry]) -> _ScriptCall:
+        """The call for entries of one queue."""
+        queue, now = queue_keys(name), self.clock.now()
+        slot = self._call_slots.take(queue, now)
+        return _ScriptCall(slot, name, indexes, *call_arguments(queue, slot, entries, now, self._settings))
 
     def register(self, queues: Sequence[str]) -> None:
         """Register the queues that were not registered lately."""
@@ -149,7 +157,7 @@ class RedisProducer:
 
 async def _call_on(session: Session, call: _ScriptCall, lost: ReplyLost | None) -> Any:
     try:
-        return await session.run_once(LUA.enqueue, call.keys, call.args, resent=lost is not None)
+        return await session.run_remembered(LUA.enqueue, call.keys, call.args, call.slot)
     except BrokerUnavailable as error:
         if lost is None:
             raise
@@ -169,14 +177,16 @@ def _take(entries: Sequence[EncodedEntry]) -> int:
 class _ScriptCall:
     """One call of the script, for entries of one queue."""
 
-    def __init__(self, queue: str, indexes: list[int], keys: list[str], args: list[Arg]) -> None:
-        self.queue, self.indexes, self.keys, self.args = queue, indexes, keys, args
+    def __init__(
+        self, slot: CallSlot, queue: str, indexes: list[int], keys: list[str], args: list[Arg]
+    ) -> None:
+        self.slot, self.queue, self.indexes, self.keys, self.args = slot, queue, indexes, keys, args
         #: The reply, or the exception that stands for it; None: not called yet.
         self.reply: Any = None
 
     @property
     def command(self) -> tuple[Arg, ...]:
-        return ("EVALSHA", LUA.enqueue.sha, len(self.keys), *self.keys, "0", *self.args)
+        return ("EVALSHA", LUA.enqueue.sha, len(self.keys), *self.keys, *self.args)
 
 
 class _ScriptCalls:
@@ -188,10 +198,8 @@ class _ScriptCalls:
         by_queue: dict[str, list[int]] = {}
         for at, entry in enumerate(entries):
             by_queue.setdefault(entry.queue, []).append(at)
-        now = producer.clock.now()
         self._calls = [
-            _ScriptCall(name, some, *call_arguments(queue_keys(name), [entries[at] for at in some], now))
-            for name, some in by_queue.items()
+            producer.script_call(name, some, [entries[at] for at in some]) for name, some in by_queue.items()
         ]
         self._sent = False
         self._lost: ReplyLost | None = None
@@ -229,4 +237,5 @@ class _ScriptCalls:
         for call, reply in zip(self._calls, replies or (), strict=replies is not None):
             if not isinstance(reply, BrokerError):
                 call.reply = reply
+                call.slot.release()
         self._lost = None

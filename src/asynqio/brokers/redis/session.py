@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from asynqio.blocking import run_blocking
 from asynqio.brokers.redis.background import Background
+from asynqio.brokers.redis.call_slots import CallSlot, CallSlots
 from asynqio.brokers.redis.chunking import all_of
 from asynqio.brokers.redis.connection.client import RedisClient
 from asynqio.brokers.redis.connection.connection import Arg
@@ -45,6 +46,7 @@ class Session:
         self.redis = RedisClient(settings)
         self.registry = QueueRegistry(self.redis, clock)
         self.background = Background()
+        self.call_slots = CallSlots()
         #: Makes the lease tokens of this session unique.
         self.nonce = secrets.token_hex(5)
         #: Seconds of a round trip to Redis.
@@ -155,10 +157,42 @@ class Session:
         try:
             return await sent
         except ReplyLost as lost:
-            try:
-                return await self.redis.run(script, keys, ["1", *args])
-            except BrokerUnavailable as error:
-                raise lost from error  # the first call was sent, whatever happened to the second
+            return await self._run_again(lost, script, keys, ["1", *args])
+
+    def run_remembered(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        args: Sequence[Arg],
+        slot: CallSlot,
+        *,
+        at_once: bool = False,
+    ) -> Coroutine[Any, Any, Any]:
+        """Run a script that remembers its calls (`call_slots.py`): its first key is that of the slot, its first
+        argument the number of the call. Like `run_once`, but the effect of the call may be gone when it is sent
+        again. The slot is released afterwards.
+        """
+        return self._run_remembered(
+            script, keys, args, slot, self.redis.run(script, keys, args, at_once=at_once)
+        )
+
+    async def _run_remembered(
+        self, script: Script, keys: Sequence[str], args: Sequence[Arg], slot: CallSlot, sent: Awaitable[Any]
+    ) -> Any:
+        try:
+            return await sent
+        except ReplyLost as lost:
+            return await self._run_again(lost, script, keys, args)
+        finally:
+            slot.release()
+
+    async def _run_again(
+        self, lost: ReplyLost, script: Script, keys: Sequence[str], args: Sequence[Arg]
+    ) -> Any:
+        try:
+            return await self.redis.run(script, keys, args)
+        except BrokerUnavailable as error:
+            raise lost from error  # the first call was sent, whatever happened to the second
 
     # --- queues -----------------------------------------------------------------------------------
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -14,27 +15,36 @@ from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.results import Admission, Fired, Replaced
 from asynqio.brokers.redis.broker import RedisBroker
+from asynqio.brokers.redis.chunking import BATCH_SIZE
 from asynqio.brokers.redis.connection.connection import Arg
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.scripts.script import Script
 from asynqio.core.groups import GroupRule
 from asynqio.core.schedules.firing import Fire
 from asynqio.core.task.message import TaskState
+from asynqio.core.task.task import Entry
 from asynqio.errors import BrokerUnavailable
-from tests.brokers.redis.support.fixtures import fresh_server
+from tests.brokers.redis.support.servers import RedisServer
 from tests.builders import aborted, archived, entry, failed, settlement
 from tests.conformance.helpers import find_task, get_task, ids, is_locked, put, state_of, take
 
 
 @pytest.fixture
-def proxy() -> Iterator[DelayingProxy]:
-    with DelayingProxy(fresh_server().port) as proxy:
+def proxy(redis_server: RedisServer) -> Iterator[DelayingProxy]:
+    with DelayingProxy(redis_server.port) as proxy:
         yield proxy
 
 
 @pytest.fixture
 async def broker(proxy: DelayingProxy) -> AsyncIterator[Store]:
     async with open_broker(f"redis://127.0.0.1:{proxy.port}") as broker:
+        yield broker
+
+
+@pytest.fixture
+async def worker(redis_server: RedisServer) -> AsyncIterator[Store]:
+    """A broker with its own connection, which does not break."""
+    async with open_broker(redis_server.url) as broker:
         yield broker
 
 
@@ -55,7 +65,111 @@ async def known(broker: Store) -> None:
     """Call the scripts once, so that they are loaded, and the next call is not an EVAL."""
     await put(broker, entry("known", retention=60.0))
     [lease] = await take(broker)
-    await broker.settle([settlement(lease)])
+    await broker.settle([settlement(lease, now=broker.clock.now())])
+
+
+def before_resending(
+    broker: Store, monkeypatch: pytest.MonkeyPatch, work: Callable[[], Awaitable[object]], calls_sent: int = 1
+) -> None:
+    """Do something between the lost replies of a script and its further calls."""
+    assert isinstance(broker, RedisBroker)
+    redis, calls = broker._session.redis, Counter[str]()
+    run = redis.run
+
+    async def run_after_work(script: Script, keys: Sequence[str], args: Sequence[Arg]) -> Any:
+        await work()
+        return await run(script, keys, args)
+
+    def count(script: Script, keys: Sequence[str], args: Sequence[Arg], **options: bool) -> Awaitable[Any]:
+        calls[script.name] += 1
+        if calls[script.name] <= calls_sent:
+            return run(script, keys, args, **options)
+        return run_after_work(script, keys, args)
+
+    monkeypatch.setattr(redis, "run", count)
+
+
+async def finish_all(worker: Store) -> None:
+    """Run every task, as a fast worker does. Its tasks are deleted."""
+    await worker.forward(["default"], 100)
+    for batch in (await worker.claim_groups(["default"], GroupRule(grace=-5.0), 9)).batches:
+        merged = entry(f"merged-{batch.id}")
+        assert await worker.merge_group(batch, merged) is Admission.ACCEPTED
+    leases = await take(worker, 1_000)
+    assert await worker.settle([settlement(lease) for lease in leases]) == [True] * len(leases)
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        entry(),
+        entry("a"),
+        entry("a", at=1.0),
+        entry("a", group="g"),
+        entry("a", unique=60),
+        entry("a", unique=60, until="started"),
+        entry("a", unique=60, until="expired"),
+        entry("known", replace_finished=True),
+    ],
+    ids=["generated id", "id", "delayed", "group", "unique", "until started", "throttle", "replace finished"],
+)
+async def test_a_task_that_has_run_is_not_admitted_again(
+    broker: Store, worker: Store, proxy: DelayingProxy, monkeypatch: pytest.MonkeyPatch, one: Entry
+) -> None:
+    await known(broker)
+    await lose_the_reply(proxy, "enqueue")
+    before_resending(broker, monkeypatch, lambda: finish_all(worker))
+    assert await broker.enqueue([one]) == [Admission.ACCEPTED]
+    assert await lost_one(proxy)
+    [stats] = await worker.stats(["default"])
+    assert (stats.size - stats.completed, stats.processed_total) == (0, 2)
+
+
+@pytest.mark.parametrize("on_duplicate", ["replace", "reschedule"])
+async def test_a_task_that_was_updated_and_has_run_is_not_admitted_again(
+    broker: Store, worker: Store, proxy: DelayingProxy, monkeypatch: pytest.MonkeyPatch, on_duplicate: str
+) -> None:
+    await known(broker)
+    await put(broker, entry("a", by=b"x", unique=60))
+    await lose_the_reply(proxy, "enqueue")
+    before_resending(broker, monkeypatch, lambda: finish_all(worker))
+    new = entry("b", by=b"x", unique=60, on_duplicate=on_duplicate)
+    assert await broker.enqueue([entry("c"), new, entry("known")]) == [
+        Admission.ACCEPTED,
+        Replaced("a"),
+        Admission.ID_CONFLICT,
+    ]
+    assert await lost_one(proxy)
+    [stats] = await worker.stats(["default"])
+    assert (stats.size - stats.completed, stats.processed_total) == (0, 3)
+
+
+async def test_a_merged_task_that_has_run_is_not_admitted_again(
+    broker: Store, worker: Store, proxy: DelayingProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(broker, *(entry(id, group="g") for id in "ab"))
+    [batch] = (await broker.claim_groups(["default"], GroupRule(grace=-5.0), 9)).batches
+    await lose_the_reply(proxy, "merge_group")
+    before_resending(broker, monkeypatch, lambda: finish_all(worker))
+    assert await broker.merge_group(batch, entry("merged")) is Admission.ACCEPTED
+    assert await lost_one(proxy)
+    [stats] = await worker.stats(["default"])
+    assert (stats.size, stats.processed_total) == (0, 1)
+
+
+async def test_each_task_of_a_large_batch_is_admitted_once(
+    broker: Store, worker: Store, proxy: DelayingProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three script calls are in flight when the connection breaks: some have run, some have not."""
+    await known(broker)
+    entries = [entry(f"t{number}") for number in range(2 * BATCH_SIZE + 1)]
+    await lose_the_reply(proxy, "enqueue")
+    before_resending(broker, monkeypatch, lambda: finish_all(worker), calls_sent=3)
+    assert await broker.enqueue(entries) == [Admission.ACCEPTED] * len(entries)
+    assert await lost_one(proxy)
+    await finish_all(worker)
+    [stats] = await worker.stats(["default"])
+    assert stats.processed_total == 1 + len(entries)
 
 
 async def test_a_resent_enqueue_does_not_conflict_with_itself(broker: Store, proxy: DelayingProxy) -> None:
@@ -79,30 +193,18 @@ async def test_a_real_conflict_is_reported_after_a_lost_reply(broker: Store, pro
 
 @pytest.mark.parametrize("on_duplicate", ["replace", "reschedule"])
 async def test_a_resent_update_of_a_started_task_does_not_enqueue_it_again(
-    broker: Store, proxy: DelayingProxy, on_duplicate: str, monkeypatch: pytest.MonkeyPatch
+    broker: Store, worker: Store, proxy: DelayingProxy, on_duplicate: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given an entry that updates a waiting task, and a lost reply
     await known(broker)
     await put(broker, entry("a", payload=b"old", by=b"x", unique=60))
-    assert isinstance(broker, RedisBroker)
-    session, sent = broker._session, list[tuple[Sequence[str], list[Arg]]]()
-    run_once = session.run_once
-
-    def remember(script: Script, keys: Sequence[str], args: list[Arg], **options: bool) -> Any:
-        sent.append((keys, args))
-        return run_once(script, keys, args, **options)
-
-    monkeypatch.setattr(session, "run_once", remember)
     await lose_the_reply(proxy, "enqueue")
+    # When it is sent again after the task has started
+    before_resending(broker, monkeypatch, lambda: take(worker))
     new = entry("b", payload=b"new", by=b"x", unique=60, on_duplicate=on_duplicate)
     assert await broker.enqueue([new]) == [Replaced("a")]
     assert await lost_one(proxy)
-    # When it is sent again after the task has started
-    assert len(await take(broker)) == 1
-    [(keys, args)] = sent
-    again = await session.run(LUA.enqueue, keys, ["1", *args])
     # Then it counts as the same update, and there is no second task
-    assert again == [b"3", b"a"]
     assert await find_task(broker, "b") is None
     assert await ids(broker, TaskState.PENDING) == []
 

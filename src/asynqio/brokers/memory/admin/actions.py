@@ -24,7 +24,7 @@ def act(
     answers = []
     with store.lock:
         for ref in refs:
-            queue, record = store.find(ref)
+            queue, record = store.find(ref, now)
             if queue is None or record is None:
                 answers.append(Moved.NOT_FOUND)
             elif state is not None and record.state is not state:
@@ -39,7 +39,7 @@ def act_on_all(store: MemoryStore, now: float, action: Action, where: Where) -> 
     """See Inspection.move_all."""
     with store.lock:
         queue = store.existing(where.queue)
-        records = list(queue.in_order(where.state, where.group))
+        records = list(queue.in_order(where.state, where.group, now))
         moved = [record for record in records if _act(queue, record, action, now) is Moved.DONE]
     _publish(store, action, [record.message.ref for record in moved])
     return len(moved)
@@ -71,7 +71,7 @@ def rewrite(store: MemoryStore, now: float, payloads: Mapping[TaskRef, bytes]) -
     answers = []
     with store.lock:
         for ref, payload in payloads.items():
-            queue, record = store.find(ref)
+            queue, record = store.find(ref, now)
             if queue is None or record is None:
                 answers.append(Moved.NOT_FOUND)
             elif record.state not in REWRITABLE:

@@ -47,7 +47,7 @@ def _scan(queue: Queue, now: float, where: Where, after: str, size: int) -> Scan
     newest_first = state in (TaskState.ARCHIVED, TaskState.COMPLETED)
     ahead = (
         record
-        for record in _all(queue, where)
+        for record in _all(queue, now, where)
         if last is None or (_position(record) < last if newest_first else _position(record) > last)
     )
     if state in (TaskState.PENDING, TaskState.ACTIVE):  # stored in order
@@ -58,7 +58,7 @@ def _scan(queue: Queue, now: float, where: Where, after: str, size: int) -> Scan
     return Scan([queue.info(record, now) for record in some], cursor)
 
 
-def _all(queue: Queue, where: Where) -> Iterator[Record]:
+def _all(queue: Queue, now: float, where: Where) -> Iterator[Record]:
     if where.state is TaskState.PENDING:
         return iter(queue.pending.values())
     if where.state is TaskState.ACTIVE:
@@ -68,6 +68,7 @@ def _all(queue: Queue, where: Where) -> Iterator[Record]:
         for record in queue.records.values()
         if record.state is where.state
         and (where.state is not TaskState.AGGREGATING or record.message.group == where.group)
+        and not queue.outlived(record, now)
     )
 
 

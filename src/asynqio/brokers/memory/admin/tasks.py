@@ -15,7 +15,7 @@ def list_tasks(store: MemoryStore, now: float, where: Where, page: Page) -> list
     """See Inspection.tasks."""
     with store.lock:
         queue = store.existing(where.queue)
-        records = islice(queue.in_order(where.state, where.group), page.offset, page.offset + page.size)
+        records = islice(queue.in_order(where.state, where.group, now), page.offset, page.offset + page.size)
         return [queue.info(record, now) for record in records]
 
 
@@ -24,7 +24,7 @@ def find(store: MemoryStore, now: float, refs: Sequence[TaskRef]) -> list[TaskIn
     with store.lock:
         found: list[TaskInfo | None] = []
         for ref in refs:
-            queue, record = store.find(ref)
+            queue, record = store.find(ref, now)
             found.append(queue.info(record, now) if queue and record else None)
         return found
 

@@ -9,14 +9,14 @@ from asynqio.core.attempts.record import AttemptRecord, running_record
 from asynqio.core.task.message import TaskRef, TaskState
 
 
-def attempts(store: MemoryStore, refs: Sequence[TaskRef]) -> list[list[AttemptRecord]]:
+def attempts(store: MemoryStore, now: float, refs: Sequence[TaskRef]) -> list[list[AttemptRecord]]:
     """See Broker.attempts."""
     with store.lock:
-        return [_attempts(store, ref) for ref in refs]
+        return [_attempts(store, now, ref) for ref in refs]
 
 
-def _attempts(store: MemoryStore, ref: TaskRef) -> list[AttemptRecord]:
-    _, record = store.find(ref)
+def _attempts(store: MemoryStore, now: float, ref: TaskRef) -> list[AttemptRecord]:
+    _, record = store.find(ref, now)
     if record is None:
         return []
     if record.state is not TaskState.ACTIVE:

@@ -8,7 +8,7 @@ from asynqio.brokers.contract.results import Admission, Replaced
 from asynqio.brokers.contract.signals import Topic, entered
 from asynqio.brokers.memory.storage.store import MemoryStore
 from asynqio.core.task.task import Entry
-from asynqio.core.task.unique_locks import FINISHED, LockConflict, resolve_conflict
+from asynqio.core.task.unique_locks import LockConflict, resolve_conflict
 
 
 def enqueue(store: MemoryStore, now: float, entries: Sequence[Entry]) -> list[Admission | Replaced]:
@@ -34,12 +34,8 @@ def admit(store: MemoryStore, entry: Entry, now: float, topics: set[Topic]) -> A
             queue.change_holder(record, entry, now)
             topics.add(entered(record.state, message.queue))
             return Replaced(holder)
-    existing = queue.records.get(message.id)
-    if existing is not None:
-        if not entry.replace_finished or existing.state not in FINISHED:
-            return Admission.ID_CONFLICT
-        queue.leave(existing)
-        queue.delete(existing)
+    if message.id in queue.records and not queue.make_room(message.id, now, finished=entry.replace_finished):
+        return Admission.ID_CONFLICT
     queue.admit(entry, now)
     topics.add(entered(entry.state, message.queue))
     return Admission.ACCEPTED

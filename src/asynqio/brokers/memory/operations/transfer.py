@@ -23,7 +23,7 @@ def transfer(store: MemoryStore, now: float, refs: Sequence[TaskRef], target: st
 
 
 def _transfer(store: MemoryStore, now: float, ref: TaskRef, target: str, topics: set[Topic]) -> Moved:
-    origin, record = store.find(ref)
+    origin, record = store.find(ref, now)
     if origin is None or record is None:
         return Moved.NOT_FOUND
     if record.state not in TransferTo.origins or ref.queue == target:
@@ -35,7 +35,7 @@ def _transfer(store: MemoryStore, now: float, ref: TaskRef, target: str, topics:
     holds = holder == ref.id and until > now
     if destination is not None and holds and destination.lock_holder(after.unique_key, now):
         return Moved.DUPLICATE
-    if destination is not None and ref.id in destination.records:
+    if destination is not None and not destination.make_room(ref.id, now):
         return Moved.ID_CONFLICT
     destination = store.queue(target)
     origin.leave(record)

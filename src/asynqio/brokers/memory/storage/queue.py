@@ -21,7 +21,7 @@ from asynqio.core.schedules.firing import ScheduleState
 from asynqio.core.task.message import TaskInfo, TaskMessage, TaskState
 from asynqio.core.task.task import Entry
 from asynqio.core.task.unique import OnDuplicate
-from asynqio.core.task.unique_locks import changed, freed_by, keeps_place
+from asynqio.core.task.unique_locks import FINISHED, changed, freed_by, keeps_place
 
 
 class Day:
@@ -72,7 +72,34 @@ class Queue:
     def lock_holder(self, key: str, now: float) -> str | None:
         """The id of the task that holds a lock; None: it is free."""
         held = self.locks.get(key)
-        return held[0] if held is not None and held[1] > now else None
+        if held is None or held[1] <= now:
+            return None
+        record = self.records.get(held[0])
+        if record is not None and record.message.unique_key == key and self.outlived(record, now):
+            return None
+        return held[0]
+
+    def outlived(self, record: Record, now: float) -> bool:
+        """Whether a task has outlived its retention or the age of the archive: it counts as deleted."""
+        if record.state is TaskState.COMPLETED:
+            return record.at <= now
+        return record.state is TaskState.ARCHIVED and record.at <= now - self.archive_age
+
+    def find(self, id: str, now: float) -> Record | None:
+        """The record of a task, unless it counts as deleted."""
+        record = self.records.get(id)
+        return None if record is None or self.outlived(record, now) else record
+
+    def make_room(self, id: str, now: float, *, finished: bool = False) -> bool:
+        """Whether an id is free. Deletes its task if that counts as deleted or, with `finished`, has finished."""
+        record = self.records.get(id)
+        if record is None:
+            return True
+        if not self.outlived(record, now) and not (finished and record.state in FINISHED):
+            return False
+        self.leave(record)
+        self.delete(record)
+        return True
 
     def admit(self, entry: Entry, now: float) -> None:
         """Store the task of an entry that was checked for conflicts."""
@@ -267,7 +294,7 @@ class Queue:
             for old in [known for known in self.days if known <= day - STATS_AGE // DAY]:
                 del self.days[old]
 
-    def in_order(self, state: TaskState, group: str) -> Iterator[Record]:
+    def in_order(self, state: TaskState, group: str, now: float) -> Iterator[Record]:
         """The records of a state, in the order of `Inspection.tasks`."""
         if state is TaskState.PENDING:
             return iter(self.pending.values())
@@ -281,7 +308,7 @@ class Queue:
             ]
             return iter(sorted(members, key=lambda record: (record.at, record.message.id)))
         ids = self.timelines[state].in_order(newest_first=state in (TaskState.ARCHIVED, TaskState.COMPLETED))
-        return (self.records[id] for id in ids)
+        return (record for id in ids if (record := self.find(id, now)) is not None)
 
     def info(self, record: Record, now: float) -> TaskInfo:
         """The snapshot of a record."""

@@ -76,10 +76,10 @@ class MemoryStore:
         """Those of the named queues that exist."""
         return [self.queues[name] for name in names if name in self.queues]
 
-    def find(self, ref: TaskRef) -> tuple[Queue | None, Record | None]:
-        """The queue and the record of a task."""
+    def find(self, ref: TaskRef, now: float) -> tuple[Queue | None, Record | None]:
+        """The queue and the record of a task; None if it has outlived its retention, swept or not."""
         queue = self.queues.get(ref.queue)
-        return queue, queue.records.get(ref.id) if queue else None
+        return queue, queue.find(ref.id, now) if queue else None
 
     def held(self, lease: Lease) -> Record | None:
         """The record of a leased task; None: the lease is lost."""

@@ -158,7 +158,8 @@ async def _rewrite(session: Session, ref: TaskRef, payload: bytes) -> Moved:
         new = moved_key(message, payload)
         after = msgspec.structs.replace(message, payload=payload, unique_key=new)
         args: list[Arg] = [stored, encode_task(after), ref.id, old, new, queue.prefix]
-        answer = await session.run(LUA.rewrite_task, [key], [*args, repr(session.clock.now())])
+        args += (repr(session.clock.now()), session.archive_cutoff())
+        answer = await session.run(LUA.rewrite_task, [key], args)
         if answer != b"3":  # 3: the message has changed, so read it again
             return _ANSWERS[answer[0]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from heapq import nsmallest
 from typing import Any
@@ -31,11 +32,14 @@ async def tasks(session: Session, where: Where, page: Page) -> list[TaskInfo]:
         refs = [TaskRef(queue.name, id) for id in ids[page.offset :]]
         return [info for info in await find(session, refs) if info is not None]
     container = f"{queue.prefix}{where.state.value}"
+    cutoff = (
+        session.archive_cutoff() if where.state is TaskState.ARCHIVED else math.floor(session.clock.now())
+    )
     found: list[TaskInfo] = []
     first, end = page.offset, page.offset + page.size
     while first < end:
         size = min(end - first, BATCH_SIZE)
-        args: list[Arg] = [where.state.value, first, first + size - 1, queue.task_prefix]
+        args: list[Arg] = [where.state.value, first, first + size - 1, queue.task_prefix, cutoff]
         rows = await session.run(LUA.list_tasks, [container, queue.lease], args)
         if more := rows[-1:] == [b"+"]:
             rows.pop()
@@ -82,10 +86,11 @@ async def find(session: Session, refs: Sequence[TaskRef]) -> list[TaskInfo | Non
 
     async def call(name: str, indexes: Sequence[int]) -> None:
         queue = queue_keys(name)
+        header: list[Arg] = [queue.prefix, math.floor(session.clock.now()), session.archive_cutoff()]
         while indexes:
             ids = [refs[at].id for at in indexes]
             keys = [queue.lease, queue.scheduled, queue.retry, *(queue.task(id) for id in ids)]
-            rows = await session.run(LUA.find_tasks, keys, ids)
+            rows = await session.run(LUA.find_tasks, keys, [*header, *ids])
             for at, row in zip(indexes, rows, strict=False):
                 answers[at] = info_of(session, queue, row) if row is not None else None
             indexes = indexes[len(rows) :]
@@ -97,7 +102,8 @@ async def find(session: Session, refs: Sequence[TaskRef]) -> list[TaskInfo | Non
 async def lock_holder(session: Session, name: str, key: str) -> LockHolder | None:
     """See Inspection.lock_holder."""
     now = session.clock.now()
-    row = await session.run(LUA.lock_holder, [key], [queue_keys(name).prefix, repr(now)])
+    args: list[Arg] = [queue_keys(name).prefix, repr(now), session.archive_cutoff()]
+    row = await session.run(LUA.lock_holder, [key], args)
     if row is None:
         return None
     id, expires_at, remaining = row

@@ -108,6 +108,10 @@ class QueueKeys:
         """Ours: the groups that a set of rules matches, by the time at which to check them."""
         return f"{self.prefix}asynqio:due:{rules}"
 
+    def call(self, slot: str) -> str:
+        """Ours: the last call of a client in this slot; see `call_slots.py`."""
+        return f"{self.prefix}asynqio:call:{slot}"
+
     def processed_on(self, day: str) -> str:
         return f"{self.processed}:{day}"
 

@@ -6,10 +6,12 @@ record of the current attempt. Records are MessagePack.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from asynqio.brokers.redis.chunking import by_queue
+from asynqio.brokers.redis.connection.connection import Arg
 from asynqio.brokers.redis.layout.fencing import is_ours, leased_at, owner_of
 from asynqio.brokers.redis.layout.keys import queue_keys
 from asynqio.brokers.redis.layout.messages import decode_task
@@ -26,9 +28,11 @@ async def attempts(session: Session, refs: Sequence[TaskRef]) -> list[list[Attem
 
     async def call(name: str, indexes: Sequence[int]) -> None:
         queue = queue_keys(name)
+        now = math.floor(session.clock.now())
+        header: list[Arg] = [RUNS_KEPT, queue.prefix, now, session.archive_cutoff()]
         while indexes:
-            keys = [queue.task(refs[at].id) for at in indexes]
-            rows = await session.run(LUA.read_attempts, keys, [RUNS_KEPT])
+            ids = [refs[at].id for at in indexes]
+            rows = await session.run(LUA.read_attempts, [queue.task(id) for id in ids], [*header, *ids])
             for at, row in zip(indexes, rows, strict=False):
                 if row is not None:
                     answers[at] = _decode(row)

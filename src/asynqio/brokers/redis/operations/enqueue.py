@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from asynqio.brokers.contract.results import Admission, Replaced
+from asynqio.brokers.redis.call_slots import CallSlot
 from asynqio.brokers.redis.chunking import chunks
 from asynqio.brokers.redis.connection.connection import Arg
 from asynqio.brokers.redis.layout.due_score import due_score
@@ -18,6 +19,7 @@ from asynqio.brokers.redis.layout.messages import encode_failure_counters, encod
 from asynqio.brokers.redis.layout.packing import pack
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.session import Session
+from asynqio.brokers.redis.settings import RedisSettings
 from asynqio.core.task.message import TaskState
 from asynqio.core.task.task import Entry
 from asynqio.core.task.unique import OnDuplicate
@@ -108,8 +110,9 @@ def _send(
 ) -> Coroutine[Any, Any, Any]:
     """Send entries of one queue. The reply has one character per entry, and the ids of the updated tasks."""
     now = session.clock.now()
-    keys = [queue.pending]
-    args = call_header(queue, now)
+    slot = session.call_slots.take(queue, now)
+    keys = [slot.key, queue.pending]
+    args = call_header(queue, slot, now, session.settings)
     prefix = queue.task_prefix
     for entry in entries:
         message = entry.message
@@ -117,7 +120,7 @@ def _send(
         args.append(message.id)
         args.append(encode_task(message))
         args.append(entry_options(entry, now))
-    return session.run_once(LUA.enqueue, keys, args, at_once=at_once)
+    return session.run_remembered(LUA.enqueue, keys, args, slot, at_once=at_once)
 
 
 class EncodedEntry(msgspec.Struct, frozen=True, gc=False):
@@ -135,17 +138,18 @@ def encode_entry(entry: Entry, now: float) -> EncodedEntry:
     return EncodedEntry(message.queue, message.id, encode_task(message), entry_options(entry, now))
 
 
-def call_header(queue: QueueKeys, now: float) -> list[Arg]:
-    """The arguments of tasks/enqueue.lua before those of the entries, without the first one."""
-    return [queue.prefix, repr(now), str(round(now * 1e6) * 1_000)]
+def call_header(queue: QueueKeys, slot: CallSlot, now: float, settings: RedisSettings) -> list[Arg]:
+    """The arguments of tasks/enqueue.lua before those of the entries."""
+    cutoff = math.floor(now - settings.archive_age)
+    return [slot.number, queue.prefix, repr(now), str(round(now * 1e6) * 1_000), cutoff]
 
 
 def call_arguments(
-    queue: QueueKeys, entries: Iterable[EncodedEntry], now: float
+    queue: QueueKeys, slot: CallSlot, entries: Iterable[EncodedEntry], now: float, settings: RedisSettings
 ) -> tuple[list[str], list[Arg]]:
-    """The keys and arguments of tasks/enqueue.lua for entries of one queue, without the first argument."""
-    keys = [queue.pending]
-    args = call_header(queue, now)
+    """The keys and arguments of tasks/enqueue.lua for entries of one queue."""
+    keys = [slot.key, queue.pending]
+    args = call_header(queue, slot, now, settings)
     for entry in entries:
         keys.append(queue.task_prefix + entry.id)
         args += (entry.id, entry.message, entry.options)

@@ -203,9 +203,11 @@ async def merge_group(session: Session, batch: GroupBatch, merged: Entry) -> Adm
         return await _merge_across_slots(session, batch, merged)
     now = session.clock.now()
     keys = [home.batch(batch.group, batch.id), home.batches, target.pending, target.task(merged.message.id)]
-    args: list[Arg] = [target.prefix, repr(now), session.now_ns(), merged.message.id]
-    args += (encode_task(merged.message), entry_options(merged, now), home.prefix, batch.group)
-    answer = await session.run_once(LUA.merge_group, keys, args)
+    slot = session.call_slots.take(target, now)
+    args: list[Arg] = [slot.number, target.prefix, repr(now), session.now_ns(), session.archive_cutoff()]
+    args += (merged.message.id, encode_task(merged.message), entry_options(merged, now), home.prefix)
+    args.append(batch.group)
+    answer = await session.run_remembered(LUA.merge_group, [slot.key, *keys], args, slot)
     if answer == b"-":
         return None
     await session.registry.register([target.name])

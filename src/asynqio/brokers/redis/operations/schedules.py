@@ -72,7 +72,7 @@ async def fire(session: Session, fires: Sequence[Fire]) -> list[Fired]:
 async def _send(session: Session, queue: QueueKeys, fires: Sequence[Fire]) -> bytes | list[bytes]:
     now = session.clock.now()
     keys = [queue.pending, queue.cron]
-    args: list[Arg] = [queue.prefix, repr(now), session.now_ns()]
+    args: list[Arg] = [queue.prefix, repr(now), session.now_ns(), session.archive_cutoff()]
     for fire in fires:
         message = fire.entry.message
         keys.append(queue.task(message.id))

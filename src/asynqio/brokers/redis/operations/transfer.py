@@ -220,6 +220,7 @@ async def _out(session: Session, route: Route, step: str, transfers: Mapping[str
     source = route.source
     keys = [source.moving, source.left, *(source.task(id) for id in transfers)]
     args: list[Arg] = [step, source.prefix, repr(session.clock.now()), route.target.name]
+    args.append(session.archive_cutoff())
     for pair in transfers.items():
         args += pair
     reply = await session.run_idempotent(LUA.transfer_out, keys, args)

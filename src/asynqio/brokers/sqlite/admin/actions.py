@@ -12,7 +12,17 @@ from asynqio.brokers.contract.inspection import REWRITABLE, Page, Where
 from asynqio.brokers.contract.results import Moved
 from asynqio.brokers.sqlite.admin.tasks import list_rows
 from asynqio.brokers.sqlite.storage.queues import existing
-from asynqio.brokers.sqlite.storage.rows import Row, change_state, delete, encode, message, trim, unlock
+from asynqio.brokers.sqlite.storage.rows import (
+    Row,
+    change_state,
+    delete,
+    encode,
+    find,
+    lock_holder,
+    message,
+    trim,
+    unlock,
+)
 from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.core.lifecycle import Action
@@ -26,7 +36,7 @@ def act(
     """See Inspection.move."""
     answers = []
     for ref in refs:
-        row = transaction.one(SQL.find_task, queue=ref.queue, id=ref.id)
+        row = find(transaction, ref)
         if row is None:
             answers.append(Moved.NOT_FOUND)
         elif (state is not None and row[5] != state) or not _allowed(row, action):
@@ -84,7 +94,7 @@ def rewrite(transaction: Transaction, payloads: Mapping[TaskRef, bytes]) -> list
     """See Inspection.rewrite."""
     answers = []
     for ref, payload in payloads.items():
-        row = transaction.one(SQL.find_task, queue=ref.queue, id=ref.id)
+        row = find(transaction, ref)
         if row is None:
             answers.append(Moved.NOT_FOUND)
         elif row[5] not in REWRITABLE:
@@ -103,7 +113,7 @@ def _rewrite(transaction: Transaction, row: Row, payload: bytes) -> None:
     if not key:
         return
     until = unlock(transaction, old.queue, old.unique_key, old.id)
-    if until is None or transaction.one(SQL.lock_holder, queue=old.queue, key=key, now=transaction.now):
+    if until is None or lock_holder(transaction, old.queue, key):
         return
     transaction.run(SQL.take_lock, queue=old.queue, key=key, id=old.id, until=until)
 

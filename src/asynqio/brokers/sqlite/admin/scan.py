@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from asynqio.brokers.contract.cursors import decode_cursor, encode_cursor
 from asynqio.brokers.contract.inspection import Scan, Where
 from asynqio.brokers.sqlite.storage.queues import existing
-from asynqio.brokers.sqlite.storage.rows import info
+from asynqio.brokers.sqlite.storage.rows import info, outlived_at
 from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.core.task.message import TaskState
@@ -38,6 +38,8 @@ def scan(transaction: Transaction, where: Where, after: str, size: int) -> Scan:
             pass
         case _:
             bounds["state"] = where.state
+            if _newest_first(where.state):
+                bounds["after"] = outlived_at(transaction, where.state)
     rows = transaction.all(_statement(where.state), **bounds)
     last = encode_cursor(rows[-1][-2:]).decode() if len(rows) == size else ""
     return Scan([info(row[:-2], transaction.now) for row in rows], last)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from asynqio.brokers.contract.inspection import Page, Where
+from asynqio.brokers.sqlite.storage import rows
 from asynqio.brokers.sqlite.storage.queues import existing
-from asynqio.brokers.sqlite.storage.rows import Row, info
+from asynqio.brokers.sqlite.storage.rows import Row, info, outlived_at
 from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.core.task.message import TaskInfo, TaskRef, TaskState
@@ -28,7 +29,8 @@ def list_rows(transaction: Transaction, where: Where, page: Page) -> list[Row]:
         case TaskState.AGGREGATING:
             return transaction.all(SQL.list_grouped, group=where.group, **bounds)
         case TaskState.COMPLETED | TaskState.ARCHIVED:
-            return transaction.all(SQL.list_latest, state=where.state, **bounds)
+            after = outlived_at(transaction, where.state)
+            return transaction.all(SQL.list_latest, state=where.state, after=after, **bounds)
     return transaction.all(SQL.list_earliest, state=where.state, **bounds)
 
 
@@ -36,12 +38,12 @@ def find(transaction: Transaction, refs: Sequence[TaskRef]) -> list[TaskInfo | N
     """See Inspection.find."""
     found: list[TaskInfo | None] = []
     for ref in refs:
-        row = transaction.one(SQL.find_task, queue=ref.queue, id=ref.id)
+        row = rows.find(transaction, ref)
         found.append(info(row, transaction.now) if row else None)
     return found
 
 
 def lock_holder(transaction: Transaction, queue: str, key: str) -> LockHolder | None:
     """See Inspection.lock_holder."""
-    row = transaction.one(SQL.lock_holder, queue=queue, key=key, now=transaction.now)
+    row = rows.lock_holder(transaction, queue, key)
     return LockHolder(*row) if row else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from asynqio.brokers.sqlite.storage.rows import is_outlived
 from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.core.attempts.record import (
@@ -32,9 +33,9 @@ def attempts(transaction: Transaction, refs: Sequence[TaskRef]) -> list[list[Att
 
 def _attempts(transaction: Transaction, ref: TaskRef) -> list[AttemptRecord]:
     row = transaction.one(SQL.running_attempt, queue=ref.queue, id=ref.id)
-    if row is None:
+    if row is None or is_outlived(transaction, *row[1:3]):
         return []
-    key, state, owner, runs, live = row
+    key, state, _, owner, runs, live = row
     found = transaction.all(SQL.attempts, key=key) if runs else []
     records = [decode_record(record, number) for number, record in found]
     if state == TaskState.ACTIVE:

@@ -9,7 +9,15 @@ from asynqio.brokers.contract.results import Admission, Replaced
 from asynqio.brokers.contract.signals import entered
 from asynqio.brokers.sqlite.settings import Settings
 from asynqio.brokers.sqlite.storage.errors import full
-from asynqio.brokers.sqlite.storage.rows import Row, change_state, delete, encode, message
+from asynqio.brokers.sqlite.storage.rows import (
+    Row,
+    change_state,
+    delete,
+    delete_outlived,
+    encode,
+    lock_holder,
+    message,
+)
 from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.core.task.message import TaskState
@@ -43,8 +51,9 @@ def admit(transaction: Transaction, entry: Entry, number: int) -> Admission | Re
     queue, id, now = task.queue, task.id, transaction.now
     unique = entry.unique_ttl > 0
     if unique:
-        holder = transaction.value(SQL.lock_holder, queue=queue, key=entry.lock, now=now)
-        if holder is not None:
+        held = lock_holder(transaction, queue, entry.lock)
+        if held is not None:
+            holder = held[0]
             conflict, row = _resolve(transaction, entry, holder)
             if conflict is LockConflict.REFUSE:
                 return Admission.DUPLICATE
@@ -61,23 +70,10 @@ def admit(transaction: Transaction, entry: Entry, number: int) -> Admission | Re
         since = now
     else:
         at = entry.process_at if state is TaskState.SCHEDULED else now
-    inserted = transaction.connection.execute(
-        SQL.insert_task,
-        (
-            number,
-            queue,
-            id,
-            state.value,
-            at,
-            number,
-            since,
-            task.group,
-            task.unique_key,
-            encode(task),
-        ),
-    )
-    if not inserted.rowcount:
-        return Admission.ID_CONFLICT
+    columns = (number, queue, id, state.value, at, number, since, task.group, task.unique_key, encode(task))
+    while not transaction.connection.execute(SQL.insert_task, columns).rowcount:
+        if not delete_outlived(transaction, task.ref):
+            return Admission.ID_CONFLICT
     if unique:
         until = now + entry.unique_ttl
         transaction.run(SQL.take_lock, queue=queue, key=entry.lock, id=id, until=until)

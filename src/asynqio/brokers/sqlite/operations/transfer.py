@@ -6,7 +6,16 @@ from collections.abc import Sequence
 
 from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.results import Moved
-from asynqio.brokers.sqlite.storage.rows import Row, encode, readable, trim, unlock
+from asynqio.brokers.sqlite.storage.rows import (
+    Row,
+    delete_outlived,
+    encode,
+    find,
+    lock_holder,
+    readable,
+    trim,
+    unlock,
+)
 from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.core.lifecycle import TransferTo
@@ -24,7 +33,7 @@ def transfer(transaction: Transaction, refs: Sequence[TaskRef], target: str) -> 
 
 
 def _transfer(transaction: Transaction, ref: TaskRef, target: str) -> Moved:
-    row = transaction.one(SQL.find_task, queue=ref.queue, id=ref.id)
+    row = find(transaction, ref)
     if row is None:
         return Moved.NOT_FOUND
     before = readable(row)
@@ -32,10 +41,11 @@ def _transfer(transaction: Transaction, ref: TaskRef, target: str) -> Moved:
         return Moved.WRONG_STATE
     after, now = in_queue(before, target), transaction.now
     until = transaction.value(SQL.lock_until, queue=ref.queue, key=before.unique_key, id=ref.id, now=now)
-    if until and transaction.one(SQL.lock_holder, queue=target, key=after.unique_key, now=now):
+    if until and lock_holder(transaction, target, after.unique_key):
         return Moved.DUPLICATE
-    if transaction.one(SQL.find_task, queue=target, id=ref.id):
+    if find(transaction, after.ref):
         return Moved.ID_CONFLICT
+    delete_outlived(transaction, after.ref)
     transaction.run(SQL.ensure_queue, queue=target)
     unlock(transaction, ref.queue, before.unique_key, ref.id)
     if until:

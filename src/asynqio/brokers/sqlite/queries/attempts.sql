@@ -16,4 +16,4 @@ SELECT number, record FROM attempts WHERE task = :key ORDER BY number;
 
 -- name: running_attempt
 -- State, owner and live record of a task.
-SELECT key, state, owner, runs, live FROM tasks WHERE queue = :queue AND id = :id;
+SELECT key, state, at, owner, runs, live FROM tasks WHERE queue = :queue AND id = :id;

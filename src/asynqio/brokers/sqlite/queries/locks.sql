@@ -1,8 +1,11 @@
 -- Uniqueness locks.
 
 -- name: lock_holder
--- The task that holds a uniqueness lock now, and until when.
-SELECT id, until FROM locks WHERE queue = :queue AND key = :key AND until > :now;
+-- The task that holds a uniqueness lock now, and until when. A task that counts as deleted holds none.
+SELECT id, until FROM locks WHERE queue = :queue AND key = :key AND until > :now AND NOT EXISTS (
+    SELECT 1 FROM tasks WHERE tasks.queue = :queue AND tasks.id = locks.id AND unique_key = :key
+        AND (state = 'completed' AND at <= :now OR state = 'archived' AND at <= :old)
+);
 
 -- name: lock_until
 -- Until when a task holds a uniqueness lock.

@@ -1,7 +1,7 @@
 -- Read, move, change and delete tasks, and scan them page by page.
 
 -- name: find_task
--- One task.
+-- One task, outlived (see storage/rows.py) or not.
 SELECT key, queue, id, unique_key, message, state, at, pending_since, batch, result, progress FROM tasks
 WHERE queue = :queue AND id = :id;
 
@@ -30,9 +30,9 @@ SELECT key, queue, id, unique_key, message, state, at, pending_since, batch, res
 WHERE queue = :queue AND state = :state ORDER BY at, seq LIMIT :size OFFSET :offset;
 
 -- name: list_latest
--- Tasks of a state, latest first.
+-- Tasks of a state that are newer than :after, latest first.
 SELECT key, queue, id, unique_key, message, state, at, pending_since, batch, result, progress FROM tasks
-WHERE queue = :queue AND state = :state ORDER BY at DESC, seq DESC LIMIT :size OFFSET :offset;
+WHERE queue = :queue AND state = :state AND at > :after ORDER BY at DESC, seq DESC LIMIT :size OFFSET :offset;
 
 -- name: list_active
 -- Active tasks, in the order in which they were leased.
@@ -51,9 +51,9 @@ SELECT key, queue, id, unique_key, message, state, at, pending_since, batch, res
 WHERE queue = :queue AND state = :state AND (at, seq) > (:first, :second) ORDER BY at, seq LIMIT :size;
 
 -- name: scan_latest
--- Tasks of a state behind a position, latest first.
+-- Tasks of a state behind a position that are newer than :after, latest first.
 SELECT key, queue, id, unique_key, message, state, at, pending_since, batch, result, progress, at, seq FROM tasks
-WHERE queue = :queue AND state = :state AND (at, seq) < (:first, :second)
+WHERE queue = :queue AND state = :state AND at > :after AND (at, seq) < (:first, :second)
 ORDER BY at DESC, seq DESC LIMIT :size;
 
 -- name: scan_active

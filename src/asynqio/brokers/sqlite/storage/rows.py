@@ -11,6 +11,7 @@ from asynqio.brokers.contract.results import CORRUPT_TYPE
 from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.core.task.message import TaskInfo, TaskMessage, TaskRef, TaskState
+from asynqio.core.task.unique_locks import FINISHED
 
 encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(TaskMessage).decode
@@ -44,6 +45,41 @@ def readable(row: Row) -> TaskMessage | None:
 def message(row: Row) -> TaskMessage:
     """The message of a row; one of type CORRUPT_TYPE if its bytes cannot be decoded."""
     return readable(row) or corrupt(row)
+
+
+def outlived_at(transaction: Transaction, state: TaskState) -> float:
+    """COMPLETED and ARCHIVED tasks up to this time have outlived their retention or the age of the archive: they
+    count as deleted, although no sweep has deleted them yet."""
+    return transaction.now - (transaction.archive_age if state is TaskState.ARCHIVED else 0.0)
+
+
+def is_outlived(transaction: Transaction, state: str, at: float) -> bool:
+    """Whether a task in this state, with this `at`, counts as deleted."""
+    return state in FINISHED and at <= outlived_at(transaction, TaskState(state))
+
+
+def find(transaction: Transaction, ref: TaskRef) -> Row | None:
+    """The row of a task, unless it counts as deleted."""
+    row: Row | None = transaction.one(SQL.find_task, queue=ref.queue, id=ref.id)
+    return None if row is None or is_outlived(transaction, *row[5:7]) else row
+
+
+def delete_outlived(transaction: Transaction, ref: TaskRef) -> bool:
+    """Delete a task if it counts as deleted, so that its id can be used again."""
+    row: Row | None = transaction.one(SQL.find_task, queue=ref.queue, id=ref.id)
+    if row is None or not is_outlived(transaction, *row[5:7]):
+        return False
+    delete(transaction, [row])
+    return True
+
+
+def lock_holder(transaction: Transaction, queue: str, key: str) -> Row | None:
+    """The id of the task that holds a uniqueness lock, and until when; None: the lock is free."""
+    now = transaction.now
+    row: Row | None = transaction.one(
+        SQL.lock_holder, queue=queue, key=key, now=now, old=now - transaction.archive_age
+    )
+    return row
 
 
 def info(row: Row, now: float) -> TaskInfo:

@@ -2,6 +2,7 @@
 --
 -- KEYS  1 the list or sorted set of the state · 2 lease
 -- ARGV  1 state · 2 first and 3 last position, 0 is shown first · 4 task prefix
+--       5 completed, archived: tasks with this score or a lower one count as deleted
 -- Returns {id, state, msg, pending_since, result, progress, failure counters, score} per task; false for a missing value.
 -- If the reply is large, '+' follows the first tasks of the page.
 -- Cost  O(last - first); sorted set: + log n; list: + first. include: lib/reply_bytes
@@ -18,6 +19,7 @@ else
   local newest_first = state == 'archived' or state == 'completed'
   local found = redis.call(newest_first and 'ZREVRANGE' or 'ZRANGE', KEYS[1], first, last, 'WITHSCORES')
   for at = 1, #found, 2 do
+    if newest_first and tonumber(found[at + 1]) <= tonumber(ARGV[5]) then break end
     ids[#ids + 1] = found[at]
     scores[#ids] = found[at + 1]
   end

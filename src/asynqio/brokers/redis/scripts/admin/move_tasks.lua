@@ -51,7 +51,7 @@ for item = 1, #KEYS - 4 do
   local key, id = KEYS[4 + item], ARGV[9 + item]
   local task = redis.pcall('HMGET', key, 'state', 'group', 'asynqio:strikes')
   local state, group = task[1], task[2] or ''
-  if not state then
+  if not state or outlived(prefix, id, state, now, ARGV[6]) then
     answers[item] = '0'
   elseif only ~= '' and state ~= only then
     answers[item] = '2'

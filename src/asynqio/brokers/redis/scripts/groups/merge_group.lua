@@ -1,23 +1,23 @@
 -- Replace the members of a batch by one merged task, all or nothing (B5, B31).
 --
--- KEYS  1 the batch · 2 aggregation_sets of its queue · 3 pending of the merged task's queue · 4 its hash
--- ARGV  1 resent (1: the reply to the same call was lost) · 2 prefix of the merged task's queue · 3 now, seconds
---       4 now, nanoseconds · 5 id · 6 msg · 7 options (see lib/admit_entry.lua) · 8 prefix of the batch's queue
---       9 the group
+-- KEYS  1 slot of the call (ours) · 2 the batch · 3 aggregation_sets of its queue · 4 pending of the merged task's queue
+--       5 its hash
+-- ARGV  1 number of the call (see lib/call_once.lua) · 2 prefix of the merged task's queue · 3 now, seconds
+--       4 now, nanoseconds · 5 archive cutoff, seconds · 6 id · 7 msg · 8 options (see lib/admit_entry.lua)
+--       9 prefix of the batch's queue · 10 the group
 -- Returns '1', '0' or '2' as enqueue does; '3' and the id of the updated task; '-' if the claim has lapsed.
--- Cost  O(members). include: lib/admit_entry lib/group_failure lib/remove_members lib/write_when_full
-local resent = ARGV[1] == '1'
-if not redis.call('ZSCORE', KEYS[2], KEYS[1]) then
-  local admitted = resent and redis.call('HGET', KEYS[4], 'msg') == ARGV[6]
-  return admitted and '1' or '-'
-end
-redis.call('LLEN', KEYS[3])
-write_when_full(KEYS[2])
+-- Cost  O(members). include: lib/admit_entry lib/call_once lib/group_failure lib/remove_members lib/write_when_full
+local reply, known = reply_of(KEYS[1], ARGV[1])
+if reply then return reply end
+if not redis.call('ZSCORE', KEYS[3], KEYS[2]) then return '-' end
+redis.call('LLEN', KEYS[4])
+write_when_full(KEYS[3])
 local pending = {}
-local answer, holder = admit_entry(ARGV[2], KEYS[4], ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[3]), ARGV[4], resent, pending)
+local answer, holder =
+  admit_entry(ARGV[2], KEYS[5], ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[3]), ARGV[4], ARGV[5], pending)
 if answer == '1' or answer == '3' then
-  if #pending > 0 then redis.call('LPUSH', KEYS[3], pending[1]) end
-  remove_members(ARGV[8], KEYS[1], KEYS[2])
-  end_failures(ARGV[8], ARGV[9])
+  if #pending > 0 then redis.call('LPUSH', KEYS[4], pending[1]) end
+  remove_members(ARGV[9], KEYS[2], KEYS[3])
+  end_failures(ARGV[9], ARGV[10])
 end
-return answer .. (holder or '')
+return remember(KEYS[1], ARGV[1], answer .. (holder or ''), known)

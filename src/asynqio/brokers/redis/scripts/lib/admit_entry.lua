@@ -1,4 +1,4 @@
--- Admit one entry. include: lib/delay_task lib/fields lib/group_index lib/unique_lock lib/update_holder
+-- Admit one entry. include: lib/delay_task lib/fields lib/group_index lib/outlived lib/unique_lock lib/update_holder
 --
 -- `options` is '' for an ordinary pending task, else the fields
 -- state, score, group, lock or '', its whole seconds, its exact expiry, failure counters or '',
@@ -6,8 +6,8 @@
 -- id in msg.
 -- Returns '1' accepted, '2' the lock is held, '0' the id exists, '3' and an id: that task was updated. Everything is
 -- checked before anything is written, so that a rejected entry leaves no lock (B4).
--- `resent`: the reply to the same call was lost. A stored task with exactly this message was admitted by that call.
-local function admit_entry(prefix, key, id, msg, options, now, now_ns, resent, pending)
+-- `cutoff`: what was archived at or before this time counts as deleted. `absent`: the id is known not to exist.
+local function admit_entry(prefix, key, id, msg, options, now, now_ns, cutoff, pending, absent)
   local state, score, group, lock, ttl, ends, counters = 'pending', nil, '', '', nil, nil, ''
   local on_duplicate, throttle, replace_finished, id_offset
   if options ~= '' then
@@ -18,8 +18,8 @@ local function admit_entry(prefix, key, id, msg, options, now, now_ns, resent, p
   local finished_state = replace_finished == '1' and redis.pcall('HGET', key, 'state')
   if finished_state ~= 'completed' and finished_state ~= 'archived' then finished_state = false end
   if lock ~= '' then
-    local holder, own = read_lock(lock, prefix, now)
-    if holder and not (resent and holder == id and redis.call('HGET', key, 'msg') == msg) then
+    local holder, own = read_lock(lock, prefix, now, cutoff)
+    if holder then
       if not own then return '2' end
       if not (finished_state and holder == id) then
         if (on_duplicate or '') == '' then return '2' end
@@ -27,7 +27,7 @@ local function admit_entry(prefix, key, id, msg, options, now, now_ns, resent, p
           id = id, msg = msg, state = state, score = score, group = group, counters = counters,
           replaces = on_duplicate == 'replace', id_offset = id_offset,
         }
-        if update_holder(prefix, holder, entry, now, now_ns, resent, pending) then
+        if update_holder(prefix, holder, entry, now, now_ns, pending) then
           redis.call('SET', lock, holder, 'EX', ttl)
           redis.call('HSET', prefix .. 't:' .. holder, 'unique_key', lock, 'asynqio:unique', ends)
           return '3', holder
@@ -35,9 +35,11 @@ local function admit_entry(prefix, key, id, msg, options, now, now_ns, resent, p
       end
     end
   end
-  if redis.call('EXISTS', key) == 1 then
-    if resent and redis.call('HGET', key, 'msg') == msg then return '1' end
-    if not finished_state then return '0' end
+  if not absent and redis.call('EXISTS', key) == 1 then
+    if not finished_state then
+      finished_state = redis.pcall('HGET', key, 'state')
+      if not outlived(prefix, id, finished_state, now, cutoff) then return '0' end
+    end
     redis.call('ZREM', prefix .. finished_state, id)
     release_lock(prefix, key, id)
     redis.call('DEL', key)

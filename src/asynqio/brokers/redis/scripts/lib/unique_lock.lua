@@ -1,4 +1,4 @@
--- Uniqueness locks. The value of a lock is the id of the task that holds it.
+-- Uniqueness locks. The value of a lock is the id of the task that holds it. include: lib/outlived
 
 -- Free the lock if this task still holds it.
 local function unlock(key, id)
@@ -29,8 +29,9 @@ end
 
 -- Returns the id of the task that holds a lock by the caller's clock, or false; whether the lock belongs to that task;
 -- and its exact expiry, or false. Redis and Go count whole seconds. The exact expiry is in the holder's hash
--- (asynqio:unique) or, for a lock that outlives its task, in the sorted set asynqio:locks.
-local function read_lock(key, prefix, now)
+-- (asynqio:unique) or, for a lock that outlives its task, in the sorted set asynqio:locks. A task that has outlived its
+-- retention, or was archived before `cutoff`, holds no lock of its own.
+local function read_lock(key, prefix, now, cutoff)
   local holder = redis.call('GET', key)
   if not holder then return false end
   local task = redis.pcall('HMGET', prefix .. 't:' .. holder, 'unique_key', 'asynqio:unique', 'state')
@@ -42,5 +43,6 @@ local function read_lock(key, prefix, now)
     own = not ends and task[3]
   end
   if ends and tonumber(ends) <= now then return false end
+  if own and outlived(prefix, holder, task[3], now, cutoff) then return false end
   return holder, own, ends or false
 end

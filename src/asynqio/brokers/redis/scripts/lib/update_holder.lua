@@ -26,13 +26,11 @@ local function leave(prefix, id, state, group, pending)
   end
 end
 
--- Returns whether the task was waiting, and so was updated. `resent`: true if the lost call updated it, whatever its
--- state is now.
-local function update_holder(prefix, id, entry, now, now_ns, resent, pending)
+-- Returns whether the task was waiting, and so was updated.
+local function update_holder(prefix, id, entry, now, now_ns, pending)
   local key = prefix .. 't:' .. id
-  local task = redis.call('HMGET', key, 'state', 'group', 'asynqio:changed')
+  local task = redis.call('HMGET', key, 'state', 'group')
   local state, group = task[1], task[2] or ''
-  if resent and task[3] == entry.id then return true end
   if state == 'aggregating' then
     -- A member of a claimed batch belongs to the server that aggregates it.
     if not redis.call('ZSCORE', prefix .. 'g:' .. group, id) then return false end
@@ -55,7 +53,7 @@ local function update_holder(prefix, id, entry, now, now_ns, resent, pending)
     if entry.counters ~= '' then redis.call('HSET', key, 'asynqio:strikes', entry.counters) end
     if joins ~= '' then redis.call('HSET', key, 'group', joins) end
   end
-  redis.call('HSET', key, 'state', target, 'asynqio:changed', entry.id)
+  redis.call('HSET', key, 'state', target)
   if joins ~= '' then
     group_joined(prefix, joins, target == 'aggregating' and now or tonumber(entry.score) or now)
   end

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 pending · 2 schedules (asynqio:cron) · 3… one task hash per tick
 -- ARGV  1 resent (1: the reply to the same call was lost) · 2 queue prefix · 3 now, seconds · 4 now, nanoseconds
---       then per tick: schedule id, tick, id, msg, options (see lib/admit_entry.lua)
+--       5 archive cutoff, seconds · then per tick: schedule id, tick, id, msg, options (see lib/admit_entry.lua)
 -- Returns what enqueue returns, one character per tick; also: - claimed before, p the schedule is paused.
 -- Cost  O(ticks). include: lib/admit_entry
 --
@@ -13,7 +13,7 @@ local prefix, now, now_ns, resent = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[1]
 redis.call('LLEN', KEYS[1]) -- fails before anything is written if the key is not a list
 local pending, answers, changed = {}, {}, {}
 for item = 1, #KEYS - 2 do
-  local at = 5 * item
+  local at = 5 * item + 1
   local schedule, tick, id, msg, options = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   local key = KEYS[item + 2]
   local known = redis.call('HMGET', KEYS[2], 'last:' .. schedule, 'held:' .. schedule)
@@ -28,7 +28,7 @@ for item = 1, #KEYS - 2 do
   elseif last and tonumber(last) >= tonumber(tick) then
     answers[item] = '-'
   else
-    answer, holder = admit_entry(prefix, key, id, msg, options, now, now_ns, false, pending)
+    answer, holder = admit_entry(prefix, key, id, msg, options, now, now_ns, ARGV[5], pending)
     if holder then changed[#changed + 1] = holder end
     local taken = tick .. ' ' .. answer .. ' ' .. id .. (holder and '\n' .. holder or '')
     redis.call('HSET', KEYS[2], 'last:' .. schedule, taken)

@@ -62,11 +62,18 @@ for at = 1, #KEYS - 4 do
   elseif step == 'prepare' and copy then
     if copy[5] ~= given[1] then answer = '3' .. copy[5] end
   elseif not copy and redis.call('EXISTS', key) == 1 then
-    answer = '0'
+    local state = redis.pcall('HGET', key, 'state')
+    if not outlived(prefix, id, state, exact, ARGV[7]) then
+      answer = '0'
+    elseif step == 'prepare' then
+      release_lock(prefix, key, id)
+      redis.call('ZREM', prefix .. state, id)
+      redis.call('DEL', key)
+    end
   end
   if (step == 'inspect' or step == 'prepare') and not copy then
     local lock = step == 'inspect' and given[1] or given[2]
-    if lock ~= '' and read_lock(lock, prefix, exact) then
+    if lock ~= '' and read_lock(lock, prefix, exact, ARGV[7]) then
       answer = '2'
     elseif answer == '1' and step == 'prepare' then
       prepare(key, id, given)

@@ -1,7 +1,8 @@
 -- The steps of a transfer in the source queue. Each may be repeated at any time; operations/transfer.py has their order.
 --
 -- KEYS  1 moving · 2 left (ours) · 3… one task hash per id
--- ARGV  1 step · 2 queue prefix · 3 now, seconds · 4 name of the target queue · then per id: id, transfer id
+-- ARGV  1 step · 2 queue prefix · 3 now, seconds · 4 name of the target queue · 5 archive cutoff, seconds
+--       then per id: id, transfer id
 --       inspect   may the task be transferred? Changes nothing
 --       prepare   hide the task from servers, and take it over from any earlier transfer
 --       rollback  restore the task: the target queue rejected it
@@ -21,7 +22,7 @@ local answers, left = {}, REPLY_BYTES
 -- The lock that the task still holds, or ''.
 local function lock_of(key, id)
   local lock = redis.call('HGET', key, 'unique_key')
-  return lock and read_lock(lock, prefix, exact) == id and lock or ''
+  return lock and read_lock(lock, prefix, exact, ARGV[5]) == id and lock or ''
 end
 
 local function prepare(key, id, state, current, transfer_id)
@@ -50,7 +51,7 @@ local function begin(key, id, transfer_id)
   local task = redis.pcall('HMGET', key, 'state', 'msg')
   local state, current = task[1], read_transfer(key)
   local same_target = current and current[1] == 'out' and current[2] == other
-  if not state then return '0' end
+  if not state or outlived(prefix, id, state, exact, ARGV[5]) then return '0' end
   if not same_target and (current or not allowed[state] or not task[2]) then return '2' end
   if step == 'inspect' then return {'1', task[2], lock_of(key, id)} end
   return prepare(key, id, state, same_target and current or nil, transfer_id)
@@ -76,7 +77,7 @@ end
 if step ~= 'inspect' and step ~= 'check' then write_when_full(KEYS[1]) end
 for at = 1, #KEYS - 2 do
   if left <= 0 then break end
-  local key, id, transfer_id = KEYS[at + 2], ARGV[2 * at + 3], ARGV[2 * at + 4]
+  local key, id, transfer_id = KEYS[at + 2], ARGV[2 * at + 4], ARGV[2 * at + 5]
   if step == 'check' then
     local current = read_transfer(key)
     local prepared = current and current[1] == 'out' and current[5] == transfer_id
