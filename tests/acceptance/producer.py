@@ -10,6 +10,7 @@ import time
 import msgspec
 
 from asynqio import BrokerUnavailable, EnqueueError
+from asynqio.errors import BrokerRefused
 from tests.acceptance import execution_log
 from tests.acceptance.tasks import app, brief
 
@@ -35,7 +36,7 @@ async def main(plan: Plan) -> None:
             tasks = [brief.task(random.uniform(0, plan.longest)) for _ in range(count)]
             try:
                 answers = await app.enqueue_many(tasks, queue=plan.queue)
-            except BrokerUnavailable as error:
+            except (BrokerUnavailable, BrokerRefused) as error:
                 # These were not acknowledged; some of them may be stored.
                 print(f"not acknowledged {count}: {error}", file=sys.stderr, flush=True)
             else:

@@ -23,7 +23,7 @@ from tests.acceptance.harness import Deployment, children, until
 from tests.acceptance.stores import RedisProbe, StoreProbe
 from tests.brokers.redis.support.cluster import RedisCluster
 from tests.brokers.redis.support.sentinels import RedisSentinels
-from tests.brokers.redis.support.servers import RedisServer
+from tests.brokers.redis.support.servers import RedisServer, password
 
 #: Seconds for which Redis is unavailable.
 OUTAGE = float(os.environ.get("ASYNQIO_OUTAGE", "4"))
@@ -314,3 +314,36 @@ def test_a_waiting_worker_reconnects_about_once_a_second(deployment: Deployment,
     assert used < 0.1 * OUTAGE
     deployment.client.enqueue(tasks.brief.task())
     until("the task is done", lambda: deployment.executions.lines("end"))
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server that knows the user `worker`."""
+    with RedisServer(tmp_path / "redis", aof="always", users={"worker": "~* &* +@all"}) as made:
+        yield made
+
+
+@pytest.mark.parametrize("late", [0.0, LEASE / 2], ids=["with its file", "before its file"])
+def test_a_rotated_password_loses_no_end(guarded: RedisServer, tmp_path: Path, late: float) -> None:
+    """Redis gets a new password, and all connections are closed; workers read it from their file, in time or late."""
+    secret = tmp_path / "secret"
+    secret.write_text(f"{password('worker')}\n")
+    url = f"redis://worker@127.0.0.1:{guarded.port}/0?password_file={secret}"
+    deployment = Deployment(RedisProbe(url, [guarded]), tmp_path)
+    with contextlib.closing(deployment):
+        load = Load(deployment)
+        deployment.client.enqueue_many(
+            tasks.brief.task(LEASE) for _ in range(10)
+        )  # they end after a rotation
+        first_at = time.time()
+        for rotation in range(3):
+            guarded.cli("ACL", "SETUSER", "worker", "resetpass", f">secret {rotation}")
+            if late:
+                guarded.cli("CLIENT", "KILL", "USER", "worker")
+                time.sleep(late)  # the workers are refused for this time
+            secret.write_text(f"secret {rotation}")
+            guarded.cli("CLIENT", "KILL", "USER", "worker")
+            took = load.wait_until_all_work(time.time())
+            print(f"\nall work again {took:.1f} s after the rotation")
+        load.finish()
+        load.check_no_side_effects(first_at)

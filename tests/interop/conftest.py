@@ -11,7 +11,15 @@ import pytest
 from tests.brokers.redis.support.servers import RedisServer
 from tests.interop.support.build import Programs, programs
 from tests.interop.support.ours import OurClient, OurInspector, OurServer
-from tests.interop.support.peers import GoCli, GoClient, GoInspector, GoRdb, GoScheduler, GoServer
+from tests.interop.support.peers import (
+    GoCli,
+    GoClient,
+    GoInspector,
+    GoRdb,
+    GoScheduler,
+    GoServer,
+    OldGoServer,
+)
 from tests.interop.support.views import GoServerOptions
 
 #: The producer and the worker of a test. Go with Go verifies the expectations of a test; it runs on demand.
@@ -51,6 +59,9 @@ class Go:
 
     def server(self, **settings: Unpack[GoServerOptions]) -> GoServer:
         return GoServer(self._built.peer, self.url, **settings)
+
+    def old_server(self) -> OldGoServer:
+        return OldGoServer(self._built.old, self.url)
 
     def scheduler(self, *, location: str = "UTC", heartbeat: int = 1) -> GoScheduler:
         return GoScheduler(self._built.peer, self.url, location=location, heartbeat=heartbeat)

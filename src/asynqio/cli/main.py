@@ -5,12 +5,17 @@ Task processes import this module again when they start, so it imports nothing h
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 
 
 def main() -> None:
     """Run `asynqio` or `python -m asynqio`. Always ends with SystemExit."""
+    if os.getpid() == 1:
+        from asynqio.cli.init_process import run_as_init
+
+        run_as_init()
     from asynqio.cli.output.streams import exit_with, prepare_streams
 
     prepare_streams()

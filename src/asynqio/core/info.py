@@ -72,6 +72,8 @@ class ServerInfo(msgspec.Struct, frozen=True):
     unmerged: int = 0
     #: When this was published, in epoch seconds; 0 if unknown (servers of Go).
     at: float = 0.0
+    #: The clock of its store minus its own, in seconds; 0 if unknown, or if the store has no clock of its own.
+    clock_skew: float = 0.0
     #: The task types, or prefixes of them, for which it has handlers; None if unknown (servers of Go).
     types: list[str] | None = None
     #: Its aggregation rules by pattern (see GroupRules); empty if it aggregates no groups, or if unknown.

@@ -40,7 +40,7 @@ from asynqio.runtime.lanes.threads import Threads
 from asynqio.runtime.leases.heartbeat import Heartbeat, host_name
 from asynqio.runtime.leases.recoverer import Recoverer
 from asynqio.runtime.server_config import ServerConfig
-from asynqio.runtime.service import Loop, Service, complete
+from asynqio.runtime.service import TIMEOUT, Loop, Service, complete
 from asynqio.runtime.slots import Slots
 
 log = logging.getLogger("asynqio.server")
@@ -233,11 +233,12 @@ class Worker:
             await self.stop(asyncio.Event())
             raise
 
-    async def stop_fetching(self) -> None:
-        """Fetch no more tasks; running handlers continue."""
+    async def stop_fetching(self, timeout: float = TIMEOUT) -> None:
+        """Fetch no more tasks; running handlers continue. A fetch that takes longer than `timeout` seconds is
+        cancelled: its tasks go back to their queues."""
         self._status = "stopped"
         self._slots.wake()
-        await self._fetching.stop()
+        await self._fetching.stop(timeout)
 
     async def stop(self, hurry: asyncio.Event) -> None:
         """Wait for handlers until the shutdown timeout (or `hurry`), return unfinished tasks to their queues, and
@@ -253,8 +254,8 @@ class Worker:
         """Every step runs, whatever the others raise: a heartbeat that is not stopped renews leases for ever."""
         now = asyncio.get_running_loop().time
         until = now() + self._config.shutdown_timeout
-        # Not cancelled when it takes long: what the last fetch took must not start after the end.
-        await self._step("fetcher", self.stop_fetching())
+        # A step without a limit of its own: what the last fetch took must not start after the end.
+        await self._step("fetcher", self.stop_fetching(min(self._config.shutdown_timeout, TIMEOUT)))
         await self._step("handlers", self._end_handlers(until - now(), hurry))
         until = min(until, now()) + ABORT_GRACE + CLOSE_TIMEOUT
         timeout = max(until - now() - LAST_FLUSH_TIMEOUT / 2, STEP_TIMEOUT)

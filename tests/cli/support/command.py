@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -21,11 +21,17 @@ TIMEOUT = 40.0
 class Command:
     """`asynqio …` in its own session. Standard error and standard output are one stream."""
 
-    def __init__(self, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+    ) -> None:
         self.seen: list[str] = []
         self._rest = b""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "asynqio", *arguments],
+            [*prefix, sys.executable, "-m", "asynqio", *arguments],
             cwd=cwd,
             env=environment(env),
             stdin=subprocess.PIPE,
@@ -117,9 +123,11 @@ class Command:
 
 
 @contextlib.contextmanager
-def command(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> Iterator[Command]:
-    """Run a command and kill it at the end."""
-    running = Command(*arguments, cwd=cwd, env=env)
+def command(
+    *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
+) -> Iterator[Command]:
+    """Run a command, as the arguments of the program `prefix`, and kill it at the end."""
+    running = Command(*arguments, cwd=cwd, env=env, prefix=prefix)
     try:
         yield running
     finally:

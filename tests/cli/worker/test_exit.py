@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from asynqio import Inspector
+from tests.brokers.redis.support.servers import RedisServer
 from tests.cli.support.command import Command, command
 
 pytest.importorskip("asynqio.brokers.sqlite")
@@ -19,10 +21,15 @@ STUBBORN = """
 import asyncio, atexit, contextlib, os, threading, time
 from asynqio import App, Task
 
-app = App("sqlite:///tasks.db")
+app = App(os.environ.get("STORE", "sqlite:///tasks.db"))
 
 def say(line):
     os.write(1, f"{line}\\n".encode())
+
+@app.task("waits")
+async def waits():
+    say("begins")
+    await asyncio.sleep(60)
 
 @app.task("executor")
 async def executor():
@@ -124,3 +131,27 @@ def test_a_signal_ends_a_slow_start(folder: Path, number: signal.Signals) -> Non
         assert end(worker, number) < EXTRA
         assert "lifespan cancelled" in worker.text
         assert "the server was stopped while it started" in worker.text
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server that a test may freeze."""
+    with RedisServer(tmp_path / "redis") as server:
+        yield server
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["no-supervisor", "supervisor"])
+@pytest.mark.parametrize("first", ["", "waits", "thread"])
+def test_a_frozen_redis_does_not_delay_the_exit(
+    folder: Path, redis_server: RedisServer, first: str, alone: bool
+) -> None:
+    environment = {"STORE": redis_server.url, **({"FIRST": first} if first else {})}
+    with command(*WORKER, *["--no-supervisor"] * alone, cwd=folder, env=environment) as worker:
+        worker.line("^begins" if first else "server started")
+        redis_server.pause()
+        try:
+            assert end(worker, signal.SIGTERM) < SHUTDOWN_TIMEOUT + EXTRA
+            assert "lifespan over" in worker.text
+            assert worker.survivors() == []
+        finally:
+            redis_server.unpause()

@@ -10,6 +10,11 @@ import asyncio
 import signal
 import time
 
+from asynqio.brokers.contract.inspection import Page, Where
+from asynqio.brokers.redis.broker import open_redis
+from asynqio.brokers.redis.operations.leases import LeaseRepair
+from asynqio.core.task.message import TaskRef, TaskState
+from asynqio.testing import FakeClock
 from tests.brokers.redis.support.servers import RedisServer
 from tests.interop.conftest import Go, Ours, Side
 from tests.interop.support.ours import OurInspector
@@ -115,3 +120,29 @@ async def test_invalid_data_of_the_other_side_does_not_stop_recovery(
         async with go.server(retry_delay=0, delayed_interval=1) as rescuer:
             await rescuer.event("started", id="a")
         assert (await go_inspector.queue("default")).archived == 1
+
+
+async def test_the_task_of_a_running_go_server_before_0_22_is_left_to_it(
+    go: Go, redis_server: RedisServer
+) -> None:
+    """Go 0.21 keeps no lease for a running task, but the end of its timeout, by default 30 minutes."""
+    clock = FakeClock(float(int(time.time())))
+    async with open_redis(redis_server.url, clock) as broker, go.old_server() as server:
+        await server.event("started")
+        for _ in range(4):
+            await broker.sweep(["default"], 100)
+            assert (await broker.expired(["default"], 100)).leases == []
+            clock.advance(2 * LeaseRepair.EVERY)
+        [finding] = [one for one in await broker.examine(fix=True) if one.queue == "default"]
+        assert finding.code == "old-go-server"
+        assert [task.id for task in await broker.tasks(Where("default", TaskState.ACTIVE), Page())] == [
+            "slow"
+        ]
+        await server.finish()
+        async with go.inspector() as inspector:
+
+            async def done() -> bool:
+                return (await inspector.queue("default")).processed == 1
+
+            await until("Go records the end of its task", done)
+        assert await broker.find([TaskRef("default", "slow")]) == [None]

@@ -39,13 +39,15 @@ class Programs(NamedTuple):
 
     peer: Path
     cli: Path
+    #: A server of Go asynq 0.21.
+    old: Path
 
 
 def programs(say: Say) -> Programs:
     """Build missing programs. Raises MissingProgram without Go, or if modules cannot be downloaded."""
     go = _go()
     folder = CACHE / _fingerprint(go)
-    built = Programs(folder / "peer", folder / "asynq")
+    built = Programs(folder / "peer", folder / "asynq", folder / "old")
     with _locked(say):
         if not folder.exists():
             _build(go, folder, say)
@@ -104,6 +106,7 @@ def _build(go: str, folder: Path, say: Say) -> None:
         for target, package, module in (
             ("peer", ".", SOURCES),
             ("asynq", "github.com/hibiken/asynq/tools/asynq", SOURCES / "cli"),
+            ("old", ".", SOURCES / "old"),
         ):
             say(f"Go peers: {target}: looking for its modules")
             # A failure here concerns modules; nothing has been compiled yet.

@@ -61,6 +61,24 @@ class GoServer(Peer):
         super().__init__(program, url, **settings)
 
 
+class OldGoServer(Peer):
+    """A server of Go asynq 0.21, and the one task "slow" that it enqueues and runs until `finish`.
+
+    Its events are `started`, `ended`, `cancelled` and `closed`.
+    """
+
+    role = "server"
+
+    def __init__(self, program: Path, url: str) -> None:
+        super().__init__(program, url)
+
+    async def finish(self) -> None:
+        """Let its task end."""
+        assert self._running.stdin is not None
+        self._running.stdin.write(b"finish\n")
+        await self.event("ended")
+
+
 class GoScheduler(Peer):
     """asynq.Scheduler. Its events are `enqueued` and `refused`."""
 

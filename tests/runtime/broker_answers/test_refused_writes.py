@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,10 @@ import pytest
 from asynqio import App, current
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store
+from tests.brokers.redis.support.cluster import RedisCluster
 from tests.brokers.redis.support.servers import RedisServer
 from tests.runtime.waiting import gone, within
+from tests.until import until
 
 #: Seconds of a lease, and for which writes are refused: each lease lapses meanwhile.
 LEASE, REFUSED = 1.5, 4.0
@@ -54,17 +56,18 @@ async def locked(path: Path) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def refusing(server: RedisServer, refuse: str, accept: str) -> AsyncIterator[None]:
+async def refusing(server: RedisServer, answer: str) -> AsyncIterator[None]:
     """The Redis server refuses writes."""
-    await asyncio.to_thread(server.cli, *refuse.split())
+    refuse, accept = ANSWERS[answer]
+    await asyncio.to_thread(refuse, server)
     try:
         yield
     finally:
-        await asyncio.to_thread(server.cli, *accept.split())
+        await asyncio.to_thread(accept, server)
 
 
 async def runs_of(
-    url: str, refused: contextlib.AbstractAsyncContextManager[None]
+    url: str, refused: contextlib.AbstractAsyncContextManager[None], queues: Sequence[str] = ("default",)
 ) -> tuple[Counter[str], int]:
     """How often each task ran on two servers, while some of them ended and others ran on; and how many were counted
     as processed."""
@@ -82,11 +85,16 @@ async def runs_of(
     second.task("work")(work)
 
     def running(app: App) -> contextlib.AbstractAsyncContextManager[object]:
-        return app.running(lease=LEASE, concurrency=TASKS, lease_keeper=False)
+        return app.running(
+            lease=LEASE, concurrency=TASKS, lease_keeper=False, queues=dict.fromkeys(queues, 1)
+        )
 
     async with first, second:
         async with running(first), running(second):
-            handles = [await task.enqueue(number) for number in range(TASKS)]
+            handles = [
+                await task.with_options(queue=queues[number // 2 % len(queues)]).enqueue(number)
+                for number in range(TASKS)
+            ]
             for _ in handles:
                 await within(started.acquire())
             async with refused:
@@ -97,8 +105,8 @@ async def runs_of(
             late.set()
             for handle in handles:
                 await gone(first, handle.info)
-        [stats] = await first.broker.stats(["default"])
-    return runs, stats.processed
+        stats = await first.broker.stats(queues)
+    return runs, sum(queue.processed for queue in stats)
 
 
 @pytest.mark.parametrize("busy_timeout", [0.3, 10.0])
@@ -118,22 +126,50 @@ async def test_a_locked_file_accepts_no_writes(tmp_path: Path) -> None:
         assert await broker.accepts_writes(["default"]) == [True]
 
 
-ANSWERS = {
-    "NOREPLICAS": ("CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0"),
-    "OOM": ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
-    "READONLY": ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
+def cannot_save(server: RedisServer) -> None:
+    """Make a save fail: its temporary file needs a folder that exists."""
+    gone = server.folder / "gone"
+    gone.mkdir()
+    server.cli("CONFIG", "SET", "dir", str(gone))
+    gone.rmdir()
+    server.cli("CONFIG", "SET", "save", "3600 1")
+    server.cli("BGSAVE")
+    until("the save has failed", lambda: server.cli("INFO")["rdb_last_bgsave_status"] == "err")
+
+
+def require_password(server: RedisServer) -> None:
+    """Require a password that no client knows, and close all connections: only new ones need it."""
+    server.cli("CONFIG", "SET", "requirepass", "other")
+    for kind in ("normal", "pubsub"):
+        server.cli("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+
+
+def setting(name: str, value: str | int) -> Callable[[RedisServer], object]:
+    return lambda server: server.cli("CONFIG", "SET", name, value)
+
+
+#: The error → what makes Redis answer with it, and what ends this.
+ANSWERS: dict[str, tuple[Callable[[RedisServer], object], Callable[[RedisServer], object]]] = {
+    "NOREPLICAS": (setting("min-replicas-to-write", 1), setting("min-replicas-to-write", 0)),
+    "OOM": (setting("maxmemory", 1), setting("maxmemory", 0)),
+    "READONLY": (
+        lambda server: server.cli("REPLICAOF", "127.0.0.1", 1),
+        lambda server: server.cli("REPLICAOF", "NO", "ONE"),
+    ),
+    "MISCONF": (cannot_save, setting("save", "")),
+    "NOAUTH": (require_password, setting("requirepass", "")),
 }
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path / "redis") as server:
+    with RedisServer(tmp_path / "redis", "enable-protected-configs yes") as server:
         yield server
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
 async def test_a_redis_that_refuses_writes_costs_no_run(server: RedisServer, answer: str) -> None:
-    runs, processed = await runs_of(server.url, refusing(server, *ANSWERS[answer]))
+    runs, processed = await runs_of(server.url, refusing(server, answer))
     assert sorted(runs.values()) == [1] * TASKS
     assert processed == TASKS
 
@@ -142,6 +178,20 @@ async def test_a_redis_that_refuses_writes_costs_no_run(server: RedisServer, ans
 async def test_a_redis_that_refuses_writes_accepts_none(server: RedisServer, answer: str) -> None:
     async with open_broker(server.url) as broker:
         assert await broker.accepts_writes(["default", "other"]) == [True, True]
-        async with refusing(server, *ANSWERS[answer]):
+        async with refusing(server, answer):
             assert await broker.accepts_writes(["default", "other"]) == [False, False]
         assert await broker.accepts_writes(["default", "other"]) == [True, True]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[RedisCluster]:
+    with RedisCluster(tmp_path / "cluster") as cluster:
+        yield cluster
+
+
+async def test_one_master_of_a_cluster_that_refuses_writes_costs_no_run(cluster: RedisCluster) -> None:
+    # The second node holds the queue "default", and others hold some of the other queues.
+    queues = ["default", "other", "third"]
+    runs, processed = await runs_of(cluster.url, refusing(cluster.nodes[1], "NOREPLICAS"), queues)
+    assert sorted(runs.values()) == [1] * TASKS
+    assert processed == TASKS

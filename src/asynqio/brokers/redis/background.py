@@ -13,6 +13,10 @@ log = logging.getLogger("asynqio.redis")
 
 T = TypeVar("T")
 
+#: Seconds that a cancelled caller waits until its result is undone, and for which `wait` waits. A Redis that replies
+#: needs milliseconds; one that does not must not delay the end of a worker.
+TIMEOUT = 1.0
+
 
 class Background:
     """Keeps references to running tasks, logs their failures, and waits for them at the end."""
@@ -28,24 +32,28 @@ class Background:
         return task
 
     async def run_or_undo(self, work: Coroutine[Any, Any, T], undo: Callable[[T], Awaitable[object]]) -> T:
-        """Await `work`. If the caller is cancelled, `undo` its result before the cancellation continues."""
+        """Await `work`. If the caller is cancelled, `undo` its result before the cancellation continues, or in the
+        background if that takes longer than `TIMEOUT` seconds."""
         task = asyncio.ensure_future(work)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            await asyncio.shield(self.spawn(self._undo(task, undo)))
+            await asyncio.wait([self.spawn(self._undo(task, undo))], timeout=TIMEOUT)
             raise
 
     async def _undo(self, task: asyncio.Future[T], undo: Callable[[T], Awaitable[object]]) -> None:
         try:
             result = await task
             await undo(result)
-        except BrokerUnavailable as error:
+        except (BrokerUnavailable, asyncio.CancelledError) as error:
+            why = str(error) or "Redis does not reply"
             log.warning(
                 "tasks leased by a cancelled call could not be handed back, their leases will lapse: %s",
-                error,
-                extra={"event": "hand_back_failed", "error": str(error)},
+                why,
+                extra={"event": "hand_back_failed", "error": why},
             )
+            if isinstance(error, asyncio.CancelledError):
+                raise
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -57,7 +65,13 @@ class Background:
                 extra={"event": "background_failed", "error": str(error)},
             )
 
-    async def wait(self) -> None:
-        """Wait until no background task is left."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+    async def wait(self, timeout: float = TIMEOUT) -> None:
+        """Wait until no background task is left. After `timeout` seconds, cancel those that are."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout
+        while self._tasks and loop.time() < until:
+            await asyncio.wait(self._tasks, timeout=until - loop.time())
+        left = list(self._tasks)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)

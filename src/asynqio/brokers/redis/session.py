@@ -21,6 +21,7 @@ from asynqio.brokers.redis.layout.keys import QueueKeys, day_of, queue_keys
 from asynqio.brokers.redis.queue_registry import QueueRegistry
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.scripts.script import Script
+from asynqio.brokers.redis.server_clock import ServerClock
 from asynqio.brokers.redis.settings import RedisSettings
 from asynqio.clock import Clock
 from asynqio.errors import BrokerError, BrokerUnavailable, InvalidName
@@ -47,6 +48,7 @@ class Session:
         self.registry = QueueRegistry(self.redis, clock)
         self.background = Background()
         self.call_slots = CallSlots()
+        self.server_clock = ServerClock(clock, self.redis, self.background)
         #: Makes the lease tokens of this session unique.
         self.nonce = secrets.token_hex(5)
         #: Seconds of a round trip to Redis.

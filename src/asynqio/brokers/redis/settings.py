@@ -20,6 +20,7 @@ OPTIONS = (
     "connect_timeout",
     "patience",
     "client_name",
+    "password_file",
     "archive_limit",
     "archive_age",
     "ca",
@@ -40,6 +41,8 @@ class RedisSettings(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     db: int = 0
     username: str = ""
     password: str = ""
+    #: A file with the password, read before each connect: the password can be changed while programs run.
+    password_file: str = ""
     #: The name under which the sentinels monitor the master.
     master: str = ""
     sentinel_username: str = ""
@@ -49,7 +52,8 @@ class RedisSettings(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     ca: str = ""
     cert: str = ""
     key: str = ""
-    #: "full" checks the certificate and its host name, "ca" the certificate only, "none" neither.
+    #: "full" checks the certificate, its host name and, from Python 3.13, its form (RFC 5280); "ca" the certificate
+    #: only, "none" nothing.
     verify: Verify = "full"
     #: Seconds to wait for a reply before the connection counts as dead.
     timeout: float = 5.0

@@ -80,6 +80,8 @@ class _Parser:
                 if self.go
                 else "name the master: redis+sentinel://host:26379/name"
             )
+        if self.fields.get("password") and self.fields.get("password_file"):
+            self.problem("give the password, or password_file=, not both")
         if self.fields.get("key") and not self.fields.get("cert"):
             self.problem("key= requires cert=")
         if self.problems:

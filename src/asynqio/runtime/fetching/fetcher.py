@@ -32,6 +32,8 @@ log = logging.getLogger("asynqio.server")
 
 #: Round trip in seconds from which on a store counts as far away.
 FAR = 0.001
+#: Seconds that the last calls may take when the server stops. The broker has as long to undo them.
+LAST_FETCH_TIMEOUT = 1.0
 #: Turns of the event loop until a new call has been sent; handlers start one turn later.
 TURNS = 2
 
@@ -123,16 +125,23 @@ class Fetcher(WatchingService):
             await self._slots.wait()
 
     async def close(self) -> None:
-        """Wait for the calls in flight and start their tasks."""
+        """Wait for the calls in flight and start their tasks. A call that takes longer than `LAST_FETCH_TIMEOUT` is
+        cancelled: the broker returns what it has taken."""
+        answers = [call.answer for call in self._calls]
+        if answers:
+            _, late = await asyncio.wait(answers, timeout=LAST_FETCH_TIMEOUT)
+            for answer in late:
+                answer.cancel()
+            await asyncio.wait(answers)
         while self._calls:
-            await asyncio.wait([self._calls[0].answer])
             try:
                 leases = self._receive()
-            except BrokerError as error:
+            except (BrokerError, asyncio.CancelledError) as error:
+                why = str(error) or f"no reply within {LAST_FETCH_TIMEOUT:g} s"
                 log.warning(
                     "the last fetch failed; the leases it may have taken will lapse: %s",
-                    error,
-                    extra={"event": "last_fetch_failed", "error": str(error)},
+                    why,
+                    extra={"event": "last_fetch_failed", "error": why},
                 )
             else:
                 self._start(leases)

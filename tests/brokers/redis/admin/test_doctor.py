@@ -89,6 +89,19 @@ async def test_active_tasks_without_a_lease_get_a_lapsed_one(
     assert [lease.message.id for lease in (await broker.expired(["default"], 10)).leases] == ["a"]
 
 
+async def test_a_go_server_before_0_22_is_reported(
+    broker: RedisBroker, go: GoClient, clock: FakeClock
+) -> None:
+    await put(broker, entry("a"))
+    await take(broker)
+    await go("ZREM", key("lease"), "a")
+    await go("ZADD", key("deadlines"), int(clock.now()) + 1_800, "a")
+    [finding] = await find_task(broker, fix=True)
+    assert (finding.code, finding.severity, finding.fixed) == ("old-go-server", Severity.WARNING, False)
+    assert "1 tasks" in finding.sentence
+    assert await go.places("a") == ["active", "deadlines"]
+
+
 async def test_unlisted_groups_are_listed(broker: RedisBroker, go: GoClient) -> None:
     await go.add_to_group(message("a", group="g:1"))
     await go("SREM", key("groups"), "g:1")

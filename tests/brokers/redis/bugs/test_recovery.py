@@ -142,6 +142,68 @@ async def test_b08_a_late_lease_of_an_active_task_is_kept(
     assert await go("ZSCORE", key("lease"), "a") == int(clock.now() - LeaseRepair.EVERY) + 30
 
 
+# --- older layouts of Go ---------------------------------------------------------------------------
+
+#: A message as Go 0.17 stores it in lists and sorted sets.
+OLD_MESSAGE = (
+    '{"Type":"email","Payload":{"to":1},"ID":"5e2c7a1e-6b1a-4c66-8a2b-8f3f0f2d7c11","Queue":"default","Retry":25,'
+    '"Retried":0,"ErrorMsg":"","Timeout":1800,"Deadline":0,"UniqueKey":""}'
+)
+
+
+async def sweep_twice(broker: RedisBroker, clock: FakeClock) -> None:
+    for _ in range(2):
+        await broker.sweep(["default"], 10)
+        clock.advance(LeaseRepair.EVERY)
+
+
+async def test_a_task_of_a_go_server_before_0_22_is_left_to_it_until_its_deadline(
+    broker: RedisBroker, go: GoClient, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Given a task that Go 0.21 runs: it keeps no lease, but the end of the task's timeout
+    await go.enqueue(message("a"))
+    await go("RPOPLPUSH", key("pending"), key("active"))
+    await go("HSET", key("t:a"), "state", "active")
+    await go("ZADD", key("deadlines"), int(clock.now()) + 1_800, "a")
+    # Then it is not recovered while the deadline, and Go's grace, lie ahead
+    for _ in range(2):
+        await sweep_twice(broker, clock)
+        clock.advance(850)
+    assert (await broker.expired(["default"], 10)).leases == []
+    assert await go.places("a") == ["active", "deadlines"]
+    assert [record.event for record in caplog.records if record.levelname == "WARNING"] == ["old_go_server"]  # type: ignore[attr-defined]
+    # When both have passed, the server is dead
+    clock.advance(100)
+    await sweep_twice(broker, clock)
+    assert await recover(broker, clock) == [True]
+    assert await go.places("a") == ["pending"]
+
+
+async def test_a_message_of_go_before_0_18_is_never_dropped(
+    broker: RedisBroker, go: GoClient, clock: FakeClock
+) -> None:
+    # Given such messages wherever that version stores them, and a task of ours
+    await put(broker, entry("a", at=clock.now() + 1))
+    await go("LPUSH", "asynq:{default}", OLD_MESSAGE)
+    await go("LPUSH", key("active"), OLD_MESSAGE)
+    for place in ("scheduled", "retry", "archived"):
+        await go("ZADD", key(place), int(clock.now()), OLD_MESSAGE)
+    # When they are due, lapsed, and looked at by everything that deletes ids without a task
+    clock.advance(60)
+    assert (await broker.forward(["default"], 10)).moved == 1
+    await sweep_twice(broker, clock)
+    await sweep_twice(broker, clock)
+    assert (await broker.expired(["default"], 10)).leases == []
+    found = [one for one in await broker.examine(fix=True) if one.queue == "default"]
+    # Then ours runs, theirs are reported, and none is deleted or counted as damaged
+    assert [(one.code, one.fixed) for one in found] == [("old-layout", False)]
+    assert "at least 4 tasks" in found[0].sentence
+    assert await go.places(OLD_MESSAGE) == ["active", "archived", "asynqio:old"]
+    assert await go("LLEN", "asynq:{default}") == 1
+    assert await ids(broker, TaskState.PENDING) == ["a"]
+    assert await quarantined(broker) == 0
+
+
 # --- B9: messages that cannot be read --------------------------------------------------------------
 
 

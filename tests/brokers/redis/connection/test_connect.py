@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from asyncio import to_thread
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -142,6 +144,37 @@ async def test_a_certificate_for_another_host(encrypted: RedisServer) -> None:
         await connection_to(other).open()
     async with opened(f"{other}&verify=ca") as connection:
         assert await connection.call("ECHO", "a") == b"a"
+
+
+@pytest.fixture
+def privately_certified(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server whose authority lacks the extension `keyUsage`, as many private ones do."""
+    tls = Certificates(tmp_path / "tls", authority=["basicConstraints=critical,CA:TRUE"])
+    with RedisServer(tmp_path / "private", tls=tls) as server:
+        yield server
+
+
+async def test_an_authority_without_the_extensions_that_python_3_13_requires(
+    privately_certified: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = ssl.create_default_context
+
+    def create_strict(**options: Any) -> ssl.SSLContext:
+        context = create(**options)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", create_strict)
+    tls = privately_certified.tls
+    assert tls
+    url = f"{privately_certified.url}?ca={tls.ca}"
+    with pytest.raises(BrokerError, match=r"extensions that Python 3\.13 requires with verify=ca"):
+        await connection_to(url).open()
+    async with opened(f"{url}&verify=ca") as connection:
+        assert await connection.call("ECHO", "a") == b"a"
+    # A certificate of another authority is still refused.
+    with pytest.raises(BrokerError, match="not trusted"):
+        await connection_to(f"{privately_certified.url}?ca={tls.cert}&verify=ca").open()
 
 
 async def test_tls_to_a_server_without_it(redis_server: RedisServer) -> None:

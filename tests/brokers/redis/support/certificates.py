@@ -15,9 +15,11 @@ CLIENT = ["extendedKeyUsage=clientAuth"]
 
 
 class Certificates:
-    """Paths of PEM files in `folder`: `ca` for everyone, `cert` and `key` for a client, two for the server."""
+    """Paths of PEM files in `folder`: `ca` for everyone, `cert` and `key` for a client, two for the server.
 
-    def __init__(self, folder: Path) -> None:
+    `authority`: the extensions of the authority."""
+
+    def __init__(self, folder: Path, authority: list[str] = AUTHORITY) -> None:
         self._openssl = shutil.which("openssl")
         if self._openssl is None:
             raise MissingProgram("openssl is not installed: apt-get install openssl")
@@ -25,7 +27,7 @@ class Certificates:
         self._ca_key = folder / "ca.key"
         self.ca, self.cert, self.server_cert = (folder / f"{name}.crt" for name in ("ca", "client", "server"))
         self.key, self.server_key = folder / "client.key", folder / "server.key"
-        self._issue("asynqio test authority", self.ca, self._ca_key, AUTHORITY)
+        self._issue("asynqio test authority", self.ca, self._ca_key, authority)
         signed = ["-CA", str(self.ca), "-CAkey", str(self._ca_key)]
         self._issue("localhost", self.server_cert, self.server_key, SERVER, *signed)
         self._issue("client", self.cert, self.key, CLIENT, *signed)

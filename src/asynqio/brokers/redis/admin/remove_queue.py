@@ -10,6 +10,7 @@ listed if it has tasks at the end.
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -17,12 +18,15 @@ from typing import Any
 
 from asynqio.brokers.contract.results import Progress
 from asynqio.brokers.redis.connection.connection import Arg
+from asynqio.brokers.redis.connection.errors import RedisError, is_missing_command
 from asynqio.brokers.redis.doctor.inventory import SCAN_BATCH_SIZE
-from asynqio.brokers.redis.layout.keys import QUEUES, QueueKeys, decode_lossy, queue_keys
+from asynqio.brokers.redis.layout.keys import QUEUES, QueueKeys, day_of, decode_lossy, queue_keys
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.session import Session
 from asynqio.brokers.redis.small_write import small_write
 from asynqio.errors import QueueNotFound, WrongState
+
+log = logging.getLogger("asynqio.redis")
 
 #: Tasks removed per call.
 REMOVE_BATCH_SIZE = 200
@@ -30,6 +34,8 @@ REMOVE_BATCH_SIZE = 200
 LEFTOVERS_BATCH_SIZE = 50
 #: Seconds after which the queue is no longer paused if the caller dies between two calls.
 PAUSE = 60
+#: Days for which daily counters are kept.
+DAYS_COUNTED = 90
 #: Pending tasks that a leftover is searched in, about 0.1 ms. A queue that has more by then is in use again: `doctor`
 #: finds what is left.
 PENDING_SEARCHED = 10_000
@@ -142,13 +148,32 @@ async def _keys_of(session: Session, queue: QueueKeys) -> AsyncIterator[list[byt
     pattern = re.sub(r"([*?\[\]\\])", r"\\\1", queue.prefix) + "*"
     cursor = b"0"
     while True:
-        cursor, found = await session.redis.command(
-            queue.pending, "SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_BATCH_SIZE
-        )
+        try:
+            cursor, found = await session.redis.command(
+                queue.pending, "SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_BATCH_SIZE
+            )
+        except RedisError as error:
+            if not is_missing_command(error):
+                raise
+            log.warning(
+                "queue %r is removed, but without SCAN, keys that nothing refers to are not found: %s",
+                queue.name,
+                error,
+                extra={"event": "leftovers_not_searched", "queue": queue.name, "error": str(error)},
+            )
+            yield _daily_counters(session, queue)
+            return
         if some := [key for key in found if not key.startswith(others)]:
             yield some
         if cursor == b"0":
             return
+
+
+def _daily_counters(session: Session, queue: QueueKeys) -> list[bytes]:
+    """The names of the daily counters, which exist for 90 days."""
+    today = int(session.clock.now() // 86_400)
+    days = [day_of(today - ago) for ago in range(-1, DAYS_COUNTED + 1)]
+    return [name(day).encode() for day in days for name in (queue.processed_on, queue.failed_on)]
 
 
 def _nested_prefixes(queue: QueueKeys, names: Iterable[str]) -> tuple[bytes, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from asynqio.brokers.redis.connection.cluster import Cluster
 from asynqio.brokers.redis.connection.connection import Arg
-from asynqio.brokers.redis.connection.errors import RedisError
+from asynqio.brokers.redis.connection.errors import RedisError, is_missing_command
 from asynqio.brokers.redis.connection.push import PushConnection, PushConnections
 from asynqio.brokers.redis.connection.router import Command, Router
 from asynqio.brokers.redis.connection.script_calls import run
@@ -90,8 +90,8 @@ class RedisClient:
         try:
             info = (await self.command(None, "INFO", "server")).decode()
         except RedisError as error:
-            if error.code == "NOPERM":
-                return  # the ACL forbids INFO; a real problem shows with the first command
+            if is_missing_command(error):
+                return  # a real problem shows with the first command
             raise
         version = _line(info, "redis_version")
         if tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST_REDIS:

@@ -7,14 +7,17 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from asynqio.blocking import run_blocking
 from asynqio.brokers.redis.connection import errors
 from asynqio.brokers.redis.connection.connection import Arg, Connection
 from asynqio.brokers.redis.connection.errors import RedisError
 from asynqio.brokers.redis.settings import Address, RedisSettings, format_address
-from asynqio.errors import BrokerError, BrokerUnavailable, ConfigError
+from asynqio.errors import BrokerRefused, BrokerUnavailable, ConfigError
 
 #: A peer that disappears silently is noticed after 15 + 3 × 5 s, even if nothing is sent.
 _KEEPALIVE = (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
@@ -44,6 +47,8 @@ async def connect(
     connection = Connection(where, settings.timeout, on_push)
     try:
         async with asyncio.timeout(settings.connect_timeout):
+            if settings.password_file:
+                settings = await run_blocking(with_password, settings)
             await _open_socket(settings, address, connection)
             await _set_up(settings, connection, resp3=resp3)
             if only_master:
@@ -58,11 +63,6 @@ async def connect(
                 raise BrokerUnavailable(why) from error
             case UnicodeError():
                 raise ConfigError([f"{where} is not a valid host name"]) from error
-            case ssl.SSLCertVerificationError():
-                raise BrokerError(
-                    f"the certificate of Redis at {where} is not trusted ({error.verify_message}): give the "
-                    "authority with ca=/path/ca.pem, or loosen it with verify=ca or verify=none"
-                ) from error
             case ssl.SSLError():
                 raise BrokerUnavailable(f"TLS handshake failed: {error.reason or error}") from error
             case TimeoutError():
@@ -72,6 +72,17 @@ async def connect(
                 raise BrokerUnavailable(errors.reason(error)) from error
         raise
     return connection
+
+
+def with_password(settings: RedisSettings) -> RedisSettings:
+    """The settings with the password that `password_file` contains now. Raises BrokerRefused if it cannot be read."""
+    try:
+        password = Path(settings.password_file).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BrokerRefused(
+            f"the password of Redis cannot be read from {settings.password_file}: {errors.reason(error)}"
+        ) from error
+    return msgspec.structs.replace(settings, password=password, password_file="")
 
 
 async def _open_socket(settings: RedisSettings, address: Address, connection: Connection) -> None:
@@ -88,8 +99,11 @@ async def _open_socket(settings: RedisSettings, address: Address, connection: Co
         await loop.create_connection(
             lambda: connection, sock=sock, ssl=context, server_hostname=host if context else None
         )
-    except BaseException:
+    except BaseException as error:
         sock.close()
+        if context is not None and isinstance(error, ssl.SSLCertVerificationError):
+            strict = bool(context.verify_flags & ssl.VERIFY_X509_STRICT)
+            raise errors.untrusted(connection.where, error.verify_message, strict=strict) from error
         raise
 
 
@@ -134,6 +148,9 @@ def tls_context(settings: RedisSettings) -> ssl.SSLContext:
             [f"the TLS files of the Redis URL (ca, cert, key) cannot be used: {errors.reason(error)}"]
         ) from error
     context.check_hostname = settings.verify == "full"
+    if settings.verify != "full":
+        # Python 3.13 sets it. Many private authorities lack extensions that it requires.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if settings.verify == "none":
         context.verify_mode = ssl.CERT_NONE
     return context
@@ -169,7 +186,7 @@ def check_setup(where: str, steps: Sequence[tuple[Arg, ...]], answers: Sequence[
     for args, answer in zip(steps, answers, strict=True):
         step = str(args[0])
         if isinstance(answer, RedisError):
-            if answer.code == "NOPERM" and step in ("CLIENT", "PING"):
+            if step in ("CLIENT", "PING") and errors.is_missing_command(answer):
                 continue  # not required
             raise errors.refused(where, answer, step) from None
         if isinstance(answer, BaseException):

@@ -79,6 +79,19 @@ def translate(text: str) -> BrokerError:
     return RedisError(text)
 
 
+#: How servers, proxies and providers say that they do not have a command, or do not let this user use it.
+_NO_COMMAND = re.compile(
+    r"^NOPERM |unknown (?:sub)?command|unsupported command|command.* (?:is )?(?:not|un)[ -]?"
+    r"(?:available|allowed|supported|permitted|enabled|implemented)|command.* (?:is )?(?:disabled|forbidden|blocked)",
+    re.IGNORECASE,
+)
+
+
+def is_missing_command(error: BrokerError) -> bool:
+    """Whether the server has no such command, or the user may not use it: the caller does without."""
+    return isinstance(error, RedisError) and _NO_COMMAND.search(error.text) is not None
+
+
 def reason(error: BaseException | None) -> str:
     """A short description of an error."""
     if error is None:
@@ -98,6 +111,19 @@ def unreachable(where: str, why: str, patience: float) -> BrokerUnavailable:
     return BrokerUnavailable(
         f"Redis at {where} cannot be reached for {patience:g} s ({why}): check that it is running and that the URL "
         "is correct; this call was not sent"
+    )
+
+
+def untrusted(where: str, why: str, *, strict: bool) -> BrokerError:
+    """The certificate of the server is not valid. `strict`: its form was checked too, as Python 3.13 does."""
+    return BrokerError(
+        f"the certificate of Redis at {where} is not trusted ({why}): give the authority with ca=/path/ca.pem, or "
+        + (
+            "check neither the host name nor the extensions that Python 3.13 requires"
+            if strict
+            else "loosen it"
+        )
+        + " with verify=ca, or nothing with verify=none"
     )
 
 

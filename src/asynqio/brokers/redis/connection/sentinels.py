@@ -19,7 +19,11 @@ class Sentinels:
     def __init__(self, settings: RedisSettings) -> None:
         self._name = settings.master
         self._settings = msgspec.structs.replace(
-            settings, username=settings.sentinel_username, password=settings.sentinel_password, db=0
+            settings,
+            username=settings.sentinel_username,
+            password=settings.sentinel_password,
+            password_file="",
+            db=0,
         )
         self._sentinels = [*settings.nodes]
 

@@ -40,7 +40,7 @@ async def examine(session: Session, *, fix: bool, progress: Progress | None) -> 
 
 
 async def _check_heartbeats(session: Session) -> list[Finding]:
-    now = session.clock.now()
+    now = session.clock.now() + await session.server_clock.skew(SERVERS)
     late = await session.redis.command(SERVERS, "ZRANGEBYSCORE", SERVERS, f"({now}", now + LATE)
     return [
         Finding(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from asynqio.brokers.redis.connection.errors import RedisError, is_missing_command
 from asynqio.brokers.redis.layout.keys import queue_keys
 from asynqio.brokers.redis.session import Session
 
@@ -23,7 +24,7 @@ class Keys(NamedTuple):
 async def scan_keys(
     session: Session, queues: Sequence[str], advance: Callable[[int], None]
 ) -> dict[str, Keys]:
-    """The keys of these queues; `advance` is called with the number of keys scanned."""
+    """The keys of these queues; `advance` is called with the number of keys scanned. Empty if SCAN is missing."""
     found = {name: Keys(set(), [], []) for name in queues}
     names = {name.encode(): name for name in queues}
     # One key per master: in a cluster one of each queue's master, otherwise one.
@@ -32,9 +33,14 @@ async def scan_keys(
     }.values():
         cursor = b"0"
         while True:
-            cursor, keys = await session.redis.command(
-                key, "SCAN", cursor, "MATCH", "asynq:{*", "COUNT", SCAN_BATCH_SIZE
-            )
+            try:
+                cursor, keys = await session.redis.command(
+                    key, "SCAN", cursor, "MATCH", "asynq:{*", "COUNT", SCAN_BATCH_SIZE
+                )
+            except RedisError as error:
+                if is_missing_command(error):
+                    return found  # the doctor reports the missing command
+                raise
             for one in keys:
                 name, rest = _parts(one, names)
                 if name:

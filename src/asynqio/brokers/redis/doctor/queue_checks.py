@@ -9,9 +9,10 @@ from typing import Any
 from asynqio.brokers.contract.results import Progress
 from asynqio.brokers.redis.chunking import chunks
 from asynqio.brokers.redis.connection.connection import Arg
+from asynqio.brokers.redis.connection.errors import RedisError
 from asynqio.brokers.redis.doctor.inventory import Keys
-from asynqio.brokers.redis.layout.keys import QueueKeys
-from asynqio.brokers.redis.operations.leases import GO_GRACE, REPAIR_LIMIT
+from asynqio.brokers.redis.layout.keys import QueueKeys, is_old_message
+from asynqio.brokers.redis.operations.leases import find_orphans
 from asynqio.brokers.redis.operations.transfer import INTERRUPTED_AFTER, resume
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.session import Session
@@ -59,6 +60,7 @@ async def check_queue(run: Examination, queue: QueueKeys, keys: Keys) -> None:
     """Check one queue, whose keys were scanned before."""
     await _check_ids(run, queue, keys)
     await _check_leases(run, queue)
+    await _check_old_layout(run, queue)
     await _check_groups(run, queue, keys.groups)
     await _check_locks(run, queue, keys.locks)
     await _check_transfers(run, queue)
@@ -75,7 +77,9 @@ async def _check_ids(run: Examination, queue: QueueKeys, keys: Keys) -> None:
     async for ids in _listed_ids(session, queue, keys.groups):
         unlisted.difference_update(ids)
         states = await _states(session, queue, ids)
-        missing.update(id for id, state in zip(ids, states, strict=True) if state is None)
+        missing.update(
+            id for id, state in zip(ids, states, strict=True) if state is None and not is_old_message(id)
+        )
         run.advance(len(ids))
     if unlisted:
         async for ids in _listed_ids(session, queue, keys.groups):
@@ -163,19 +167,61 @@ async def _listed_ids(
 
 
 async def _check_leases(run: Examination, queue: QueueKeys) -> None:
-    lapsed = int(run.session.clock.now()) - GO_GRACE - 1
-    args: list[Arg] = [lapsed, REPAIR_LIMIT, queue.task_prefix]
-    found = await run.session.run_idempotent(LUA.lease_orphans, [queue.active, queue.lease], args)
-    if found and run.fix:
-        await run.session.run_idempotent(LUA.lease_orphans, [queue.active, queue.lease], [*args, *found])
-    if found:
+    found = await find_orphans(run.session, queue)
+    if found.ids and run.fix:
+        await find_orphans(run.session, queue, found.ids)
+    if found.ids:
         run.report(
             Severity.ERROR,
             "no-lease",
             queue,
-            f"{len(found)} active tasks of queue {queue.name!r} have no lease: Go would never recover them",
+            f"{len(found.ids)} active tasks of queue {queue.name!r} have no lease: Go would never recover them",
             "start an asynqio server for the queue, which recovers them",
         )
+    if found.on_old_servers:
+        run.report(
+            Severity.WARNING,
+            "old-go-server",
+            queue,
+            f"a Go server older than asynq 0.22 runs {found.on_old_servers} tasks of queue {queue.name!r}: it keeps "
+            "no leases and cannot take tasks of newer clients",
+            "upgrade it; until then its running tasks are left to it until 30 s after their deadline",
+            fixable=False,
+        )
+
+
+async def _check_old_layout(run: Examination, queue: QueueKeys) -> None:
+    """Tasks in the layout of Go before 0.18: whole messages in lists and sorted sets, which nothing here runs."""
+    command = run.session.redis.command
+    count = 0
+    for key in (queue.prefix[:-1], queue.prefix + "in_progress"):
+        count += await _size(run, key, "LLEN")
+    count += await _size(run, queue.prefix + "dead", "ZCARD")
+    count += await _size(run, queue.old_messages, "ZCARD")
+    for key in (queue.scheduled, queue.retry, queue.archived):
+        # Members with equal scores are ordered by their bytes, so this reads only a sample; one is enough to report.
+        found = await command(key, "ZRANGE", key, 0, READ_BATCH_SIZE - 1)
+        count += sum(is_old_message(member) for member in found)
+    found = await command(queue.active, "LRANGE", queue.active, -READ_BATCH_SIZE, -1)
+    count += sum(is_old_message(member) for member in found)
+    if count:
+        run.report(
+            Severity.ERROR,
+            "old-layout",
+            queue,
+            f"queue {queue.name!r} has at least {count} tasks in the layout of Go asynq before 0.18: they are kept, "
+            "but nothing runs them",
+            "run them with a server of the version that stored them, or enqueue them again (docs/from-go.md)",
+            fixable=False,
+        )
+
+
+async def _size(run: Examination, key: str, command: str) -> int:
+    """The size of a key of the old layout; 0 if it is something else."""
+    try:
+        return int(await run.session.redis.command(key, command, key))
+    except RedisError:
+        return 0
 
 
 # --- groups, locks, transfers ---------------------------------------------------------------------

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 from asynqio.brokers.redis.admin.nodes import everywhere, parse_info
-from asynqio.brokers.redis.connection.errors import RedisError
+from asynqio.brokers.redis.connection.errors import RedisError, is_missing_command
+from asynqio.brokers.redis.doctor.clock_checks import check_clocks
 from asynqio.brokers.redis.layout.keys import QUEUES
 from asynqio.brokers.redis.session import Session
 from asynqio.core.findings import Finding, Severity
 
-#: Seconds by which the clocks of this machine and of Redis may differ: leases and due times depend on both.
-SKEW_WARNING, SKEW_ERROR = 2.0, 15.0
 #: The fraction of maxmemory above which to warn.
 MEMORY_WARNING = 0.9
-#: Commands that detect missing permissions; none of them changes anything.
-PROBES: tuple[tuple[str, ...], ...] = (
-    ("EXISTS", QUEUES),
-    ("SMEMBERS", QUEUES),
-    ("SCAN", "0", "COUNT", "1"),
-    ("UNLINK", "asynqio:probe"),
-    ("TIME",),
-    ("INFO", "server"),
-    ("SCRIPT", "EXISTS", "0" * 40),
-    ("CLIENT", "ID"),
-)
+#: Commands to try, which change nothing, and what asynqio does without them. Empty: it cannot work.
+PROBES: dict[tuple[str, ...], str] = {
+    ("EXISTS", QUEUES): "",
+    ("SMEMBERS", QUEUES): "",
+    ("SCRIPT", "EXISTS", "0" * 40): "scripts are sent with their first call",
+    ("CLIENT", "ID"): "workers poll four times per second instead of being notified",
+    (
+        "SCAN",
+        "0",
+        "COUNT",
+        "1",
+    ): "the doctor and the removal of queues do not find keys that nothing refers to",
+    ("TIME",): "leases follow the clocks of the workers' machines",
+    ("INFO", "server"): "the doctor cannot check the memory, disk and replicas of the server",
+}
 
 _E, _W, _I = Severity.ERROR, Severity.WARNING, Severity.INFO
 
@@ -48,24 +51,31 @@ async def check_servers(session: Session) -> list[Finding]:
                 )
             )
             break
-    found += await _clock(session)
+    found += await check_clocks(session)
     if session.redis.clustered:
         found += [finding async for finding in _cluster(session)]
     return found
 
 
-async def _permissions(session: Session) -> Any:
-    for args in PROBES:
+async def _permissions(session: Session) -> AsyncIterator[Finding]:
+    for args, otherwise in PROBES.items():
         try:
-            await session.redis.command(args[1] if len(args) > 1 and args[0] != "SCAN" else None, *args)
+            await session.redis.command(None if otherwise else args[1], *args)
         except RedisError as error:
-            if error.code == "NOPERM":
-                yield Finding(
-                    _E if args[0] in ("EXISTS", "SMEMBERS", "SCRIPT") else _W,
-                    "no-permission",
-                    f"the user of this URL may not use the command {args[0]}",
-                    f"ACL SETUSER … +{args[0].lower()} (the guide to Redis has the whole line)",
-                )
+            if not is_missing_command(error):
+                continue
+            denied = error.code == "NOPERM"
+            advice = f"ACL SETUSER … +{args[0].lower()} (the guide to Redis has the whole line)"
+            yield Finding(
+                _W if otherwise else _E,
+                "no-permission",
+                f"the user of this URL may not use the command {args[0]}"
+                if denied
+                else f"this Redis has no command {args[0]}",
+                (f"{otherwise}; to change that: {advice}" if otherwise else advice)
+                if denied
+                else otherwise or "use another server: asynqio requires this command",
+            )
 
 
 def judge_info(info: Mapping[str, str], kind: str = "single") -> Iterator[Finding]:
@@ -125,26 +135,6 @@ def _disk(info: Mapping[str, str]) -> Iterator[Finding]:
                 f"Redis could not save its data ({name} is {info[name]})",
                 "check its log and its disk space",
             )
-
-
-async def _clock(session: Session) -> list[Finding]:
-    before = session.clock.now()
-    try:
-        seconds, micros = await session.redis.command(None, "TIME")
-    except RedisError:
-        return []
-    after = session.clock.now()
-    skew = abs(int(seconds) + int(micros) / 1e6 - (before + after) / 2) - (after - before) / 2
-    if skew < SKEW_WARNING:
-        return []
-    return [
-        Finding(
-            _E if skew >= SKEW_ERROR else _W,
-            "clock-skew",
-            f"the clocks of this machine and of Redis differ by {skew:.1f} s",
-            "synchronize both (NTP): tasks start too early or late, and leases of running servers lapse",
-        )
-    ]
 
 
 async def _cluster(session: Session) -> Any:

@@ -30,6 +30,7 @@ class QueueKeys:
         "completed",
         "counts",
         "cron",
+        "deadlines",
         "failed",
         "failures",
         "flushed",
@@ -40,6 +41,7 @@ class QueueKeys:
         "left",
         "moving",
         "name",
+        "old_messages",
         "paused",
         "paused_types",
         "pending",
@@ -59,6 +61,8 @@ class QueueKeys:
         self.pending = f"{prefix}pending"
         self.active = f"{prefix}active"
         self.lease = f"{prefix}lease"
+        #: Active tasks of Go servers older than 0.22, which have no lease, by the end of their timeout.
+        self.deadlines = f"{prefix}deadlines"
         self.scheduled = f"{prefix}scheduled"
         self.retry = f"{prefix}retry"
         self.archived = f"{prefix}archived"
@@ -81,6 +85,8 @@ class QueueKeys:
         self.group_rules = f"{prefix}asynqio:group_rules"
         #: Ours: groups that had members, by the time until which to remember them: Go does not list all groups.
         self.known_groups = f"{prefix}asynqio:groups"
+        #: Ours: due messages in the layout of Go before 0.18, by due time. They are kept, not run.
+        self.old_messages = f"{prefix}asynqio:old"
         #: Ours: a hash of paused task types → time of pausing.
         self.paused_types = f"{prefix}asynqio:paused_types"
         #: Ours: tasks in transfer to or from another queue, by the time at which the transfer began.
@@ -159,3 +165,8 @@ def record_key(server_key: str) -> str:
 def decode_lossy(data: bytes) -> str:
     """An id or name as text. Invalid UTF-8 is replaced, so that listing never fails."""
     return data.decode("utf-8", "replace")
+
+
+def is_old_message(member: bytes) -> bool:
+    """Whether a member of a list or set is a whole message as Go before 0.18 stores it (JSON) instead of an id."""
+    return member.startswith(b'{"Type":"')

@@ -141,11 +141,12 @@ def allot(counts: Sequence[int], limit: int) -> list[int]:
 async def _take(
     session: Session, queues: list[QueueKeys], limit: int, lease: float, owner: str, timed: bool
 ) -> list[Lease]:
-    expires_at = float(math.ceil(session.clock.now() + lease))
+    skew = await session.server_clock.skew(queues[0].lease, lease=lease)
+    expires_at = math.ceil(session.clock.now() + skew + lease)
     await _hand_back_unconfirmed(session, queues)
     token = session.token(owner).encode()
     keys: list[str] = []
-    args: list[Arg] = [limit, int(expires_at), token]
+    args: list[Arg] = [limit, expires_at, token]
     for queue in queues:
         keys += (queue.pending, queue.paused, queue.active, queue.lease)
         args.append(queue.task_prefix)
@@ -160,7 +161,7 @@ async def _take(
             session.unconfirmed.append((queues, token))
             raise
         taken = [[msg, counters] for found in recovered for _, msg, counters in found]
-    leases, unreadable = _decode(taken, token, expires_at)
+    leases, unreadable = _decode(taken, token, expires_at - skew)
     if unreadable:
         for queue, found in zip(queues, await _find_by_token(session, queues, token), strict=True):
             await quarantine(session, queue, ((id, msg) for id, msg, _ in found))

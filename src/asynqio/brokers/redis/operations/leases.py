@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from asynqio.brokers.contract.results import Expired
 from asynqio.brokers.redis.chunking import by_queue
@@ -21,12 +22,16 @@ from asynqio.brokers.redis.session import Session
 from asynqio.core.lifecycle import Lease
 from asynqio.errors import BrokerRefused, BrokerUnavailable, CorruptMessage
 
+log = logging.getLogger("asynqio.redis")
+
 #: Active tasks read per call when the leases of one server are renewed.
 ACTIVE_BATCH_SIZE = 1_000
 #: Active tasks, oldest first, that are searched for missing leases.
 REPAIR_LIMIT = 1_000
 #: Seconds after which Go's recoverer too considers a lapsed lease as lost.
 GO_GRACE = 30
+#: The longest age in seconds of a measured skew by which leases are renewed or judged.
+SKEW_AGE = 1.0
 #: Seconds until the next check while the master of a queue is down, and seconds after its return during which no
 #: lease counts as lapsed: running servers need time to renew theirs.
 CHECK_AGAIN, RETURN_GRACE = 1.0, 5.0
@@ -34,12 +39,13 @@ CHECK_AGAIN, RETURN_GRACE = 1.0, 5.0
 
 async def renew(session: Session, leases: Sequence[Lease], lease: float) -> list[bool]:
     """See Broker.renew."""
-    expires_at = float(math.ceil(session.clock.now() + lease))
     answers = [False] * len(leases)
 
     async def call(name: str, indexes: Sequence[int]) -> None:
         queue = queue_keys(name)
-        keys, args = [queue.lease], [int(expires_at)]
+        skew = await session.server_clock.skew(queue.lease, lease=lease, max_age=SKEW_AGE)
+        expires_at = math.ceil(session.clock.now() + skew + lease)
+        keys, args = [queue.lease], [expires_at]
         for at in indexes:
             id, token = leases[at].message.id, token_of(leases[at])
             keys.append(queue.task(id))
@@ -48,7 +54,7 @@ async def renew(session: Session, leases: Sequence[Lease], lease: float) -> list
         for at, held in zip(indexes, reply, strict=True):
             if held == HELD:
                 answers[at] = True
-                leases[at].expires_at = expires_at
+                leases[at].expires_at = expires_at - skew
 
     # A script call reads the stored messages.
     sizes = [len(held.message.payload or b"") for held in leases]
@@ -89,7 +95,8 @@ async def expired(session: Session, queues: Sequence[str], limit: int) -> Expire
     """See Broker.expired: lapsed leases of our servers, and of Go's servers those that Go would recover too.
 
     Our servers write a token and are fenced by it, so their leases end at the stored time. A Go server may still be
-    working, so it gets the 30 s of grace that Go's own recoverer gives it.
+    working, so it gets the 30 s of grace that Go's own recoverer gives it. It knows only the clock of its machine, so
+    its lease must have lapsed by the clock of Redis and by that of this machine.
     """
     found: list[Lease] = []
     next_at: list[float | None] = []
@@ -100,11 +107,16 @@ async def expired(session: Session, queues: Sequence[str], limit: int) -> Expire
         if session.clock.monotonic() - skipped_at < RETURN_GRACE:
             next_at.append(now + CHECK_AGAIN)
             return
-        args: list[Arg] = [math.floor(now), 0, limit, *(queue.task_prefix for queue in some)]
+        skew = await session.server_clock.skew(some[0].lease, max_age=SKEW_AGE)
+        if session.server_clock.has_jumped(some[0].lease):
+            next_at.append(now + CHECK_AGAIN)
+            return
+        now = session.clock.now()
+        args: list[Arg] = [math.floor(now + skew), 0, limit, *(queue.task_prefix for queue in some)]
         reply = await session.run_idempotent(LUA.expired, [queue.lease for queue in some], args)
         for queue, (coming, *items) in zip(some, reply, strict=True):
-            next_at.append(None if coming is None else float(coming))
-            await _check(session, queue, items, now, found, next_at)
+            next_at.append(None if coming is None else float(coming) - skew)
+            await _check(session, queue, items, skew, found, next_at)
 
     slots = session.by_slot(queues)
     reachable = session.reachable(slots)
@@ -132,7 +144,7 @@ async def _check(
     session: Session,
     queue: QueueKeys,
     items: list[Any],
-    now: float,
+    skew: float,
     found: list[Lease],
     next_at: list[float | None],
 ) -> None:
@@ -145,19 +157,43 @@ async def _check(
         if message is None:
             damaged.append((id, msg))
             continue
-        expires_at = float(score)
-        if is_ours(token, message.last_failed_at) or expires_at + GO_GRACE <= now:
+        expires_at = float(score) - skew
+        go_until = max(expires_at, float(score)) + GO_GRACE
+        if is_ours(token, message.last_failed_at) or go_until <= session.clock.now():
             found.append(lease_of(message, msg, token or b"", expires_at))
         else:
-            next_at.append(expires_at + GO_GRACE)
+            next_at.append(go_until)
     await quarantine(session, queue, damaged)
 
 
 # --- missing leases -------------------------------------------------------------------------------
 
 
+class Orphans(NamedTuple):
+    """What `find_orphans` found among the active tasks of a queue."""
+
+    #: The ids without a lease that were not in `seen`.
+    ids: list[bytes]
+    #: The number of tasks that run on Go servers older than 0.22, which keep no leases.
+    on_old_servers: int
+    #: The number of messages in the layout of Go before 0.18.
+    old_messages: int
+
+
+async def find_orphans(session: Session, queue: QueueKeys, seen: Sequence[bytes] = ()) -> Orphans:
+    """Find active tasks without a lease, and give those in `seen` a lapsed one."""
+    skew = await session.server_clock.skew(queue.lease)
+    now = int(session.clock.now() + min(skew, 0.0))
+    args: list[Arg] = [now - GO_GRACE - 1, REPAIR_LIMIT, queue.task_prefix, now - GO_GRACE, *seen]
+    keys = [queue.active, queue.lease, queue.deadlines]
+    return Orphans(*await session.run_idempotent(LUA.lease_orphans, keys, args))
+
+
 class LeaseRepair:
-    """Gives active tasks without a lease, which no server would recover (B8), a lapsed one when seen twice."""
+    """Gives active tasks without a lease, which no server would recover (B8), a lapsed one when seen twice.
+
+    Tasks of Go servers older than 0.22 are left to them until 30 s after their deadline, as Go's recoverer does.
+    """
 
     #: Seconds between two checks.
     EVERY = 10.0
@@ -165,16 +201,24 @@ class LeaseRepair:
     def __init__(self) -> None:
         self._seen: dict[str, list[bytes]] = {}
         self._next = 0.0
+        #: The queues in which Go servers older than 0.22 have been seen.
+        self._with_old_servers: set[str] = set()
 
     async def run(self, session: Session, queues: list[QueueKeys]) -> None:
         """Check these queues, those with active tasks."""
         before, self._seen = self._seen, {}
         for queue in queues:
-            seen = before.get(queue.name, [])
-            lapsed = int(session.clock.now()) - GO_GRACE - 1
-            args: list[Arg] = [lapsed, REPAIR_LIMIT, queue.task_prefix, *seen]
-            found = await session.run_idempotent(LUA.lease_orphans, [queue.active, queue.lease], args)
-            self._seen[queue.name] = found
+            found = await find_orphans(session, queue, before.get(queue.name, []))
+            self._seen[queue.name] = found.ids
+            if found.on_old_servers and queue.name not in self._with_old_servers:
+                self._with_old_servers.add(queue.name)
+                log.warning(
+                    "a Go server older than asynq 0.22 runs %d tasks of queue %r: they are left to it until 30 s "
+                    "after their deadline; upgrade it to 0.22 or later",
+                    found.on_old_servers,
+                    queue.name,
+                    extra={"event": "old_go_server", "queue": queue.name, "count": found.on_old_servers},
+                )
 
     def due(self, session: Session) -> bool:
         """Whether it is time for another check."""

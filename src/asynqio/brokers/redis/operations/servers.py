@@ -36,13 +36,16 @@ _decode_scheduler = msgspec.json.Decoder(SchedulerInfo).decode
 
 async def beat(session: Session, info: ServerInfo | SchedulerInfo, ttl: float) -> None:
     """See Broker.beat: the record is valid for `ttl` seconds."""
-    until = math.ceil(session.clock.now() + ttl)
+    skew = await session.server_clock.skew(SERVERS)
+    until = math.ceil(session.clock.now() + skew + ttl)
     seconds = max(1, math.ceil(ttl))
     if isinstance(info, SchedulerInfo):
         key = scheduler_key(info.id)
         args: list[Arg] = [seconds, until, _encode(info), *map(encode_schedule, info.entries)]
         await _beat(session, LUA.beat_scheduler, [key, record_key(key)], args, [(SCHEDULERS, key)])
         return
+    if skew:
+        info = msgspec.structs.replace(info, clock_skew=round(skew, 3))
     server, workers = _server_keys(info)
     args = [seconds, until, encode_server(info), _encode(info)]
     for worker in info.workers:
@@ -95,7 +98,7 @@ async def schedulers(session: Session) -> list[SchedulerInfo]:
 
 async def _valid(session: Session, listing: str, *others: str) -> list[str]:
     """Remove expired members from the sorted sets, and return those of the first."""
-    now = math.floor(session.clock.now())
+    now = math.floor(session.clock.now() + await session.server_clock.skew(SERVERS))
     for key in (listing, *others):
         await session.redis.command(key, "ZREMRANGEBYSCORE", key, "-inf", now)
     return [decode_lossy(key) for key in await session.redis.command(listing, "ZRANGE", listing, 0, -1)]

@@ -4,7 +4,7 @@
 --       4 asynq:servers · 5 asynq:workers (not in a cluster: they are in other slots)
 -- ARGV  1 time to live, seconds · 2 end of validity · 3 ServerInfo · 4 server record
 --       then per running task: id, WorkerInfo
--- Redis keeps our record one minute longer: asynq:servers holds the time until which it is valid, by the server's clock.
+-- Redis keeps our record one minute longer: asynq:servers holds the time until which it is valid.
 -- Cost  O(running tasks)
 redis.call('DEL', KEYS[2]) -- first, so that Redis accepts the other writes at maxmemory
 redis.call('SET', KEYS[1], ARGV[3], 'EX', ARGV[1])

@@ -3,8 +3,9 @@
 -- KEYS  per queue: 1 scheduled · 2 retry · 3 soon (ours) · 4 pending · 5 groups
 -- ARGV  1 now, whole seconds · 2 now, nanoseconds · 3 limit · 4 score for tasks that join a group · 5 now, seconds
 --       6… queue prefix per queue
--- Returns {how many were moved, due time of the next one or false}.
--- Cost  O(tasks moved · log waiting + queues). include: lib/group_index
+-- Returns {how many were moved, due time of the next one or false}. Messages in the layout of Go before 0.18 are moved
+-- to `asynqio:old`, where the doctor reports them.
+-- Cost  O(tasks moved · log waiting + queues). include: lib/group_index lib/old_message
 local now, now_ns, left, exact = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[5]
 local moved, coming = 0, false
 -- Outdated ids of `soon` that one call removes before it returns their due time.
@@ -40,13 +41,14 @@ for queue = 0, #KEYS / 5 - 1 do
       redis.call('ZREM', soon, id)
       source = source_of(sets, id, score)
     end
-    local key = prefix .. 't:' .. id
+    local key, old = prefix .. 't:' .. id, is_old_message(id)
+    if old and source then redis.call('ZADD', prefix .. 'asynqio:old', redis.call('ZSCORE', source, id), id) end
     -- A task of `soon` that is due for a whole second is in two lists.
     local task = source and redis.call('ZREM', source, id) == 1 and redis.pcall('HMGET', key, 'msg', 'group')
     if not task then
       -- It was moved already.
     elseif not task[1] then
-      redis.call('HINCRBY', prefix .. 'asynqio:counts', 'quarantined', 1)
+      if not old then redis.call('HINCRBY', prefix .. 'asynqio:counts', 'quarantined', 1) end
       if not task.err then redis.call('DEL', key) end
     elseif task[2] and task[2] ~= '' then
       redis.call('HSET', key, 'state', 'aggregating')
