@@ -154,7 +154,10 @@ class RedisBroker(RedisInspection):
     def producer(self, run: RunOnLoop) -> RedisProducer | None:
         if self._settings.kind == "cluster":
             return None  # the event loop knows where each queue is
-        return RedisProducer(self._settings, self.clock, lambda: self._session, run)
+        return RedisProducer(self._settings, self.clock, self._session_here, run)
+
+    async def _session_here(self) -> Session:
+        return self._session
 
     # --- dequeueing, leases, settling -------------------------------------------------------------
 
