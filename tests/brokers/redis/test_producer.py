@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import pytest
 from benchmarks.network.proxy import DelayingProxy
 
 from asynqio import BrokerUnavailable, Task, TaskIdConflict, TaskInfo
+from asynqio.brokers.contract.results import Admission
+from asynqio.brokers.redis.broker import open_redis
 from asynqio.brokers.redis.connection.blocking import BlockingConnection
 from asynqio.brokers.redis.producer import RedisProducer
 from asynqio.brokers.redis.scripts.loader import LUA
@@ -25,7 +28,11 @@ from asynqio.sync.portal import Portal
 from tests.brokers.redis.support.certificates import Certificates
 from tests.brokers.redis.support.sentinels import NAME, RedisSentinels
 from tests.brokers.redis.support.servers import RedisServer
+from tests.builders import entry
 from tests.until import until
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 PENDING = "asynq:{default}:pending"
 
@@ -245,6 +252,37 @@ def test_a_client_that_is_closed_closes_its_connection(server: RedisServer) -> N
     assert clients(server) == before + 2
     client.close()
     until("closed", lambda: clients(server) == before)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_process_has_a_connection_of_its_own(redis_server: RedisServer) -> None:
+    broker = open_redis(redis_server.url)
+
+    def run(function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        async def on_loop() -> T:
+            async with broker:
+                return await function(*args, **kwargs)
+
+        return asyncio.run(on_loop())
+
+    producer = broker.producer(run)
+    assert producer is not None
+    producer.enqueue(entry("parent"))
+    connection = producer._connection
+    child = os.fork()
+    if not child:
+        try:
+            done = all(producer.enqueue(entry(f"child-{n}")) is Admission.ACCEPTED for n in range(3))
+            os._exit(0 if done and producer._connection is not connection else 1)
+        finally:
+            os._exit(2)
+    assert producer.enqueue(entry("meanwhile")) is Admission.ACCEPTED
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert producer.enqueue(entry("afterwards")) is Admission.ACCEPTED
+    assert producer._connection is connection
+    producer.close()
+    expected = ["afterwards", "child-0", "child-1", "child-2", "meanwhile", "parent"]
+    assert sorted(pending(redis_server)) == expected
 
 
 @pytest.mark.parametrize("how", ["unix", "database", "acl", "tls"])
