@@ -59,9 +59,10 @@ class GoClient:
         return found
 
     async def names(self, queue: str = "default") -> list[str]:
-        """The existing keys of a queue, without their prefix."""
+        """The existing keys of a queue, without their prefix. Slots of calls are left out: they expire."""
         start = key("", queue)
-        return sorted(name.decode().removeprefix(start) for name in await self("KEYS", f"{start}*"))
+        found = [name.decode().removeprefix(start) for name in await self("KEYS", f"{start}*")]
+        return sorted(name for name in found if not name.startswith("asynqio:call:"))
 
     async def calls(self, *commands: str) -> int:
         """The number of calls of these commands since CONFIG RESETSTAT."""
