@@ -44,7 +44,7 @@ class RedisProducer:
     def __init__(
         self, settings: RedisSettings, clock: Clock, session: Callable[[], Awaitable[Session]], run: RunOnLoop
     ) -> None:
-        """`session` returns the session of the broker's event loop, and is called there."""
+        """`session` returns the open session of the running event loop."""
         self.clock = clock
         self.where = settings.location
         self._settings = settings
