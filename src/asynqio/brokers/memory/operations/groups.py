@@ -9,8 +9,9 @@ from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.results import Admission, Claimed, Replaced
 from asynqio.brokers.contract.signals import Topic
 from asynqio.brokers.memory.operations.enqueue import admit
+from asynqio.brokers.memory.storage.queue import Queue
 from asynqio.brokers.memory.storage.store import MemoryStore
-from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupFailure, GroupPolicy
+from asynqio.core.groups import BATCH_LEASE, GroupBatch, GroupFailure, GroupPolicy, GroupRule, policy_id
 from asynqio.core.task.task import Entry
 
 
@@ -22,19 +23,36 @@ def claim_groups(
     next_at: list[float] = []
     with store.lock:
         for queue in store.known(queues):
-            for group in list(queue.groups):
-                rule = policy.rule_for(group)
-                while rule and len(batches) < limit and (members := queue.groups.get(group)):
-                    oldest, newest = members.next_at(), members.last_at()
-                    flushed = queue.flushed_until(group)
-                    failure = queue.failures.get(group)
-                    retry_at = failure.retry_at if failure is not None else 0.0
-                    count = rule.ripe(len(members), oldest, newest, now, flushed, retry_at)
-                    if not count:
-                        next_at.append(rule.ripe_at(len(members), oldest, newest, retry_at))
-                        break
-                    batches.append(queue.claim(group, count, uuid.uuid4().hex, now + BATCH_LEASE))
+            due = queue.index.use(policy_id(policy), queue.groups, now)
+            while due and due.next_at() <= now and len(batches) < limit:
+                group = due.pop()
+                at = _check(queue, group, policy.rule_for(group), now, batches, limit)
+                if at is not None:
+                    due.put(group, at)
+                else:
+                    due.remove(group)
+            if due:
+                next_at.append(due.next_at())
     return Claimed(batches, min(next_at, default=None))
+
+
+def _check(
+    queue: Queue, group: str, rule: GroupRule | None, now: float, batches: list[GroupBatch], limit: int
+) -> float | None:
+    """Claim a group as far as it is ripe. Returns when to check it next; None: not before it changes."""
+    if rule is None:
+        return None
+    failure = queue.failures.get(group)
+    retry_at = failure.retry_at if failure is not None else 0.0
+    while members := queue.groups.get(group):
+        size, oldest, newest = len(members), members.next_at(), members.last_at()
+        count = rule.ripe(size, oldest, newest, now, queue.flushed_until(group), retry_at)
+        if not count:
+            return max(rule.ripe_at(size, oldest, newest, retry_at), now + 0.001)
+        if len(batches) >= limit:
+            return 0.0
+        batches.append(queue.claim(group, count, uuid.uuid4().hex, now + BATCH_LEASE))
+    return None
 
 
 def renew_batches(store: MemoryStore, now: float, batches: Sequence[GroupBatch], lease: float) -> list[bool]:

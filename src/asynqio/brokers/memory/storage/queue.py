@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from asynqio.brokers.contract.limits import ARCHIVE_AGE, ARCHIVE_LIMIT, DAY, STATS_AGE
+from asynqio.brokers.memory.storage.group_index import GroupIndex
 from asynqio.brokers.memory.storage.record import Record
 from asynqio.brokers.memory.storage.timeline import Timeline
 from asynqio.core.groups import GroupBatch, GroupFailure, claim_expired
@@ -53,6 +54,8 @@ class Queue:
             for state in (TaskState.SCHEDULED, TaskState.RETRY, TaskState.COMPLETED, TaskState.ARCHIVED)
         }
         self.groups: dict[str, Timeline] = {}
+        #: When to check which group, by the rules of servers.
+        self.index = GroupIndex()
         self.batches: dict[str, GroupBatch] = {}
         #: Flushed groups: a group is ripe while it has a member of this age or older.
         self.flushed: dict[str, float] = {}
@@ -142,6 +145,7 @@ class Queue:
                 return
         elif state is TaskState.AGGREGATING:
             self.groups.setdefault(record.message.group, Timeline()).add(id, at)
+            self.index.changed(record.message.group)
         elif state is TaskState.ACTIVE:
             self.active[id] = record
         else:
@@ -162,8 +166,9 @@ class Queue:
         elif state is TaskState.AGGREGATING:
             timeline = self.groups[record.message.group]
             timeline.discard(id)
+            self.index.changed(record.message.group)
             if not timeline:
-                del self.groups[record.message.group]
+                self._empty(record.message.group)
                 self.failures.pop(record.message.group, None)
         else:
             self.timelines[state].discard(id)
@@ -209,8 +214,9 @@ class Queue:
         timeline = self.groups[group]
         oldest_at = timeline.next_at()
         ids = [timeline.pop() for _ in range(count)]
+        self.index.changed(group)
         if not timeline:
-            del self.groups[group]
+            self._empty(group)
             self.flushed.pop(group, None)
         messages = []
         for id in ids:
@@ -220,6 +226,10 @@ class Queue:
             self.name, group, batch_id, messages, expires_at, self.failures.get(group), oldest_at
         )
         return batch
+
+    def _empty(self, group: str) -> None:
+        del self.groups[group]
+        self.index.removed(group)
 
     def renew(self, batch: GroupBatch, expires_at: float) -> bool:
         """Extend the claim of a batch. False: it was lost."""
@@ -233,6 +243,7 @@ class Queue:
         timeline = self.groups.get(group)
         if timeline:
             self.flushed[group] = timeline.last_at()
+            self.index.changed(group)
         return len(timeline) if timeline else 0
 
     def flushed_until(self, group: str) -> float:

@@ -31,6 +31,16 @@ class Timeline:
             self._heap = [(at, number, id) for id, (at, number) in self._places.items()]
             heapq.heapify(self._heap)
 
+    def put(self, id: str, at: float) -> None:
+        """Add an id, or change its time."""
+        self.remove(id)
+        self.add(id, at)
+
+    def remove(self, id: str) -> None:
+        """Discard an id, if it is in the set."""
+        if id in self._places:
+            self.discard(id)
+
     def next_at(self) -> float:
         """The earliest time. There must be an id."""
         heap, places = self._heap, self._places

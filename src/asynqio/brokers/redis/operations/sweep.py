@@ -18,7 +18,7 @@ from asynqio.core.groups import BATCH_LEASE, BATCH_MEMBERS, CLAIM_EXPIRED
 #: Completed tasks, archived tasks and locks per script call, of each; with BATCH_MEMBERS and NAMES at most 5 ms.
 ITEMS = 150
 #: Names of groups read per script call, and most calls that read on: 8,000 names in the 8 s between two sweeps.
-NAMES, NAME_PAGES = 500, 16
+NAMES, NAME_PAGES = 400, 20
 #: Most script calls. If work is left then, the next sweep is due at once.
 ROUNDS = 200
 

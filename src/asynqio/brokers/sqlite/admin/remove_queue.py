@@ -37,6 +37,8 @@ def remove_step(transaction: Transaction, queue: str, *, force: bool) -> int | N
         SQL.remove_schedules,
         SQL.remove_flushed_groups,
         SQL.remove_group_failures,
+        SQL.remove_group_due,
+        SQL.remove_group_rules,
         SQL.remove_queue,
     ):
         transaction.run(statement, queue=queue)

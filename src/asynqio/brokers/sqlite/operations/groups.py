@@ -23,41 +23,93 @@ from asynqio.core.groups import (
     GroupPolicy,
     GroupRule,
     claim_expired,
+    policy_id,
 )
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.core.task.task import Entry
 from asynqio.core.task.unique_locks import freed_by
+
+#: Groups checked, and names added to or deleted from an index, per queue and transaction: other processes wait only
+#: for a moment.
+CHECKED, BUILT = 300, 2_000
+#: Seconds for which the index of a set of rules is kept after its last use.
+KEPT = 60.0
 
 
 def claim_groups(transaction: Transaction, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
     """See Broker.claim_groups."""
     batches: list[GroupBatch] = []
     next_at: list[float] = []
+    rules, now = policy_id(policy), transaction.now
     for queue in queues:
-        flushed: dict[str, float] = dict(transaction.all(SQL.flushed_groups, queue=queue))
-        groups = []
-        for (group,) in transaction.all(SQL.unclaimed_group_names, queue=queue):
-            if (rule := policy.rule_for(group)) is not None:
-                groups.append((_stats(transaction, queue, group, rule), group, rule))
-        for group in flushed.keys() - {group for _, group, _ in groups}:
-            if policy.rule_for(group) is not None:  # its members are gone
-                transaction.run(SQL.delete_flush, queue=queue, group=group)
-        groups.sort(key=lambda found: found[0].oldest)
-        for stats, group, rule in groups:
-            while stats.size and len(batches) < limit:
-                failure = group_failure(transaction, queue, group)
-                retry_at = failure.retry_at if failure is not None else 0.0
-                count = rule.ripe(*stats, transaction.now, flushed.get(group, 0.0), retry_at)
-                if not count:
-                    next_at.append(rule.ripe_at(*stats, retry_at))
-                    break
-                batch = _claim(transaction, queue, group, count, failure, stats.oldest)
-                if batch is not None:
-                    batches.append(batch)
-                stats = _stats(transaction, queue, group, rule)
-            if group in flushed and (not stats.size or stats.oldest > flushed[group]):
-                transaction.run(SQL.delete_flush, queue=queue, group=group)
+        complete = _use_index(transaction, queue, rules)
+        for (group,) in transaction.all(SQL.due_groups, queue=queue, rules=rules, now=now, limit=CHECKED):
+            if len(batches) >= limit:
+                break
+            due = _check(transaction, queue, group, policy.rule_for(group), batches, limit)
+            if due is None:
+                transaction.run(SQL.delete_due, queue=queue, group=group, rules=rules)
+            else:
+                transaction.run(SQL.save_due, queue=queue, group=group, rules=rules, due=due)
+        first = transaction.value(SQL.first_due, queue=queue, rules=rules)
+        if first is not None or not complete:
+            next_at.append(max(now, first) if complete else now)
     return Claimed(batches, min(next_at, default=None))
+
+
+def _use_index(transaction: Transaction, queue: str, rules: str) -> bool:
+    """Keep the index of these rules for the next minute, and build a part of it. Returns whether it is complete."""
+    until, built_to = transaction.one(SQL.group_rules, queue=queue, rules=rules) or (0.0, "")
+    if built_to is None and until > transaction.now + KEPT / 2:
+        return True
+    if built_to is not None:
+        names = transaction.all(SQL.next_group_names, queue=queue, after=built_to, limit=BUILT)
+        transaction.connection.executemany(SQL.index_group, [(queue, name, rules) for (name,) in names])
+        built_to = names[-1][0] if len(names) == BUILT else None
+    kept_until = transaction.now + KEPT
+    transaction.run(SQL.save_group_rules, queue=queue, rules=rules, until=kept_until, built_to=built_to)
+    return built_to is None
+
+
+def drop_index(transaction: Transaction, queue: str) -> None:
+    """Delete a part of an index that no server uses any more."""
+    rules = transaction.value(SQL.unused_group_rules, queue=queue, now=transaction.now)
+    if rules is None:
+        return
+    transaction.run(SQL.save_group_rules, queue=queue, rules=rules, until=0.0, built_to="")
+    if transaction.run(SQL.shrink_index, queue=queue, rules=rules, limit=BUILT).rowcount < BUILT:
+        transaction.run(SQL.delete_group_rules, queue=queue, rules=rules)
+
+
+def _check(
+    transaction: Transaction,
+    queue: str,
+    group: str,
+    rule: GroupRule | None,
+    batches: list[GroupBatch],
+    limit: int,
+) -> float | None:
+    """Claim a group as far as it is ripe. Returns when to check it next; None: not before it changes."""
+    if rule is None:
+        return None
+    flushed = transaction.value(SQL.flushed_until, queue=queue, group=group) or 0.0
+    failure = group_failure(transaction, queue, group)
+    retry_at = failure.retry_at if failure is not None else 0.0
+    due: float | None = None
+    while (stats := _stats(transaction, queue, group, rule)).size:
+        count = rule.ripe(*stats, transaction.now, flushed, retry_at)
+        if not count:
+            due = max(rule.ripe_at(*stats, retry_at), transaction.now + 0.001)
+            break
+        if len(batches) >= limit:
+            due = 0.0
+            break
+        batch = _claim(transaction, queue, group, count, failure, stats.oldest)
+        if batch is not None:
+            batches.append(batch)
+    if flushed and (not stats.size or stats.oldest > flushed):
+        transaction.run(SQL.delete_flush, queue=queue, group=group)
+    return due
 
 
 class _Stats(NamedTuple):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.results import Expired, Forwarded, Swept
-from asynqio.brokers.sqlite.operations.groups import expire_batches
+from asynqio.brokers.sqlite.operations.groups import drop_index, expire_batches
 from asynqio.brokers.sqlite.storage.rows import Row, change_state, delete, quarantine, readable, sound, trim
 from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
@@ -91,6 +91,7 @@ def sweep(transaction: Transaction, queues: Sequence[str], limit: int) -> Swept:
         deleted += len(rows)
         next_at.append(transaction.value(SQL.first_at, queue=queue, state=TaskState.COMPLETED))
         expire_batches(transaction, queue)
+        drop_index(transaction, queue)
         next_at.append(transaction.value(SQL.next_batch_expiry, queue=queue))
         trim(transaction, queue, now)
         transaction.run(SQL.purge_locks, queue=queue, now=now)

@@ -1,17 +1,5 @@
 -- Groups and their batches.
 
--- name: unclaimed_group_names
--- The groups of a queue that hold unclaimed tasks. Steps from one name to the next, so the cost does not grow with
--- the number of members.
-WITH RECURSIVE names(name) AS (
-    SELECT min(group_key) FROM tasks WHERE queue = :queue AND state = 'aggregating' AND batch = ''
-    UNION ALL
-    SELECT (SELECT min(group_key) FROM tasks
-            WHERE queue = :queue AND state = 'aggregating' AND batch = '' AND group_key > name)
-    FROM names WHERE name IS NOT NULL
-)
-SELECT name FROM names WHERE name IS NOT NULL;
-
 -- name: group_names
 -- All groups that hold tasks, claimed or not.
 SELECT group_key FROM tasks WHERE queue = :queue AND state = 'aggregating' AND batch = ''
@@ -58,9 +46,55 @@ SELECT (SELECT count(*) FROM (SELECT 1 FROM tasks
        (SELECT max(at) FROM tasks
         WHERE queue = :queue AND group_key = :group AND state = 'aggregating' AND batch = '');
 
--- name: flushed_groups
--- The flushed groups of a queue.
-SELECT group_key, until FROM flushed_groups WHERE queue = :queue;
+-- name: flushed_until
+-- Until when a group is flushed.
+SELECT until FROM flushed_groups WHERE queue = :queue AND group_key = :group;
+
+-- name: group_rules
+-- Until when a set of rules is in use, and how far its index is complete.
+SELECT until, built_to FROM group_rules WHERE queue = :queue AND rules = :rules;
+
+-- name: save_group_rules
+-- Note that a set of rules is in use.
+INSERT INTO group_rules (queue, rules, until, built_to) VALUES (:queue, :rules, :until, :built_to)
+ON CONFLICT (queue, rules) DO UPDATE SET until = excluded.until, built_to = excluded.built_to;
+
+-- name: next_group_names
+-- Names of groups after a name.
+SELECT group_key FROM grouped WHERE queue = :queue AND group_key > :after ORDER BY group_key LIMIT :limit;
+
+-- name: index_group
+-- Add a group to an index, to be checked at once.
+INSERT INTO group_due (queue, group_key, rules, due) VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING;
+
+-- name: due_groups
+-- Groups to check now.
+SELECT group_key FROM group_due WHERE queue = :queue AND rules = :rules AND due <= :now ORDER BY due LIMIT :limit;
+
+-- name: first_due
+-- When to check the next group.
+SELECT min(due) FROM group_due WHERE queue = :queue AND rules = :rules;
+
+-- name: save_due
+-- Note when to check a group next.
+UPDATE group_due SET due = :due WHERE queue = :queue AND group_key = :group AND rules = :rules;
+
+-- name: delete_due
+-- Remove a group from an index.
+DELETE FROM group_due WHERE queue = :queue AND group_key = :group AND rules = :rules;
+
+-- name: unused_group_rules
+-- A set of rules that is not in use any more.
+SELECT rules FROM group_rules WHERE queue = :queue AND until <= :now LIMIT 1;
+
+-- name: shrink_index
+-- Delete up to :limit groups from an index.
+DELETE FROM group_due WHERE queue = :queue AND rules = :rules AND group_key IN (
+    SELECT group_key FROM group_due WHERE queue = :queue AND rules = :rules LIMIT :limit);
+
+-- name: delete_group_rules
+-- Delete a set of rules.
+DELETE FROM group_rules WHERE queue = :queue AND rules = :rules;
 
 -- name: flush_group
 -- Make the current members of a group ripe.

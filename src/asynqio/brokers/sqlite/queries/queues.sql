@@ -85,6 +85,14 @@ DELETE FROM flushed_groups WHERE queue = :queue;
 -- Delete the failures of the groups of a queue.
 DELETE FROM group_failures WHERE queue = :queue;
 
+-- name: remove_group_due
+-- Delete the indexes of the groups of a queue.
+DELETE FROM group_due WHERE queue = :queue;
+
+-- name: remove_group_rules
+-- Delete the sets of rules for the groups of a queue.
+DELETE FROM group_rules WHERE queue = :queue;
+
 -- name: remove_queue
 -- Delete a queue itself.
 DELETE FROM queues WHERE name = :queue;

@@ -15,7 +15,7 @@ local claimed, coming = {}, false
 -- A queue with up to SMALL groups is read as a whole; of a larger one, PAGE names per second, to find groups that are
 -- missing in the index. At most CHECKED groups are checked before the call ends. A set of rules that no server used for
 -- KEPT seconds loses its index.
-local SMALL, PAGE, CHECKED, KEPT = 100, 1000, 100, 60
+local SMALL, PAGE, CHECKED, KEPT = 100, 400, 100, 60
 local checks = CHECKED
 
 -- The rule of the longest pattern that a name begins with. core/groups.py has the same in Python.
@@ -173,9 +173,11 @@ local function serve(queue)
   end
   if size > SMALL then coming = math.min(coming or math.huge, now + 1) end
   redis.call('HSET', queue.rules, ARGV[6], string.format('%.17g %s %.17g %s', now + KEPT, cursor, read_at, complete))
-  for _, range in ipairs({{'-inf', 0}, {'(0', now}}) do
-    local due = redis.call('ZRANGEBYSCORE', queue.due, range[1], range[2], 'LIMIT', 0, CHECKED / 2)
-    for _, group in ipairs(due) do
+  -- First those that are due, so that many changes do not delay them.
+  local due = redis.call('ZRANGEBYSCORE', queue.due, '(0', now, 'LIMIT', 0, CHECKED / 2)
+  local changed = redis.call('ZRANGEBYSCORE', queue.due, '-inf', 0, 'LIMIT', 0, CHECKED - #due)
+  for _, groups in ipairs({due, changed}) do
+    for _, group in ipairs(groups) do
       if #claimed < limit then check(queue, group) end
     end
   end
