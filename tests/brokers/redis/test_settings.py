@@ -109,6 +109,7 @@ PROBLEMS = [
     ("redis+cluster://host?verify=none", "verify= requires TLS: write rediss+cluster://"),
     ("rediss://host?verify=maybe", "verify= must be full, ca or none"),
     ("rediss://host?key=x.pem", "key= requires cert="),
+    ("redis://:a@host?password_file=/b", "give the password, or password_file=, not both"),
     ("redis://%ff@host", "must be UTF-8"),
 ]
 

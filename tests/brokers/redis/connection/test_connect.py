@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import time
 from asyncio import to_thread
@@ -13,10 +14,11 @@ from typing import Any
 import pytest
 
 from asynqio.brokers.redis.connection.errors import RedisError, ReplyLost
-from asynqio.errors import BrokerError, BrokerUnavailable, ConfigError
+from asynqio.errors import BrokerError, BrokerRefused, BrokerUnavailable, ConfigError
+from asynqio.sync import Client
 from tests.brokers.redis.connection.opening import SOON, clients, connection_to, opened, outcome
 from tests.brokers.redis.support.certificates import Certificates
-from tests.brokers.redis.support.servers import RedisServer
+from tests.brokers.redis.support.servers import RedisServer, password
 
 
 async def test_database_and_name(redis_server: RedisServer) -> None:
@@ -50,6 +52,23 @@ async def test_a_user_with_few_permissions_can_connect(server: RedisServer) -> N
     await to_thread(server.cli, "ACL", "SETUSER", "me", "on", "nopass", "~*", "+get")
     async with opened(f"redis://me@127.0.0.1:{server.port}") as connection:
         assert await connection.call("GET", "a") is None
+
+
+async def test_a_password_file_is_read_before_each_connect(guarded: RedisServer, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    url = f"redis://me@127.0.0.1:{guarded.port}?password_file={secret}"
+    with pytest.raises(BrokerRefused, match=re.escape(str(secret))):
+        await connection_to(url).open()
+    await to_thread(secret.write_text, f"{password('me')}\n")
+    async with opened(url) as connection:
+        await to_thread(guarded.cli, "ACL", "SETUSER", "me", "resetpass", ">other")
+        await to_thread(secret.write_text, "other")
+        number = await connection.call("CLIENT", "ID")
+        await to_thread(guarded.cli, "CLIENT", "KILL", "USER", "me")
+        assert await outcome(connection.call("CLIENT", "ID")) != number
+    client = Client(url)
+    await to_thread(client.open)
+    await to_thread(client.close)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,13 @@ from typing import Any, Final
 import hiredis
 
 from asynqio.brokers.redis.connection import errors
-from asynqio.brokers.redis.connection.connect import SOCKET_OPTIONS, check_setup, setup_commands, tls_context
+from asynqio.brokers.redis.connection.connect import (
+    SOCKET_OPTIONS,
+    check_setup,
+    setup_commands,
+    tls_context,
+    with_password,
+)
 from asynqio.brokers.redis.connection.connection import Arg, pack
 from asynqio.brokers.redis.connection.errors import RedisError
 from asynqio.brokers.redis.settings import Address, RedisSettings, format_address
@@ -35,7 +41,7 @@ class BlockingConnection:
         self._buffer = bytearray(_BUFFER_SIZE)
         self._socket = _open_socket(settings, address)
         try:
-            steps = setup_commands(settings)
+            steps = setup_commands(with_password(settings))
             check_setup(self.where, steps, self.call(steps))
             if only_master:
                 self._check_role()

@@ -77,6 +77,8 @@ async def connect(
 
 def with_password(settings: RedisSettings) -> RedisSettings:
     """The settings with the password that `password_file` contains now. Raises BrokerRefused if it cannot be read."""
+    if not settings.password_file:
+        return settings
     try:
         password = Path(settings.password_file).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
