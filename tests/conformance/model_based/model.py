@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from asynqio.brokers.contract.limits import ARCHIVE_AGE
-from asynqio.brokers.contract.results import Admission, Claimed, Fired, Moved, Output, Replaced
+from asynqio.brokers.contract.results import Admission, Claimed, Moved, Output, Replaced
 from asynqio.core.attempts.record import RUNS_KEPT, AttemptRecord
 from asynqio.core.groups import (
     BATCH_LEASE,
@@ -22,18 +22,19 @@ from asynqio.core.groups import (
     claim_expired,
 )
 from asynqio.core.lifecycle import Action, Settlement
-from asynqio.core.schedules.firing import Fire, FireEvent, ScheduleState
+from asynqio.core.schedules.firing import FireEvent
 from asynqio.core.task.message import TaskInfo, TaskMessage, TaskRef, TaskState
 from asynqio.core.task.task import Entry
 from asynqio.core.task.unique import unique_key
 from tests.conformance.model_based import records
 from tests.conformance.model_based.records import DELAYED, Batch, Held, Queue, S, Stored
 from tests.conformance.model_based.scan_model import ScanModel
+from tests.conformance.model_based.schedule_model import ScheduleModel
 
 DAY = 86_400
 
 
-class Model(ScanModel):
+class Model(ScanModel, ScheduleModel):
     """All queues, and the time. Methods answer as the broker must, or check an answer and adopt it."""
 
     def __init__(self, now: float) -> None:
@@ -338,42 +339,6 @@ class Model(ScanModel):
             queue.failures[batch.group] = failure
         self.unclaim(queue, batch.id)
         return True
-
-    # --- schedules --------------------------------------------------------------------------------
-
-    def schedule_state(self, queue: str, id: str) -> ScheduleState:
-        return self.queues.get(queue, Queue()).schedules.get(
-            id, ScheduleState(since=self.now, seen_at=self.now)
-        )
-
-    def register_schedules(self, queue: str, id: str) -> ScheduleState:
-        registered = self.queue(queue).schedules[id] = self.schedule_state(queue, id)._replace(
-            seen_at=self.now
-        )
-        return registered
-
-    def fire(self, one: Fire) -> Fired:
-        name = one.entry.message.queue
-        state = self.schedule_state(name, one.schedule_id)
-        if state.paused or (state.last is not None and state.last >= one.tick):
-            return Fired(None, state.paused)
-        self.queue(name).schedules[one.schedule_id] = state._replace(last=one.tick)
-        return Fired(self.admit(one.entry))
-
-    def pause_schedule(self, queue: str, id: str, paused: bool) -> bool:
-        state = self.schedule_state(queue, id)
-        if state.paused is paused:
-            return False
-        since = state.since if paused else self.now
-        self.queue(queue).schedules[id] = state._replace(paused=paused, since=since)
-        return True
-
-    def prune_schedules(self, queue: str, ids: Sequence[str], before: float) -> int:
-        known = self.queues.get(queue, Queue()).schedules
-        pruned = [id for id in ids if id in known and known[id].seen_at <= before]
-        for id in pruned:
-            del known[id]
-        return len(pruned)
 
     # --- operator actions -------------------------------------------------------------------------
 
