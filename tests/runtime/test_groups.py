@@ -324,6 +324,22 @@ async def test_members_are_not_archived_because_the_merged_task_is_refused(app: 
     assert group.failure.error == "the merged task was refused: ID_CONFLICT"
 
 
+async def test_a_server_warns_of_groups_that_no_server_aggregates(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asynqio.runtime.duties.group_check.INTERVAL", 0.05)
+
+    @app.aggregate("user:")
+    def merge(group: str, tasks: Sequence[Task]) -> Task:
+        return Task("merged")
+
+    with events_logged() as events:
+        async with app.server().running(app.mux):
+            await app.enqueue(Task("event"), group="user:1")
+            await app.enqueue(Task("event"), group="shop:1")
+            await logged(events, "groups_not_aggregated")
+
+
 @contextlib.contextmanager
 def events_logged() -> Iterator[asyncio.Queue[str]]:
     """The events that servers log meanwhile."""

@@ -9,6 +9,8 @@ import msgspec
 
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.results import Progress
+from asynqio.core.explain.blockers import unaggregated
+from asynqio.core.explain.humanize import first_line
 from asynqio.core.findings import Finding, Severity, worst_first
 from asynqio.core.info import QueueStats, ServerInfo
 from asynqio.core.lifecycle import Failed, Policy, decide
@@ -18,6 +20,8 @@ from asynqio.errors import LeaseExpired
 TIMEOUT = 60.0
 #: Most expired leases examined per queue.
 LEASES = 1_000
+#: Failed aggregations of a group in a row that are a finding.
+FAILURES = 3
 #: Share of the archive limit from which the archive counts as nearly full.
 NEARLY_FULL = 0.9
 
@@ -43,6 +47,7 @@ async def diagnose(broker: Store, *, fix: bool, progress: Progress | None = None
                 )
             )
         found += await _lapsed(broker, stats.queue, fix)
+        found += await _groups(broker, stats, servers)
     for server in servers:
         found += _stuck(server)
     if fix and any(one.code == "batches-left" for one in found):
@@ -137,6 +142,41 @@ async def _lapsed(broker: Store, queue: str, fix: bool) -> list[Finding]:
             fixed=fix,
         )
     ]
+
+
+async def _groups(broker: Store, stats: QueueStats, servers: list[ServerInfo]) -> list[Finding]:
+    """Find groups that no server aggregates, and groups whose aggregation fails."""
+    queue = stats.queue
+    if not stats.groups:
+        return []
+    found = []
+    groups = await broker.groups(queue)
+    if unserved := unaggregated(queue, [group.group for group in groups], servers):
+        found.append(
+            Finding(
+                _W,
+                "groups-not-aggregated",
+                f"{len(unserved):,} groups of queue {queue!r} wait, but no server on it has an aggregate function "
+                f"for them: {unserved[0]!r} …",
+                "start a server whose app has an @app.aggregate function for these groups",
+                queue,
+            )
+        )
+    failing = [(group.failure.failures, group) for group in groups if group.failure is not None]
+    if failing := [pair for pair in failing if pair[0] >= FAILURES]:
+        _, worst = max(failing, key=lambda pair: pair[0])
+        assert worst.failure is not None
+        found.append(
+            Finding(
+                _W,
+                "groups-failing",
+                f"{len(failing):,} groups of queue {queue!r} could not be aggregated: {worst.group!r} failed "
+                f"{worst.failure.failures} times in a row: {first_line(worst.failure.error)}",
+                "correct the aggregate function, then flush the group",
+                queue,
+            )
+        )
+    return found
 
 
 def _stuck(server: ServerInfo) -> list[Finding]:

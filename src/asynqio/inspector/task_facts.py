@@ -50,4 +50,4 @@ async def _stats(store: Store, queue: str) -> QueueStats | None:
 async def _group(store: Store, info: TaskInfo) -> GroupStats | None:
     if info.state is not TaskState.AGGREGATING:
         return None
-    return next((group for group in await store.groups(info.queue) if group.group == info.group), None)
+    return next(iter(await store.groups(info.queue, [info.group])), None)

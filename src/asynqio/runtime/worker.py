@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from random import Random
 from typing import Any, NamedTuple
 
-from asynqio.brokers.contract.broker import Broker
+from asynqio.brokers.contract.broker import Store
 from asynqio.core.info import ServerInfo
 from asynqio.core.lifecycle import Aborted, Policy
 from asynqio.core.queue_order import QueueOrder
@@ -25,6 +25,7 @@ from asynqio.runtime.duties.aggregator import CONCURRENCY, Aggregator
 from asynqio.runtime.duties.canceller import Canceller
 from asynqio.runtime.duties.claims import Claims
 from asynqio.runtime.duties.forwarder import Forwarder
+from asynqio.runtime.duties.group_check import GroupCheck
 from asynqio.runtime.duties.health import Health
 from asynqio.runtime.duties.sweeper import Sweeper
 from asynqio.runtime.duties.watchdog import Watchdog
@@ -72,7 +73,7 @@ class Worker:
 
     def __init__(
         self,
-        broker: Broker,
+        broker: Store,
         router: Router,
         config: ServerConfig,
         policy: Policy,
@@ -158,6 +159,7 @@ class Worker:
             ),
             Forwarder(broker, queues, self._random),
             Sweeper(broker, queues),
+            GroupCheck(broker, queues),
         ]
         if hooks.aggregations:
             self._aggregator = Aggregator(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asynqio.brokers.contract.broker import Store
 from asynqio.core.findings import Finding, Severity
-from asynqio.core.groups import GroupRule
+from asynqio.core.groups import GroupRule, failed_again
 from asynqio.core.info import WorkerInfo
 from asynqio.core.task.message import TaskState
 from asynqio.inspector.doctor import diagnose
@@ -131,3 +131,32 @@ async def test_the_most_severe_finding_comes_first(broker: Store, clock: FakeClo
     await broker.pause("default", True)
     clock.advance(500)
     assert codes(await examined(broker)) == ["not-recovered", "no-server", "queue-paused"]
+
+
+async def test_groups_that_no_server_aggregates_are_found(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a", group="user:1"), entry("b", group="shop:1"), entry("c", group="shop:2"))
+    # Servers without rules that match, all of which report their types
+    await broker.beat(server_info("host:1:one", types=["email:"]), 15)
+    await broker.beat(server_info("host:1:two", types=[], group_rules={"user:": GroupRule()}), 15)
+    [finding] = await examined(broker)
+    assert (finding.code, finding.severity) == ("groups-not-aggregated", Severity.WARNING)
+    assert finding.sentence.startswith("2 groups of queue 'default' wait, but no server on it has")
+    # A server of Go may aggregate them: it does not report its rules
+    await broker.beat(server_info("host:1:go", types=None), 15)
+    assert await examined(broker) == []
+
+
+async def test_groups_whose_aggregation_fails_are_found(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a", group="g"))
+    await broker.beat(server_info(types=[], group_rules={"": GroupRule()}), 15)
+    failure = None
+    for _ in range(3):
+        assert await examined(broker) == []
+        [batch] = (await broker.claim_groups(["default"], GroupRule(grace=0.0), 1)).batches
+        failure = failed_again(failure, "ValueError: no template", clock.now(), batch.oldest_at)
+        await broker.return_batch(batch, failure)
+        clock.advance(failure.retry_at - clock.now())
+    await broker.beat(server_info(types=[], group_rules={"": GroupRule()}), 15)
+    [finding] = await examined(broker)
+    assert finding.code == "groups-failing"
+    assert "'g' failed 3 times in a row: ValueError: no template" in finding.sentence

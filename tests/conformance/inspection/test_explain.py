@@ -15,16 +15,16 @@ import pytest
 
 from asynqio import Explanation, Inspector
 from asynqio.brokers.contract.broker import Store
-from asynqio.brokers.contract.results import Output
+from asynqio.brokers.contract.results import Moved, Output
 from asynqio.core.attempts.make_record import with_record
 from asynqio.core.attempts.record import AttemptRecord, LogLine
-from asynqio.core.groups import GroupRule
+from asynqio.core.groups import GroupRule, failed_again
 from asynqio.core.info import ServerInfo, WorkerInfo
 from asynqio.core.lifecycle import DONE, Action, Deferred, Failed, Lease, Outcome, Policy, decide
 from asynqio.core.retry import FixedRetry
 from asynqio.core.schedules.firing import SCHEDULE_HEADER, TICK_HEADER
 from asynqio.core.task.message import TaskRef
-from asynqio.errors import BadPayload, HandlerNotFound, LeaseExpired, RetryIn, SkipRetry
+from asynqio.errors import BadPayload, DeadlineExceeded, HandlerNotFound, LeaseExpired, RetryIn, SkipRetry
 from asynqio.testing import FakeClock
 from tests.builders import entry, server_info
 from tests.conformance.helpers import put, take
@@ -277,6 +277,44 @@ async def group_without_an_aggregate_function(broker: Store, clock: FakeClock) -
 
 
 @situation
+async def group_without_a_server(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a", group="digest"))
+
+
+@situation
+async def group_that_failed(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a", group="digest"))
+    await serve(broker, group_rules={"": GroupRule(0)})
+    failure = None
+    for _ in range(3):
+        [batch] = (await broker.claim_groups(["default"], GroupRule(0), 1)).batches
+        failure = failed_again(failure, "ValueError: no template", clock.now(), batch.oldest_at)
+        await broker.return_batch(batch, failure)
+        if failure.failures < 3:
+            clock.advance(failure.retry_at - clock.now())
+
+
+@situation
+async def archived_with_its_group(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a", group="digest"))
+    await serve(broker, group_rules={"": GroupRule(0)})
+    [batch] = (await broker.claim_groups(["default"], GroupRule(0), 1)).batches
+    text = "aggregation failed 10 times in a row. Last: ValueError: no template"
+    failure = failed_again(None, text, clock.now(), batch.oldest_at)
+    await broker.return_batch(batch, failure, archive=True)
+
+
+@situation
+async def archived_and_past_its_deadline(broker: Store, clock: FakeClock) -> None:
+    await put(broker, entry("a", deadline=clock.now() + 10))
+    await serve(broker)
+    [held] = await take(broker, owner=ONE)
+    clock.advance(10)
+    await settle(broker, clock, held, Failed(DeadlineExceeded(10.0)))
+    await serve(broker)
+
+
+@situation
 async def in_a_batch(broker: Store, clock: FakeClock) -> None:
     await put(broker, entry("a", group="digest"))
     await serve(broker, group_rules={"": GroupRule(60)})
@@ -334,6 +372,25 @@ async def test_explain_prints_the_expected_text(
     assert text == await asyncio.to_thread(golden.read_text)
     assert explanation.queue == "default"
     assert (explanation.state is None) == (name in ("not_found", "in_another_queue"))
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+async def test_the_advice_to_run_a_task_makes_it_run(broker: Store, clock: FakeClock, name: str) -> None:
+    """If the first advice is to run the task, that is enough for a server to take it."""
+    await SITUATIONS[name](broker, clock)
+    before = await explained(broker)
+    advice = [remedy for remedy in before.remedies if "asynqio task run" in remedy]
+    if not advice:
+        return
+    assert await broker.move(Action.RUN, [TaskRef("default", "a")]) == [Moved.DONE]
+    after = await explained(broker)
+    if advice[0].startswith("Run"):
+        assert after.situation == "waiting-for-slot"
+    else:
+        assert advice[0].startswith("Then run")
+        assert before.remedies.index(advice[0]) > 0
+        assert name == "bad_payload" or after.situation != "waiting-for-slot"
+        assert set(after.remedies) < set(before.remedies), "the way to remove the cause comes first"
 
 
 def test_every_golden_text_is_used() -> None:

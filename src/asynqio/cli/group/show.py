@@ -19,10 +19,18 @@ def list_groups(url: str | None, queue: str | None, *, as_json: bool, watch: flo
             for name, group in found
         ]
         rows = [
-            (name, group.group, group.size, relative(group.oldest_at, now), relative(group.newest_at, now))
+            (
+                name,
+                group.group,
+                group.size,
+                relative(group.oldest_at, now),
+                relative(group.newest_at, now),
+                group.failure.failures if group.failure is not None else "",
+                relative(group.failure.retry_at, now) if group.failure is not None else "",
+            )
             for name, group in found
         ]
-        titles = ("queue", "group", "size", "oldest", "newest")
+        titles = ("queue", "group", "size", "oldest", "newest", "failures", "tried again")
         show(data, lambda: print_table(titles, rows, right=("size",)), as_json=as_json)
 
     inspect(url, draw, watch=watch)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
+from asynqio.core.groups import match
 from asynqio.core.info import QueueStats, ServerInfo
 
 #: Most task types named in a sentence.
@@ -74,6 +75,15 @@ def blockers(
             f"{_none_of(active, queue)} has a handler for type {type!r}. Handled types: {_types(active)}.",
             f"Start a server on queue {queue!r} whose app has a handler for {type!r}, or correct the type.",
         )
+
+
+def unaggregated(queue: str, groups: Iterable[str], servers: Sequence[ServerInfo]) -> list[str]:
+    """The groups that no server on a queue aggregates, if there is a server and all report their rules."""
+    active = serving(queue, servers)
+    if not active or any(server.types is None for server in active):
+        return []
+    patterns = {pattern for server in active for pattern in server.group_rules}
+    return [group for group in groups if match(patterns, group) is None]
 
 
 def silent(queue: str, type: str, servers: Sequence[ServerInfo]) -> list[ServerInfo]:

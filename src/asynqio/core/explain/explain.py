@@ -12,7 +12,14 @@ from asynqio.core.explain.blockers import Situation, serving
 from asynqio.core.explain.humanize import ago, coming, moment, sentence, since, span
 from asynqio.core.explain.model import Draft, Explanation, Facts, advise
 from asynqio.core.explain.timeline import timeline
-from asynqio.core.explain.waiting import aggregating, blockers_of, pending, retry, scheduled
+from asynqio.core.explain.waiting import (
+    advise_run,
+    aggregating,
+    blockers_of,
+    pending,
+    retry,
+    scheduled,
+)
 from asynqio.core.info import ServerInfo, WorkerInfo
 from asynqio.core.task.message import TaskInfo, TaskState
 
@@ -142,9 +149,23 @@ def _archived(facts: Facts, info: TaskInfo, draft: Draft) -> None:
     draft.situation = Situation.ARCHIVED
     draft.why.append(_why_archived(info, facts.attempts))
     draft.next.append("Nothing: it stays archived until the archive is full or the task is too old for it.")
-    draft.remedies.append(advise("Run it again", "run", facts.ref))
-    if info.last_error and info.retried >= info.max_retry:
-        draft.remedies.append("If it fails again, it is archived at once: its retries are used up.")
+    if info.type.startswith("asynqio:"):
+        draft.remedies.append(
+            "Find the program that wrote it; its payload is what was stored. Then delete the task."
+        )
+    elif info.deadline and info.deadline <= facts.now:
+        draft.remedies.append(
+            "Enqueue it again with a later deadline: this one has passed, so running it would fail."
+        )
+    else:
+        if info.last_error.startswith("the payload does not fit"):
+            queue = facts.ref.queue
+            draft.remedies.append(
+                f"Correct its payload, with `asynqio task edit {info.id} --queue {queue}`, or the handler."
+            )
+        advise_run(facts, info, draft, "Run it alone" if info.group else "Run it again")
+        if info.last_error and info.retried >= info.max_retry:
+            draft.remedies.append("If it fails again, it is archived at once: its retries are used up.")
 
 
 def _why_archived(info: TaskInfo, attempts: Sequence[AttemptRecord]) -> str:
@@ -154,8 +175,12 @@ def _why_archived(info: TaskInfo, attempts: Sequence[AttemptRecord]) -> str:
         return f"Its stored message is invalid and was quarantined: {error}"
     if not info.last_error or (last is not None and last.then is not TaskState.ARCHIVED):
         return "An operator archived it; no attempt caused it."
+    if info.last_error.startswith("aggregation failed"):
+        return f"Its group {info.group!r} could not be aggregated: {error}"
     if info.last_error.startswith("crash loop"):
         return f"It was archived as poison: {error}"
+    if info.last_error.startswith("deadline exceeded"):
+        return f"A retry cannot succeed: {error}"
     if info.last_error.startswith("the payload does not fit"):
         return f"A retry cannot succeed: {error}"
     if info.last_error.startswith("handler not found"):

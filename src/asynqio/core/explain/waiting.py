@@ -107,7 +107,17 @@ def _explain_due(facts: Facts, info: TaskInfo, draft: Draft) -> None:
     if found:
         draft.next.append("It cannot run then: " + " ".join(blocker.sentence for blocker in found))
     else:
-        draft.remedies.append(advise("Run it now", "run", facts.ref))
+        draft.remedies.append(advise("Run it alone now" if info.group else "Run it now", "run", facts.ref))
+
+
+def advise_run(facts: Facts, info: TaskInfo, draft: Draft, action: str) -> None:
+    """Advise to make the task pending, and first to remove what would keep it from running then."""
+    found = blockers_of(facts, info)
+    draft.remedies += [blocker.remedy for blocker in found if blocker.remedy not in draft.remedies]
+    if not draft.remedies:
+        draft.remedies.append(advise(action, "run", facts.ref))
+    else:
+        draft.remedies.append(advise(f"Then {action[0].lower()}{action[1:]}", "run", facts.ref))
 
 
 def aggregating(facts: Facts, info: TaskInfo, draft: Draft) -> None:
@@ -124,6 +134,11 @@ def aggregating(facts: Facts, info: TaskInfo, draft: Draft) -> None:
         f"It waits in group {info.group!r}, which has {many(group.size, 'member')}; "
         f"the newest joined {ago(group.newest_at, now)}."
     )
+    if (failure := group.failure) is not None:
+        draft.why.append(
+            f"Aggregating the group failed {many(failure.failures, 'time')} in a row, last "
+            f"{ago(failure.failed_at, now)}: {sentence(failure.error)}"
+        )
     servers = serving(facts.ref.queue, facts.servers)
     rules = [
         rule for one in servers if (rule := GroupRules(one.group_rules).rule_for(info.group)) is not None
@@ -134,9 +149,16 @@ def aggregating(facts: Facts, info: TaskInfo, draft: Draft) -> None:
         ripe = any(rule.ripe(group.size, *times, now, 0.0, retry_at) for rule in rules)
         at = now if ripe else min(rule.ripe_at(group.size, *times, retry_at) for rule in rules)
         condition = "" if ripe else ", if no member joins before"
-        draft.next.append(
-            f"The group is ripe {coming(at, now)}{condition}; then its members become one task."
-        )
+        if group.failure is not None and not ripe and at == retry_at:
+            draft.next.append(f"The group is tried again {coming(at, now)}.")
+            draft.remedies.append(
+                f"Correct the aggregate function, then try at once: `inspector.flush_group({facts.ref.queue!r}, "
+                f"{info.group!r})`."
+            )
+        else:
+            draft.next.append(
+                f"The group is ripe {coming(at, now)}{condition}; then its members become one task."
+            )
         draft.next_at = at
         return
     found = [one for one in blockers_of(facts, info) if one.situation is Situation.NO_SERVER]
@@ -146,4 +168,5 @@ def aggregating(facts: Facts, info: TaskInfo, draft: Draft) -> None:
     elif not found:
         draft.why.append(f"No server on queue {facts.ref.queue!r} has an aggregate function for this group.")
         draft.remedies.append("Start a server whose app has an `@app.aggregate` function for this group.")
-    draft.remedies.append(advise("Run it alone", "run", facts.ref))
+    if not blockers_of(facts, info):
+        draft.remedies.append(advise("Run it alone", "run", facts.ref))
