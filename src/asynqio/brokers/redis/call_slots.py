@@ -2,9 +2,9 @@
 
 After a lost reply the client sends the call again. By then the task that the call enqueued may have run and been
 deleted, so nothing of it is left to recognise. Therefore each call has a slot, a small key of its queue in which
-`scripts/lib/call_once.lua` stores the number of the call and its reply. A slot belongs to one call at a time; the
-next call in it has a higher number and overwrites it. So Redis keeps as many slots as calls were in flight at once,
-for 10 minutes. (NFS has such slots too: RFC 8881, section 2.10.6.)
+`scripts/lib_enqueue/call_once.lua` stores the number of the call and its reply. A slot belongs to one call at a time;
+the next call in it has a higher number and overwrites it. So Redis keeps as many slots as calls were in flight at
+once, for 10 minutes. (NFS has such slots too: RFC 8881, section 2.10.6.)
 """
 
 from __future__ import annotations

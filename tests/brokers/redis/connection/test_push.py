@@ -7,7 +7,7 @@ import contextlib
 import statistics
 import time
 from asyncio import to_thread
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,63 +16,13 @@ import pytest
 from asynqio.brokers.redis.connection.client import RedisClient
 from asynqio.brokers.redis.connection.errors import RedisError
 from asynqio.brokers.redis.connection.push import PushConnection, PushConnections
-from asynqio.brokers.redis.scripts.script import Script
 from asynqio.brokers.redis.settings import Address
 from asynqio.brokers.redis.url import parse
 from asynqio.errors import BrokerUnavailable
+from tests.brokers.redis.connection.pushes import PUSH, SOON, Received, opened, track
 from tests.brokers.redis.support.cluster import RedisCluster
 from tests.brokers.redis.support.sentinels import RedisSentinels
 from tests.brokers.redis.support.servers import RedisServer
-
-#: Seconds; long enough for a slow machine. Tests do not wait for it to pass.
-SOON = 30.0
-PUSH = Script.of("push", "return redis.call('LPUSH', KEYS[1], ARGV[1])")
-
-
-class Received:
-    """The messages of push connections."""
-
-    def __init__(self) -> None:
-        self.frames: asyncio.Queue[list[Any]] = asyncio.Queue()
-        self.ups: asyncio.Queue[PushConnection] = asyncio.Queue()
-        self.setup: Callable[[PushConnection], Awaitable[Any]] = track
-
-    def on_push(self, frame: list[Any]) -> None:
-        self.frames.put_nowait(frame)
-
-    async def on_up(self, push: PushConnection) -> None:
-        await self.setup(push)
-        self.ups.put_nowait(push)
-
-    async def up(self) -> PushConnection:
-        async with asyncio.timeout(SOON):
-            return await self.ups.get()
-
-    async def next(self) -> list[Any]:
-        async with asyncio.timeout(SOON):
-            return await self.frames.get()
-
-
-async def track(push: PushConnection) -> None:
-    await push.call("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "asynq:")
-
-
-@contextlib.asynccontextmanager
-async def opened(
-    url: str, received: Received, **others: Any
-) -> AsyncIterator[tuple[RedisClient, PushConnections]]:
-    redis = RedisClient(parse(url))
-    await redis.open()
-    connections = PushConnections(redis.settings, redis._router, received.on_push, received.on_up, **others)
-    before = asyncio.all_tasks()
-    await connections.open()
-    try:
-        yield redis, connections
-    finally:
-        await connections.close()
-        await redis.close()
-        left = asyncio.all_tasks() - before
-        assert not [task for task in left if "Switch." not in repr(task.get_coro())]
 
 
 async def test_a_write_in_a_script_is_reported_to_a_push_connection(redis_server: RedisServer) -> None:
@@ -351,106 +301,3 @@ async def test_a_new_master_of_a_cluster_gets_a_push_connection(replicated_clust
         await to_thread(replicated_cluster.kill, 0)
         # No command is sent: the broken connection triggers the refresh of the slot map.
         assert (await received.up()).where == f"127.0.0.1:{replicated_cluster.nodes[3].port}"
-
-
-class Switch:
-    """A TCP proxy like a name that moves: new connections go to `port`, and open ones stay where they are."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.own = 0
-        self._streams: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Switch:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        self.own = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        self._server.close()
-        for stream in self._streams:
-            stream.cancel()
-        await asyncio.gather(*self._streams, return_exceptions=True)
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self.port)
-        for source, sink in ((reader, back), (there, writer)):
-            task = asyncio.create_task(self._copy(source, sink))
-            self._streams.add(task)
-            task.add_done_callback(self._streams.discard)
-
-    async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        try:
-            while data := await source.read(65_536):
-                sink.write(data)
-        except ConnectionError:
-            return
-        finally:
-            sink.close()
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path / "other") as server:
-        yield server
-
-
-@pytest.mark.parametrize("forbidden", ["", "-role", "-role -info"])
-async def test_a_demoted_server_is_left_although_its_connection_lives(
-    server: RedisServer, other: RedisServer, forbidden: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO")
-    for one in (server, other):
-        rights = f"on nopass ~* &* +@all {forbidden}".split()
-        await to_thread(one.cli, "ACL", "SETUSER", "me", *rights)
-    received = Received()
-    async with (
-        Switch(server.port) as switch,
-        opened(f"redis://me@127.0.0.1:{switch.own}?patience=20", received, check_every=0.05) as (redis, _),
-    ):
-        await received.up()
-        await to_thread(server.cli, "REPLICAOF", "127.0.0.1", other.port)
-        switch.port = other.port
-        if "info" in forbidden:  # the rejected write shows it
-            with contextlib.suppress(BrokerUnavailable):
-                await redis.command("asynq:x", "SET", "asynq:x", 0)
-        await received.up()
-        await to_thread(other.cli, "SET", "asynq:x", 1)
-        while await received.next() != [b"invalidate", [b"asynq:x"]]:
-            pass  # the new replica deleted all its keys
-    if not forbidden:
-        assert "has become a replica: looking for the new master" in caplog.text
-        events = [getattr(record, "event", "") for record in caplog.records]
-        assert "push_connection_lost" in events
-        assert "push_connection_restored" in events
-
-
-async def test_a_rejected_write_has_the_push_connection_checked_at_once(
-    server: RedisServer, other: RedisServer
-) -> None:
-    received = Received()
-    async with (
-        Switch(server.port) as switch,
-        opened(f"redis://127.0.0.1:{switch.own}?patience=20", received) as (redis, _),
-    ):
-        await received.up()
-        await to_thread(server.cli, "REPLICAOF", "127.0.0.1", other.port)
-        switch.port = other.port
-        with pytest.raises(BrokerUnavailable):
-            await redis.command("asynq:x", "SET", "asynq:x", 0)
-        await received.up()  # long before the next regular check
-        await to_thread(other.cli, "SET", "asynq:x", 1)
-        while await received.next() != [b"invalidate", [b"asynq:x"]]:
-            pass  # the new replica deleted all its keys
-
-
-async def test_a_replica_that_was_never_a_master_is_kept(server: RedisServer, other: RedisServer) -> None:
-    """An inspector may read from a replica."""
-    await to_thread(server.cli, "REPLICAOF", "127.0.0.1", other.port)
-    received = Received()
-    async with opened(server.url, received, check_every=0.02) as (_, connections):
-        push = await received.up()
-        for _ in range(5):
-            assert await push.is_master() is False
-            await asyncio.sleep(0.02)
-        assert connections.is_current(push, None)

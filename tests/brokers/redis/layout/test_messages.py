@@ -218,7 +218,7 @@ def test_a_message_survives_a_round_trip(sent: TaskMessage) -> None:
 
 @given(_messages, st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200))
 def test_the_id_can_be_replaced_at_its_offset(sent: TaskMessage, other: str) -> None:
-    """The replacement of the id in scripts/lib/update_holder.lua, in Python."""
+    """The replacement of the id in scripts/lib_enqueue/update_holder.lua, in Python."""
     data, at = encode_task(sent), id_offset(sent)
     renamed = data[:at] + _field(other) + data[at + len(_field(sent.id)) :]
     assert renamed == encode_task(msgspec.structs.replace(sent, id=other))

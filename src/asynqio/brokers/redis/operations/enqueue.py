@@ -157,7 +157,7 @@ def call_arguments(
 
 
 def entry_options(entry: Entry, now: float) -> bytes:
-    """The `options` of an entry for scripts/lib/admit_entry.lua; empty for an ordinary one."""
+    """The `options` of an entry for scripts/lib_enqueue/admit_entry.lua; empty for an ordinary one."""
     message = entry.message
     if (
         entry.state is TaskState.PENDING

@@ -98,7 +98,7 @@ async def _batch(
 
 
 def encode_failure(failure: GroupFailure) -> str:
-    """The text of failures; scripts/lib/group_failure.lua reads it."""
+    """The text of failures; scripts/lib_groups/group_failure.lua reads it."""
     numbers = (failure.failed_at, failure.retry_at, failure.oldest_at)
     return f"{failure.failures} {' '.join(map(repr, numbers))}\n{failure.error}"
 

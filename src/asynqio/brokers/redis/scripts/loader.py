@@ -1,4 +1,5 @@
 """Load the Lua scripts: one file each; `include: lib/x` in a header puts the text of lib/x.lua before the script.
+Folders whose names begin with lib hold no scripts.
 
 The files are read when the first broker opens, in a thread, because file I/O would block the event loop.
 """
@@ -54,7 +55,7 @@ class Scripts:
         texts = _texts()
         for path in sorted(texts):
             folder, _, name = path.partition("/")
-            if folder != "lib":
+            if not folder.startswith("lib"):
                 self._scripts[name] = Script.of(name, "\n".join(_parts(path, texts, [])))
 
     def __getattr__(self, name: str) -> Script:

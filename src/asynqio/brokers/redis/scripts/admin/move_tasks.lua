@@ -8,7 +8,7 @@
 -- positions: unchanged.
 -- Cost  O(ids · log n). Pending: O(last - first) plus one traversal from the nearer end (30 ns per task); with unknown
 --       positions, one traversal from the front per id.
--- include: lib/group_index lib/trim_archive lib/write_when_full
+-- include: lib_groups/group_index lib/trim_archive lib/write_when_full
 local target, prefix, now, only = ARGV[1], ARGV[2], ARGV[3], ARGV[7]
 local from, to = tonumber(ARGV[8]), tonumber(ARGV[9])
 local answers, fresh = {}, {}

@@ -4,7 +4,7 @@
 -- KEYS  1 groups · 2 aggregation_sets · 3… keys of groups or batches
 -- ARGV  1 queue prefix · 2 fix (1: list them) · 3 score for a batch, in the past: the next sweep releases it
 -- Returns one character per key: 1 listed or empty, 0 not listed.
--- Cost  O(keys · log n). include: lib/group_index lib/write_when_full
+-- Cost  O(keys · log n). include: lib_groups/group_index lib/write_when_full
 if ARGV[2] == '1' then write_when_full(KEYS[1]) end
 local start, answers = ARGV[1] .. 'g:', {}
 for at = 3, #KEYS do

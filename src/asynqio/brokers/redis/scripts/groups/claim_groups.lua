@@ -1,7 +1,7 @@
 -- Claim ripe groups of queues for aggregation. A batch is Go's aggregation set.
 --
 -- KEYS  per queue: 1 groups · 2 aggregation_sets · 3 flushed (ours) · 4 known groups (ours) · 5 group_rules (ours)
---       6 the index of these rules (ours, see lib/group_index.lua)
+--       6 the index of these rules (ours, see lib_groups/group_index.lua)
 -- ARGV  1 now · 2 end of the claim, seconds · 3 most batches · 4 most members in all of them
 --       5 batch id; batches are named <id>-1, <id>-2 … · 6 id of the rules · 7 number of rules
 --       then per rule: pattern, grace, max delay, most members of a batch, 1 if that many make the group ripe
@@ -9,7 +9,7 @@
 -- Returns {how many queues are done, when the next group will be ripe or false, {number of the queue, batch id, group,
 -- when the oldest member joined, failures or false, id, msg or false, counters or false, id …}…}.
 -- Cost  O(groups that changed or are due, at most CHECKED + a page · log n + members claimed · log members)
--- include: lib/group_failure lib/group_index lib/write_when_full
+-- include: lib_groups/group_failure lib_groups/group_index lib/write_when_full
 local now, expires, limit, left = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local claimed, coming = {}, false
 -- A queue with up to SMALL groups is read as a whole; of a larger one, PAGE names per second, to find groups that are

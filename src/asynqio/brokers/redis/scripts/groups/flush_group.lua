@@ -3,7 +3,7 @@
 -- KEYS  1 members · 2 groups · 3 flushed (ours)
 -- ARGV  1 name of the group · 2 queue prefix
 -- Returns the number of members.
--- Cost  O(log members). include: lib/group_index lib/write_when_full
+-- Cost  O(log members). include: lib_groups/group_index lib/write_when_full
 local size = redis.call('ZCARD', KEYS[1])
 if size > 0 then
   write_when_full(KEYS[2])

@@ -1,9 +1,9 @@
 -- Return the members of a batch to their group, with their scores.
 --
 -- KEYS  1 the batch · 2 aggregation_sets · 3 members of the group
--- ARGV  1 queue prefix · 2 now, seconds · 3 the group · 4 its failures (see lib/group_failure.lua), or ''
+-- ARGV  1 queue prefix · 2 now, seconds · 3 the group · 4 its failures (see lib_groups/group_failure.lua), or ''
 -- Returns 1, or 0 if the claim was lost.
--- Cost  O(members · log members). include: lib/group_index lib/write_when_full
+-- Cost  O(members · log members). include: lib_groups/group_index lib/write_when_full
 local prefix, group = ARGV[1], ARGV[3]
 if not redis.call('ZSCORE', KEYS[2], KEYS[1]) then return 0 end
 write_when_full(KEYS[2])

@@ -2,9 +2,9 @@
 --
 -- KEYS  1 pending · 2 schedules (asynqio:cron) · 3… one task hash per tick
 -- ARGV  1 resent (1: the reply to the same call was lost) · 2 queue prefix · 3 now, seconds · 4 now, nanoseconds
---       5 archive cutoff, seconds · then per tick: schedule id, tick, id, msg, options (see lib/admit_entry.lua)
+--       5 archive cutoff, seconds · then per tick: schedule id, tick, id, msg, options (see lib_enqueue/admit_entry.lua)
 -- Returns what enqueue returns, one character per tick; also: - claimed before, p the schedule is paused.
--- Cost  O(ticks). include: lib/admit_entry
+-- Cost  O(ticks). include: lib_enqueue/admit_entry
 --
 -- The field `last:<schedule>` holds `<tick> <answer> <task id>` of the last claimed tick and, on a second line, the id of
 -- the updated task: a resent call recognises its own claim by it. An earlier tick is recognised by its task, if that

@@ -1,12 +1,12 @@
 -- Admit entries of one queue, in order (corrects B2, B4, B5).
 --
 -- KEYS  1 slot of the call (ours) · 2 pending · 3… one task hash per entry
--- ARGV  1 number of the call (see lib/call_once.lua) · 2 queue prefix · 3 now, seconds · 4 now, nanoseconds
---       5 archive cutoff, seconds · then per entry: id, msg, options (see lib/admit_entry.lua)
+-- ARGV  1 number of the call (see lib_enqueue/call_once.lua) · 2 queue prefix · 3 now, seconds · 4 now, nanoseconds
+--       5 archive cutoff, seconds · then per entry: id, msg, options (see lib_enqueue/admit_entry.lua)
 -- Returns one character per entry: 1 accepted, 0 id exists, 2 lock held, 3 another task was updated; if there are any
 -- updates, {those characters, the ids of the updated tasks…}. A further character '+' means that the queue looks new: it
 -- may have been removed since the caller registered it.
--- Cost  O(entries). include: lib/enqueue_ordinary lib/admit_entry lib/call_once
+-- Cost  O(entries). include: lib_enqueue/enqueue_ordinary lib_enqueue/admit_entry lib_enqueue/call_once
 local reply, known = reply_of(KEYS[1], ARGV[1])
 if reply then return reply end
 local prefix, now, now_ns, cutoff = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]

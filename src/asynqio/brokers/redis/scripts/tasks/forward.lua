@@ -5,7 +5,7 @@
 --       6… queue prefix per queue
 -- Returns {how many were moved, due time of the next one or false}. Messages in the layout of Go before 0.18 are moved
 -- to `asynqio:old`, where the doctor reports them.
--- Cost  O(tasks moved · log waiting + queues). include: lib/group_index lib/old_message
+-- Cost  O(tasks moved · log waiting + queues). include: lib_groups/group_index lib/old_message
 local now, now_ns, left, exact = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[5]
 local moved, coming = 0, false
 -- Outdated ids of `soon` that one call removes before it returns their due time.

@@ -10,7 +10,7 @@
 -- Returns {tasks deleted, when more will be due or false, 1 if work is left, but for completed tasks, per queue where to
 -- read on in the known groups}.
 -- Cost  O(tasks deleted · log n + locks + members released + names read)
--- include: lib/trim_archive lib/group_failure lib/group_index lib/write_when_full
+-- include: lib/trim_archive lib_groups/group_failure lib_groups/group_index lib/write_when_full
 local now, exact, left = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local evictions, locks_left, members_left = tonumber(ARGV[6]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local page = math.max(10, math.ceil(ARGV[8] / (#KEYS / 5)))

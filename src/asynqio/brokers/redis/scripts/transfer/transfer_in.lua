@@ -11,7 +11,7 @@
 --       find     is there a copy? No fields
 -- Returns per id '1' done, '0' the id exists (commit, discard, find: no copy of this transfer), '2' the lock is held, or
 -- '3' and the transfer id of a copy from the same queue that belongs to another transfer.
--- Cost  O(ids · log n). include: lib/trim_archive lib/group_index lib/transfer_state lib/write_when_full
+-- Cost  O(ids · log n). include: lib/trim_archive lib_groups/group_index lib/transfer_state lib/write_when_full
 local step, prefix, exact, other = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[5]
 local now = math.floor(exact)
 local answers, fresh = {}, {}

@@ -1,5 +1,5 @@
 -- Enqueue one ordinary task, the most frequent call. It comes first in enqueue.lua, because creating the functions of
--- the other parts would take a tenth of its time. With lib/call_once.lua instead, it would take a third more.
+-- the other parts would take a tenth of its time. With lib_enqueue/call_once.lua instead, it would take a third more.
 if #KEYS == 3 and ARGV[8] == '' then
   local slot, pending, key, number = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
   local kept = redis.call('SET', slot, number, 'KEEPTTL', 'GET')

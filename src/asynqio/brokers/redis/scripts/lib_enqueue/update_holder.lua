@@ -1,5 +1,5 @@
 -- Update the task that holds an entry's lock, if it is waiting (B6). core/task/unique_locks.py has the same in Python.
--- include: lib/delay_task lib/fields lib/group_index
+-- include: lib/delay_task lib/fields lib_groups/group_index
 
 -- The message with another id: protobuf field 3, a length-delimited string at `id_offset`.
 local function with_id(msg, id_offset, id, other)

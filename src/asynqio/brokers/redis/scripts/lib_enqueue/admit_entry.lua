@@ -1,4 +1,4 @@
--- Admit one entry. include: lib/delay_task lib/fields lib/group_index lib/outlived lib/unique_lock lib/update_holder
+-- Admit one entry. include: lib/delay_task lib/fields lib_groups/group_index lib/outlived lib/unique_lock lib_enqueue/update_holder
 --
 -- `options` is '' for an ordinary pending task, else the fields
 -- state, score, group, lock or '', its whole seconds, its exact expiry, failure counters or '',

@@ -1,0 +1,1 @@
+"""Sweeping, the archive, and what outlived its retention."""
