@@ -60,7 +60,7 @@ class ServerClock:
         """
         if self._simulated:
             return 0.0
-        master = self._redis.master_of(key)
+        master = self._master_of(key)
         known = self._known.get(master)
         steady = self._clock.monotonic()
         if known is None or abs(self._clock.now() - steady - known.offset) > JUMP:
@@ -80,18 +80,23 @@ class ServerClock:
     def has_jumped(self, key: str) -> bool:
         """Whether the clock of the server was set less than a lease ago. Leases that are held may end by the former
         time; their holders renew them within this time."""
-        at = self._jumped_at.get(self._redis.master_of(key))
+        at = self._jumped_at.get(self._master_of(key))
         return at is not None and self._clock.monotonic() - at < self._longest_lease
+
+    def _master_of(self, key: str) -> str:
+        """The name of the master that holds a key; empty if there is only one, to save the time."""
+        return self._redis.master_of(key) if self._redis.clustered else ""
 
     async def _refresh(self, master: str, key: str) -> None:
         try:
             await self._measure(master, key)
         except BrokerError as error:
+            where = master or self._redis.settings.location
             log.debug(
                 "the clock of Redis at %s could not be read: %s",
-                master,
+                where,
                 error,
-                extra={"event": "clock_not_read", "broker": master, "error": str(error)},
+                extra={"event": "clock_not_read", "broker": where, "error": str(error)},
             )
         finally:
             self._measuring.discard(master)
@@ -123,21 +128,23 @@ class ServerClock:
     def _jumped(self, master: str, seconds: float) -> None:
         self._jumped_at[master] = self._clock.monotonic()
         self._logged = False
+        where = master or self._redis.settings.location
         log.warning(
             "the clock of Redis at %s was set by %+.1f s, or this machine was suspended: expired leases are ignored "
             "for the next %.0f s",
-            master,
+            where,
             seconds,
             self._longest_lease,
-            extra={"event": "server_clock_changed", "broker": master, "seconds": round(seconds, 3)},
+            extra={"event": "server_clock_changed", "broker": where, "seconds": round(seconds, 3)},
         )
 
     def _log(self, master: str, skew: float) -> None:
         self._logged = True
+        where = master or self._redis.settings.location
         log.warning(
             "the clock of this machine differs from that of Redis at %s by %+.1f s: leases follow Redis, but delayed "
             "tasks start early or late; synchronize the clocks (NTP)",
-            master,
+            where,
             -skew,
-            extra={"event": "clock_skew", "broker": master, "seconds": round(-skew, 3)},
+            extra={"event": "clock_skew", "broker": where, "seconds": round(-skew, 3)},
         )

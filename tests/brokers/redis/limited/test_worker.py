@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from asynqio import App
@@ -14,10 +17,8 @@ from tests.conformance.helpers import entry_for, put_in_state
 from tests.runtime.waiting import within
 
 
-async def test_a_worker_polls_and_warns_once(
-    limited_server: RedisServer, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with App(limited_server.url) as app:
+async def polls_and_warns_once(url: str, caplog: pytest.LogCaptureFixture, *others: str) -> None:
+    async with App(url) as app:
 
         @app.task("work", retention=60)
         async def work(number: int) -> int:
@@ -31,8 +32,28 @@ async def test_a_worker_polls_and_warns_once(
             assert await within(late.result()) == 9
     warnings = [record.event for record in caplog.records if record.levelname in ("WARNING", "ERROR")]  # type: ignore[attr-defined]
     # One per broker: the worker's, and that of the client that waits for results.
-    assert set(warnings) == {"polling_started"}
-    assert len(warnings) <= 2
+    assert set(warnings) == {"polling_started", *others}
+    assert warnings.count("polling_started") <= 2
+
+
+async def test_a_worker_polls_and_warns_once(
+    limited_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    await polls_and_warns_once(limited_server.url, caplog)
+
+
+@pytest.fixture
+def without_resp3(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server that lacks more commands, among them the one that switches to RESP3."""
+    missing = (f'rename-command {name} ""' for name in ("hello", "role", "time", "script"))
+    with RedisServer(tmp_path / "redis", *missing, protocol=2) as server:
+        yield server
+
+
+async def test_a_worker_polls_without_push_messages(
+    without_resp3: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    await polls_and_warns_once(without_resp3.url, caplog, "cancellations_unconfirmed")
 
 
 async def test_the_doctor_says_what_is_missing_and_what_follows(kind: str, broker: RedisBroker) -> None:

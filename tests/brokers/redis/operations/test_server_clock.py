@@ -14,6 +14,7 @@ from asynqio.brokers.redis.broker import RedisBroker, open_redis
 from asynqio.brokers.redis.operations import leases
 from asynqio.brokers.redis.operations.leases import CHECK_AGAIN
 from asynqio.clock import SystemClock
+from tests.brokers.redis.support.cluster import RedisCluster
 from tests.brokers.redis.support.servers import RedisServer
 from tests.builders import entry, server_info
 from tests.conformance.helpers import put, recover, take
@@ -60,6 +61,22 @@ async def test_a_held_lease_has_expired_by_no_clock(redis_server: RedisServer, a
             assert await holder.renew([lease], LEASE) == [True]
         assert await holder.renew_owner("server-1", LEASE) == 1
         assert (await observer.expired(["default"], 10)).leases == []
+
+
+async def test_each_master_of_a_cluster_has_its_clock(redis_cluster: RedisCluster) -> None:
+    queues = ["default", "other", "third"]
+    async with (
+        open_redis(redis_cluster.url, OtherMachine(-APART)) as holder,
+        open_redis(redis_cluster.url, OtherMachine(APART)) as observer,
+    ):
+        await put(holder, *(entry(name, queue=name) for name in queues))
+        held = await take(holder, len(queues), queues=queues, lease=LEASE)
+        assert len(held) == len(queues)
+        assert (await observer.expired(queues, 10)).leases == []
+        assert await holder.renew(held, LEASE) == [True] * len(queues)
+        assert (await observer.expired(queues, 10)).leases == []
+        await holder.beat(server_info("holder"), 15)
+        assert [info.id for info in await observer.servers()] == ["holder"]
 
 
 @pytest.mark.parametrize("apart", [5.0, -5.0])

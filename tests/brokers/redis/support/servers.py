@@ -50,7 +50,8 @@ class RedisServer:
     """One server with its data in `folder`. Nothing is kept when it stops, unless `aof` is set.
 
     `options` are lines of a redis.conf. `users` maps names to what they may do ("~asynq:* +@all"); with it the
-    default user is off and `url` speaks for the first of them. With `tls` its port speaks nothing else.
+    default user is off and `url` speaks for the first of them. With `tls` its port speaks nothing else. `cli` speaks
+    RESP `protocol`.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class RedisServer:
         aof: Literal["always", "everysec"] | None = None,
         users: Mapping[str, str] | None = None,
         tls: Certificates | None = None,
+        protocol: Literal[2, 3] = 3,
     ) -> None:
         self.folder = folder
         self.port = port or free_port()
@@ -80,7 +82,7 @@ class RedisServer:
             unix_socket_path=str(self.socket),
             username=KEEPER if users else None,
             password=password(KEEPER) if users else None,
-            protocol=3,
+            protocol=protocol,
             decode_responses=True,
             socket_timeout=TIMEOUT,
             # Sentinels cut all connections of a server whose role they change.

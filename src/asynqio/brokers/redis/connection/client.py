@@ -81,9 +81,10 @@ class RedisClient:
         on_push: Callable[[list[Any]], None],
         on_up: Callable[[PushConnection], Awaitable[None]],
         on_moved: Callable[[], None] = lambda: None,
+        on_unsupported: Callable[[BrokerError], None] = lambda error: None,
     ) -> PushConnections:
         """Connections that receive push messages; see `PushConnections`."""
-        return PushConnections(self.settings, self._router, on_push, on_up, on_moved)
+        return PushConnections(self.settings, self._router, on_push, on_up, on_moved, on_unsupported)
 
     async def _check(self) -> None:
         """Check the version, and that the server is of the kind that the URL names."""

@@ -79,6 +79,10 @@ def translate(text: str) -> BrokerError:
     return RedisError(text)
 
 
+class NoPush(BrokerRefused):
+    """The server does not have, or the user may not use, the protocol that push messages need (RESP3)."""
+
+
 #: How servers, proxies and providers say that they do not have a command, or do not let this user use it.
 _NO_COMMAND = re.compile(
     r"^NOPERM |unknown (?:sub)?command|unsupported command|command.* (?:is )?(?:not|un)[ -]?"
@@ -163,6 +167,6 @@ def refused(where: str, error: RedisError, step: str) -> BrokerRefused:
         )
     if advice is None and step == "SELECT":
         advice = "the database does not exist: correct the number in the URL (clusters have only 0)"
-    if advice is None and step == "HELLO":
-        advice = "the server does not support RESP3: asynqio requires Redis 6.2 or later"
+    if step == "HELLO" and (is_missing_command(error) or error.code == "NOPROTO"):
+        return NoPush(f"Redis at {where} has no push messages (HELLO 3: {error.text})")
     return BrokerRefused(f"Redis at {where} refused the connection at {step}: {advice or error.text}")

@@ -15,7 +15,7 @@ from asynqio.brokers.redis.background import loop_task
 from asynqio.brokers.redis.connection.backoff import LONGEST, Backoff
 from asynqio.brokers.redis.connection.connect import connect, disconnect
 from asynqio.brokers.redis.connection.connection import Arg, Connection
-from asynqio.brokers.redis.connection.errors import RedisError
+from asynqio.brokers.redis.connection.errors import NoPush, RedisError
 from asynqio.brokers.redis.connection.router import Locate, Router
 from asynqio.brokers.redis.settings import RedisSettings
 from asynqio.errors import BrokerError, BrokerUnavailable, ConfigError
@@ -82,6 +82,7 @@ class PushConnections:
     messages before that are lost. It is cancelled if the connection breaks meanwhile. `on_moved` is called when keys
     may have moved to another master. A connection whose master becomes a replica is replaced: such a server sends
     messages only about what reaches it by replication, and nothing that is published on the new master.
+    `on_unsupported` is called when a master has no push messages; it is not connected to again.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class PushConnections:
         on_push: OnPush,
         on_up: Callable[[PushConnection], Awaitable[None]],
         on_moved: Callable[[], None] = lambda: None,
+        on_unsupported: Callable[[BrokerError], None] = lambda error: None,
         *,
         check_every: float = CHECK_EVERY,
     ) -> None:
@@ -99,6 +101,7 @@ class PushConnections:
         self._on_push = on_push
         self._on_up = on_up
         self._on_moved = on_moved
+        self._on_unsupported = on_unsupported
         self._check_every = check_every
         self._current: dict[str, PushConnection] = {}
         #: The names under which a master was reached: then a replica is left.
@@ -181,6 +184,9 @@ class PushConnections:
                 why = await self._receive(name, locate)
             except BrokerUnavailable as error:
                 why = str(error)
+            except NoPush as error:
+                self._on_unsupported(error)
+                return
             except (BrokerError, ConfigError) as error:
                 why, permanent = str(error), True
             except Exception:

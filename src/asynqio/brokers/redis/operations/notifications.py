@@ -68,7 +68,7 @@ class Notifications:
         if self._closed or self._connections is not None:
             return
         self._connections = self._session.redis.push_connections(
-            self._receive, self._set_up, self._tracked.verify
+            self._receive, self._set_up, self._tracked.verify, self._start_polling
         )
         await self._connections.open()
 
