@@ -24,12 +24,14 @@ def connections(server: RedisServer) -> int:
 
 
 async def use(app: App) -> None:
-    """Open all connections of a loop: one for commands, two for push messages, which track keys."""
+    """Open the connections of a loop: for commands, and for push messages, which tracks keys."""
     handle = await app.enqueue(Task("a"))
     topics = [("pending", "default"), ended(TaskRef("default", handle.id))]
     with app.broker.watch(topics):
-        while sum(b"flags=t" in line for line in await client_list(app)) < 2:  # noqa: ASYNC110 - it has no signal
+        while sum(b"flags=t" in line for line in await client_list(app)) < 1:  # noqa: ASYNC110 - it has no signal
             await asyncio.sleep(0.01)
+    assert isinstance(app.broker, RedisBroker)
+    await (await app.broker._session()).background.wait()
 
 
 async def client_list(app: App) -> list[bytes]:
