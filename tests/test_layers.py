@@ -58,6 +58,8 @@ CONTRACT = {
     "asynqio.brokers.contract.producer",
     "asynqio.brokers.contract.results",
     "asynqio.brokers.contract.limits",
+    "asynqio.brokers.contract.per_loop",
+    "asynqio.brokers.contract.processes",
     "asynqio.brokers.contract.cursors",
     "asynqio.brokers.contract.signals",
     "asynqio.blocking",

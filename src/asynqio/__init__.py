@@ -108,6 +108,7 @@ if TYPE_CHECKING:
     from asynqio.errors import TaskTimeout as TaskTimeout
     from asynqio.errors import VersionMismatch as VersionMismatch
     from asynqio.errors import WorkerDied as WorkerDied
+    from asynqio.errors import WrongProcess as WrongProcess
     from asynqio.errors import WrongState as WrongState
     from asynqio.inspector.bulk import Applied as Applied
     from asynqio.inspector.inspector import Inspector as Inspector
@@ -204,6 +205,7 @@ _HOMES = {
         "TaskTimeout",
         "VersionMismatch",
         "WorkerDied",
+        "WrongProcess",
         "WrongState",
     ],
     "app.task_function": ["TaskFunction"],

@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self, TypeVar, Unpack, overload
 import msgspec
 
 from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.per_loop import PerLoop
 from asynqio.brokers.contract.results import Admission, Replaced
 from asynqio.brokers.contract.signals import changed
 from asynqio.config import store_of
@@ -50,7 +51,7 @@ class Tracing(Protocol):
 
 
 class Client:
-    """Enqueues tasks. One client serves any number of coroutines of one event loop.
+    """Enqueues tasks. One client serves any number of coroutines, on any event loops.
 
         async with Client("sqlite:///tasks.db") as client:
             info = await client.enqueue(Task.json("email:send", {"to": "ann@example.org"}), queue="critical")
@@ -71,9 +72,10 @@ class Client:
         self._defaults = merge(defaults)
         self.tracing: Tracing | None = None
         self._max_payload = payload_limit("max_payload", max_payload)
-        self._batcher: Batcher[Entry, Admission | Replaced] = Batcher(
-            self.broker.enqueue, CHUNK, overlap=lambda: self.broker.round_trip > 0
-        )
+        self._batchers: PerLoop[Batcher[Entry, Admission | Replaced]] = PerLoop(self._make_batcher)
+
+    def _make_batcher(self) -> Batcher[Entry, Admission | Replaced]:
+        return Batcher(self.broker.enqueue, CHUNK, overlap=lambda: self.broker.round_trip > 0)
 
     async def __aenter__(self) -> Self:
         if self._owned:
@@ -95,7 +97,7 @@ class Client:
         if self.tracing is not None:
             return await self.tracing.enqueue(task, options)
         entry = self._entry(task, options)
-        admission = await self._batcher.submit(entry)
+        admission = await self._batchers.get().submit(entry)
         if isinstance(admission, Replaced):
             return await self._updated(entry, admission)
         return self._accepted(entry, admission)

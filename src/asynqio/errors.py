@@ -41,7 +41,8 @@
     │  │  └─ StoreReplaced       the open database file was removed or replaced: restart the process
     │  ├─ CannotStore            invalid or too large for the store: do not retry
     │  ├─ CorruptMessage         unreadable data: do not retry
-    │  └─ VersionMismatch        the store was written by an incompatible version
+    │  ├─ VersionMismatch        the store was written by an incompatible version
+    │  └─ WrongProcess           the store cannot be used here: after a fork, or in a task process
     ├─ ServerStateError          start, stop or shutdown in the wrong state
     ├─ InvalidFilter             (also ValueError) an invalid filter
     ├─ InvalidSchedule           (also ValueError) an invalid cron spec or time zone
@@ -158,9 +159,6 @@ class TaskIdConflict(EnqueueError):
     def __init__(self, queue: str, id: str) -> None:
         super().__init__(f"queue {queue!r} already has a task with the id {id!r}")
         self.queue, self.id = queue, id
-
-
-# --- looking things up ----------------------------------------------------------------------------
 
 
 class NotFound(AsynqioError, LookupError):
@@ -385,7 +383,8 @@ class VersionMismatch(BrokerError):
     """Another version of asynqio, or another program, wrote the store."""
 
 
-# --- configuration and state ----------------------------------------------------------------------
+class WrongProcess(BrokerError):
+    """This process cannot use the store: it was forked while the store was open, or is a task process."""
 
 
 class ServerStateError(AsynqioError):

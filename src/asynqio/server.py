@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import enum
 import logging
-import multiprocessing
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from random import Random
 from typing import Any, TypeAlias, Unpack
 
 from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.processes import is_task_process
 from asynqio.config import load, store_of, unknown_variables
 from asynqio.core.info import ServerInfo
 from asynqio.core.lifecycle import Policy, every_error
@@ -22,7 +22,6 @@ from asynqio.mux import Mux
 from asynqio.runtime.duties.aggregation import Aggregates, aggregations
 from asynqio.runtime.events import Events, ServerStats
 from asynqio.runtime.hooks import OnError
-from asynqio.runtime.lanes.child import PROCESS_NAME
 from asynqio.runtime.lanes.target import target_of
 from asynqio.runtime.server_config import ServerConfig, ServerOptions
 from asynqio.runtime.stop_signals import handle_signals
@@ -155,7 +154,7 @@ class Server:
     async def start(self, mux: Mux) -> None:
         """Start the server. Raises ServerStateError unless it is new, ConfigError, BrokerError if the store does not
         answer."""
-        if multiprocessing.current_process().name == PROCESS_NAME:
+        if is_task_process():
             raise ServerStateError(
                 "a task process cannot start a server. Task processes import the program: start it under "
                 'if __name__ == "__main__":'

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store
+from asynqio.brokers.contract.processes import reset_after_fork
 from asynqio.client import Client
 from asynqio.config import broker_url, check_store
 from asynqio.core.task.options import TaskOptions
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 
 
 class BrokerConnection:
-    """Opens the broker at the first use. Replace the whole object to use another broker."""
+    """Opens the broker at the first use, for every event loop and thread. Replace the whole object to use another
+    broker."""
 
     def __init__(
         self,
@@ -36,57 +39,78 @@ class BrokerConnection:
         self._max_payload = max_payload
         self._defaults = defaults
         self._on_client = on_client
+        self._lock = threading.RLock()
         self._client: Client | None = None
-        self._client_loop: asyncio.AbstractEventLoop | None = None
-        self._opening: asyncio.Lock | None = None
+        #: The event loops that have it open: those that called `open`, and not `close` since.
+        self._loops: set[asyncio.AbstractEventLoop] = set()
         self._sync: SyncClient | None = None
         self.is_open = False
+        reset_after_fork(self)
 
     @property
     def broker(self) -> Store:
         """The broker, made at the first use. Raises ConfigError without a URL."""
         if self._store is None:
-            self._store = open_broker(broker_url(self._url))
+            with self._lock:
+                if self._store is None:
+                    self._store = open_broker(broker_url(self._url))
         return self._store
 
     async def open(self) -> Client:
-        """The client of the running event loop. Raises BrokerError."""
+        """The client, open for the running event loop too. Raises BrokerError."""
         loop = asyncio.get_running_loop()
-        if self._client is not None and self._client_loop is loop:
+        if loop in self._loops and self._client is not None:
             return self._client
-        if self._opening is None or self._client_loop is not loop:
-            self._opening, self._client_loop, self._client = asyncio.Lock(), loop, None
-        async with self._opening:
-            if self._client is None:
-                if self._owned and not self.is_open:
-                    await self.broker.__aenter__()
-                self.is_open = True
-                self._client = Client(self.broker, max_payload=self._max_payload, **self._defaults)
-                self._on_client(self._client)
-        return self._client
+        entered = False
+        if self._owned and not self.is_open:
+            await self.broker.__aenter__()
+            entered = True
+        with self._lock:
+            superfluous = entered and self.is_open  # another caller opened it meanwhile
+            self.is_open = True
+            self._loops = {other for other in self._loops if not other.is_closed()} | {loop}
+            client = self._client = self._client or self._make_client()
+        if superfluous:
+            await self.broker.__aexit__(None, None, None)
+        return client
+
+    def _make_client(self) -> Client:
+        client = Client(self.broker, max_payload=self._max_payload, **self._defaults)
+        self._on_client(client)
+        return client
 
     async def close(self) -> None:
-        """Close what `open` opened. It can be opened again."""
-        self._client = self._client_loop = self._opening = None
-        if self.is_open:
+        """Close it for this event loop. When no other loop has it open, close the broker, if it was opened here. It
+        can be opened again."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            self._loops = {other for other in self._loops if other is not loop and not other.is_closed()}
+            if self._loops or not self.is_open:
+                return
             self.is_open = False
-            if self._owned:
-                await self.broker.__aexit__(None, None, None)
-                if self._url != "memory://":  # its tasks live in the object itself
-                    self._store = None
+            self._client = None
+        if self._owned:
+            await self.broker.__aexit__(None, None, None)
 
     @property
     def sync(self) -> SyncClient:
-        """The blocking client, opened at the first use and closed with the process."""
+        """The blocking client, opened by its first call and closed with the process."""
         if self._sync is None:
             from asynqio.sync.client import Client as SyncClient
 
-            client = SyncClient(self.broker, max_payload=self._max_payload, **self._defaults)
-            self._sync = client.open(own_broker=self._owned)
-            self._on_client(client.awaited)
+            with self._lock:
+                if self._sync is None:
+                    client = SyncClient(self.broker, max_payload=self._max_payload, **self._defaults)
+                    self._on_client(client.awaited)
+                    self._sync = client.open(own_broker=self._owned, now=False)
         return self._sync
 
     def clients(self) -> list[Client]:
         """The clients made so far."""
         made = (self._client, self._sync.awaited if self._sync is not None else None)
         return [client for client in made if client is not None]
+
+    def _after_fork(self) -> None:
+        """The broker stays open in the child, but the parent's event loops do not exist there."""
+        self._lock = threading.RLock()
+        self._loops = set()

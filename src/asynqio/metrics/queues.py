@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from asynqio.brokers.contract.processes import keep, reset_after_fork
 from asynqio.core.info import QueueStats, ServerInfo
 from asynqio.errors import AsynqioError, QueueNotFound
 from asynqio.metrics.queue_families import Snapshot, families
@@ -68,6 +69,7 @@ class QueueCollector(Collector):
         self._sizes: dict[str, tuple[int, float]] = {}
         #: Problems of the last scrape by part, to log each problem once.
         self._problems: dict[str, str] = {}
+        reset_after_fork(self)
 
     @property
     def url(self) -> str:
@@ -98,6 +100,11 @@ class QueueCollector(Collector):
                     portal.call(self._store.__aexit__, None, None, None)
             finally:
                 portal.close()
+
+    def _after_fork(self) -> None:
+        """The portal's thread does not exist in the child; a store stays open there."""
+        keep(self._portal)
+        self._lock, self._portal = threading.Lock(), None
 
     # --- in the portal ----------------------------------------------------------------------------
 

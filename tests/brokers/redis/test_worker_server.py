@@ -16,7 +16,7 @@ from asynqio.brokers import open_broker
 from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.inspection import Page, Where
 from asynqio.core.task.message import TaskRef
-from asynqio.errors import InvalidName, ServerStateError
+from asynqio.errors import InvalidName
 from tests.brokers.redis.support.fixtures import fresh_server
 from tests.brokers.redis.support.servers import RedisServer
 from tests.conformance.conftest import broker_url
@@ -103,17 +103,6 @@ async def test_a_server_continues_after_a_restart_of_redis(lasting: RedisServer)
                 assert stats.size < 10
                 await asyncio.sleep(0.02)  # there is no signal for the last settlements
         assert sorted(set(done)) == list(range(11))
-
-
-async def test_a_broker_open_in_another_event_loop_raises(server: RedisServer) -> None:
-    async with open_broker(server.url) as broker:
-
-        async def elsewhere() -> None:
-            await broker.queues()
-
-        with pytest.raises(ServerStateError, match=r"broker\.clone\(\)"):
-            await asyncio.to_thread(asyncio.run, elsewhere())
-        assert await broker.queues() == []
 
 
 @pytest.mark.parametrize("kind", ["redis", "redis-cluster"])

@@ -90,7 +90,8 @@ from asynqio.core.task.task import Entry
 
 
 class Broker(Protocol):
-    """A store of tasks. Methods may be called concurrently by coroutines of one event loop.
+    """A store of tasks. It is open from the first `async with` to the end of the last one; meanwhile coroutines of
+    any event loop, in any thread, may call its methods concurrently.
 
     Times are seconds since the epoch, durations are seconds. Every coroutine may raise BrokerUnavailable.
     """
@@ -127,7 +128,7 @@ class Broker(Protocol):
         ...
 
     def clone(self) -> Broker:
-        """Another broker of the same store, for the event loop of another thread."""
+        """Another broker of the same store, which is opened and closed on its own."""
         ...
 
     async def __aenter__(self) -> Self: ...

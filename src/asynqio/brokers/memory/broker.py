@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Self, Unpack
 
@@ -37,6 +38,7 @@ from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.schedules.firing import Fire, FireEvent, ScheduleState
 from asynqio.core.task.message import TaskRef
 from asynqio.core.task.task import Entry
+from asynqio.errors import WrongProcess
 
 
 class MemoryBroker(MemoryInspection):
@@ -74,10 +76,13 @@ class MemoryBroker(MemoryInspection):
         return MemoryBroker(self._store, clock=self.clock)
 
     async def __aenter__(self) -> Self:
+        with contextlib.suppress(WrongProcess), self._store.lock:  # its first operation raises
+            self._store.users += 1
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        return None
+        with contextlib.suppress(WrongProcess), self._store.lock:
+            self._store.users -= 1
 
     async def ping(self) -> None:
         return None

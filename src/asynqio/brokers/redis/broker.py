@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Self
 
+from asynqio.brokers.contract.per_loop import PerLoop
+from asynqio.brokers.contract.processes import reset_after_fork
 from asynqio.brokers.contract.producer import RunOnLoop
 from asynqio.brokers.contract.results import (
     Admission,
@@ -20,7 +24,10 @@ from asynqio.brokers.contract.results import (
 )
 from asynqio.brokers.contract.signals import Topic, Watch
 from asynqio.brokers.redis.admin import stats
+from asynqio.brokers.redis.connection.errors import not_open
+from asynqio.brokers.redis.connection.open_sockets import OPEN_SOCKETS
 from asynqio.brokers.redis.inspection import RedisInspection
+from asynqio.brokers.redis.loop_session import LoopSession
 from asynqio.brokers.redis.operations import (
     attempts,
     dequeue,
@@ -33,10 +40,9 @@ from asynqio.brokers.redis.operations import (
     settle,
     sweep,
 )
-from asynqio.brokers.redis.operations.leases import LeaseRepair, accepts_writes, expired, renew, renew_owner
-from asynqio.brokers.redis.operations.notifications import Notifications
+from asynqio.brokers.redis.operations.leases import accepts_writes, expired, renew, renew_owner
 from asynqio.brokers.redis.producer import RedisProducer
-from asynqio.brokers.redis.session import Session
+from asynqio.brokers.redis.session import LOCAL_ROUND_TRIP, Session, checked_keys
 from asynqio.brokers.redis.settings import RedisSettings
 from asynqio.brokers.redis.url import parse
 from asynqio.clock import Clock, SystemClock
@@ -47,7 +53,6 @@ from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.schedules.firing import Fire, FireEvent, ScheduleState
 from asynqio.core.task.message import TaskRef
 from asynqio.core.task.task import Entry
-from asynqio.errors import BrokerUnavailable, ServerStateError
 
 
 def open_redis(url: str, clock: Clock | None = None) -> RedisBroker:
@@ -58,7 +63,8 @@ def open_redis(url: str, clock: Clock | None = None) -> RedisBroker:
 class RedisBroker(RedisInspection):
     """A `Store` on Redis, in the layout of Go asynq.
 
-    It belongs to the event loop that entered it first; other loops use a clone. It inherits the Inspection half
+    It is open from the first `async with` to the end of the last one. Meanwhile any event loop may use it: each has
+    its own connection, from its first call until the broker or the loop is closed. It inherits the Inspection half
     because one object must satisfy both protocols.
     """
 
@@ -67,26 +73,11 @@ class RedisBroker(RedisInspection):
     def __init__(self, settings: RedisSettings, clock: Clock | None = None) -> None:
         self.clock: Clock = clock or SystemClock()
         self._settings = settings
+        self._round_trip = LOCAL_ROUND_TRIP
         self._users = 0
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._opening = asyncio.Lock()
-        self._reset()
-
-    def _reset(self) -> None:
-        self._current = Session(self._settings, self.clock)
-        self._notifications = Notifications(self._current)
-        self._lease_repair = LeaseRepair()
-
-    @property
-    def _session(self) -> Session:
-        if self._loop is not None and self._loop is not asyncio.get_running_loop():
-            raise self._wrong_loop()
-        return self._current
-
-    def _wrong_loop(self) -> ServerStateError:
-        return ServerStateError(
-            f"the broker {self.url} is open in another event loop: use broker.clone(), or the URL, in this one"
-        )
+        self._counting = threading.Lock()
+        self._sessions = PerLoop(self._make_session)
+        reset_after_fork(self)
 
     @property
     def url(self) -> str:
@@ -102,143 +93,178 @@ class RedisBroker(RedisInspection):
 
     @property
     def round_trip(self) -> float:
-        return self._current.round_trip
+        return self._round_trip
 
     def clone(self) -> RedisBroker:
         return RedisBroker(self._settings, self.clock)
 
+    # --- life cycle -------------------------------------------------------------------------------
+
     async def __aenter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        if self._users and self._loop is not loop:
-            raise self._wrong_loop()
-        async with self._opening:
-            if not self._users:
-                self._loop = loop
-                try:
-                    await self._session.open()
-                except BaseException:
-                    self._loop = None
-                    raise
+        with self._counting:
             self._users += 1
+        try:
+            here = await self._open_session()
+            here.users += 1
+        except BaseException:
+            await self._leave()
+            raise
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        async with self._opening:
+        here = self._sessions.get()
+        here.users -= 1
+        try:
+            if here.users <= 0:
+                await here.close()
+        finally:
+            await self._leave()
+
+    async def _leave(self) -> None:
+        """Close the sessions of all event loops after the last user."""
+        with self._counting:
             self._users -= 1
             if self._users:
                 return
-            await self._notifications.close()
-            await self._session.background.wait()
-            await self._session.redis.close()
-            self._loop = None
-            self._reset()
+        for loop, session in self._sessions.clear().items():
+            if loop is asyncio.get_running_loop():
+                await session.close()
+            else:
+                with contextlib.suppress(RuntimeError):  # the loop is closed
+                    loop.call_soon_threadsafe(session.close_soon)
+        OPEN_SOCKETS.close_abandoned()
+
+    def _make_session(self) -> LoopSession:
+        OPEN_SOCKETS.close_abandoned()
+        return LoopSession(self._settings, self.clock, self._sessions.discard)
+
+    @property
+    def _here(self) -> LoopSession:
+        """The session of the running event loop, perhaps not connected yet. Raises BrokerUnavailable."""
+        if not self._users:
+            raise not_open(self._settings.location)
+        return self._sessions.get()
+
+    async def _open_session(self) -> LoopSession:
+        here = self._here
+        await here.open()
+        self._round_trip = here.session.round_trip
+        return here
+
+    async def _session(self) -> Session:
+        here = self._here
+        if not here.is_open:
+            here = await self._open_session()
+        return here.session
+
+    def _after_fork(self) -> None:
+        self._counting = threading.Lock()
 
     async def ping(self) -> None:
-        await self._session.redis.command(None, "PING")
+        await (await self._session()).redis.command(None, "PING")
 
     def watch(self, topics: Iterable[Topic]) -> Watch:
-        if not self._users:
-            raise BrokerUnavailable(f"{self.url} is not open: use the broker in `async with broker: ...`")
-        return self._notifications.watch(topics)
+        return self._here.notifications.watch(topics)
 
     # --- enqueueing -------------------------------------------------------------------------------
 
     def check(self, entry: Entry) -> None:
-        self._current.keys(entry.message.queue)
+        checked_keys(self._settings, entry.message.queue)
 
     async def enqueue(self, entries: Sequence[Entry]) -> list[Admission | Replaced]:
         if len(entries) == 1:
-            return [await enqueue.enqueue_one(self._session, entries[0])]
-        return await enqueue.enqueue(self._session, entries)
+            return [await enqueue.enqueue_one(await self._session(), entries[0])]
+        return await enqueue.enqueue(await self._session(), entries)
 
     def producer(self, run: RunOnLoop) -> RedisProducer | None:
         if self._settings.kind == "cluster":
             return None  # the event loop knows where each queue is
-        return RedisProducer(self._settings, self.clock, lambda: self._session, run)
+        return RedisProducer(self._settings, self.clock, self._session, run)
 
     # --- dequeueing, leases, settling -------------------------------------------------------------
 
     async def dequeue(
         self, queues: Sequence[str], limit: int, lease: float, owner: str, *, timed: bool = False
     ) -> list[Lease]:
-        leases = await dequeue.dequeue(self._session, queues, limit, lease, owner, timed)
-        self._notifications.dequeued(leases)
+        leases = await dequeue.dequeue(await self._session(), queues, limit, lease, owner, timed)
+        self._here.notifications.dequeued(leases)
         return leases
 
     async def paused_types(self, queues: Sequence[str]) -> dict[str, dict[str, float]]:
-        return await stats.paused_types(self._session, queues)
+        return await stats.paused_types(await self._session(), queues)
 
     async def renew(self, leases: Sequence[Lease], lease: float) -> list[bool]:
-        return await renew(self._session, leases, lease)
+        return await renew(await self._session(), leases, lease)
 
     async def renew_owner(self, owner: str, lease: float) -> int:
-        return await renew_owner(self._session, owner, lease)
+        return await renew_owner(await self._session(), owner, lease)
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
-        return await settle.settle(self._session, settlements)
+        return await settle.settle(await self._session(), settlements)
 
     async def write_output(self, outputs: Sequence[Output]) -> list[bool]:
-        return await output.write_output(self._session, outputs)
+        return await output.write_output(await self._session(), outputs)
 
     async def attempts(self, refs: Sequence[TaskRef]) -> list[list[AttemptRecord]]:
-        return await attempts.attempts(self._session, refs)
+        return await attempts.attempts(await self._session(), refs)
 
     # --- background duties ------------------------------------------------------------------------
 
     async def forward(self, queues: Sequence[str], limit: int) -> Forwarded:
-        return await forward.forward(self._session, queues, limit)
+        return await forward.forward(await self._session(), queues, limit)
 
     async def expired(self, queues: Sequence[str], limit: int) -> Expired:
-        return await expired(self._session, queues, limit)
+        return await expired(await self._session(), queues, limit)
 
     async def accepts_writes(self, queues: Sequence[str]) -> list[bool]:
-        return await accepts_writes(self._session, queues)
+        return await accepts_writes(await self._session(), queues)
 
     async def sweep(self, queues: Sequence[str], limit: int) -> Swept:
-        return await sweep.sweep(self._session, self._lease_repair, queues, limit)
+        return await sweep.sweep(await self._session(), self._here.lease_repair, queues, limit)
 
     # --- groups -----------------------------------------------------------------------------------
 
     async def claim_groups(self, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
-        return await groups.claim_groups(self._session, queues, policy, limit)
+        return await groups.claim_groups(await self._session(), queues, policy, limit)
 
     async def renew_batches(self, batches: Sequence[GroupBatch], lease: float) -> list[bool]:
-        return await groups.renew_batches(self._session, batches, lease)
+        return await groups.renew_batches(await self._session(), batches, lease)
 
     async def return_batch(
         self, batch: GroupBatch, failure: GroupFailure | None = None, *, archive: bool = False
     ) -> bool:
-        return await groups.return_batch(self._session, batch, failure, archive=archive)
+        return await groups.return_batch(await self._session(), batch, failure, archive=archive)
 
     async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
-        return await groups.merge_group(self._session, batch, merged)
+        return await groups.merge_group(await self._session(), batch, merged)
 
     # --- schedules --------------------------------------------------------------------------------
 
     async def register_schedules(self, queue: str, ids: Sequence[str]) -> list[ScheduleState]:
-        return await schedules.register_schedules(self._session, queue, ids)
+        return await schedules.register_schedules(await self._session(), queue, ids)
 
     async def fire(self, fires: Sequence[Fire]) -> list[Fired]:
-        return await schedules.fire(self._session, fires)
+        return await schedules.fire(await self._session(), fires)
 
     async def record(self, events: Sequence[FireEvent]) -> None:
-        await schedules.record(self._session, events)
+        await schedules.record(await self._session(), events)
 
     async def prune_schedules(self, queue: str, ids: Sequence[str], before: float) -> int:
-        return await schedules.prune_schedules(self._session, queue, ids, before)
+        return await schedules.prune_schedules(await self._session(), queue, ids, before)
 
     # --- heartbeats -------------------------------------------------------------------------------
 
     async def beat(self, info: ServerInfo | SchedulerInfo, ttl: float) -> None:
-        await servers.beat(self._session, info, ttl)
+        await servers.beat(await self._session(), info, ttl)
 
     async def leave(self, info: ServerInfo | SchedulerInfo) -> None:
-        await servers.leave(self._session, info)
+        await servers.leave(await self._session(), info)
 
     # --- cancellation -----------------------------------------------------------------------------
 
     async def cancel(self, refs: Sequence[TaskRef], *, archive: bool = False) -> None:
-        await self._notifications.cancel(refs, archive=archive)
+        await self._session()
+        await self._here.notifications.cancel(refs, archive=archive)
 
     def cancellations(self) -> AsyncIterator[Cancellation]:
-        return self._notifications.cancellations()
+        return self._here.notifications.cancellations()

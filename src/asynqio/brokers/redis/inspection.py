@@ -30,85 +30,85 @@ from asynqio.core.task.unique import LockHolder
 class RedisInspection(ABC):
     """The `Inspection` half of `RedisBroker`, which provides the session."""
 
-    @property
     @abstractmethod
-    def _session(self) -> Session: ...
+    async def _session(self) -> Session:
+        """The open session of the running event loop."""
 
     async def queues(self) -> list[str]:
-        return await stats.queues(self._session)
+        return await stats.queues(await self._session())
 
     async def stats(self, queues: Sequence[str]) -> list[QueueStats]:
-        return await stats.stats(self._session, queues)
+        return await stats.stats(await self._session(), queues)
 
     async def memory_usage(self, queues: Sequence[str]) -> list[int]:
-        return await memory_usage.memory_usage(self._session, queues)
+        return await memory_usage.memory_usage(await self._session(), queues)
 
     async def history(self, queue: str, days: int) -> list[DayStats]:
-        return await stats.history(self._session, queue, days)
+        return await stats.history(await self._session(), queue, days)
 
     async def groups(self, queue: str, names: Sequence[str] | None = None) -> list[GroupStats]:
-        return await stats.groups(self._session, queue, names)
+        return await stats.groups(await self._session(), queue, names)
 
     async def tasks(self, where: Where, page: Page) -> list[TaskInfo]:
-        return await tasks.tasks(self._session, where, page)
+        return await tasks.tasks(await self._session(), where, page)
 
     async def scan(self, where: Where, after: str, size: int) -> Scan:
-        return await scan.scan(self._session, where, after, size)
+        return await scan.scan(await self._session(), where, after, size)
 
     async def group_names(self, queue: str) -> list[str]:
-        return await scan.group_names(self._session, queue)
+        return await scan.group_names(await self._session(), queue)
 
     async def find(self, refs: Sequence[TaskRef]) -> list[TaskInfo | None]:
-        return await tasks.find(self._session, refs)
+        return await tasks.find(await self._session(), refs)
 
     async def move(
         self, action: Action, refs: Sequence[TaskRef], *, state: TaskState | None = None, near: str = ""
     ) -> list[Moved]:
-        return await actions.move(self._session, action, refs, state, near)
+        return await actions.move(await self._session(), action, refs, state, near)
 
     async def move_all(self, action: Action, where: Where) -> int:
-        return await actions.move_all(self._session, action, where)
+        return await actions.move_all(await self._session(), action, where)
 
     async def transfer(self, refs: Sequence[TaskRef], target: str) -> list[Moved]:
-        return await transfer.transfer(self._session, refs, target)
+        return await transfer.transfer(await self._session(), refs, target)
 
     async def rewrite(self, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
-        return await actions.rewrite(self._session, payloads)
+        return await actions.rewrite(await self._session(), payloads)
 
     async def flush_group(self, queue: str, group: str) -> int:
-        return await groups.flush_group(self._session, queue, group)
+        return await groups.flush_group(await self._session(), queue, group)
 
     async def pause(self, queue: str, paused: bool) -> bool:
-        return await actions.pause(self._session, queue, paused)
+        return await actions.pause(await self._session(), queue, paused)
 
     async def pause_type(self, queue: str, type: str, paused: bool) -> bool:
-        return await actions.pause_type(self._session, queue, type, paused)
+        return await actions.pause_type(await self._session(), queue, type, paused)
 
     async def remove_queue(
         self, queue: str, *, force: bool = False, progress: Progress | None = None
     ) -> None:
-        await remove_queue.remove_queue(self._session, queue, force=force, progress=progress)
+        await remove_queue.remove_queue(await self._session(), queue, force=force, progress=progress)
 
     async def examine(self, *, fix: bool = False, progress: Progress | None = None) -> list[Finding]:
-        return await examine.examine(self._session, fix=fix, progress=progress)
+        return await examine.examine(await self._session(), fix=fix, progress=progress)
 
     async def lock_holder(self, queue: str, key: str) -> LockHolder | None:
-        return await tasks.lock_holder(self._session, queue, key)
+        return await tasks.lock_holder(await self._session(), queue, key)
 
     async def nodes(self) -> list[StoreNode]:
-        return await nodes.nodes(self._session)
+        return await nodes.nodes(await self._session())
 
     async def servers(self) -> list[ServerInfo]:
-        return await servers.servers(self._session)
+        return await servers.servers(await self._session())
 
     async def schedulers(self) -> list[SchedulerInfo]:
-        return await servers.schedulers(self._session)
+        return await servers.schedulers(await self._session())
 
     async def schedule_states(self, queue: str) -> dict[str, ScheduleState]:
-        return await schedules.schedule_states(self._session, queue)
+        return await schedules.schedule_states(await self._session(), queue)
 
     async def pause_schedule(self, queue: str, id: str, paused: bool) -> bool:
-        return await schedules.pause_schedule(self._session, queue, id, paused)
+        return await schedules.pause_schedule(await self._session(), queue, id, paused)
 
     async def fires(self, schedule_id: str, page: Page) -> list[FireEvent]:
-        return await schedules.fires(self._session, schedule_id, page)
+        return await schedules.fires(await self._session(), schedule_id, page)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from asynqio.brokers.contract.producer import RunOnLoop
@@ -42,9 +42,9 @@ class RedisProducer:
     """
 
     def __init__(
-        self, settings: RedisSettings, clock: Clock, session: Callable[[], Session], run: RunOnLoop
+        self, settings: RedisSettings, clock: Clock, session: Callable[[], Awaitable[Session]], run: RunOnLoop
     ) -> None:
-        """`session` returns the session of the broker's event loop, and is called there."""
+        """`session` returns the open session of the running event loop."""
         self.clock = clock
         self.where = settings.location
         self._settings = settings
@@ -98,7 +98,7 @@ class RedisProducer:
             self._registered.update(dict.fromkeys(new, now))
 
     async def _register(self, queues: Sequence[str]) -> None:
-        registration = self._session().registry.begin(queues)
+        registration = (await self._session()).registry.begin(queues)
         if registration is not None:
             await registration
 
@@ -107,7 +107,7 @@ class RedisProducer:
         self._run(self._register_again, queue)
 
     async def _register_again(self, queue: str) -> None:
-        await self._session().registry.register_again([queue])
+        await (await self._session()).registry.register_again([queue])
 
     def send(self, commands: Sequence[tuple[Arg, ...]]) -> list[Any] | None:
         """The replies to commands, errors included; None: they were not sent. Raises ReplyLost."""
@@ -142,14 +142,14 @@ class RedisProducer:
             return None
 
     async def _locate(self) -> Any:
-        return await self._session().redis.locate()
+        return await (await self._session()).redis.locate()
 
     def send_over_loop(self, calls: Sequence[_ScriptCall], lost: ReplyLost | None) -> list[Any]:
         """The replies to calls, or the exceptions that they raise. `lost`: they were sent before."""
         return self._run(self._send_over_loop, calls, lost)
 
     async def _send_over_loop(self, calls: Sequence[_ScriptCall], lost: ReplyLost | None) -> list[Any]:
-        session = self._session()
+        session = await self._session()
         return await asyncio.gather(
             *(_call_on(session, call, lost) for call in calls), return_exceptions=True
         )

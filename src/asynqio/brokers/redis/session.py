@@ -199,10 +199,8 @@ class Session:
     # --- queues -----------------------------------------------------------------------------------
 
     def keys(self, queue: str) -> QueueKeys:
-        """The keys of a queue. Raises InvalidName if a cluster could not keep them in one slot."""
-        if self.redis.clustered and queue.startswith("}"):
-            raise InvalidName("queue", queue, "cannot begin with '}' on a Redis cluster: choose another name")
-        return queue_keys(queue)
+        """See `checked_keys`."""
+        return checked_keys(self.settings, queue)
 
     def by_slot(self, queues: Iterable[str]) -> list[list[QueueKeys]]:
         """The queues in groups that one script call may access: all together, or in a cluster one by one."""
@@ -270,3 +268,10 @@ class Session:
                 error,
                 extra={"event": "queue_skipped", "queue": queue, "error": str(error)},
             )
+
+
+def checked_keys(settings: RedisSettings, queue: str) -> QueueKeys:
+    """The keys of a queue. Raises InvalidName if a cluster could not keep them in one slot."""
+    if settings.kind == "cluster" and queue.startswith("}"):
+        raise InvalidName("queue", queue, "cannot begin with '}' on a Redis cluster: choose another name")
+    return queue_keys(queue)

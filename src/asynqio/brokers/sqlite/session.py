@@ -10,16 +10,18 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
+from asynqio.brokers.contract.processes import keep, reset_after_fork
 from asynqio.brokers.contract.signals import Signals, Topic, Watch
 from asynqio.brokers.sqlite.operations.notifications import Listener
 from asynqio.brokers.sqlite.settings import Settings
+from asynqio.brokers.sqlite.storage.files_at_fork import open_at_fork
 from asynqio.brokers.sqlite.storage.job import BlockingJob, Job
 from asynqio.brokers.sqlite.storage.notify import Notifier
 from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.thread import DatabaseThread
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.clock import Clock
-from asynqio.errors import BrokerUnavailable
+from asynqio.errors import BrokerError, BrokerUnavailable
 
 T = TypeVar("T")
 J = TypeVar("J", bound=Job[Any])
@@ -40,6 +42,9 @@ class Session:
         self._writer: DatabaseThread | None = None
         self._reader: DatabaseThread | None = None
         self._listener: Listener | None = None
+        #: Whether the file was open when this process was forked.
+        self._inherited = False
+        reset_after_fork(self)
 
     async def enter(self) -> None:
         """Open the file for the first user. Raises the errors of `connect`."""
@@ -128,7 +133,18 @@ class Session:
     def _unlisten(self, name: str) -> None:
         self.post(partial(_remove_listener, name=name))
 
-    def _closed(self) -> BrokerUnavailable:
+    def _after_fork(self) -> None:
+        """Forget the parent's threads and connections, without closing these."""
+        self._lock = threading.RLock()
+        if self._users:
+            keep(self._writer, self._reader, self._listener, self._signals)
+            self._writer = self._reader = self._listener = None
+            self._signals = Signals()
+            self._users, self._inherited = 0, True
+
+    def _closed(self) -> BrokerError:
+        if self._inherited:
+            return open_at_fork(self.settings.path)
         return BrokerUnavailable(
             f"{self.settings.path} is not open: use the broker in `async with broker: ...`"
         )

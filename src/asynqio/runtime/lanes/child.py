@@ -30,8 +30,6 @@ from asynqio.runtime.lanes.raised import Raised
 from asynqio.runtime.lanes.target import Target, finish, process_loop
 from asynqio.runtime.parent import Parent
 
-#: The name of every task process, in `multiprocessing`.
-PROCESS_NAME = "asynqio task process"
 #: A task process ignores these: the server handles them.
 IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

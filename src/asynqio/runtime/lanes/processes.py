@@ -23,6 +23,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.context import SpawnProcess
 
 from asynqio.blocking import run_blocking
+from asynqio.brokers.contract.processes import TASK_PROCESS
 from asynqio.brokers.contract.results import Output
 from asynqio.core.task.task import Task
 from asynqio.errors import ProcessNotStarted, RetryIn, WorkerDied
@@ -175,7 +176,7 @@ class _Process:
         spawn = multiprocessing.get_context("spawn")
         self.pipe, theirs = spawn.Pipe()
         self._process: SpawnProcess = spawn.Process(
-            target=child.main, args=(theirs, setup), name=child.PROCESS_NAME
+            target=child.main, args=(theirs, setup), name=TASK_PROCESS
         )
         try:
             _shield_from_signals()

@@ -90,7 +90,7 @@ async def far(proxy: DelayingProxy, clock: FakeClock) -> AsyncIterator[RedisBrok
     """A broker behind the proxy, whose scripts are loaded."""
     async with open_redis(f"redis://127.0.0.1:{proxy.port}", clock) as broker:
         for script in LUA:
-            await broker._session.redis.command(None, "SCRIPT", "LOAD", script.text)
+            await (await broker._session()).redis.command(None, "SCRIPT", "LOAD", script.text)
         yield broker
 
 

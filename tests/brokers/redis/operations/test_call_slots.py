@@ -24,10 +24,10 @@ DEFAULT = queue_keys("default")
 
 async def call(broker: RedisBroker, slot: CallSlot, number: int, id: str) -> Any:
     """Enqueue a task by the call of this number."""
-    await broker._session.registry.register([DEFAULT.name])
+    await (await broker._session()).registry.register([DEFAULT.name])
     keys = [slot.key, DEFAULT.pending, DEFAULT.task(id)]
     args: list[Arg] = [number, DEFAULT.prefix, "1.0", "1", 0, id, encode_task(entry(id).message), b""]
-    return await broker._session.run(LUA.enqueue, keys, args)
+    return await (await broker._session()).run(LUA.enqueue, keys, args)
 
 
 async def finish(broker: RedisBroker) -> None:
@@ -65,7 +65,7 @@ async def test_a_call_that_arrives_after_its_slot_was_reused_is_refused(broker: 
 
 
 async def test_a_call_that_failed_has_not_run(broker: RedisBroker) -> None:
-    slot, command = new_slot(), broker._session.redis.command
+    slot, command = new_slot(), (await broker._session()).redis.command
     await call(broker, slot, 1, "a")
     await command(DEFAULT.pending, "RENAME", DEFAULT.pending, "asynq:{default}:kept")
     await command(DEFAULT.pending, "SET", DEFAULT.pending, "damaged")
@@ -84,7 +84,7 @@ async def test_the_same_id_twice_in_a_call_is_a_conflict(broker: RedisBroker) ->
 async def test_redis_forgets_a_slot_after_ten_minutes(broker: RedisBroker) -> None:
     slot = new_slot()
     await call(broker, slot, 1, "a")
-    ttl = await broker._session.redis.command(slot.key, "TTL", slot.key)
+    ttl = await (await broker._session()).redis.command(slot.key, "TTL", slot.key)
     assert 590 < ttl <= 600
 
 
@@ -111,7 +111,7 @@ async def test_a_rejected_entry_can_be_enqueued_later(broker: RedisBroker) -> No
 
 
 async def slots_of(broker: RedisBroker) -> list[bytes]:
-    found: list[bytes] = await broker._session.redis.command(
+    found: list[bytes] = await (await broker._session()).redis.command(
         DEFAULT.pending, "KEYS", "asynq:{default}:asynqio:call:*"
     )
     return found

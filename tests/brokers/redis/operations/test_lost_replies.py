@@ -73,7 +73,7 @@ def before_resending(
 ) -> None:
     """Do something between the lost replies of a script and its further calls."""
     assert isinstance(broker, RedisBroker)
-    redis, calls = broker._session.redis, Counter[str]()
+    redis, calls = broker._here.session.redis, Counter[str]()
     run = redis.run
 
     async def run_after_work(script: Script, keys: Sequence[str], args: Sequence[Arg]) -> Any:

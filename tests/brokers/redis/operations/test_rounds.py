@@ -29,7 +29,7 @@ class Rounds:
 
     def __init__(self, broker: RedisBroker, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = self._under_way = 0
-        client = broker._session.redis
+        client = broker._here.session.redis
         for name in ("run", "command"):
             monkeypatch.setattr(client, name, self._counted(getattr(client, name)))
 

@@ -6,10 +6,12 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Iterable
-from typing import TypedDict, Unpack
+from contextlib import AbstractContextManager
+from typing import Any, TypedDict, Unpack
 
 from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.limits import ARCHIVE_AGE, ARCHIVE_LIMIT
+from asynqio.brokers.contract.processes import is_task_process, reset_after_fork
 from asynqio.brokers.contract.results import Cancellation
 from asynqio.brokers.contract.signals import Signals, Topic
 from asynqio.brokers.memory.storage.queue import Queue
@@ -18,10 +20,27 @@ from asynqio.core.info import SchedulerInfo, ServerInfo
 from asynqio.core.lifecycle import Lease
 from asynqio.core.schedules.firing import FireEvent
 from asynqio.core.task.message import TaskRef
-from asynqio.errors import QueueNotFound
+from asynqio.errors import QueueNotFound, WrongProcess
 
 #: Cancellations kept for servers that have not read them yet.
 CANCELLATIONS_KEPT = 10_000
+
+
+#: What to do where a memory broker cannot be used.
+ADVICE = "use sqlite:// or redis://, or enqueue in the process of the worker"
+
+
+class Refusal:
+    """Takes the place of the lock of a store that must not be used. Raises WrongProcess."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def __enter__(self) -> None:
+        raise WrongProcess(self._why)
+
+    def __exit__(self, *exc: object) -> None:
+        return None
 
 
 class Archive(TypedDict, total=False):
@@ -42,7 +61,14 @@ class MemoryStore:
     ) -> None:
         self.name = name
         self.archive_limit, self.archive_age = archive_limit, archive_age
-        self.lock = threading.Lock()
+        #: How many `async with` blocks of its brokers are open.
+        self.users = 0
+        self.lock: AbstractContextManager[Any] = threading.Lock()
+        if is_task_process():
+            self.lock = Refusal(
+                f"memory://{name} keeps its tasks in one process, and this one runs a task: {ADVICE}"
+            )
+        reset_after_fork(self)
         self.signals = Signals()
         self.queues: dict[str, Queue] = {}
         self.servers: dict[str, tuple[ServerInfo, float]] = {}
@@ -52,6 +78,14 @@ class MemoryStore:
         self.cancellations: deque[tuple[int, Cancellation]] = deque(maxlen=CANCELLATIONS_KEPT)
         #: The number taken last, for lease tokens and cancellations.
         self.tokens = 0
+
+    def _after_fork(self) -> None:
+        """A store in use belongs to the parent: what the child would add, nothing would process."""
+        self.lock = threading.Lock()
+        if self.users or self.queues or self.servers or self.schedulers:
+            self.lock = Refusal(
+                f"memory://{self.name} was in use when this process was forked, and is the parent's: {ADVICE}"
+            )
 
     def changed(self, refs: Iterable[TaskRef]) -> list[Topic]:
         """The topics of tasks that changed; empty if no watch follows a task, because building topics costs more

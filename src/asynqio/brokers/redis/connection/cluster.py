@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
+from asynqio.brokers.redis.background import loop_task
 from asynqio.brokers.redis.connection import errors
 from asynqio.brokers.redis.connection.backoff import FIRST, Backoff
 from asynqio.brokers.redis.connection.cluster_slots import SLOTS, SlotRange, redirection, slot_of, slot_ranges
@@ -67,7 +68,7 @@ class Cluster:
                         self._settings.location, str(error), self._settings.patience
                     ) from error
             await asyncio.sleep(backoff.pause())
-        self._maintenance = self._loop.create_task(self._maintain(), name="asynqio-redis cluster")
+        self._maintenance = loop_task(self._maintain(), "asynqio-redis cluster")
 
     async def close(self) -> None:
         maintenance, self._maintenance = self._maintenance, None

@@ -16,6 +16,7 @@ from asynqio.blocking import run_blocking
 from asynqio.brokers.redis.connection import errors
 from asynqio.brokers.redis.connection.connection import Arg, Connection
 from asynqio.brokers.redis.connection.errors import RedisError
+from asynqio.brokers.redis.connection.open_sockets import OPEN_SOCKETS
 from asynqio.brokers.redis.settings import Address, RedisSettings, format_address
 from asynqio.errors import BrokerRefused, BrokerUnavailable, ConfigError
 
@@ -88,11 +89,12 @@ def with_password(settings: RedisSettings) -> RedisSettings:
 async def _open_socket(settings: RedisSettings, address: Address, connection: Connection) -> None:
     loop = asyncio.get_running_loop()
     if isinstance(address, str):
-        await loop.create_unix_connection(lambda: connection, address)
+        await _open_unix_socket(address, connection)
         return
     context = await run_blocking(tls_context, settings) if settings.tls else None
     host, port = address
     sock = await _connected_socket(host, port)
+    OPEN_SOCKETS.add(sock)
     try:
         for level, name, value in SOCKET_OPTIONS:
             sock.setsockopt(level, name, value)
@@ -104,6 +106,19 @@ async def _open_socket(settings: RedisSettings, address: Address, connection: Co
         if context is not None and isinstance(error, ssl.SSLCertVerificationError):
             strict = bool(context.verify_flags & ssl.VERIFY_X509_STRICT)
             raise errors.untrusted(connection.where, error.verify_message, strict=strict) from error
+        raise
+
+
+async def _open_unix_socket(path: str, connection: Connection) -> None:
+    loop = asyncio.get_running_loop()
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.setblocking(False)
+        await loop.sock_connect(sock, path)
+        OPEN_SOCKETS.add(sock)
+        await loop.create_unix_connection(lambda: connection, sock=sock)
+    except BaseException:
+        sock.close()
         raise
 
 
@@ -205,6 +220,8 @@ async def _check_role(connection: Connection) -> None:
 
 async def disconnect(connection: Connection, *, at_once: bool = False) -> None:
     """Close a connection and wait until it is closed."""
+    if connection.abandoned:
+        return
     if at_once or not connection.connected:
         connection.abort("closed by the client")
     else:

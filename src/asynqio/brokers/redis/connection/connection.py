@@ -223,6 +223,11 @@ class Connection(asyncio.Protocol):
         """Whether the connection was ever established; then `closed` will be done."""
         return self._transport is not None
 
+    @property
+    def abandoned(self) -> bool:
+        """Whether its event loop was closed before it. Then `OPEN_SOCKETS` closes its socket."""
+        return self._loop.is_closed()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from asynqio.brokers.redis.background import loop_task
 from asynqio.brokers.redis.connection.backoff import LONGEST, Backoff
 from asynqio.brokers.redis.connection.connect import connect, disconnect
 from asynqio.brokers.redis.connection.connection import Arg, Connection
@@ -157,8 +158,8 @@ class PushConnections:
                 self._end(name)
         for name, locate in masters.items():
             if name not in self._maintenance:
-                self._maintenance[name] = asyncio.create_task(
-                    self._maintain(name, locate), name=f"asynqio-redis push {name}"
+                self._maintenance[name] = loop_task(
+                    self._maintain(name, locate), f"asynqio-redis push {name}"
                 )
         for push in self._current.values():
             push.check.set()
@@ -216,16 +217,18 @@ class PushConnections:
             only_master=self._settings.kind == "sentinel",
         )
         push = self._current[name] = PushConnection(name, connection)
-        serving = asyncio.create_task(self._serve(push))
+        serving = loop_task(self._serve(push), f"asynqio-redis push set-up {name}")
         try:
             ends: list[asyncio.Future[Any]] = [serving, connection.closed]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             why = connection.down_reason
             del self._current[name]
-            serving.cancel()
-            await asyncio.wait([serving])
-            await disconnect(connection)
+            if not connection.abandoned:
+                serving.cancel()
+                connection.close()  # before the first wait, which another cancellation may end
+                await asyncio.wait([serving])
+                await disconnect(connection)
         if not why and not serving.cancelled() and (error := serving.exception()):
             raise error
         return why

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from asynqio.brokers.redis.background import loop_task
 from asynqio.brokers.redis.connection import errors
 from asynqio.brokers.redis.connection.backoff import LONGEST, Backoff
 from asynqio.brokers.redis.connection.connect import connect, disconnect
@@ -78,7 +79,7 @@ class ReconnectingConnection:
         if self._maintenance is None:
             self._loop = asyncio.get_running_loop()
             self.call = self._wait
-            self._maintenance = self._loop.create_task(self._maintain(), name=f"asynqio-redis {self.where}")
+            self._maintenance = loop_task(self._maintain(), f"asynqio-redis {self.where}")
 
     async def open(self) -> None:
         """Connect. Raises BrokerUnavailable after `patience` seconds, and BrokerError at once if refused."""

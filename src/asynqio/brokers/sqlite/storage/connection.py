@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from asynqio.brokers.sqlite.settings import Settings
 from asynqio.brokers.sqlite.storage.errors import is_busy, translate_opening, unwritable
+from asynqio.brokers.sqlite.storage.files_at_fork import FILES_AT_FORK
 from asynqio.brokers.sqlite.storage.statements import migrations
 from asynqio.errors import ConfigError, VersionMismatch
 
@@ -32,8 +33,10 @@ def connect(settings: Settings, *, reading: bool = False) -> sqlite3.Connection:
     """A connection to the file, migrated to the newest version.
 
     A writer waits for the lock with `retry_while_busy`; a reader waits only during recovery after a crash, with
-    SQLite's busy handler. Raises ConfigError, VersionMismatch, StorageFull, BrokerUnavailable, BrokerError.
+    SQLite's busy handler. Raises ConfigError, VersionMismatch, StorageFull, BrokerUnavailable, WrongProcess,
+    BrokerError.
     """
+    FILES_AT_FORK.check(settings.path)
     directory = os.path.dirname(settings.path)
     if not os.path.isdir(directory):
         raise ConfigError([f"{settings.path}: there is no directory {directory}; create it, or fix the URL"])

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from asynqio.brokers.sqlite.settings import Settings
 from asynqio.brokers.sqlite.storage.connection import connect, retry_while_busy
 from asynqio.brokers.sqlite.storage.errors import translate
+from asynqio.brokers.sqlite.storage.files_at_fork import FILES_AT_FORK
 from asynqio.brokers.sqlite.storage.job import Job
 from asynqio.brokers.sqlite.storage.open_files import OpenFiles
 from asynqio.brokers.sqlite.storage.transaction import Transaction
@@ -81,12 +82,14 @@ class DatabaseThread:
         except Exception as error:
             self._refuse(error)
         else:
+            file = FILES_AT_FORK.add(self._settings.path)
             try:
                 stopped = self._work(connection, self._opened())
             finally:
                 # If the file was moved, SQLite neither checkpoints it nor deletes the log of its successor.
                 with contextlib.suppress(sqlite3.Error):
                     connection.close()
+                FILES_AT_FORK.remove(file)
             if not stopped and self._replaced is not None:
                 self._refuse(self._replaced)
         if self._announcer:
