@@ -164,6 +164,29 @@ def test_an_interrupted_call_leaves_no_reply_on_the_connection(
     assert len(waiting) == len(set(waiting))
 
 
+def test_a_signal_handler_can_enqueue_during_a_call(
+    client: Client, redis_server: RedisServer, proxy: DelayingProxy
+) -> None:
+    handled: list[TaskInfo] = []
+    previous = signal.signal(signal.SIGUSR1, lambda *_: handled.append(client.enqueue(Task("b"))))
+    proxy.stall()
+
+    def interrupt() -> None:
+        until("the call is under way", lambda: producer_of(client)._batcher._turn is not None)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        proxy.resume()
+
+    helper = threading.Thread(target=interrupt)
+    helper.start()
+    try:
+        info = client.enqueue(Task("a"))
+    finally:
+        helper.join()
+        signal.signal(signal.SIGUSR1, previous)
+    until("the signal is handled", lambda: handled)
+    assert sorted(pending(redis_server)) == sorted(["known", info.id, handled[0].id])
+
+
 def test_cut_connections_under_many_threads(
     client: Client, proxy: DelayingProxy, redis_server: RedisServer
 ) -> None:

@@ -18,7 +18,13 @@ from asynqio.brokers.redis.connection.blocking import BlockingConnection
 from asynqio.brokers.redis.connection.connection import Arg
 from asynqio.brokers.redis.connection.errors import BecameReplica, ReplyLost
 from asynqio.brokers.redis.layout.keys import queue_keys
-from asynqio.brokers.redis.operations.enqueue import EncodedEntry, call_arguments, encode_entry, read_reply
+from asynqio.brokers.redis.operations.enqueue import (
+    EncodedEntry,
+    call_arguments,
+    encode_entry,
+    enqueue_one,
+    read_reply,
+)
 from asynqio.brokers.redis.queue_registry import REGISTERED_FOR
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.session import Session
@@ -67,7 +73,12 @@ class RedisProducer:
         """See Producer.enqueue."""
         if self._pid != os.getpid():
             self._reset()
+        if self._batcher.is_mine:
+            return self._run(self._enqueue_over_loop, entry)
         return self._batcher.submit(encode_entry(entry, self.clock.now()))
+
+    async def _enqueue_over_loop(self, entry: Entry) -> Admission | Replaced:
+        return await enqueue_one(await self._session(), entry)
 
     def close(self) -> None:
         """See Producer.close."""

@@ -23,10 +23,11 @@ class BatchCall(Protocol[O_co]):
 class _Caller(Generic[I, O]):
     """A thread that waits for its answer, or for its turn to make the next call."""
 
-    __slots__ = ("answer", "answered", "batch", "call", "gone", "item", "woken")
+    __slots__ = ("answer", "answered", "batch", "call", "gone", "item", "thread", "woken")
 
     def __init__(self, item: I) -> None:
         self.item = item
+        self.thread = threading.get_ident()
         self.answer: O | Exception | None = None
         self.answered = False
         #: Interrupted: its thread no longer waits.
@@ -56,10 +57,18 @@ class ThreadBatcher(Generic[I, O]):
 
     def reset(self) -> None:
         """Forget all callers: after a fork, their threads do not exist."""
-        self._lock = threading.Lock()
+        # Reentrant, because a signal handler may interrupt its holder at any point.
+        self._lock = threading.RLock()
         #: The caller whose turn it is; None: no call is under way.
         self._turn: _Caller[I, O] | None = None
         self._waiting: list[_Caller[I, O]] = []
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether this thread is making a call. Then code that interrupts it, a signal handler or a finalizer, must
+        not call `submit`: it would wait for its own thread."""
+        turn = self._turn
+        return turn is not None and turn.thread == threading.get_ident()
 
     def submit(self, item: I) -> O:
         """Block until this item is answered. Raises the exception that is its answer, or that the call raised."""
