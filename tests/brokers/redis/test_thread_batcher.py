@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -180,15 +182,18 @@ def test_an_interrupted_thread_does_not_stop_the_call_that_has_its_item(pool: Th
     others = start(pool, batcher, [0, 1])
 
     def on_its_way() -> bool:
-        if len(batcher._waiting) == 2:
+        if len(batcher._waiting) == 2 and len(others) == 2:
+            others.append(pool.submit(batcher.submit, 3))
+        if len(batcher._waiting) == 3:
             calls.gate.set()
         return calls.runs == 2
 
     interrupted(lambda: batcher.submit(2), on_its_way)
     calls.later.set()
-    assert [future.result(SOON) for future in others] == [0, 10]
-    assert calls.batches == [[0], [1, 2]]
-    assert batcher.submit(3) == 30
+    # Nor does it keep those from waking that come after it.
+    assert [future.result(SOON) for future in others] == [0, 10, 30]
+    assert calls.batches == [[0], [1, 2, 3]]
+    assert batcher.submit(4) == 40
 
 
 def test_many_threads_get_their_own_answers(pool: ThreadPoolExecutor) -> None:
@@ -201,3 +206,48 @@ def test_many_threads_get_their_own_answers(pool: ThreadPoolExecutor) -> None:
 
     assert all(pool.map(caller, range(0, 10_000, 500)))
     assert sorted(item for batch in calls.batches for item in batch) == list(range(10_000))
+
+
+def test_a_storm_of_interruptions_stops_no_thread(pool: ThreadPoolExecutor) -> None:
+    """This thread is interrupted at any point; the others get all their answers."""
+    count = int(os.environ.get("ASYNQIO_TEST_INTERRUPTIONS", "200"))
+    calls = Calls()
+    calls.gate.set()
+    batcher = batcher_of(calls, 7)
+    done = threading.Event()
+    main = threading.main_thread().ident or 0
+    hits = 0
+
+    def caller(start: int) -> bool:
+        number, right = start, True
+        while not done.is_set():
+            right = right and batcher.submit(number) == 10 * number
+            number += 1
+        return right
+
+    def interrupt() -> None:
+        while not done.wait(random.random() / 500):
+            signal.pthread_kill(main, signal.SIGUSR1)
+
+    def handler(*_: object) -> None:
+        if not done.is_set():
+            raise Interrupted
+
+    previous = signal.signal(signal.SIGUSR1, handler)
+    others = [pool.submit(caller, start) for start in range(0, 10**9, 10**8)]
+    storm = threading.Thread(target=interrupt)
+    storm.start()
+    try:
+        while hits < count:
+            try:
+                while True:
+                    assert batcher.submit(7) == 70
+            except Interrupted:
+                hits += 1
+    except Interrupted:  # between two statements of the loop
+        pass
+    finally:
+        done.set()
+    storm.join()
+    signal.signal(signal.SIGUSR1, previous)
+    assert all(other.result(SOON) for other in others)
