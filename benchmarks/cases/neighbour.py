@@ -7,6 +7,7 @@ import shutil
 import statistics
 from urllib.parse import urlsplit
 
+from benchmarks.cases.idle import SETTLE
 from benchmarks.harness import row_names
 from benchmarks.harness.case import OURS, Case, Size, Values
 from benchmarks.harness.stores import temporary_url
@@ -33,6 +34,7 @@ async def _neighbour(size: Size) -> Values:
         for _ in range(TURNS if size.rounds > 1 else 1):
             alone.append(await set_rate(url))
             async with worker_process(url, queues=queues):
+                await asyncio.sleep(SETTLE)
                 beside.append(await set_rate(url))
         return {
             row_names.NEIGHBOUR: statistics.median(beside),
