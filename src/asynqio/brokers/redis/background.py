@@ -44,19 +44,26 @@ class Background:
         return task
 
     async def run_or_undo(self, work: Coroutine[Any, Any, T], undo: Callable[[T], Awaitable[object]]) -> T:
-        """Await `work`. If the caller is cancelled, `undo` its result before the cancellation continues, or in the
-        background if that takes longer than `TIMEOUT` seconds."""
+        """Await `work`. If the caller is cancelled, `undo` its result as `undo` does."""
         task = asyncio.ensure_future(work)
+
+        async def undo_result() -> None:
+            await undo(await task)
+
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            await asyncio.wait([self.spawn(self._undo(task, undo))], timeout=TIMEOUT)
+            await self.undo(undo_result())
             raise
 
-    async def _undo(self, task: asyncio.Future[T], undo: Callable[[T], Awaitable[object]]) -> None:
+    async def undo(self, work: Coroutine[Any, Any, object]) -> None:
+        """Undo what a cancelled call did, before its cancellation continues, or in the background if that takes
+        longer than `TIMEOUT` seconds."""
+        await asyncio.wait([self.spawn(self._undo(work))], timeout=TIMEOUT)
+
+    async def _undo(self, work: Coroutine[Any, Any, object]) -> None:
         try:
-            result = await task
-            await undo(result)
+            await work
         except (BrokerUnavailable, asyncio.CancelledError) as error:
             why = str(error) or "Redis does not reply"
             log.warning(

@@ -34,8 +34,8 @@ log = logging.getLogger("asynqio.server")
 FAR = 0.001
 #: Seconds that the last calls may take when the server stops. The broker has as long to undo them.
 LAST_FETCH_TIMEOUT = 1.0
-#: Turns of the event loop until a new call has been sent; handlers start one turn later.
-TURNS = 2
+#: Turns of the event loop until a new call is about to be sent; handlers start after it, in the next turn.
+TURNS = 1
 
 
 class Call(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from asynqio.brokers.redis.connection.connection import Arg
 from asynqio.brokers.redis.connection.errors import RedisError, ReplyLost
@@ -28,59 +28,74 @@ async def dequeue(
     session: Session, queues: Sequence[str], limit: int, lease: float, owner: str, timed: bool
 ) -> list[Lease]:
     """See Broker.dequeue. If the caller is cancelled, its tasks are handed back."""
+    wanted = Wanted(session, limit, lease, owner, timed, [])
+    try:
+        # Not in a task of its own: with few slots, its steps of the event loop cost as much as the call.
+        if session.redis.clustered and len(queues) > 1:
+            await _dequeue_across(wanted, queues)
+        else:
+            await _dequeue(wanted, queues)
+    except asyncio.CancelledError:
+        await session.background.undo(_hand_back(wanted, queues))
+        raise
+    return wanted.leases
 
-    async def hand_back(leases: list[Lease]) -> None:
-        await settle(
-            session, [Settlement(lost, TaskState.PENDING, lost.message) for lost in reversed(leases)]
-        )
 
-    work = _dequeue(session, queues, limit, lease, owner, timed)
-    return await session.background.run_or_undo(work, hand_back)
+class Wanted(NamedTuple):
+    """What a dequeue asks for, and the leases that it has so far."""
+
+    session: Session
+    limit: int
+    lease: float
+    owner: str
+    timed: bool
+    leases: list[Lease]
 
 
-async def _dequeue(
-    session: Session, queues: Sequence[str], limit: int, lease: float, owner: str, timed: bool
-) -> list[Lease]:
-    if session.redis.clustered and len(queues) > 1:
-        return await _dequeue_across(session, queues, limit, lease, owner, timed)
-    leases: list[Lease] = []
+async def _hand_back(wanted: Wanted, queues: Sequence[str]) -> None:
+    """Hand back the tasks of a cancelled dequeue, those of a call in flight included."""
+    await _hand_back_unconfirmed(wanted.session, [wanted.session.keys(name) for name in queues])
+    lost = [Settlement(lease, TaskState.PENDING, lease.message) for lease in reversed(wanted.leases)]
+    await settle(wanted.session, lost)
 
-    async def take(some: list[QueueKeys]) -> list[Lease]:
+
+async def _dequeue(wanted: Wanted, queues: Sequence[str]) -> None:
+    leases, limit = wanted.leases, wanted.limit
+
+    async def take(some: list[QueueKeys]) -> int:
         if limit <= len(leases):
-            return []
-        count = min(limit - len(leases), DEQUEUE_BATCH_SIZE)
-        taken = await _take(session, some, count, lease, owner, timed)
-        leases.extend(taken)
-        return taken
+            return 0
+        return await _take(wanted, some, min(limit - len(leases), DEQUEUE_BATCH_SIZE))
 
     while True:
         try:
-            answers = await session.for_each_slot(queues, take, list[Lease]())
+            answers = await wanted.session.for_each_slot(queues, take, 0)
         except BrokerUnavailable:
             if not leases:
                 raise
-            return leases  # tasks of other masters are leased already
-        found = sum(len(taken) for _, taken in answers)
+            return  # tasks of other masters are leased already
+        found = sum(taken for _, taken in answers)
         if len(leases) >= limit or found < DEQUEUE_BATCH_SIZE:
-            return leases
+            return
 
 
-async def _dequeue_across(
-    session: Session, queues: Sequence[str], limit: int, lease: float, owner: str, timed: bool
-) -> list[Lease]:
+async def _dequeue_across(wanted: Wanted, queues: Sequence[str]) -> None:
     """Dequeue from the queues of a cluster in two round trips: count the pending tasks, then lease from every queue
     that has some at once. The shares follow the order of the queues, and are no more than the limit together."""
+    session, leases, limit = wanted.session, wanted.leases, wanted.limit
     reachable = [queue for [queue] in session.reachable(session.by_slot(queues))]
     await _hand_back_unconfirmed(session, reachable)
-    leases: list[Lease] = []
     while len(leases) < limit:
         counts = await _pending(session, reachable)
         shares = allot(counts, min(limit - len(leases), DEQUEUE_BATCH_SIZE))
         asked = [(queue, share) for queue, share in zip(reachable, shares, strict=True) if share]
-        answers = await asyncio.gather(
-            *(_take(session, [queue], share, lease, owner, timed) for queue, share in asked),
-            return_exceptions=True,
-        )
+        parts = [wanted._replace(leases=[]) for _ in asked]
+        calls = (_take(part, [queue], share) for part, (queue, share) in zip(parts, asked, strict=True))
+        try:
+            answers = await asyncio.gather(*calls, return_exceptions=True)
+        finally:
+            for part in parts:
+                leases.extend(part.leases)
         taken = 0
         for (queue, _), answer in zip(asked, answers, strict=True):
             if isinstance(answer, RedisError):
@@ -92,11 +107,9 @@ async def _dequeue_across(
             elif isinstance(answer, BaseException):
                 raise answer
             else:
-                leases += answer
-                taken += len(answer)
+                taken += answer
         if not taken or taken == sum(counts):
             break
-    return leases
 
 
 async def _pending(session: Session, queues: Sequence[QueueKeys]) -> list[int]:
@@ -138,34 +151,38 @@ def allot(counts: Sequence[int], limit: int) -> list[int]:
     return shares
 
 
-async def _take(
-    session: Session, queues: list[QueueKeys], limit: int, lease: float, owner: str, timed: bool
-) -> list[Lease]:
-    skew = await session.server_clock.skew(queues[0].lease, lease=lease)
-    expires_at = math.ceil(session.clock.now() + skew + lease)
+async def _take(wanted: Wanted, queues: list[QueueKeys], limit: int) -> int:
+    """Lease up to `limit` tasks; returns their number."""
+    session = wanted.session
+    skew = await session.server_clock.skew(queues[0].lease, lease=wanted.lease)
+    expires_at = math.ceil(session.clock.now() + skew + wanted.lease)
     await _hand_back_unconfirmed(session, queues)
-    token = session.token(owner).encode()
+    token = session.token(wanted.owner).encode()
     keys: list[str] = []
     args: list[Arg] = [limit, expires_at, token]
     for queue in queues:
         keys += (queue.pending, queue.paused, queue.active, queue.lease)
         args.append(queue.task_prefix)
-    if timed:
+    if wanted.timed:
         args.append("timed")
     try:
         taken = await session.run(LUA.dequeue, keys, args)
+    except asyncio.CancelledError:
+        session.unconfirmed.append((queues, token))
+        raise
     except ReplyLost:
         try:
             recovered = await _find_by_token(session, queues, token)
-        except BrokerUnavailable:
+        except (BrokerUnavailable, asyncio.CancelledError):
             session.unconfirmed.append((queues, token))
             raise
         taken = [[msg, counters] for found in recovered for _, msg, counters in found]
     leases, unreadable = _decode(taken, token, expires_at - skew)
+    wanted.leases.extend(leases)
     if unreadable:
         for queue, found in zip(queues, await _find_by_token(session, queues, token), strict=True):
             await quarantine(session, queue, ((id, msg) for id, msg, _ in found))
-    return leases
+    return len(leases)
 
 
 def _decode(taken: Iterable[Any], token: bytes, expires_at: float) -> tuple[list[Lease], int]:
