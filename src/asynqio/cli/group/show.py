@@ -31,6 +31,6 @@ def list_groups(url: str | None, queue: str | None, *, as_json: bool, watch: flo
             for name, group in found
         ]
         titles = ("queue", "group", "size", "oldest", "newest", "failures", "tried again")
-        show(data, lambda: print_table(titles, rows, right=("size",)), as_json=as_json)
+        show(data, lambda: print_table(titles, rows, right=("size", "failures")), as_json=as_json)
 
     inspect(url, draw, watch=watch)
