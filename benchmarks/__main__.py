@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.cases import drain, drain_processes, enqueue, enqueue_sync, idle, latency
+from benchmarks.cases import beside, drain, drain_processes, enqueue, enqueue_sync, idle, latency
 from benchmarks.harness import machine, report, run_cases
 from benchmarks.harness.case import FULL, QUICK, Case, Size
 from benchmarks.peers import bare_memory, bare_sqlite, huey
@@ -44,6 +44,7 @@ async def cases_of(kind: str) -> list[Case]:
         *drain_processes.cases(kind),
         *latency.cases(kind),
         *idle.cases(kind),
+        *beside.cases(kind),
     ]
     positions = {case.name: position for position, case in reversed(list(enumerate(ours)))}
     return sorted([*ours, *peers], key=lambda case: positions.get(case.name, len(ours)))

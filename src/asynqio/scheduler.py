@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from random import Random
 from typing import Self, Unpack
 
+from asynqio.blocking import run_blocking
 from asynqio.brokers.contract.broker import Store
 from asynqio.config import store_of
 from asynqio.core.info import SchedulerInfo
@@ -62,7 +63,10 @@ class Scheduler:
     ) -> None:
         check_declared(defaults, "Scheduler")
         self.broker, self._owned = store_of(broker)
-        self._entries = list(entries)
+        #: The entries given here, until their ids are needed: then the valid ones are in `_entries`.
+        self._given = list(entries)
+        self._refused: list[ScheduleEntry] = []
+        self._entries: dict[str, ScheduleEntry] = {}
         self._source = source
         self._sync_every = _seconds("sync_every", sync_every, 0.1, math.inf)
         self._terms = Terms(zone, _seconds("grace", grace, 1, MAX_GRACE), max_payload, merge(defaults))
@@ -93,9 +97,10 @@ class Scheduler:
         if isinstance(plan, AsynqioError):
             raise plan
         if self._ticker is None:
-            if any(other.id == plan.id for other in self._entries):
+            await self._read_given()
+            if plan.id in self._entries:
                 raise _twice(plan.id)
-            self._entries.append(entry)
+            self._entries[plan.id] = entry
         else:
             if self._ticker.serves(plan.id):
                 raise _twice(plan.id)
@@ -107,10 +112,9 @@ class Scheduler:
         if self._ticker is not None:
             await self._ticker.remove([id])
             return
-        left = [entry for entry in self._entries if entry.id != id]
-        if len(left) == len(self._entries):
+        await self._read_given()
+        if self._entries.pop(id, None) is None:
             raise EntryNotFound(id)
-        self._entries = left
 
     def info(self) -> SchedulerInfo:
         """What the scheduler serves now. Raises ServerStateError unless it runs."""
@@ -136,7 +140,7 @@ class Scheduler:
         except BaseException:
             await self.stop()
             raise
-        entries = len(ticker.info().entries)
+        entries = ticker.size
         log.info(
             "scheduler started: broker %s, %d entries",
             self.broker.url,
@@ -199,19 +203,44 @@ class Scheduler:
     def _make_ticker(self) -> Ticker:
         return Ticker(self.broker, self._terms, self._hooks)
 
+    async def _read_given(self) -> None:
+        """Compute the ids of the given entries, once: each is a digest."""
+        if not self._given:
+            return
+
+        def read(given: list[ScheduleEntry]) -> tuple[dict[str, ScheduleEntry], list[ScheduleEntry]]:
+            found: dict[str, ScheduleEntry] = {}
+            refused = []
+            for entry in given:
+                try:
+                    id = entry.id
+                except AsynqioError:
+                    refused.append(entry)
+                    continue
+                if id in found:
+                    refused.append(entry)
+                else:
+                    found[id] = entry
+            return found, refused
+
+        given, self._given = self._given, []
+        found, refused = await run_blocking(read, given)
+        self._entries = {**found, **self._entries}
+        self._refused += refused
+
     async def _serve(self, ticker: Ticker) -> None:
         problems: list[str] = []
-        plans: list[Plan] = []
-        for plan in await ticker.plan(self._entries):
+        plans: dict[str, Plan] = {}
+        for plan in await ticker.plan([*self._entries.values(), *self._refused, *self._given]):
             if isinstance(plan, AsynqioError):
                 problems.append(str(plan))
-            elif any(plan.id == other.id for other in plans):
+            elif plan.id in plans:
                 problems.append(str(_twice(plan.id)))
             else:
-                plans.append(plan)
+                plans[plan.id] = plan
         if problems:
             raise ConfigError(problems)
-        await ticker.serve(plans)
+        await ticker.serve(list(plans.values()))
 
     async def _run(self, loop: Loop) -> None:
         await loop.start()

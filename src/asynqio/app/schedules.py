@@ -34,7 +34,11 @@ class AppSchedules:
     """Entries declared with `@app.cron`, in order of declaration."""
 
     def __init__(self) -> None:
-        self.entries: list[ScheduleEntry] = []
+        self._by_id: dict[str, ScheduleEntry] = {}
+
+    @property
+    def entries(self) -> list[ScheduleEntry]:
+        return list(self._by_id.values())
 
     def declare(
         self,
@@ -59,15 +63,15 @@ class AppSchedules:
             check_declared(options, f"@app.cron({spec!r}) of task", function.type, also=_CRON_WORDS)
             task = function.task(*args, **(kwargs or {}))
             entry = ScheduleEntry(spec, task, name=name, zone=zone, missed=missed, **options)
-            if any(other.id == entry.id for other in self.entries):
+            if (id := entry.id) in self._by_id:
                 raise ConfigError(
-                    [f"there is a schedule {entry.id!r} already ({entry!r}): give one of them another name"]
+                    [f"there is a schedule {id!r} already ({entry!r}): give one of them another name"]
                 )
-            self.entries.append(entry)
+            self._by_id[id] = entry
             return function
 
         return declare
 
     def remove(self, type: str) -> None:
         """Remove the entries of a task type."""
-        self.entries = [entry for entry in self.entries if entry.task.type != type]
+        self._by_id = {id: entry for id, entry in self._by_id.items() if entry.task.type != type}

@@ -35,7 +35,8 @@ Rules that every broker keeps; the tests in `tests/conformance` bear their numbe
 14. Stored bytes that cannot be decoded never stop an operation: the task is archived as `CORRUPT_TYPE` and counted
     (quarantine); other tasks are processed as usual.
 15. An archive keeps the newest `ARCHIVE_LIMIT` tasks per queue, none older than `ARCHIVE_AGE`. The URL options
-    `archive_limit` and `archive_age` change this; of several processes the one with the lowest limits decides.
+    `archive_limit` and `archive_age` change this; of several processes the one with the lowest limits decides. It may
+    take several sweeps to reach a lowered limit.
     Evicted tasks are counted (`QueueStats.evicted_total`).
 16. `settle` stores the record of the attempt (`Settlement.record`) with a task that stays, in the same step, and
     numbers it. The newest `RUNS_KEPT` records stay through all operator actions and are deleted with the task. The

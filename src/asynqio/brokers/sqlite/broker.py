@@ -22,13 +22,16 @@ from asynqio.brokers.contract.results import (
 from asynqio.brokers.contract.signals import Topic, Watch
 from asynqio.brokers.sqlite.admin.stats import paused_types
 from asynqio.brokers.sqlite.inspection import SqliteInspection
-from asynqio.brokers.sqlite.operations import cancellations, groups, maintenance, schedules, servers
+from asynqio.brokers.sqlite.operations import cancellations, groups, schedules, servers
 from asynqio.brokers.sqlite.operations.attempts import attempts
 from asynqio.brokers.sqlite.operations.dequeue import dequeue, return_leases
 from asynqio.brokers.sqlite.operations.enqueue import enqueue
-from asynqio.brokers.sqlite.operations.leases import renew, renew_owner
+from asynqio.brokers.sqlite.operations.forward import forward
+from asynqio.brokers.sqlite.operations.leases import expired_leases, quarantine_expired, renew, renew_owner
 from asynqio.brokers.sqlite.operations.output import write_output
 from asynqio.brokers.sqlite.operations.settle import settle
+from asynqio.brokers.sqlite.operations.sweep import sweep
+from asynqio.brokers.sqlite.pace import Pace, chunks
 from asynqio.brokers.sqlite.producer import SqliteProducer
 from asynqio.brokers.sqlite.session import Session
 from asynqio.brokers.sqlite.settings import parse
@@ -138,13 +141,13 @@ class SqliteBroker(SqliteInspection):
     # --- maintenance ------------------------------------------------------------------------------
 
     async def forward(self, queues: Sequence[str], limit: int) -> Forwarded:
-        return await self._session.write(partial(maintenance.forward, queues=tuple(queues), limit=limit))
+        return await forward(self._session, queues, limit)
 
     async def expired(self, queues: Sequence[str], limit: int) -> Expired:
-        step = partial(maintenance.expired_leases, queues=tuple(queues), limit=limit)
+        step = partial(expired_leases, queues=tuple(queues), limit=limit)
         found = await self._session.read(step)
         if found.corrupt:
-            await self._session.write(partial(maintenance.quarantine_expired, rows=found.corrupt))
+            await self._session.write(partial(quarantine_expired, rows=found.corrupt))
         return found.expired
 
     async def accepts_writes(self, queues: Sequence[str]) -> list[bool]:
@@ -155,7 +158,7 @@ class SqliteBroker(SqliteInspection):
         return [True] * len(queues)
 
     async def sweep(self, queues: Sequence[str], limit: int) -> Swept:
-        return await self._session.write(partial(maintenance.sweep, queues=tuple(queues), limit=limit))
+        return await sweep(self._session, queues, limit)
 
     # --- groups -----------------------------------------------------------------------------------
 
@@ -179,7 +182,11 @@ class SqliteBroker(SqliteInspection):
     # --- schedules --------------------------------------------------------------------------------
 
     async def register_schedules(self, queue: str, ids: Sequence[str]) -> list[ScheduleState]:
-        return await self._session.write(partial(schedules.register_schedules, queue=queue, ids=tuple(ids)))
+        states: list[ScheduleState] = []
+        pace = Pace(self._session)
+        for some in chunks(ids):
+            states += await pace.write(schedules.register_schedules, queue, some)
+        return states
 
     async def fire(self, fires: Sequence[Fire]) -> list[Fired]:
         answers: list[Fired] = []
@@ -190,11 +197,18 @@ class SqliteBroker(SqliteInspection):
         return answers
 
     async def record(self, events: Sequence[FireEvent]) -> None:
-        await self._session.write(partial(schedules.record, events=tuple(events)))
+        pace = Pace(self._session)
+        for some in chunks(events):
+            await pace.write(schedules.record, some)
 
     async def prune_schedules(self, queue: str, ids: Sequence[str], before: float) -> int:
-        step = partial(schedules.prune_schedules, queue=queue, ids=tuple(ids), before=before)
-        return await self._session.write(step)
+        pace = Pace(self._session)
+        for some in chunks(await self._session.read(schedules.silent_schedules), schedules.HISTORIES):
+            await pace.write(schedules.purge_fires, some)
+        pruned = 0
+        for some in chunks(ids):
+            pruned += await pace.write(schedules.prune_schedules, queue, some, before)
+        return pruned
 
     # --- servers ----------------------------------------------------------------------------------
 
@@ -207,7 +221,9 @@ class SqliteBroker(SqliteInspection):
     # --- cancellation of running tasks ------------------------------------------------------------
 
     async def cancel(self, refs: Sequence[TaskRef], *, archive: bool = False) -> None:
-        await self._session.write(partial(cancellations.cancel, refs=refs, archive=archive))
+        pace = Pace(self._session)
+        for some in chunks(refs):
+            await pace.write(cancellations.cancel, some, archive)
 
     async def cancellations(self) -> AsyncIterator[Cancellation]:
         with self.watch([("cancel",)]) as watch:

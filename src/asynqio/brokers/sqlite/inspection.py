@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import TypeVar
 
 from asynqio.brokers.contract.inspection import Page, Scan, Where
 from asynqio.brokers.contract.results import Moved, Progress
@@ -14,7 +15,9 @@ from asynqio.brokers.sqlite.admin.scan import scan
 from asynqio.brokers.sqlite.doctor.examine import examine
 from asynqio.brokers.sqlite.operations import groups, schedules, servers
 from asynqio.brokers.sqlite.operations.transfer import transfer
+from asynqio.brokers.sqlite.pace import STEP, Pace, chunks
 from asynqio.brokers.sqlite.session import Session
+from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.core.findings import Finding
 from asynqio.core.info import DayStats, GroupStats, QueueStats, SchedulerInfo, ServerInfo, StoreNode
 from asynqio.core.lifecycle import Action
@@ -22,14 +25,23 @@ from asynqio.core.schedules.firing import FireEvent, ScheduleState
 from asynqio.core.task.message import TaskInfo, TaskRef, TaskState
 from asynqio.core.task.unique import LockHolder
 
-#: Most tasks changed by one transaction, so that other processes wait only for a moment.
-BATCH_SIZE = 1_000
+T = TypeVar("T")
 
 
 class SqliteInspection:
     """The `Inspection` half of `SqliteBroker`. A base class, because one object must satisfy both protocols."""
 
     _session: Session
+
+    async def _in_steps(
+        self, step: Callable[[Transaction, Sequence[T]], list[Moved]], items: Sequence[T]
+    ) -> list[Moved]:
+        """Run a step for all items, in short transactions."""
+        answers: list[Moved] = []
+        pace = Pace(self._session)
+        for some in chunks(items):
+            answers += await pace.write(step, some)
+        return answers
 
     async def queues(self) -> list[str]:
         return await self._session.read(stats.queue_names)
@@ -61,28 +73,24 @@ class SqliteInspection:
     async def move(
         self, action: Action, refs: Sequence[TaskRef], *, state: TaskState | None = None, near: str = ""
     ) -> list[Moved]:
-        return await self._session.write(partial(actions.act, action=action, refs=refs, state=state))
+        return await self._in_steps(partial(actions.act, action=action, state=state), refs)
 
     async def move_all(self, action: Action, where: Where) -> int:
         moved = skipped = 0
+        pace = Pace(self._session)
         while True:
-            page = Page(BATCH_SIZE, skipped)
-            step = partial(actions.act_on_page, action=action, where=where, page=page)
-            result = await self._session.write(step)
+            page = Page(STEP, skipped)
+            result = await pace.write(actions.act_on_page, action, where, page)
             moved += result.moved
             skipped += result.skipped
             if result.last:
                 return moved
 
     async def transfer(self, refs: Sequence[TaskRef], target: str) -> list[Moved]:
-        answers: list[Moved] = []
-        for start in range(0, len(refs), BATCH_SIZE):
-            some = refs[start : start + BATCH_SIZE]
-            answers += await self._session.write(partial(transfer, refs=some, target=target))
-        return answers
+        return await self._in_steps(partial(transfer, target=target), refs)
 
     async def rewrite(self, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
-        return await self._session.write(partial(actions.rewrite, payloads=payloads))
+        return await self._in_steps(actions.rewrite, list(payloads.items()))
 
     async def flush_group(self, queue: str, group: str) -> int:
         return await self._session.write(partial(groups.flush_group, queue=queue, group=group))
@@ -97,7 +105,8 @@ class SqliteInspection:
         self, queue: str, *, force: bool = False, progress: Progress | None = None
     ) -> None:
         removed = 0
-        while (some := await self._session.write(partial(remove_step, queue=queue, force=force))) is not None:
+        pace = Pace(self._session)
+        while (some := await pace.write(remove_step, queue, force=force)) is not None:
             removed, force = removed + some, True
             if progress is not None:
                 progress(removed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from asynqio import Filter, Inspector, TaskInfo, TaskState
+from asynqio import Filter, Inspector, QueueStats, TaskInfo, TaskState
 from asynqio.cli.event_loop import inspect
 from asynqio.cli.exit_status import PARTIAL
 from asynqio.cli.output.format import bytes_text, duration, relative, timestamp
@@ -52,19 +52,16 @@ def list_tasks(url: str | None, page: Page, output: str, *, watch: float | None)
 
 
 async def _fetch(inspector: Inspector, page: Page, filter: Filter) -> list[TaskInfo]:
-    """The tasks of a page. In a single state without a filter the broker seeks to it; otherwise all pages before it
-    are read."""
+    """The tasks of a page. Without a filter the broker seeks to it; with one, all pages before it are read."""
     offset = (page.number - 1) * page.size
     states = [TaskState(state) for state in dict.fromkeys(page.states)] or list(TaskState)
     queues = [await inspector.queue(page.queue)] if page.queue else await inspector.queues()
-    if len(queues) == len(states) == 1 and not page.conditions:
-        return await inspector.tasks(
-            queues[0].queue, states[0], group=page.group, size=page.size, offset=offset
-        )
+    if not page.conditions:
+        return await _seek(inspector, page, queues, states, offset)
     places = [(stats.queue, state, getattr(stats, state.value)) for stats in queues for state in states]
     found: list[TaskInfo] = []
     end, seen = offset + page.size, 0
-    with progress("searching", sum(size for _, _, size in places) if page.conditions else None) as update:
+    with progress("searching", sum(size for _, _, size in places)) as update:
         for queue, state, size in places:
             if not size or len(found) >= end:
                 continue
@@ -79,6 +76,33 @@ async def _fetch(inspector: Inspector, page: Page, filter: Filter) -> list[TaskI
             found += [info async for info in search]
             seen += size
     return found[offset:]
+
+
+async def _seek(
+    inspector: Inspector, page: Page, queues: Sequence[QueueStats], states: Sequence[TaskState], offset: int
+) -> list[TaskInfo]:
+    """The tasks of a page, by the sizes of the queues: only tasks of this page are read."""
+    found: list[TaskInfo] = []
+    places = [(stats, state) for stats in queues for state in states]
+    for stats, state in places:
+        missing = page.size - len(found)
+        if not missing:
+            break
+        size = getattr(stats, state.value)
+        if state is TaskState.AGGREGATING and size and len(places) > 1:
+            size = await _grouped(inspector, stats, page.group)
+        if offset < size or len(places) == 1:
+            found += await inspector.tasks(stats.queue, state, group=page.group, size=missing, offset=offset)
+        offset = max(0, offset - size)
+    return found
+
+
+async def _grouped(inspector: Inspector, stats: QueueStats, group: str) -> int:
+    """The exact number of aggregating tasks, of one group if it is named."""
+    if not group and not stats.estimated:
+        return stats.aggregating
+    groups = await inspector.groups(stats.queue)
+    return sum(found.size for found in groups if not group or found.group == group)
 
 
 def _print_table(found: Sequence[TaskInfo], page: Page, now: float) -> None:

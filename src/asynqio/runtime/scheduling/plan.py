@@ -51,6 +51,7 @@ class Plan:
         self.next_at = self.schedule.next(now, aligned=True)
         self.prev_at: float | None = None
         self.paused = False
+        self._info: ScheduleInfo | None = None
 
     def task(self, tick: float, now: float) -> Entry:
         """The task of one tick. Raises InvalidTask."""
@@ -88,8 +89,15 @@ class Plan:
         return self.next_at is not None and self.next_at < now - self.terms.grace
 
     def info(self) -> ScheduleInfo:
-        """What schedulers publish of an entry."""
-        return ScheduleInfo(
+        """What schedulers publish of an entry: the same object until something of it changes."""
+        known = self._info
+        if known is not None and (known.next_at, known.prev_at, known.paused) == (
+            self.next_at,
+            self.prev_at,
+            self.paused,
+        ):
+            return known
+        self._info = ScheduleInfo(
             id=self.id,
             spec=self.entry.spec,
             zone=self.zone,
@@ -102,3 +110,4 @@ class Plan:
             prev_at=self.prev_at,
             paused=self.paused,
         )
+        return self._info

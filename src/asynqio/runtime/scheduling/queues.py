@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
 from asynqio.clock import Clock
 from asynqio.errors import BrokerError
@@ -12,6 +12,8 @@ from asynqio.runtime.scheduling.plan import Plan
 
 log = logging.getLogger("asynqio.scheduler")
 
+#: Most plans of one call of the broker, and of one piece of work on the event loop (about 5 ms).
+PART = 250
 #: Seconds for which a queue that failed is skipped.
 BACKOFF = 1.0
 
@@ -54,6 +56,12 @@ class QueueIsolation:
                     queue,
                     extra={"event": "schedules_resumed", "queue": queue},
                 )
+
+
+def parts(plans: Sequence[Plan]) -> Iterator[Sequence[Plan]]:
+    """The plans in parts of PART."""
+    for start in range(0, len(plans), PART):
+        yield plans[start : start + PART]
 
 
 def by_queue(plans: Iterable[Plan]) -> dict[str, list[Plan]]:

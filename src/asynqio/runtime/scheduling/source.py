@@ -33,7 +33,7 @@ class SourceReader(Service):
         self._ticker = ticker
         self._every = every
         self._served: dict[str, ScheduleEntry] = {}
-        self._refused: list[tuple[ScheduleEntry, str]] = []
+        self._refused: set[tuple[object, ...]] = set()
         self._is_read = False
 
     async def open(self) -> None:
@@ -57,17 +57,17 @@ class SourceReader(Service):
     async def _sync(self) -> None:
         """Read the source and serve its entries. Raises what the source raises, ConfigError, BrokerError."""
         entries = await self._read()
-        plans: list[Plan] = []
+        plans: dict[str, Plan] = {}
         refused: list[tuple[ScheduleEntry, str]] = []
         for entry, plan in zip(entries, await self._ticker.plan(entries), strict=True):
             if isinstance(plan, AsynqioError):
                 refused.append((entry, str(plan)))
             elif self._is_free(plan, plans):
-                plans.append(plan)
+                plans[plan.id] = plan
             else:
                 refused.append((entry, f"there is another schedule with the id {plan.id!r}"))
         for entry, problem in refused:
-            if (entry, problem) not in self._refused:
+            if _key(entry, problem) not in self._refused:
                 log.error(
                     "the source's entry %r is not served: %s",
                     entry,
@@ -79,16 +79,16 @@ class SourceReader(Service):
                         "error": problem,
                     },
                 )
-        self._refused = refused
-        new = [plan for plan in plans if self._served.get(plan.id) != plan.entry]
+        self._refused = {_key(entry, problem) for entry, problem in refused}
+        new = [plan for plan in plans.values() if self._served.get(plan.id) != plan.entry]
         if new:
             await self._ticker.serve(new)
-        if gone := self._served.keys() - {plan.id for plan in plans}:
+        if gone := self._served.keys() - plans.keys():
             await self._ticker.remove(gone)
-        self._served = {plan.id: plan.entry for plan in plans}
+        self._served = {id: plan.entry for id, plan in plans.items()}
 
-    def _is_free(self, plan: Plan, plans: list[Plan]) -> bool:
-        if any(other.id == plan.id for other in plans):
+    def _is_free(self, plan: Plan, plans: dict[str, Plan]) -> bool:
+        if plan.id in plans:
             return False
         return plan.id in self._served or not self._ticker.serves(plan.id)
 
@@ -105,3 +105,8 @@ class SourceReader(Service):
                 [f"the source of schedules returned {wrong[0]!r}, which is not a ScheduleEntry"]
             )
         return entries
+
+
+def _key(entry: ScheduleEntry, problem: str) -> tuple[object, ...]:
+    """Identifies a refused entry, so that it is logged once."""
+    return entry.spec, entry.zone, entry.name, entry.task.type, entry.task.payload, problem

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import uuid
 from collections.abc import Iterable, Sequence
@@ -20,14 +21,14 @@ from asynqio.brokers.contract.limits import FIRES_AGE
 from asynqio.brokers.contract.results import Admission, Fired, Replaced
 from asynqio.core.info import SchedulerInfo
 from asynqio.core.schedules.entry import ScheduleEntry
-from asynqio.core.schedules.firing import Fire, FireEvent
+from asynqio.core.schedules.firing import Fire, FireEvent, ScheduleState
 from asynqio.core.schedules.misfire import Due
 from asynqio.core.task.task import Entry
 from asynqio.errors import AsynqioError, BrokerError, EnqueueError, EntryNotFound
 from asynqio.runtime.leases.heartbeat import INFO_INTERVAL, INFO_TTL, host_name
 from asynqio.runtime.scheduling.hooks import Hooks, outcome_of
 from asynqio.runtime.scheduling.plan import Plan, Terms
-from asynqio.runtime.scheduling.queues import QueueIsolation, by_queue
+from asynqio.runtime.scheduling.queues import QueueIsolation, by_queue, parts
 from asynqio.runtime.service import Service
 
 log = logging.getLogger("asynqio.scheduler")
@@ -36,6 +37,12 @@ log = logging.getLogger("asynqio.scheduler")
 MAX_REST = 1.0
 #: Seconds between two registrations of the served schedules.
 REGISTER_INTERVAL = 6 * 3600.0
+#: Plans whose next ticks are computed on the event loop; more are computed in a thread.
+INLINE = 20
+#: Up to this number of entries, each change is published at once. A publication names all entries, so with more of
+#: them, changes are published after at most CHANGE_INTERVAL seconds, together.
+PUBLISHED_AT_ONCE = 100
+CHANGE_INTERVAL = 1.0
 
 
 class Ticker(Service):
@@ -51,10 +58,13 @@ class Ticker(Service):
         self._queues = QueueIsolation(broker.clock)
         self._plans: dict[str, Plan] = {}
         self._changed = asyncio.Event()
+        #: When the loop runs next at the latest; infinite while it runs, so that a new entry makes it run again.
+        self._wakes_at = math.inf
         self._host = host_name()
         self.id = f"{self._host}:{os.getpid()}:{uuid.uuid4()}"
         self._started_at = broker.clock.now()
         self._publish_at = self._register_at = 0.0
+        self._published_at = -CHANGE_INTERVAL
         self._published = False
         self._warned: set[str] = set()
 
@@ -77,7 +87,9 @@ class Ticker(Service):
         for queue, some in by_queue(plans).items():
             await self._resume(queue, some)
         self._plans.update((plan.id, plan) for plan in plans)
-        await self._apply_change()
+        if any(plan.next_at is not None and plan.next_at < self._wakes_at for plan in plans):
+            self._changed.set()
+        await self._publish_change()
 
     async def remove(self, ids: Iterable[str]) -> None:
         """Serve these no longer. Raises EntryNotFound."""
@@ -85,24 +97,31 @@ class Ticker(Service):
             if id not in self._plans:
                 raise EntryNotFound(id)
             del self._plans[id]
-        await self._apply_change()
+        await self._publish_change()
 
     def serves(self, id: str) -> bool:
         """Whether this entry is served."""
         return id in self._plans
+
+    @property
+    def size(self) -> int:
+        """The number of entries."""
+        return len(self._plans)
 
     def info(self) -> SchedulerInfo:
         """What the scheduler publishes of itself now."""
         entries = [plan.info() for plan in self._plans.values()]
         return SchedulerInfo(self.id, self._host, os.getpid(), self._started_at, entries)
 
-    async def _apply_change(self) -> None:
-        """Wake the loop for the next tick, and publish the change."""
-        self._changed.set()
+    async def _publish_change(self) -> None:
+        """Publish a change: now, or with the changes of the next second."""
         if self._published:
-            self._publish_at = 0.0  # if this call fails, the loop repeats it
-            with contextlib.suppress(BrokerError):
-                await self._publish()
+            # If this call fails, the loop repeats it.
+            soon = self._published_at + (CHANGE_INTERVAL if self.size > PUBLISHED_AT_ONCE else 0.0)
+            self._publish_at = min(self._publish_at, soon)
+            if self._broker.clock.monotonic() >= self._publish_at:
+                with contextlib.suppress(BrokerError):
+                    await self._publish()
 
     # --- the loop ---------------------------------------------------------------------------------
 
@@ -123,6 +142,7 @@ class Ticker(Service):
 
     async def once(self) -> float:
         self._changed.clear()
+        self._wakes_at = math.inf
         now, steady = self._broker.clock.now(), self._broker.clock.monotonic()
         await self._queues.run(self._fire_queue, [plan for plan in self._plans.values() if plan.is_due(now)])
         if steady >= self._register_at:
@@ -137,10 +157,12 @@ class Ticker(Service):
             for plan in self._plans.values()
             if plan.next_at and not self._queues.failed(plan.queue)
         ]
-        if not coming:
-            return MAX_REST
         # A timer may fire slightly early by this clock: one more millisecond saves a useless run.
-        return min(max(min(coming) - self._broker.clock.now(), 0.0) + 0.001, MAX_REST)
+        now, steady = self._broker.clock.now(), self._broker.clock.monotonic()
+        rest = max(min(coming, default=math.inf) - now, 0.0) + 0.001
+        rest = min(rest, max(self._publish_at - steady, 0.0) + 0.001, MAX_REST)
+        self._wakes_at = now + rest
+        return rest
 
     async def rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -148,17 +170,36 @@ class Ticker(Service):
                 await self._changed.wait()
 
     async def _publish(self) -> None:
-        await self._broker.beat(self.info(), INFO_TTL)
-        self._publish_at = self._broker.clock.monotonic() + INFO_INTERVAL
+        # Before the call: a change during it is published soon after.
+        self._published_at = self._broker.clock.monotonic()
+        self._publish_at = self._published_at + INFO_INTERVAL
+        try:
+            await self._broker.beat(self.info(), INFO_TTL)
+        except BaseException:
+            self._publish_at = self._published_at
+            raise
 
     # --- state in the store -----------------------------------------------------------------------
 
-    async def _resume(self, queue: str, plans: list[Plan]) -> None:
+    async def _resume(self, queue: str, plans: Sequence[Plan]) -> None:
         """Register schedules and continue from their state in the store."""
-        states = await self._broker.register_schedules(queue, [plan.id for plan in plans])
+        for part in parts(plans):
+            states = await self._broker.register_schedules(queue, [plan.id for plan in part])
+            await self._continue(queue, list(zip(part, states, strict=True)))
+
+    async def _continue(self, queue: str, states: Sequence[tuple[Plan, ScheduleState]]) -> None:
         now = self._broker.clock.now()
-        for plan, state in zip(plans, states, strict=True):
-            plan.resume(state, now)
+
+        def resume() -> None:
+            for plan, state in states:
+                plan.resume(state, now)
+
+        # Computing the next tick of a plan takes up to 0.1 ms.
+        if len(states) > INLINE:
+            await run_blocking(resume)
+        else:
+            resume()
+        for plan, _ in states:
             if plan.is_ahead(now) and plan.id not in self._warned:
                 # A clock is or was wrong. Firing its ticks again could mean firing them twice.
                 self._warned.add(plan.id)
@@ -178,7 +219,8 @@ class Ticker(Service):
 
     async def _register(self, queue: str, plans: list[Plan]) -> None:
         """Register the served schedules, and prune those that no scheduler serves any more."""
-        await self._broker.register_schedules(queue, [plan.id for plan in plans])
+        for part in parts(plans):
+            await self._broker.register_schedules(queue, [plan.id for plan in part])
         cutoff = self._broker.clock.now() - FIRES_AGE
         states = await self._inspection.schedule_states(queue)
         unserved = [id for id, state in states.items() if state.seen_at <= cutoff and not state.paused]
@@ -187,14 +229,20 @@ class Ticker(Service):
     # --- firing -----------------------------------------------------------------------------------
 
     async def _fire_queue(self, queue: str, plans: list[Plan]) -> None:
-        """Fire what is due in one queue, in one call. Ticks without an answer stay due. Raises BrokerError."""
+        """Fire what is due in one queue, in one call for each PART. Ticks without an answer stay due. Raises
+        BrokerError."""
+        for part in parts(plans):
+            await self._fire_part(queue, part)
+
+    async def _fire_part(self, queue: str, plans: Sequence[Plan]) -> None:
         now = self._broker.clock.now()
         if late := [plan for plan in plans if plan.is_late(now)]:
             await self._resume(queue, late)  # another scheduler may have fired them
             decided = await run_blocking(lambda: [(plan, plan.due(now)) for plan in late])
             for plan, ticks in decided:
                 _log_missed(plan, ticks)
-            decided += [(plan, plan.due(now)) for plan in plans if plan not in late]
+            resumed = {plan.id for plan in late}
+            decided += [(plan, plan.due(now)) for plan in plans if plan.id not in resumed]
         else:
             decided = [(plan, plan.due(now)) for plan in plans]
         wanted: list[tuple[Plan, Fire]] = []

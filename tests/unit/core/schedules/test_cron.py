@@ -91,6 +91,8 @@ def test_a_star_in_either_field_makes_both_days_count(fields: str, both: bool) -
         ("@every 1.9s", 1),
         ("@every 10ms", 1),
         ("@every -5m", 1),
+        ("@every 0s", 1),
+        ("@every 0", 1),
         ("TZ=Asia/Tokyo @every 2s", 2),
     ],
 )

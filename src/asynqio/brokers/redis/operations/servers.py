@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 
@@ -85,23 +86,27 @@ def _server_keys(info: ServerInfo) -> tuple[str, str]:
 
 
 async def servers(session: Session) -> list[ServerInfo]:
-    """The valid records of servers, ours and Go's."""
-    found = [await _read_server(session, key) for key in await _valid(session, SERVERS, WORKERS)]
+    """The valid records of servers, ours and Go's, read at once."""
+    keys = await _valid(session, SERVERS, WORKERS)
+    found = await asyncio.gather(*(_read_server(session, key) for key in keys))
     return [info for info in found if info is not None]
 
 
 async def schedulers(session: Session) -> list[SchedulerInfo]:
-    """The valid records of schedulers, ours and Go's."""
-    found = [await _read_scheduler(session, key) for key in await _valid(session, SCHEDULERS)]
+    """The valid records of schedulers, ours and Go's, read at once."""
+    keys = await _valid(session, SCHEDULERS)
+    found = await asyncio.gather(*(_read_scheduler(session, key) for key in keys))
     return [info for info in found if info is not None]
 
 
 async def _valid(session: Session, listing: str, *others: str) -> list[str]:
     """Remove expired members from the sorted sets, and return those of the first."""
     now = math.floor(session.clock.now() + await session.server_clock.skew(SERVERS))
-    for key in (listing, *others):
-        await session.redis.command(key, "ZREMRANGEBYSCORE", key, "-inf", now)
-    return [decode_lossy(key) for key in await session.redis.command(listing, "ZRANGE", listing, 0, -1)]
+    *_, found = await asyncio.gather(
+        *(session.redis.command(key, "ZREMRANGEBYSCORE", key, "-inf", now) for key in (listing, *others)),
+        session.redis.command(listing, "ZRANGE", listing, 0, -1),
+    )
+    return [decode_lossy(key) for key in found]
 
 
 async def _read_server(session: Session, key: str) -> ServerInfo | None:

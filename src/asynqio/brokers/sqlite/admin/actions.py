@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -19,8 +20,8 @@ from asynqio.brokers.sqlite.storage.rows import (
     encode,
     find,
     lock_holder,
+    make_room,
     message,
-    trim,
     unlock,
 )
 from asynqio.brokers.sqlite.storage.statements import SQL
@@ -31,7 +32,7 @@ from asynqio.core.task.unique_locks import freed_by, moved_key
 
 
 def act(
-    transaction: Transaction, action: Action, refs: Sequence[TaskRef], state: TaskState | None
+    transaction: Transaction, refs: Sequence[TaskRef], *, action: Action, state: TaskState | None
 ) -> list[Moved]:
     """See Inspection.move."""
     answers = []
@@ -45,8 +46,8 @@ def act(
             _act(transaction, action, [row])
             answers.append(Moved.DONE)
     if action.target is TaskState.ARCHIVED:
-        for queue in {ref.queue for ref in refs}:
-            trim(transaction, queue, transaction.now)
+        for queue, count in Counter(ref.queue for ref in refs).items():
+            make_room(transaction, queue, transaction.now, count)
     return answers
 
 
@@ -68,7 +69,7 @@ def act_on_page(transaction: Transaction, action: Action, where: Where, page: Pa
     if moved:
         _act(transaction, action, moved)
         if action.target is TaskState.ARCHIVED:
-            trim(transaction, where.queue, transaction.now)
+            make_room(transaction, where.queue, transaction.now, len(moved))
     return PageResult(len(moved), len(rows) - len(moved), len(rows) < page.size)
 
 
@@ -90,10 +91,10 @@ def _act(transaction: Transaction, action: Action, rows: Sequence[Row]) -> None:
         transaction.ended += [TaskRef(row[1], row[2]) for row in rows]
 
 
-def rewrite(transaction: Transaction, payloads: Mapping[TaskRef, bytes]) -> list[Moved]:
+def rewrite(transaction: Transaction, payloads: Sequence[tuple[TaskRef, bytes]]) -> list[Moved]:
     """See Inspection.rewrite."""
     answers = []
-    for ref, payload in payloads.items():
+    for ref, payload in payloads:
         row = find(transaction, ref)
         if row is None:
             answers.append(Moved.NOT_FOUND)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from asynqio.brokers.sqlite.pace import STEP
 from asynqio.brokers.sqlite.storage.queues import existing
 from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.core.task.message import TaskState
 from asynqio.errors import WrongState
 
-#: Tasks deleted by one transaction.
-BATCH_SIZE = 1_000
-
 
 def remove_step(transaction: Transaction, queue: str, *, force: bool) -> int | None:
-    """Pause the queue and delete up to BATCH_SIZE of its tasks; returns how many, None when the queue is removed.
+    """Pause the queue and delete up to STEP of its tasks; returns how many, None when the queue is removed.
 
     Raises QueueNotFound, WrongState.
     """
@@ -25,11 +23,12 @@ def remove_step(transaction: Transaction, queue: str, *, force: bool) -> int | N
         raise WrongState(f"queue {queue!r} holds {tasks} tasks: remove it with force=True")
     transaction.topics.update([("ended",), ("changed",)])
     transaction.run(SQL.set_paused, queue=queue, paused=True)
-    if removed := transaction.run(SQL.remove_tasks, queue=queue, limit=BATCH_SIZE).rowcount:
+    if removed := transaction.run(SQL.remove_tasks, queue=queue, limit=STEP).rowcount:
         return removed
+    if transaction.run(SQL.remove_locks, queue=queue, limit=STEP).rowcount == STEP:
+        return 0
     for statement in (
         SQL.remove_batches,
-        SQL.remove_locks,
         SQL.remove_days,
         SQL.remove_tallies,
         SQL.remove_grouped,

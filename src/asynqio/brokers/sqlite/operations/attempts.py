@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from asynqio.brokers.sqlite.storage.rows import is_outlived
-from asynqio.brokers.sqlite.storage.statements import SQL
+from asynqio.brokers.sqlite.storage.statements import SQL, json_list
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.core.attempts.record import (
     RUNS_KEPT,
@@ -23,7 +23,7 @@ def store_records(
     """Store the records of attempts that have just been settled, by the keys of their tasks."""
     encoded = [(encode_record(record), key) for key, record in zip(keys, records, strict=True) if record]
     transaction.connection.executemany(SQL.insert_attempt, encoded)
-    transaction.run(SQL.trim_attempts, keys=f"[{','.join(map(str, keys))}]", kept=RUNS_KEPT)
+    transaction.run(SQL.trim_attempts, keys=json_list(keys), kept=RUNS_KEPT)
 
 
 def attempts(transaction: Transaction, refs: Sequence[TaskRef]) -> list[list[AttemptRecord]]:

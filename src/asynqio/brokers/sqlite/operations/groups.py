@@ -13,7 +13,7 @@ from asynqio.brokers.contract.results import Admission, Claimed, Replaced
 from asynqio.brokers.sqlite.operations.enqueue import enqueue
 from asynqio.brokers.sqlite.settings import Settings
 from asynqio.brokers.sqlite.storage.queues import existing
-from asynqio.brokers.sqlite.storage.rows import delete, encode, message, sound, trim, unlock
+from asynqio.brokers.sqlite.storage.rows import delete, encode, make_room, message, sound, unlock
 from asynqio.brokers.sqlite.storage.statements import SQL
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.core.groups import (
@@ -187,13 +187,16 @@ def release_batch(transaction: Transaction, batch: str) -> None:
     transaction.run(SQL.delete_batch, batch=batch)
 
 
-def expire_batches(transaction: Transaction, queue: str) -> None:
-    """Release the batches whose claim has expired, which counts as a failure of their groups."""
-    for batch, group, oldest_at in transaction.all(SQL.expired_batches, queue=queue, now=transaction.now):
+def expire_batches(transaction: Transaction, queue: str, limit: int) -> int:
+    """Release up to `limit` batches whose claim has expired, which counts as a failure of their groups; returns their
+    number."""
+    expired = transaction.all(SQL.expired_batches, queue=queue, now=transaction.now, limit=limit)
+    for batch, group, oldest_at in expired:
         before = group_failure(transaction, queue, group)
         _save_failure(transaction, queue, group, claim_expired(before, transaction.now, oldest_at))
         release_batch(transaction, batch)
         transaction.topics.add(signals.grouped(queue))
+    return len(expired)
 
 
 def _save_failure(transaction: Transaction, queue: str, group: str, failure: GroupFailure) -> None:
@@ -241,7 +244,7 @@ def _archive_batch(transaction: Transaction, batch: GroupBatch, failure: GroupFa
         transaction.ended.append(failed.ref)
     transaction.run(SQL.delete_batch, batch=batch.id)
     transaction.run(SQL.delete_failure, queue=batch.queue, group=batch.group)
-    trim(transaction, batch.queue, now)
+    make_room(transaction, batch.queue, now, len(rows))
 
 
 def merge_group(

@@ -9,9 +9,12 @@ from asynqio.brokers.contract.limits import FIRES_AGE, FIRES_KEPT
 from asynqio.brokers.contract.results import Fired
 from asynqio.brokers.sqlite.operations.enqueue import admit, keep_reserve, tally
 from asynqio.brokers.sqlite.settings import Settings
-from asynqio.brokers.sqlite.storage.statements import SQL
+from asynqio.brokers.sqlite.storage.statements import SQL, json_list
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.core.schedules.firing import Fire, FireEvent, ScheduleState
+
+#: Schedules whose events are deleted by one transaction: each has up to FIRES_KEPT.
+HISTORIES = 5
 
 
 def register_schedules(transaction: Transaction, queue: str, ids: Sequence[str]) -> list[ScheduleState]:
@@ -50,9 +53,19 @@ def record(transaction: Transaction, events: Sequence[FireEvent]) -> None:
 
 
 def prune_schedules(transaction: Transaction, queue: str, ids: Sequence[str], before: float) -> int:
-    """See Broker.prune_schedules. Also deletes events older than FIRES_AGE."""
-    transaction.run(SQL.purge_fires, old=transaction.now - FIRES_AGE)
+    """See Broker.prune_schedules."""
     return sum(transaction.run(SQL.prune_schedule, queue=queue, id=id, before=before).rowcount for id in ids)
+
+
+def silent_schedules(transaction: Transaction) -> list[str]:
+    """The schedules whose events are all older than FIRES_AGE. Only reads, one event of each schedule."""
+    return [id for (id,) in transaction.all(SQL.silent_schedules, old=transaction.now - FIRES_AGE)]
+
+
+def purge_fires(transaction: Transaction, schedules: Sequence[str]) -> None:
+    """Delete the events of schedules whose newest event is still older than FIRES_AGE."""
+    old = transaction.now - FIRES_AGE
+    transaction.run(SQL.purge_fires, schedules=json_list(schedules), old=old)
 
 
 # --- inspection -----------------------------------------------------------------------------------

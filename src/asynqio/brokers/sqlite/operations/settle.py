@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 
 from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.limits import DAY, STATS_AGE
 from asynqio.brokers.sqlite.operations.attempts import store_records
 from asynqio.brokers.sqlite.operations.leases import fence
-from asynqio.brokers.sqlite.storage.rows import encode, trim, unlock
-from asynqio.brokers.sqlite.storage.statements import SQL
+from asynqio.brokers.sqlite.storage.rows import encode, make_room, unlock
+from asynqio.brokers.sqlite.storage.statements import SQL, json_list
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.task.message import TaskState
@@ -23,7 +23,7 @@ def settle(transaction: Transaction, settlements: Sequence[Settlement]) -> list[
         # A lease occurs twice: settle one by one, so that the second settlement is refused.
         return [settle(transaction, [settlement])[0] for settlement in settlements]
     counts: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
-    archived: dict[str, float] = {}
+    archived: defaultdict[str, list[float]] = defaultdict(list)
     recorded: list[Settlement] = []
     answers: list[bool] = []
     staying = sum(settlement.to is not None for settlement in settlements)
@@ -56,14 +56,14 @@ def settle(transaction: Transaction, settlements: Sequence[Settlement]) -> list[
         else:
             transaction.ended.append(message.ref)
             if to is TaskState.ARCHIVED:
-                archived[queue] = max(archived.get(queue, settlement.at), settlement.at)
+                archived[queue].append(settlement.at)
     if recorded:
         keys = [int(fence(settlement.lease)["key"]) for settlement in recorded]
         store_records(transaction, keys, [settlement.record for settlement in recorded])
     for queue, (processed, failed) in counts.items():
         _count(transaction, queue, processed, failed)
-    for queue, at in archived.items():
-        trim(transaction, queue, at)
+    for queue, times in archived.items():
+        make_room(transaction, queue, max(times), len(times))
     return answers
 
 
@@ -79,20 +79,15 @@ def _delete(transaction: Transaction, leases: Sequence[Lease]) -> set[Hashable]:
         by_token[int(wanted["token"])][int(wanted["key"])] = lease
     deleted: set[Hashable] = set()
     for token, by_key in by_token.items():
-        rows = transaction.all(SQL.leased_tasks, token=token, keys=_json(by_key))
+        rows = transaction.all(SQL.leased_tasks, token=token, keys=json_list(by_key))
         held = [
             key
             for key, queue, id in rows
             if (queue, id) == (by_key[key].message.queue, by_key[key].message.id)
         ]
-        transaction.run(SQL.delete_leased, token=token, keys=_json(held))
+        transaction.run(SQL.delete_leased, token=token, keys=json_list(held))
         deleted.update(by_key[key].token for key in held)
     return deleted
-
-
-def _json(keys: Iterable[int]) -> str:
-    """Keys for `json_each`."""
-    return f"[{','.join(map(str, keys))}]"
 
 
 def _change_state(transaction: Transaction, settlement: Settlement, number: int) -> int:

@@ -12,8 +12,8 @@ from asynqio.brokers.sqlite.storage.rows import (
     encode,
     find,
     lock_holder,
+    make_room,
     readable,
-    trim,
     unlock,
 )
 from asynqio.brokers.sqlite.storage.statements import SQL
@@ -26,8 +26,8 @@ from asynqio.core.task.unique_locks import in_queue
 def transfer(transaction: Transaction, refs: Sequence[TaskRef], target: str) -> list[Moved]:
     """See Inspection.transfer."""
     answers = [_transfer(transaction, ref, target) for ref in refs]
-    if Moved.DONE in answers:
-        trim(transaction, target, transaction.now)
+    if done := answers.count(Moved.DONE):
+        make_room(transaction, target, transaction.now, done)
         transaction.topics |= {signals.pending(target), signals.due(target)}
     return answers
 

@@ -134,11 +134,7 @@ SELECT 1 FROM batches WHERE id = :batch AND queue = :queue;
 
 -- name: expired_batches
 -- Batches whose lease has expired.
-SELECT id, group_key, oldest_at FROM batches WHERE queue = :queue AND expires_at <= :now ORDER BY key;
-
--- name: next_batch_expiry
--- When the lease of the next batch expires.
-SELECT min(expires_at) FROM batches WHERE queue = :queue;
+SELECT id, group_key, oldest_at FROM batches WHERE queue = :queue AND expires_at <= :now ORDER BY key LIMIT :limit;
 
 -- name: batch_members
 -- The tasks of a batch, oldest first.

@@ -21,5 +21,6 @@ ON CONFLICT (queue, key) DO UPDATE SET id = excluded.id, until = excluded.until;
 DELETE FROM locks WHERE queue = :queue AND key = :key AND id = :id RETURNING until;
 
 -- name: purge_locks
--- Delete the expired locks of a queue.
-DELETE FROM locks WHERE queue = :queue AND until <= :now;
+-- Delete expired locks of a queue, earliest first.
+DELETE FROM locks WHERE (queue, key) IN (
+    SELECT queue, key FROM locks WHERE queue = :queue AND until <= :now ORDER BY until LIMIT :limit);

@@ -26,5 +26,10 @@ INSERT INTO cancels (seq, queue, id, at, archive) VALUES (:seq, :queue, :id, :at
 SELECT seq, queue, id, archive FROM cancels WHERE seq > :seq ORDER BY seq;
 
 -- name: purge_cancellations
--- Delete cancellations that every server has had time to read.
-DELETE FROM cancels WHERE at <= :old;
+-- Delete old ones of the first :limit cancellations.
+DELETE FROM cancels WHERE seq IN (
+    SELECT seq FROM (SELECT seq, at FROM cancels ORDER BY seq LIMIT :limit) WHERE at <= :old);
+
+-- name: oldest_cancellation
+-- When the first of the stored cancellations was requested.
+SELECT at FROM cancels ORDER BY seq LIMIT 1;

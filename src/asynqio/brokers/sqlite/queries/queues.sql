@@ -54,8 +54,8 @@ DELETE FROM tasks WHERE key IN (SELECT key FROM tasks WHERE queue = :queue LIMIT
 DELETE FROM batches WHERE queue = :queue;
 
 -- name: remove_locks
--- Delete the locks of a queue.
-DELETE FROM locks WHERE queue = :queue;
+-- Delete up to :limit locks of a queue.
+DELETE FROM locks WHERE (queue, key) IN (SELECT queue, key FROM locks WHERE queue = :queue LIMIT :limit);
 
 -- name: remove_days
 -- Delete the daily stats of a queue.

@@ -20,9 +20,9 @@ UPDATE tasks SET queue = :queue, message = :message, unique_key = :unique_key, a
     pending_since = :since
 WHERE key = :key;
 
--- name: delete_task
--- Delete a task.
-DELETE FROM tasks WHERE key = ?;
+-- name: delete_tasks
+-- Delete tasks.
+DELETE FROM tasks WHERE key IN (SELECT value FROM json_each(:keys));
 
 -- name: list_earliest
 -- Tasks of a state, earliest first.

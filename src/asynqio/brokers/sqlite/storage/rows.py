@@ -8,13 +8,16 @@ from typing import Any
 import msgspec
 
 from asynqio.brokers.contract.results import CORRUPT_TYPE
-from asynqio.brokers.sqlite.storage.statements import SQL
+from asynqio.brokers.sqlite.storage.statements import SQL, json_list
 from asynqio.brokers.sqlite.storage.transaction import Transaction
 from asynqio.core.task.message import TaskInfo, TaskMessage, TaskRef, TaskState
 from asynqio.core.task.unique_locks import FINISHED
 
 encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(TaskMessage).decode
+
+#: Tasks evicted by a transaction beside as many as it archived.
+SURPLUS_EVICTED = 100
 
 #: Every statement that reads tasks returns these columns first: key, queue, id, unique_key, message.
 Row = Sequence[Any]
@@ -117,7 +120,7 @@ def quarantine(transaction: Transaction, row: Row) -> None:
     transaction.run(SQL.quarantine, key=key, now=now, seq=seq, message=encode(shown))
     transaction.run(SQL.count_quarantined, queue=queue)
     transaction.ended.append(TaskRef(queue, id))
-    trim(transaction, queue, now)
+    make_room(transaction, queue, now, 1)
 
 
 def change_state(
@@ -140,10 +143,14 @@ def change_state(
     )
 
 
-def delete(transaction: Transaction, rows: Iterable[Row]) -> None:
-    """Delete tasks and free their locks."""
-    for key, queue, id, unique_key, *_ in rows:
-        transaction.connection.execute(SQL.delete_task, (key,))
+def delete(transaction: Transaction, rows: Sequence[Row]) -> None:
+    """Delete tasks and free their locks.
+
+    In one statement: within a savepoint, the cost of single deletions with triggers grows with each one before.
+    """
+    if rows:
+        transaction.run(SQL.delete_tasks, keys=json_list(row[0] for row in rows))
+    for _, queue, id, unique_key, *_ in rows:
         if unique_key:
             unlock(transaction, queue, unique_key, id)
 
@@ -154,11 +161,25 @@ def unlock(transaction: Transaction, queue: str, key: str, id: str) -> float | N
     return row[0][0] if row else None
 
 
-def trim(transaction: Transaction, queue: str, now: float) -> None:
-    """Evict what exceeds the limits of the archive, after a task was archived."""
-    evicted = transaction.all(SQL.archived_too_old, queue=queue, old=now - transaction.archive_age)
-    delete(transaction, evicted)
-    surplus = transaction.all(SQL.archived_too_many, queue=queue, kept=transaction.archive_limit)
-    delete(transaction, surplus)
-    if evicted or surplus:
-        transaction.run(SQL.count_evicted, queue=queue, count=len(evicted) + len(surplus))
+def trim(transaction: Transaction, queue: str, now: float, limit: int) -> int:
+    """Evict up to `limit` of the oldest archived tasks that exceed the limits of the archive; returns their number.
+
+    The size of the archive comes from its counter, so the cost does not grow with it.
+    """
+    old = now - transaction.archive_age
+    size = transaction.value(SQL.tally, queue=queue, what=TaskState.ARCHIVED) or 0
+    surplus = min(size - transaction.archive_limit, limit)
+    evicted = transaction.all(SQL.archived_too_old, queue=queue, old=old, limit=limit)
+    if surplus > len(evicted):
+        # Both are the oldest: the longer list contains the other one.
+        evicted = transaction.all(SQL.oldest_archived, queue=queue, limit=surplus)
+    if evicted:
+        delete(transaction, evicted)
+        transaction.run(SQL.count_evicted, queue=queue, count=len(evicted))
+    return len(evicted)
+
+
+def make_room(transaction: Transaction, queue: str, now: float, archived: int) -> None:
+    """Evict as many tasks as were archived, and a few more if the limit of the archive was lowered; a sweep evicts
+    the rest."""
+    trim(transaction, queue, now, archived + SURPLUS_EVICTED)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache, cached_property
 from importlib.resources import files
+
+import msgspec
 
 #: The package that contains the SQL files.
 PACKAGE = "asynqio.brokers.sqlite"
@@ -37,6 +39,11 @@ class Statements:
 
 
 SQL = Statements()
+
+
+def json_list(values: Iterable[str | int]) -> str:
+    """A list for `json_each`, for a statement about many rows."""
+    return msgspec.json.encode(list(values)).decode()
 
 
 @cache
