@@ -25,7 +25,7 @@ async def test_all_records_are_read_at_once(
             await broker.beat(server_info(f"server-{number}", pid=number), 60)
             await broker.beat(SchedulerInfo(f"scheduler-{number}", "host", number, clock.now()), 60)
         waves = in_flight = 0
-        router: Any = broker._session.redis
+        router: Any = (await broker._session()).redis
         command = router.command
 
         async def counted(*args: Any) -> Any:
