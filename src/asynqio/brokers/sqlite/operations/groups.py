@@ -31,7 +31,7 @@ from asynqio.core.task.unique_locks import freed_by
 
 #: Groups checked, and names added to or deleted from an index, per queue and transaction: other processes wait only
 #: for a moment.
-CHECKED, BUILT = 300, 2_000
+CHECKED, BUILT = 100, 1_000
 #: Seconds for which the index of a set of rules is kept after its last use.
 KEPT = 60.0
 
