@@ -234,7 +234,7 @@ def test_nothing_is_lost_and_nothing_grows(tmp_path: Path) -> None:
                 assert late < 1.05 * early + 4e6 or not FULL
                 assert last.threads <= max(s.threads for s in samples)
                 assert last.files <= max(s.files for s in samples)
-            assert len(accepted) > 100 * MINUTES * 60 / 2
+            assert len(accepted) > 10 * 60 * MINUTES
             assert not accepted - done
             # A settlement that the old master accepted and no reply told of is repeated by the new one.
             assert len(twice) <= WORKERS * CONCURRENCY
