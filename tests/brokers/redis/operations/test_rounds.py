@@ -10,8 +10,11 @@ import pytest
 
 from asynqio.brokers.redis.broker import RedisBroker, open_redis
 from asynqio.brokers.redis.operations.dequeue import allot
+from asynqio.brokers.redis.rounds import QUEUES as PER_CALL
+from asynqio.brokers.redis.scripts.script import Script
 from asynqio.testing import FakeClock
 from tests.brokers.redis.support.cluster import RedisCluster
+from tests.brokers.redis.support.servers import RedisServer
 from tests.builders import entry
 from tests.conformance.helpers import put, take
 
@@ -130,3 +133,27 @@ async def test_forward_moves_no_more_than_its_limit(broker: RedisBroker, limit: 
 )
 def test_shares_follow_the_order(counts: Sequence[int], limit: int, shares: Sequence[int]) -> None:
     assert allot(counts, limit) == shares
+
+
+async def test_a_script_call_looks_at_a_bounded_number_of_queues(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, clock = [f"q{number:03}" for number in range(2 * PER_CALL + 50)], FakeClock()
+    async with open_redis(redis_server.url, clock) as broker:
+        await put(broker, *(entry(queue=name, at=clock.now() + 10) for name in (names[0], names[-1])))
+        calls: list[tuple[str, int]] = []
+        client = broker._here.session.redis
+        run = client.run
+
+        def counted(script: Script, keys: Sequence[str], args: Sequence[Any], **options: Any) -> Any:
+            calls.append((script.name, len({key.split("}")[0] for key in keys})))
+            return run(script, keys, args, **options)
+
+        monkeypatch.setattr(client, "run", counted)
+        assert (await broker.forward(names, 1_000)).next_at == clock.now() + 10
+        clock.advance(10)
+        assert (await broker.forward(names, 1)).moved == 1
+        assert (await broker.forward(names, 1_000)).moved == 1
+        await broker.sweep(names, 1_000)
+    assert {name for name, _ in calls} >= {"forward", "sweep"}
+    assert max(count for _, count in calls) == PER_CALL

@@ -14,11 +14,6 @@ from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.session import Session
 
 
-def earliest(moments: Sequence[float | None]) -> float | None:
-    """The earliest of the known times."""
-    return min((moment for moment in moments if moment is not None), default=None)
-
-
 async def forward(session: Session, queues: Sequence[str], limit: int) -> Forwarded:
     """See Broker.forward."""
 

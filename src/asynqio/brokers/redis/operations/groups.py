@@ -15,8 +15,8 @@ from asynqio.brokers.redis.connection.connection import Arg
 from asynqio.brokers.redis.layout.keys import QueueKeys, decode_lossy, queue_keys
 from asynqio.brokers.redis.layout.messages import encode_task
 from asynqio.brokers.redis.operations.enqueue import ANSWERS, REPLACED, enqueue, entry_options
-from asynqio.brokers.redis.operations.forward import earliest
 from asynqio.brokers.redis.operations.quarantine import decode_stored, quarantine
+from asynqio.brokers.redis.rounds import earliest
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.session import Session
 from asynqio.core.groups import (

@@ -15,8 +15,8 @@ from asynqio.brokers.redis.connection.connection import Arg
 from asynqio.brokers.redis.layout.fencing import HELD, is_ours, lease_of, token_of
 from asynqio.brokers.redis.layout.keys import QUEUES, QueueKeys, decode_lossy, queue_keys
 from asynqio.brokers.redis.layout.messages import decode_task
-from asynqio.brokers.redis.operations.forward import earliest
 from asynqio.brokers.redis.operations.quarantine import decode_stored, quarantine
+from asynqio.brokers.redis.rounds import earliest
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.session import Session
 from asynqio.core.lifecycle import Lease
