@@ -304,8 +304,8 @@ def check_nothing_is_left(redis: RedisServer, archived: int, completed: int) -> 
         prefix = f"asynq:{{{queue}}}:"
         expected |= {prefix + name for name in ("processed", "failed", "archived", "completed")}
         expected |= {f"{prefix}{name}:{day}" for name in ("processed", "failed") for day in today}
-        # Of asynqio: recent groups, because Go may leave one unlisted.
-        expected.add(f"{prefix}asynqio:groups")
+        # Of asynqio: recent groups, because Go may leave one unlisted, and the rules that servers used lately.
+        expected |= {f"{prefix}asynqio:{name}" for name in ("groups", "group_rules")}
         for state in ("archived", "completed"):
             ids = redis.cli("ZRANGE", f"{prefix}{state}", 0, -1)
             kept[state] += len(ids)
@@ -318,4 +318,7 @@ def check_nothing_is_left(redis: RedisServer, archived: int, completed: int) -> 
             assert not redis.cli("ZRANGEBYSCORE", key, int(time.time()) + 16, "+inf")
         else:
             assert redis.cli("TTL", key) in {-2, *range(76)}, key
-    assert keys - expected - fading == set()
+    calls = {key for key in keys if ":asynqio:call:" in key}
+    for key in calls:
+        assert redis.cli("TTL", key) in {-2, *range(601)}, key
+    assert keys - expected - fading - calls == set()
