@@ -87,9 +87,12 @@ async def snapshot(broker: Store) -> dict[str, Any]:
         listed = [info for infos in tasks.values() for info in infos]
         refs = [info.ref for info in listed]
         assert len(set(refs)) == len(refs), "a task is in two states at once"
-        assert {state: len(infos) for state, infos in tasks.items()} == {
-            state: getattr(stats, state.value) for state in TaskState
-        }
+        for state, infos in tasks.items():
+            counted = getattr(stats, state.value)
+            if state in (TaskState.COMPLETED, TaskState.ARCHIVED):
+                assert len(infos) <= counted, "stats also count what outlived its retention, until a sweep"
+            else:
+                assert len(infos) == counted
         assert await broker.find(refs) == listed
         assert all(info.state is state for state, infos in tasks.items() for info in infos)
         history = await broker.history(queue, 3)
