@@ -91,24 +91,25 @@ class Odd(BaseException):
     """Not an Exception."""
 
 
-RAISED: dict[str, BaseException] = {
-    "value": ValueError("as intended"),
-    "odd": Odd(),
-    "exit": SystemExit(3),
-    "interrupt": KeyboardInterrupt(),
-    "generator": GeneratorExit(),
-    "cancelled": asyncio.CancelledError(),
-    "skip": SkipRetry(),
-    "revoke": RevokeTask(),
-    "again": RetryIn(1, counted=True),
-    "recursion": RecursionError(),
-    "memory": MemoryError(),
+#: Made anew each time: an exception that is raised again keeps the frames of each time.
+RAISED: dict[str, Callable[[], BaseException]] = {
+    "value": lambda: ValueError("as intended"),
+    "odd": Odd,
+    "exit": lambda: SystemExit(3),
+    "interrupt": KeyboardInterrupt,
+    "generator": GeneratorExit,
+    "cancelled": asyncio.CancelledError,
+    "skip": SkipRetry,
+    "revoke": RevokeTask,
+    "again": lambda: RetryIn(1, counted=True),
+    "recursion": RecursionError,
+    "memory": MemoryError,
 }
 
 
 def _raise(name: str) -> None:
     execution_log.write("raised", current().id)
-    raise RAISED[name]
+    raise RAISED[name]()
 
 
 @app.task("raises", max_retry=1, retry=FixedRetry(1.0))
