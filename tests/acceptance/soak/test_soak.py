@@ -75,7 +75,8 @@ class Sampler:
     def _run(self) -> None:
         while not self._stop.wait(SAMPLE):
             for worker in self._workers:
-                self.samples[worker.pid].append(Sample.of(worker))
+                with contextlib.suppress(OSError):  # one of its children has just ended
+                    self.samples[worker.pid].append(Sample.of(worker))
 
     def __enter__(self) -> Sampler:
         self._thread.start()

@@ -18,6 +18,7 @@ import pytest
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.results import Output
+from asynqio.brokers.redis import server_clock
 from asynqio.cli.main import main
 from asynqio.clock import SystemClock
 from asynqio.core.info import WorkerInfo
@@ -57,6 +58,8 @@ class Shell:
         patch.setenv("ASYNQIO_BROKER", url)
         patch.setenv("NO_COLOR", "1")
         patch.setattr(SystemClock, "now", lambda self: NOW)
+        # It does not run with the machine, so the clock of Redis is ignored.
+        patch.setattr(server_clock, "SystemClock", FakeClock())
 
     def __call__(self, *words: str, input: str | bytes = "") -> Done:
         data = input.encode() if isinstance(input, str) else input
