@@ -19,6 +19,14 @@ from tests.until import until
 SOON = 20.0
 
 
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """SIGINT raises KeyboardInterrupt, although pytest may run in the background with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Interrupted(BaseException):
     """Raised inside a call, as KeyboardInterrupt is."""
 

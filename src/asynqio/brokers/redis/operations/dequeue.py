@@ -18,7 +18,7 @@ from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.session import Session
 from asynqio.core.lifecycle import Lease, Settlement
 from asynqio.core.task.message import TaskState
-from asynqio.errors import BrokerUnavailable, CorruptMessage
+from asynqio.errors import BrokerError, BrokerUnavailable, CorruptMessage
 
 #: Tasks leased per call.
 DEQUEUE_BATCH_SIZE = 500
@@ -173,7 +173,7 @@ async def _take(wanted: Wanted, queues: list[QueueKeys], limit: int) -> int:
     except ReplyLost:
         try:
             recovered = await _find_by_token(session, queues, token)
-        except (BrokerUnavailable, asyncio.CancelledError):
+        except (BrokerError, asyncio.CancelledError):
             session.unconfirmed.append((queues, token))
             raise
         taken = [[msg, counters] for found in recovered for _, msg, counters in found]
