@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import partial
 
 from asynqio.brokers.contract.inspection import Where
 from asynqio.core.attempts.record import AttemptRecord
@@ -19,6 +21,8 @@ FINISHED = {S.COMPLETED, S.ARCHIVED}
 REWRITABLE = {S.SCHEDULED, S.RETRY, S.PENDING, S.ARCHIVED}
 #: States of delayed tasks.
 DELAYED = {S.SCHEDULED, S.RETRY}
+
+_VISITS = itertools.count(step=1_000_000)
 
 
 @dataclass
@@ -41,8 +45,9 @@ class Stored:
     #: All recorded attempts, and the live record of the running one.
     runs: list[AttemptRecord] = field(default_factory=list)
     live: AttemptRecord | None = None
-    #: Counts the states entered, and the batches released.
-    visit: int = 0
+    #: Counts the states entered, from another number for each task because an id may be used again, and the batches
+    #: released.
+    visit: int = field(default_factory=partial(next, _VISITS))
     released: int = 0
 
 

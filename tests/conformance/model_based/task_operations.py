@@ -173,7 +173,8 @@ def forward(machine: Machine, queues: tuple[str, ...], limit: int) -> None:
         assert times == sorted(times), "not the earliest first"
     machine.model.forwarded(moved)
     left_at = [task.at for task in waiting if task.state in DELAYED]
-    assert answer.next_at == min(left_at, default=None)
+    if answer.moved < limit:  # else not all queues were looked at
+        assert answer.next_at == min(left_at, default=None)
 
 
 @operation(weight=2, queues=several_queues, limit=limits, recover=st.booleans())
