@@ -44,8 +44,8 @@ class Replaced(NamedTuple):
 
 
 class Forwarded(NamedTuple):
-    """`moved` tasks became pending; the next one is due at `next_at` (None: no task is delayed). If as many were moved
-    as allowed, call again: not all queues were looked at."""
+    """`moved` tasks became pending; the next one is due at `next_at` (None: no task is delayed). If as many were
+    moved as allowed, call again: not all queues were looked at."""
 
     moved: int
     next_at: float | None
