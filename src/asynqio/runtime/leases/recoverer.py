@@ -31,8 +31,8 @@ log = logging.getLogger("asynqio.server")
 #: within its lease + 2 s.
 CONFIRMATION = 0.5
 #: A holder whose renewal is refused tries again within a second, or within a tenth of its lease; seconds on top of it
-#: for the call itself.
-RENEWAL_RETRY, RENEWAL_CALL = 1.0, 0.2
+#: until a refused connection is tried again, and for the call itself.
+RENEWAL_RETRY, RECONNECT, RENEWAL_CALL = 1.0, 1.0, 0.2
 #: Seconds until a task that could not be recovered is tried again.
 RETRY_AFTER = 10.0
 #: Seconds that hooks get to end when the server stops.
@@ -76,7 +76,7 @@ class Recoverer(Service):
         self._runner = runner
         self._lease = lease
         self._outstanding = outstanding
-        patience = max(CONFIRMATION, min(RENEWAL_RETRY, lease / 10) + RENEWAL_CALL)
+        patience = max(CONFIRMATION, min(RENEWAL_RETRY, lease / 10) + RECONNECT + RENEWAL_CALL)
         self._witness = Witness(broker, patience)
         #: Seconds before a lease lapses at which writes are tried, so that a dead server's task is not late.
         self._ahead = patience - CONFIRMATION + 0.1

@@ -12,16 +12,16 @@ from asynqio.errors import BrokerError
 RETURN_GRACE = 5.0
 #: Seconds that a write takes if it waited for the store's return, unless the store is always slow.
 SLOW = 0.5
-#: Seconds for which an accepted write counts.
-FRESH = 5.0
+#: Seconds for which an accepted write counts; more than the time by which writes are tried before a lease lapses.
+FRESH = 2.5
 
 
 class Witness:
     """Writes to queues, and remembers since when these writes are accepted.
 
     Expired leases can be read while writes are refused (too few replicas, a full or read-only store, a locked file).
-    A holder retries a renewal every second, so a queue is trusted `patience` seconds after the first accepted write,
-    and `RETURN_GRACE` seconds after a refused one.
+    A holder needs a moment to reconnect and to renew, so a queue is trusted `patience` seconds after the first
+    accepted write, and `RETURN_GRACE` seconds after a refused one.
     """
 
     def __init__(self, broker: Broker, patience: float) -> None:
