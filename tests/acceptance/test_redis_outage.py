@@ -331,8 +331,7 @@ def test_a_rotated_password_loses_no_end(guarded: RedisServer, tmp_path: Path, l
     url = f"redis://worker@127.0.0.1:{guarded.port}/0?password_file={secret}"
     deployment = Deployment(RedisProbe(url, [guarded]), tmp_path)
     with contextlib.closing(deployment):
-        # A refused connection is tried again within a second, so this lease is longer.
-        load = Load(deployment, lease=10.0)
+        load = Load(deployment)
         deployment.client.enqueue_many(
             tasks.brief.task(LEASE) for _ in range(10)
         )  # they end after a rotation
