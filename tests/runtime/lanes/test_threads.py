@@ -48,17 +48,23 @@ async def test_an_attempt_that_lost_its_lease_keeps_its_slot_until_its_thread_re
         assert await within(handle.result()) == 1
 
 
-async def test_a_call_that_did_not_start_never_starts_after_its_wait_was_cancelled() -> None:
-    threads, release = Threads(1), threading.Event()
-    ran: list[int] = []
+async def occupy(threads: Threads, release: threading.Event) -> asyncio.Task[None]:
+    """Run a call that has started, and ends when it is released."""
     started = threading.Event()
 
     def block() -> None:
         started.set()
         release.wait(30)
 
-    first = asyncio.create_task(threads.run(block))
+    running = asyncio.create_task(threads.run(block))
     await asyncio.to_thread(started.wait)
+    return running
+
+
+async def test_a_call_that_did_not_start_never_starts_after_its_wait_was_cancelled() -> None:
+    threads, release = Threads(1), threading.Event()
+    ran: list[int] = []
+    first = await occupy(threads, release)
     second = asyncio.create_task(threads.run(ran.append, 2))
     await asyncio.sleep(0)
     second.cancel()
@@ -73,14 +79,7 @@ async def test_a_call_that_did_not_start_never_starts_after_its_wait_was_cancell
 async def test_closed_threads_start_no_call_that_waits() -> None:
     threads, release = Threads(1), threading.Event()
     ran: list[int] = []
-    started = threading.Event()
-
-    def block() -> None:
-        started.set()
-        release.wait(30)
-
-    first = asyncio.create_task(threads.run(block))
-    await asyncio.to_thread(started.wait)
+    first = await occupy(threads, release)
     second = asyncio.create_task(threads.run(ran.append, 2))
     await asyncio.sleep(0)
     [thread] = [one for one in threading.enumerate() if one.name == "asynqio-1"]

@@ -10,24 +10,14 @@ once, for 10 minutes. (NFS has such slots too: RFC 8881, section 2.10.6.)
 from __future__ import annotations
 
 import itertools
-import os
 import secrets
 
+from asynqio.brokers.contract.processes import reset_after_fork
 from asynqio.brokers.redis.layout.keys import QueueKeys
 
 #: Seconds for which a slot is used. Redis forgets it 10 minutes after its first call (to extend that with each call
 #: would cost a tenth of its time), so each call is remembered for at least 5 minutes.
 SLOT_AGE = 300.0
-
-_forks = 0
-
-
-def _count_fork() -> None:
-    global _forks
-    _forks += 1
-
-
-os.register_at_fork(after_in_child=_count_fork)
 
 
 class CallSlot:
@@ -50,18 +40,16 @@ class CallSlots:
     """The slots of one client. Threads may share them. After a fork, the child gets slots of its own."""
 
     def __init__(self) -> None:
-        self._reset()
+        self._after_fork()
+        reset_after_fork(self)
 
-    def _reset(self) -> None:
-        self._forks = _forks
+    def _after_fork(self) -> None:
         self._client = secrets.token_urlsafe(8)
         self._numbers = itertools.count()
         self._free: dict[str, list[CallSlot]] = {}
 
     def take(self, queue: QueueKeys, now: float) -> CallSlot:
         """A slot for the next call to this queue, with the number of that call. `now`: any clock in seconds."""
-        if self._forks != _forks:
-            self._reset()
         slot: CallSlot | None
         free = self._free.get(queue.name)
         if free is None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from asynqio.brokers.contract.processes import reset_after_fork
 from asynqio.brokers.contract.producer import RunOnLoop
 from asynqio.brokers.contract.results import Admission, Replaced
 from asynqio.brokers.redis.call_slots import CallSlot, CallSlots
@@ -59,20 +59,20 @@ class RedisProducer:
         self._batcher: ThreadBatcher[EncodedEntry, Admission | Replaced] = ThreadBatcher(self._calls, _take)
         self._connection: BlockingConnection | None = None
         self._call_slots = CallSlots()
-        self._reset()
-
-    def _reset(self) -> None:
-        """Start anew. In a forked process, the connection and the threads are those of its parent."""
         #: Held while the connection is used or closed.
         self._using = threading.Lock()
-        self._pid = os.getpid()
+        self._registered: dict[str, float] = {}
+        self._retry_at = 0.0
+        reset_after_fork(self)
+
+    def _after_fork(self) -> None:
+        """Start anew: the connection and the threads are those of the parent."""
+        self._using = threading.Lock()
         self._batcher.reset()
         self.close()
 
     def enqueue(self, entry: Entry) -> Admission | Replaced:
         """See Producer.enqueue."""
-        if self._pid != os.getpid():
-            self._reset()
         if self._batcher.is_mine:
             return self._run(self._enqueue_over_loop, entry)
         return self._batcher.submit(encode_entry(entry, self.clock.now()))
@@ -84,7 +84,7 @@ class RedisProducer:
         """See Producer.close."""
         with self._using:
             connection, self._connection = self._connection, None
-            self._registered: dict[str, float] = {}
+            self._registered = {}
             self._retry_at = 0.0
             if connection is not None:
                 connection.close()

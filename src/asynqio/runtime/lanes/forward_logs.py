@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from asynqio.brokers.contract.processes import is_forked
 from asynqio.runtime.attempts.log_capture import Capture
 from asynqio.runtime.attempts.log_context import TaskContextFilter
 
@@ -38,7 +38,6 @@ class ForwardLogs(logging.Handler):
     def __init__(self, send: Callable[[Mapping[str, Any]], None]) -> None:
         super().__init__()
         self._send = send
-        self._pid = os.getpid()
         self.addFilter(TaskContextFilter())
 
     def install(self, levels: Mapping[str, int]) -> None:
@@ -52,7 +51,7 @@ class ForwardLogs(logging.Handler):
         others = [one for one in logging.getLogger().handlers if not isinstance(one, ForwardLogs | Capture)]
         if others:
             return
-        if os.getpid() != self._pid:
+        if is_forked():
             if logging.lastResort is not None and record.levelno >= logging.lastResort.level:
                 logging.lastResort.handle(record)
             return
