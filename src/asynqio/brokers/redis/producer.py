@@ -120,15 +120,18 @@ class RedisProducer:
     async def _register_again(self, queue: str) -> None:
         await (await self._session()).registry.register_again([queue])
 
-    def send(self, commands: Sequence[tuple[Arg, ...]]) -> list[Any] | None:
-        """The replies to commands, errors included; None: they were not sent. Raises ReplyLost."""
+    def send(self, commands: Sequence[tuple[Arg, ...]], *, alone: bool) -> list[Any] | None:
+        """The replies to commands, errors included; None: they were not sent. Raises ReplyLost.
+
+        `alone`: for no other thread than this one.
+        """
         with self._using:
             connection = self._connection
             if connection is None or connection.closed:
                 connection = self._connection = self._connect()
                 if connection is None:
                     return None
-            replies = connection.call(commands)
+            replies = connection.call(commands, alone=alone)
             if any(isinstance(reply, BecameReplica) for reply in replies):
                 connection.close()  # the next one is to the new master
             return replies
@@ -241,7 +244,7 @@ class _ScriptCalls:
         # Until the replies are there, the calls may have been executed, also if this thread is interrupted.
         self._sent, self._lost = True, errors.lost(self._producer.where, "interrupted")
         try:
-            replies = self._producer.send([call.command for call in self._calls])
+            replies = self._producer.send([call.command for call in self._calls], alone=self._count == 1)
         except ReplyLost as error:
             self._lost = error
             return

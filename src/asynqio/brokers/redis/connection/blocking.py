@@ -6,12 +6,14 @@ import os
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
 import hiredis
 
 from asynqio.brokers.redis.connection import errors
+from asynqio.brokers.redis.connection.busy_poll import LONGEST, BusyPoll
 from asynqio.brokers.redis.connection.connect import (
     SOCKET_OPTIONS,
     check_setup,
@@ -27,6 +29,8 @@ from asynqio.errors import BrokerUnavailable
 _NOTHING: Final = object()
 #: Bytes per read.
 _BUFFER_SIZE = 65_536
+#: The flag of a read that does not block; 0: there is none.
+_AT_ONCE: Final = getattr(socket, "MSG_DONTWAIT", 0)
 
 
 class BlockingConnection:
@@ -40,6 +44,7 @@ class BlockingConnection:
         self._reader = hiredis.Reader(replyError=errors.translate, notEnoughData=_NOTHING)
         self._buffer = bytearray(_BUFFER_SIZE)
         self._socket = _open_socket(settings, address)
+        self._busy_poll = BusyPoll() if _AT_ONCE and not isinstance(self._socket, ssl.SSLSocket) else None
         try:
             steps = setup_commands(with_password(settings))
             check_setup(self.where, steps, self.call(steps))
@@ -50,15 +55,18 @@ class BlockingConnection:
             self.close()
             raise
 
-    def call(self, commands: Sequence[tuple[Arg, ...]]) -> list[Any]:
+    def call(self, commands: Sequence[tuple[Arg, ...]], *, alone: bool = True) -> list[Any]:
         """Send commands together and return their replies; an error reply is an exception in the list.
 
+        `alone`: no other thread is about to run. Then it may poll for the replies; see `BusyPoll`.
         Raises ReplyLost if they may or may not have been executed. If it is interrupted, by Ctrl-C for example, the
         connection is closed, because replies are left on it.
         """
         data = pack(commands[0]) if len(commands) == 1 else b"".join(map(pack, commands))
         try:
             self._socket.sendall(data)
+            if alone:
+                self._poll()
             return [self._reply() for _ in commands]
         except (OSError, hiredis.ProtocolError) as error:
             self.close()
@@ -70,11 +78,29 @@ class BlockingConnection:
 
     def _reply(self) -> Any:
         while (reply := self._reader.gets()) is _NOTHING:
-            size = self._socket.recv_into(self._buffer)
-            if not size:
-                raise ConnectionResetError("closed by the server")
-            self._reader.feed(self._buffer, 0, size)  # type: ignore[arg-type]  # any buffer will do
+            self._feed(self._socket.recv_into(self._buffer))
         return reply
+
+    def _feed(self, size: int) -> None:
+        if not size:
+            raise ConnectionResetError("closed by the server")
+        self._reader.feed(self._buffer, 0, size)  # type: ignore[arg-type]  # any buffer will do
+
+    def _poll(self) -> None:
+        """Read what arrives within LONGEST, if that is worthwhile."""
+        poll = self._busy_poll
+        if poll is None or not poll.begins():
+            return
+        until = time.monotonic() + LONGEST
+        while time.monotonic() < until:
+            try:
+                size = self._socket.recv_into(self._buffer, 0, _AT_ONCE)
+            except BlockingIOError:
+                continue
+            poll.hit()
+            self._feed(size)
+            return
+        poll.miss()
 
     def _check_role(self) -> None:
         [role] = self.call([("ROLE",)])

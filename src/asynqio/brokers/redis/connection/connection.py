@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias, cast
 import hiredis
 
 from asynqio.brokers.redis.connection import errors
+from asynqio.brokers.redis.connection.busy_poll import LONGEST, BusyPoll
 from asynqio.errors import BrokerError
 
 log = logging.getLogger("asynqio.redis")
@@ -75,6 +76,9 @@ class Connection(asyncio.Protocol):
         # When data was last received, or sent after a period without pending replies.
         self._silent_since = 0.0
         self._suspect = False
+        self._busy_poll = BusyPoll()
+        # Since when it polls for a reply; 0: it does not.
+        self._polling_since = 0.0
         self._watchdog: asyncio.TimerHandle | None = None
 
     # --- sending ----------------------------------------------------------------------------------
@@ -141,6 +145,21 @@ class Connection(asyncio.Protocol):
         self._calls.clear()
         if self._watchdog is None:
             self._watchdog = self._loop.call_later(self._timeout, self._watch)
+        if not self._polling_since and self._busy_poll.begins():
+            self._polling_since = self._loop.time()
+            self._loop.call_soon(self._poll)
+
+    def _poll(self) -> None:
+        """Keep the event loop awake, which serves everybody meanwhile, until a reply arrives or LONGEST is over."""
+        now, since = self._loop.time(), self._polling_since
+        if self._silent_since > since:  # something was received
+            self._busy_poll.hit()
+            self._polling_since = now if self._expecting else 0.0
+        elif now - since >= LONGEST or not self._expecting:
+            self._busy_poll.miss()
+            self._polling_since = 0.0
+        if self._polling_since:
+            self._loop.call_soon(self._poll)
 
     def _fail_unsent(self) -> None:
         for _, answer in self._take_unsent():
