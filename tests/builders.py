@@ -8,8 +8,9 @@ from typing import Any
 from asynqio.core.info import ServerInfo
 from asynqio.core.lifecycle import DONE, Aborted, Failed, Lease, Outcome, Policy, Settlement, decide
 from asynqio.core.retry import FixedRetry
+from asynqio.core.task.ids import new_id
 from asynqio.core.task.message import TaskMessage, TaskState
-from asynqio.core.task.task import Entry, new_id
+from asynqio.core.task.task import Entry
 from asynqio.core.task.unique import OnDuplicate, UniqueUntil, unique_key
 from asynqio.errors import LeaseExpired, SkipRetry
 from asynqio.testing.clock import START

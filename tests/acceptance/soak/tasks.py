@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from asynqio import App, FixedRetry, RetryIn, RevokeTask, SkipRetry, Task, current
-from asynqio.core.task.task import new_id
+from asynqio.core.task.ids import new_id
 from tests.acceptance import execution_log
 
 QUEUES = [f"queue-{number}" for number in range(200)]

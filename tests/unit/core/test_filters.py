@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from asynqio.core.filters import MAX_FIELDS, MAX_STEPS, MAX_TEXT, Filter, id_created_at
+from asynqio.core.task.ids import new_id
 from asynqio.core.task.message import TaskInfo, TaskState
-from asynqio.core.task.task import new_id
 from asynqio.errors import InvalidFilter
 
 NOW = 1_800_000_000.0

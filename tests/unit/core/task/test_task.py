@@ -19,7 +19,7 @@ from asynqio.core.retry import (
 from asynqio.core.task.message import TaskState
 from asynqio.core.task.option_values import MAX_RETRY_LIMIT
 from asynqio.core.task.options import DEFAULT_TIMEOUT, UNTIL_TTL, TaskOptions
-from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD, Entry, Task, make_entry, new_id
+from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD, Entry, Task, make_entry
 from asynqio.core.task.unique import OnDuplicate, UniqueUntil, unique_key
 from asynqio.errors import (
     ConflictingOptions,
@@ -223,14 +223,3 @@ def test_a_task_shows_its_size_and_not_its_payload() -> None:
 def test_a_task_has_the_headers_it_was_given() -> None:
     assert Task("t", headers={"a": "b"}).headers == {"a": "b"}
     assert Task("t").headers == {}
-
-
-def test_ids_are_uuids_of_version_7_that_sort_by_time_to_the_microsecond() -> None:
-    start = 1_763_797_076.123_456
-    ids = [new_id(start + step * 1e-6) for step in range(0, 5_000, 3)]
-    assert ids == sorted(ids)
-    assert len(set(ids)) == len(ids)
-    first = uuid.UUID(ids[0])
-    assert (first.version, first.variant) == (7, uuid.RFC_4122)
-    assert first.int >> 80 == 1_763_797_076_123
-    assert new_id(start) != new_id(start)
