@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asynqio.brokers.redis.layout.descriptors import CLASSES
 from asynqio.brokers.redis.layout.messages import (
     decode_failure_counters,
     decode_task,
@@ -75,6 +77,38 @@ def test_a_message_of_go_is_decoded(name: str) -> None:
 def test_a_message_is_encoded_as_go_does(name: str) -> None:
     stored, meant = VECTORS[name]
     assert encode_task(meant).hex() == stored
+
+
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
+_SECONDS = st.floats(0, 2**40)
+_COUNT = st.integers(0, 2**31 - 1)
+
+
+@given(
+    message=st.builds(
+        TaskMessage,
+        *(st.text(min_size=1, max_size=300).filter(str.isprintable), _TEXT, _TEXT),
+        payload=st.none() | st.binary(max_size=20_000),
+        max_retry=_COUNT,
+        retried=_COUNT,
+        last_error=_TEXT,
+        last_failed_at=_SECONDS,
+        timeout=_SECONDS,
+        deadline=_SECONDS,
+        unique_key=_TEXT,
+        group=_TEXT,
+        retention=_SECONDS,
+        completed_at=_SECONDS,
+        headers=st.dictionaries(_TEXT, _TEXT, max_size=1),
+    )
+)
+def test_the_bytes_are_those_of_the_protobuf_library(message: TaskMessage) -> None:
+    stored = encode_task(message)
+    assert CLASSES["TaskMessage"].FromString(stored).SerializeToString(deterministic=True) == stored
+    seconds = {name: math.ceil(getattr(message, name)) for name in ("timeout", "deadline", "retention")}
+    seconds |= {name: int(getattr(message, name)) for name in ("last_failed_at", "completed_at")}
+    assert decode_task(stored) == msgspec.structs.replace(message, **seconds)
+    assert stored[id_offset(message) :].startswith(b"\x1a")
 
 
 # --- what is in a message ---------------------------------------------------------------------------
