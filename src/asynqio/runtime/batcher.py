@@ -16,7 +16,7 @@ TURNS = 3
 
 
 class Batcher(Generic[I, O]):
-    """Turns single items into calls of a batch function whose answers are aligned with its input.
+    """Turns single items into calls of a batch function whose answers are aligned with its input. For one event loop.
 
     A single caller pays nothing: its item is sent at once. Callers that arrive while a call is in flight share the
     next one. A caller that is cancelled while it waits withdraws its item; one whose item is in flight does not stop
@@ -32,6 +32,7 @@ class Batcher(Generic[I, O]):
         limit: int = 1_000,
         overlap: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._call = call
         self._limit = limit
         self._overlap = overlap
@@ -45,7 +46,7 @@ class Batcher(Generic[I, O]):
     async def submit(self, item: I) -> O:
         """Return the answer for this item. Raises what the call raises."""
         if self._in_flight:
-            future: asyncio.Future[O] = asyncio.get_running_loop().create_future()
+            future: asyncio.Future[O] = asyncio.Future(loop=self._loop)
             self._waiting.append((item, future))
             return await future
         self._in_flight += 1

@@ -94,9 +94,11 @@ class TaskInfo(TaskMessage, frozen=True, omit_defaults=True, gc=False, kw_only=T
         return self.state in (TaskState.COMPLETED, TaskState.ARCHIVED)
 
     @classmethod
-    def of(cls, message: TaskMessage, state: TaskState, **facts: Any) -> TaskInfo:
+    def of(
+        cls, message: TaskMessage, state: TaskState, next_process_at: float = 0.0, **facts: Any
+    ) -> TaskInfo:
         """The snapshot of `message` in `state`."""
-        return cls(*_fields_of(message), state=state, **facts)
+        return cls(*_fields_of(message), state=state, next_process_at=next_process_at, **facts)
 
 
 _fields_of = attrgetter(*TaskMessage.__struct_fields__)
