@@ -314,7 +314,7 @@ class Runner:
         """Decide what follows on the end of an attempt, wherever it ran. If the application's retry policy or
         `is_failure` raises, that is logged and the default applies."""
         now = self.clock.now()
-        if outcome is DONE:
+        if type(outcome) is Succeeded:  # no policy matters
             return decide(lease, outcome, now, self._policy)
         policy = self.policy_of(lease.message)
         chance = self._random.random()

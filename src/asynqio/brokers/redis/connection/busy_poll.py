@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 #: Seconds for which to poll: longer than a near server takes, shorter than anybody else notices.
-LONGEST: Final = 0.0001
+LONGEST: Final = 0.0003
 #: The number of replies to sleep for after a miss doubles with each further miss, up to this.
 MOST_SKIPPED: Final = 1024
 

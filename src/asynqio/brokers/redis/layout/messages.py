@@ -26,10 +26,7 @@ _NO_FAILURES = (0, 0, UniqueUntil.FINISHED)
 _Task = CLASSES["TaskMessage"]
 _read_task = _Task.FromString
 #: The fields after the id that many tasks have in common, and those that hardly two have.
-_COMMON = (
-    *("queue", "max_retry", "retried", "last_error", "timeout", "deadline"),
-    *("last_failed_at", "retention", "completed_at", "group"),
-)
+_COMMON = ("queue", "max_retry", "retried", "last_error", "timeout", "deadline", "retention", "group")
 _OWN = ("unique_key", "headers")
 _common: Callable[[TaskMessage], tuple[Any, ...]] = attrgetter(*_COMMON)
 _all: Callable[[TaskMessage], tuple[Any, ...]] = attrgetter(*_COMMON, *_OWN)
@@ -46,10 +43,11 @@ def encode_task(message: TaskMessage) -> bytes:
     payload = message.payload
     try:
         id = message.id.encode()
+        times = int(message.last_failed_at), int(message.completed_at)
         if message.unique_key or message.headers:
-            rest = _encode_rest(*_all(message))
+            rest = _encode_rest(*times, *_all(message))
         else:
-            rest = _kept_rest(*_common(message))
+            rest = _kept_rest(*times, *_common(message))
         if payload is None:
             return b"".join((_type_field(message.type), b"\x1a", _varint(len(id)), id, rest))
         size = _varint(len(payload))
@@ -74,15 +72,15 @@ def _type_field(type: str) -> bytes:
 
 
 def _encode_rest(
+    last_failed_at: int,
+    completed_at: int,
     queue: str,
     max_retry: int,
     retried: int,
     last_error: str,
     timeout: float,
     deadline: float,
-    last_failed_at: float,
     retention: float,
-    completed_at: float,
     group: str,
     unique_key: str = "",
     headers: Mapping[str, str] | None = None,
@@ -96,9 +94,9 @@ def _encode_rest(
         timeout=math.ceil(timeout),
         deadline=math.ceil(deadline),
         unique_key=unique_key,
-        last_failed_at=int(last_failed_at),
+        last_failed_at=last_failed_at,
         retention=math.ceil(retention),
-        completed_at=int(completed_at),
+        completed_at=completed_at,
         group_key=group,
         headers=headers,
     )

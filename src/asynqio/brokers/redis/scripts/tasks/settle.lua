@@ -21,7 +21,7 @@ local length = redis.call('LLEN', active)
 redis.call('ZCARD', lease)
 local answers, processed, failed, fresh = {}, 0, 0, {}
 -- One call for many tasks costs half as much as one call per task.
-local left, deleted, seen = {}, {}, {}
+local left, deleted, seen, kept = {}, {}, {}, {}
 local unblocked = false
 
 local function apply(key, id, spec, runs)
@@ -43,7 +43,8 @@ local function apply(key, id, spec, runs)
   elseif to == 'retry' then
     delay_task(prefix, 'retry', id, at)
   elseif to == 'completed' then
-    redis.call('ZADD', completed, at, id)
+    kept[#kept + 1] = at
+    kept[#kept + 1] = id
   else
     redis.call('ZADD', archived, at, id)
     fresh[#fresh + 1] = id
@@ -60,12 +61,16 @@ local function apply(key, id, spec, runs)
     obsolete[3] = 'asynqio:strikes'
   end
   if record ~= '' then
-    local number = (tonumber(runs) or 0) + 1
+    -- Most tasks have one attempt, and for Lua to format a number costs as much as to write a field.
+    local number = '1'
+    if runs then
+      number = tostring(runs + 1)
+      obsolete[#obsolete + 1] = 'asynqio:run:' .. (number - ARGV[7])
+    end
     task[#task + 1] = 'asynqio:runs'
     task[#task + 1] = number
     task[#task + 1] = 'asynqio:run:' .. number
     task[#task + 1] = record
-    obsolete[#obsolete + 1] = 'asynqio:run:' .. (number - ARGV[7])
   end
   redis.call('HDEL', key, unpack(obsolete))
   redis.call('HSET', key, unpack(task))
@@ -116,6 +121,7 @@ if #left > 0 then
   end
 end
 if #deleted > 0 then redis.call('DEL', unpack(deleted)) end
+if #kept > 0 then redis.call('ZADD', completed, unpack(kept)) end
 
 local function count(today, total, by)
   if redis.call('INCRBY', today, by) == by then redis.call('EXPIRE', today, ARGV[4]) end
