@@ -13,8 +13,8 @@ import pytest
 
 from asynqio.brokers.redis.connection import client
 from asynqio.brokers.redis.connection.client import RedisClient
-from asynqio.brokers.redis.connection.cluster_slots import SLOTS, redirection, slot_of
 from asynqio.brokers.redis.connection.errors import RedisError, ReplyLost
+from asynqio.brokers.redis.connection.topologies.cluster_slots import SLOTS, redirection, slot_of
 from asynqio.brokers.redis.scripts.script import Script
 from asynqio.brokers.redis.url import parse
 from asynqio.errors import BrokerError, BrokerUnavailable, VersionMismatch

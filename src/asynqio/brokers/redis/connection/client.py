@@ -7,13 +7,13 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from asynqio.brokers.redis.connection.cluster import Cluster
 from asynqio.brokers.redis.connection.connection import Arg
 from asynqio.brokers.redis.connection.errors import RedisError, is_missing_command
 from asynqio.brokers.redis.connection.push import PushConnection, PushConnections
-from asynqio.brokers.redis.connection.router import Command, Router
 from asynqio.brokers.redis.connection.script_calls import run
-from asynqio.brokers.redis.connection.standalone import Standalone
+from asynqio.brokers.redis.connection.topologies.cluster import Cluster
+from asynqio.brokers.redis.connection.topologies.router import Command, Router
+from asynqio.brokers.redis.connection.topologies.standalone import Standalone
 from asynqio.brokers.redis.scripts.script import Script
 from asynqio.brokers.redis.settings import Address, RedisSettings
 from asynqio.errors import BrokerError, VersionMismatch

@@ -16,7 +16,7 @@ from asynqio.brokers.redis.connection.backoff import LONGEST, Backoff
 from asynqio.brokers.redis.connection.connect import connect, disconnect
 from asynqio.brokers.redis.connection.connection import Arg, Connection
 from asynqio.brokers.redis.connection.errors import NoPush, RedisError
-from asynqio.brokers.redis.connection.router import Locate, Router
+from asynqio.brokers.redis.connection.topologies.router import Locate, Router
 from asynqio.brokers.redis.settings import RedisSettings
 from asynqio.errors import BrokerError, BrokerUnavailable, ConfigError
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from asynqio.brokers.redis.connection.connection import Answer, Arg, pack
 from asynqio.brokers.redis.connection.reconnecting import ReconnectingConnection
-from asynqio.brokers.redis.connection.router import Locate
 from asynqio.brokers.redis.connection.script_calls import Call, unknown_script
-from asynqio.brokers.redis.connection.sentinels import Sentinels
+from asynqio.brokers.redis.connection.topologies.router import Locate
+from asynqio.brokers.redis.connection.topologies.sentinels import Sentinels
 from asynqio.brokers.redis.settings import Address, RedisSettings
 from asynqio.errors import BrokerError
 

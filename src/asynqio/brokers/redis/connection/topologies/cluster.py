@@ -15,13 +15,19 @@ from typing import Any
 from asynqio.brokers.redis.background import loop_task
 from asynqio.brokers.redis.connection import errors
 from asynqio.brokers.redis.connection.backoff import FIRST, Backoff
-from asynqio.brokers.redis.connection.cluster_slots import SLOTS, SlotRange, redirection, slot_of, slot_ranges
 from asynqio.brokers.redis.connection.connect import connect, disconnect
 from asynqio.brokers.redis.connection.connection import Answer, Arg, Unsent, pack
 from asynqio.brokers.redis.connection.errors import Reconfiguring, RedisError
 from asynqio.brokers.redis.connection.reconnecting import ReconnectingConnection
-from asynqio.brokers.redis.connection.router import Locate
 from asynqio.brokers.redis.connection.script_calls import Call, unknown_script
+from asynqio.brokers.redis.connection.topologies.cluster_slots import (
+    SLOTS,
+    SlotRange,
+    redirection,
+    slot_of,
+    slot_ranges,
+)
+from asynqio.brokers.redis.connection.topologies.router import Locate
 from asynqio.brokers.redis.settings import Address, RedisSettings, format_address
 from asynqio.errors import BrokerError, BrokerUnavailable, ConfigError
 
