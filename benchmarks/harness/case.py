@@ -31,6 +31,8 @@ class Size(msgspec.Struct, frozen=True):
     behind: int = 1_000_000
     #: Tasks enqueued to measure their memory.
     stored: int = 20_000
+    #: Groups beside the members that join.
+    groups: int = 100_000
 
 
 FULL = Size(

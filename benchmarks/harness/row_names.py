@@ -48,6 +48,14 @@ def behind(count: int) -> str:
     return f"drain, {COMMON_SLOTS} slots, {count:,} tasks behind, tasks/s"
 
 
+def groups_cpu(groups: int) -> str:
+    return f"Redis CPU, 20 joins/s beside {groups:,} groups, %"
+
+
+def groups_longest(groups: int) -> str:
+    return f"longest script beside {groups:,} groups, ms"
+
+
 def pick_up(producer: str) -> str:
     """The name without the percentile."""
     return f"pick-up from a {producer} client"

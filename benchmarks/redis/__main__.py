@@ -22,6 +22,7 @@ from benchmarks.cases import (
     drain_processes,
     enqueue,
     enqueue_sync,
+    groups,
     idle,
     latency,
     memory,
@@ -77,7 +78,17 @@ async def all_cases(only: str, system: str, problems: list[str]) -> list[Case]:
     """
     ours = [
         case
-        for module in (enqueue, enqueue_sync, drain, drain_processes, latency, idle, memory, neighbour)
+        for module in (
+            enqueue,
+            enqueue_sync,
+            drain,
+            drain_processes,
+            latency,
+            idle,
+            memory,
+            neighbour,
+            groups,
+        )
         for case in module.cases("redis")
     ]
     found = [*ours, *bare_redis.cases(), *bare_redis_sync.cases()]

@@ -7,6 +7,8 @@ import sys
 from typing import Protocol
 from weakref import WeakSet
 
+from asynqio.core.task.ids import RANDOM_PARTS
+
 #: The name of every task process, in `multiprocessing`.
 TASK_PROCESS = "asynqio task process"
 
@@ -49,6 +51,7 @@ def _reset() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset)
+reset_after_fork(RANDOM_PARTS)
 
 
 def is_task_process() -> bool:

@@ -6,6 +6,7 @@ import multiprocessing
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
+from asynqio.brokers.contract import processes
 from asynqio.core.task.ids import new_id
 
 START = 1_763_797_076.123_456
@@ -40,7 +41,8 @@ def test_threads_get_different_ids() -> None:
 
 
 def test_a_forked_child_gets_other_ids_than_its_parent() -> None:
-    new_id(START)
+    assert not processes.is_forked()
+    new_id(START)  # the parent has a supply now
     with multiprocessing.get_context("fork").Pool(2) as pool:
         ids = [id for some in pool.map(new_ids, [200] * 8) for id in some]
     ids += new_ids(200)

@@ -21,6 +21,7 @@ from asynqio.errors import CorruptMessage, InvalidTask
 
 #: What may follow the failure counters.
 _UNTIL = {b"": UniqueUntil.FINISHED, b"started": UniqueUntil.STARTED, b"ended": UniqueUntil.ENDED}
+_FINISHED = UniqueUntil.FINISHED
 _NO_FAILURES = (0, 0, UniqueUntil.FINISHED)
 
 _Task = CLASSES["TaskMessage"]
@@ -151,7 +152,7 @@ def encode_failure_counters(message: TaskMessage) -> str:
 
     Stored beside the message in the field `asynqio:strikes`, which keeps its name because it is part of the layout.
     """
-    if message.unique_until is not UniqueUntil.FINISHED:
+    if message.unique_until is not _FINISHED:
         return f"{message.crashes},{message.deferrals},{message.unique_until.value}"
     if message.crashes or message.deferrals:
         return f"{message.crashes},{message.deferrals}"

@@ -20,6 +20,9 @@ from asynqio.core.lifecycle import Settlement
 from asynqio.core.task.message import TaskState
 from asynqio.core.task.unique_locks import freed_by
 
+#: Looking up a member of an enum in its class takes 0.1 µs before Python 3.12, reading its value twice as long.
+_RETRY, _ARCHIVED = TaskState.RETRY, TaskState.ARCHIVED
+
 
 async def settle(session: Session, settlements: Sequence[Settlement]) -> list[bool]:
     """See Broker.settle."""
@@ -81,21 +84,18 @@ async def settle(session: Session, settlements: Sequence[Settlement]) -> list[bo
 
 def _spec(settlement: Settlement, now: float) -> bytes | str:
     """The `spec` of a settlement for scripts/tasks/settle.lua."""
-    message = settlement.message
-    if settlement.to is None and settlement.processed and not settlement.failed:
+    message, to = settlement.message, settlement.to
+    if to is None and settlement.processed and not settlement.failed:
         return "-" + message.unique_key
     at = settlement.at
-    if settlement.to is TaskState.RETRY:
-        score = due_score(at, now)
-    else:
-        score = str(int(at) if settlement.to is TaskState.ARCHIVED else math.ceil(at))
+    score = due_score(at, now) if to is _RETRY else str(int(at) if to is _ARCHIVED else math.ceil(at))
     return pack(
-        settlement.to.value if settlement.to is not None else "",
+        to or "",
         encode_task(message),
         score,
         "1" if settlement.processed else "",
         "1" if settlement.failed else "",
-        message.unique_key if freed_by(message, settlement.to) else "",
+        message.unique_key if freed_by(message, to) else "",
         optional(settlement.result),
         encode_failure_counters(message),
         b"" if settlement.record is None else encode_record(settlement.record),
