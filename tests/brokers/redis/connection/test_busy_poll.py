@@ -10,46 +10,61 @@ from typing import Any
 import pytest
 
 from asynqio.brokers.redis.connection.blocking import BlockingConnection
-from asynqio.brokers.redis.connection.busy_poll import LONGEST, MOST_SKIPPED, BusyPoll
+from asynqio.brokers.redis.connection.busy_poll import LONGEST, BusyPoll
 from asynqio.brokers.redis.url import parse
 from tests.brokers.redis.connection.opening import opened
 from tests.brokers.redis.support.servers import RedisServer
 
-
-def skipped(poll: BusyPoll) -> int:
-    """How many replies pass until it polls again."""
-    count = 0
-    while not poll.begins():
-        count += 1
-    return count
+#: Seconds: a reply while polling, and two while asleep.
+POLLING, LATE, SOON = 40e-6, 120e-6, 41e-6
 
 
-def test_it_polls_as_long_as_that_succeeds() -> None:
+def replies(poll: BusyPoll, count: int, asleep: float, polling: float) -> int:
+    """Take replies that need this time; return how many of them it polled for."""
+    polled = 0
+    for _ in range(count):
+        polls = poll.begins()
+        polled += polls
+        poll.replied(polls, polling if polls else asleep)
+    return polled
+
+
+def test_it_polls_where_replies_come_sooner_that_way() -> None:
     poll = BusyPoll()
-    for _ in range(100):
-        assert poll.begins()
-        poll.hit()
+    replies(poll, 100, LATE, POLLING)
+    assert poll.polls
+    assert replies(poll, 1_000, LATE, POLLING) > 970
 
 
-def test_it_polls_ever_less_often_when_replies_take_longer() -> None:
+@pytest.mark.parametrize("asleep", [SOON, POLLING, 0.1 * POLLING], ids=["hardly", "equal", "worse"])
+def test_it_sleeps_where_polling_saves_too_little(asleep: float) -> None:
     poll = BusyPoll()
-    between = []
-    for _ in range(14):
-        between.append(skipped(poll))
-        poll.miss()
-    assert between == [0, *(2**step for step in range(11)), MOST_SKIPPED, MOST_SKIPPED]
+    replies(poll, 1_000, asleep, POLLING)
+    assert not poll.polls
+    assert replies(poll, 1_000, asleep, POLLING) < 6
 
 
-def test_one_hit_makes_it_poll_each_time_again() -> None:
+def test_it_sleeps_while_replies_come_later_than_it_polls() -> None:
     poll = BusyPoll()
-    for _ in range(20):
-        skipped(poll)
-        poll.miss()
-    assert skipped(poll) == MOST_SKIPPED
-    poll.hit()
+    replies(poll, 1_000, 0.002, LONGEST + 0.002)
+    assert replies(poll, 10_000, 0.002, LONGEST + 0.002) < 50
+
+
+def test_it_follows_when_the_machine_becomes_busy_and_idle_again() -> None:
+    poll = BusyPoll()
+    for _ in range(3):
+        replies(poll, 1_000, LATE, POLLING)
+        assert poll.polls
+        replies(poll, 3_000, POLLING, LATE)
+        assert not poll.polls
+
+
+def test_one_late_reply_changes_nothing() -> None:
+    poll = BusyPoll()
+    replies(poll, 100, LATE, POLLING)
     assert poll.begins()
-    poll.miss()
-    assert skipped(poll) == 1
+    poll.replied(True, 30.0)  # the event loop was blocked
+    assert replies(poll, 50, LATE, POLLING) > 40
 
 
 class Looks(selectors.DefaultSelector):
@@ -69,7 +84,8 @@ def test_an_event_loop_sleeps_while_a_reply_does_not_come(server: RedisServer) -
 
     async def main() -> None:
         async with opened(server.url) as connection:
-            await connection.call("PING")
+            for _ in range(100):  # it may poll
+                await connection.call("PING")
             server.pause()
             try:
                 answer = connection.call("PING")

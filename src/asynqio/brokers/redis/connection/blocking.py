@@ -65,8 +65,8 @@ class BlockingConnection:
         data = pack(commands[0]) if len(commands) == 1 else b"".join(map(pack, commands))
         try:
             self._socket.sendall(data)
-            if alone:
-                self._poll()
+            if alone and self._busy_poll is not None:
+                self._first_reply(self._busy_poll)
             return [self._reply() for _ in commands]
         except (OSError, hiredis.ProtocolError) as error:
             self.close()
@@ -86,21 +86,19 @@ class BlockingConnection:
             raise ConnectionResetError("closed by the server")
         self._reader.feed(self._buffer, 0, size)  # type: ignore[arg-type]  # any buffer will do
 
-    def _poll(self) -> None:
-        """Read what arrives within LONGEST, if that is worthwhile."""
-        poll = self._busy_poll
-        if poll is None or not poll.begins():
-            return
-        until = time.monotonic() + LONGEST
-        while time.monotonic() < until:
+    def _first_reply(self, poll: BusyPoll) -> None:
+        """Read the beginning of the replies: poll for it if that is faster, and measure that."""
+        polls, began = poll.begins(), time.monotonic()
+        while polls and time.monotonic() - began < LONGEST:
             try:
                 size = self._socket.recv_into(self._buffer, 0, _AT_ONCE)
             except BlockingIOError:
                 continue
-            poll.hit()
-            self._feed(size)
-            return
-        poll.miss()
+            break
+        else:
+            size = self._socket.recv_into(self._buffer)
+        poll.replied(polls, time.monotonic() - began)
+        self._feed(size)
 
     def _check_role(self) -> None:
         [role] = self.call([("ROLE",)])

@@ -77,8 +77,9 @@ class Connection(asyncio.Protocol):
         self._silent_since = 0.0
         self._suspect = False
         self._busy_poll = BusyPoll()
-        # Since when it polls for a reply; 0: it does not.
-        self._polling_since = 0.0
+        # Since when it waits for the next reply, and whether it polls for it; 0: it does not wait.
+        self._waiting_since = 0.0
+        self._polls = self._poll_scheduled = False
         self._watchdog: asyncio.TimerHandle | None = None
 
     # --- sending ----------------------------------------------------------------------------------
@@ -145,20 +146,18 @@ class Connection(asyncio.Protocol):
         self._calls.clear()
         if self._watchdog is None:
             self._watchdog = self._loop.call_later(self._timeout, self._watch)
-        if not self._polling_since and self._busy_poll.begins():
-            self._polling_since = self._loop.time()
-            self._loop.call_soon(self._poll)
+        if not self._waiting_since:
+            self._waiting_since = self._loop.time()
+            self._polls = self._busy_poll.begins()
+            if self._polls and not self._poll_scheduled:
+                self._poll_scheduled = True
+                self._loop.call_soon(self._poll)
 
     def _poll(self) -> None:
         """Keep the event loop awake, which serves everybody meanwhile, until a reply arrives or LONGEST is over."""
-        now, since = self._loop.time(), self._polling_since
-        if self._silent_since > since:  # something was received
-            self._busy_poll.hit()
-            self._polling_since = now if self._expecting else 0.0
-        elif now - since >= LONGEST or not self._expecting:
-            self._busy_poll.miss()
-            self._polling_since = 0.0
-        if self._polling_since:
+        since = self._waiting_since
+        self._poll_scheduled = self._polls and since > 0 and self._loop.time() - since < LONGEST
+        if self._poll_scheduled:
             self._loop.call_soon(self._poll)
 
     def _fail_unsent(self) -> None:
@@ -175,8 +174,11 @@ class Connection(asyncio.Protocol):
     # --- receiving --------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        self._silent_since = self._loop.time()
+        now = self._silent_since = self._loop.time()
         self._suspect = False
+        if since := self._waiting_since:
+            self._waiting_since = 0.0
+            self._busy_poll.replied(self._polls, now - since)
         expecting = self._expecting
         gets = self._reader.gets
         try:
