@@ -120,6 +120,30 @@ def start_loop() -> tuple[asyncio.AbstractEventLoop, Callable[[], None]]:
     return loop, end
 
 
+def test_leaving_a_block_cuts_no_call_of_the_same_loop() -> None:
+    """Another loop holds the broker open. Here, one coroutine uses it, and another enters and leaves a block."""
+    server = fresh_server()
+    broker = open_broker(server.url)
+    elsewhere, stop = start_loop()
+    asyncio.run_coroutine_threadsafe(broker.__aenter__(), elsewhere).result(30)
+
+    async def main() -> None:
+        await broker.ping()
+        server.pause()
+        try:
+            calls = [asyncio.create_task(broker.ping()) for _ in range(3)]
+            await asyncio.sleep(0)  # the calls are made
+            async with broker:
+                pass
+        finally:
+            server.unpause()
+        await asyncio.gather(*calls)
+
+    asyncio.run(main())
+    asyncio.run_coroutine_threadsafe(broker.__aexit__(None, None, None), elsewhere).result(30)
+    stop()
+
+
 def test_one_connection_per_loop_however_many_callers() -> None:
     server = fresh_server()
 

@@ -104,24 +104,17 @@ class RedisBroker(RedisInspection):
         with self._counting:
             self._users += 1
         try:
-            here = await self._open_session()
-            here.users += 1
+            await self._open_session()
         except BaseException:
             await self._leave()
             raise
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        here = self._sessions.get()
-        here.users -= 1
-        try:
-            if here.users <= 0:
-                await here.close()
-        finally:
-            await self._leave()
+        await self._leave()
 
     async def _leave(self) -> None:
-        """Close the sessions of all event loops after the last user."""
+        """Close the sessions of all event loops after the last user. Until then, others of this loop may use its."""
         with self._counting:
             self._users -= 1
             if self._users:

@@ -25,8 +25,6 @@ class LoopSession:
         self.session = Session(settings, clock)
         self.notifications = Notifications(self.session)
         self.lease_repair = LeaseRepair()
-        #: How many `async with broker` blocks of this event loop are open.
-        self.users = 0
         self.is_open = False
         self._on_close = on_close
         self._opening = asyncio.Lock()
