@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
 import os
 import resource
 import signal
@@ -17,7 +18,7 @@ import pytest
 from asynqio import App, FixedRetry, TaskState
 from asynqio.blocking import run_blocking
 from asynqio.runtime.lanes import processes
-from tests.runtime.lanes import process_tasks
+from tests.runtime.lanes import lane_tasks, process_tasks
 from tests.runtime.waiting import state_of, within
 
 # --- a process that cannot be started -------------------------------------------------------------
@@ -96,6 +97,59 @@ async def test_a_death_is_noticed_at_once_while_a_fork_lives(tmp_path: Path) -> 
             info = await state_of(app, (await die.enqueue(str(fifo))).info, TaskState.RETRY)
             assert info.last_error == "the process that ran it died: it exited with status 7"
             await within(fork_ended)
+
+
+@contextmanager
+def _ignored() -> Iterator[None]:
+    """The system takes the status of each process that ends."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+@contextmanager
+def _polled() -> Iterator[None]:
+    """Another thread polls all processes of `multiprocessing`, as each start of one does."""
+    stop = threading.Event()
+
+    def poll() -> None:
+        while not stop.is_set():
+            multiprocessing.active_children()
+
+    threads = [threading.Thread(target=poll) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.fixture(
+    params=[
+        (_ignored, "its exit status was taken by other code of the server's process"),
+        (_polled, "it exited with status 9"),
+    ],
+    ids=["ignored", "polled"],
+)
+def cause(request: pytest.FixtureRequest) -> Iterator[str]:
+    """What a death is said to be while other code takes the status of processes."""
+    taking, cause = request.param
+    with taking():
+        yield cause
+
+
+async def test_a_death_whose_status_other_code_takes_fails_the_task(cause: str) -> None:
+    async with App("memory://") as app:
+        die = app.task("die", run_in="process", timeout=600, retry=FixedRetry(3600))(lane_tasks.die)
+        async with app.server(processes=1).running(app.mux):
+            for _ in range(5):
+                info = await state_of(app, (await die.enqueue()).info, TaskState.RETRY)
+                assert info.last_error == f"the process that ran it died: {cause}"
 
 
 @pytest.mark.parametrize("has_descriptors", [True, False], ids=["pidfd", "polling"])

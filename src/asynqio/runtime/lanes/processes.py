@@ -42,6 +42,8 @@ START_RETRY = 5.0
 POLL_INTERVAL = 0.5
 #: Seconds without a task after which it is checked whether the process still lives.
 IDLE = 0.01
+#: Seconds that other code may take to store the status of a process that it polled.
+STATUS_WAIT = 0.5
 #: Bytes that are read from a pipe at once.
 READ_SIZE = 1 << 18
 
@@ -256,12 +258,23 @@ class _Process:
         with lock:
             self._ended = True
             self._kill_group()  # before it is reaped: until then, its id is not given to another process
-            self._process.join()
-            self._exitcode = self._process.exitcode
-            self._process.close()
+            self._exitcode = self._reap()
         if self._descriptor is not None:
             os.close(self._descriptor)
         return self._exitcode
+
+    def _reap(self) -> int | None:
+        """The status of the process that has ended; None if other code of this process took it, or has ignored
+        SIGCHLD."""
+        self._process.join()
+        # `multiprocessing` polls its processes whenever one starts, in any thread: that thread may have taken the
+        # status and not have stored it yet.
+        deadline = time.monotonic() + STATUS_WAIT
+        while (status := self._process.exitcode) is None and time.monotonic() < deadline:
+            time.sleep(0.001)
+        if status is not None:
+            self._process.close()
+        return status
 
     def _kill_group(self) -> None:
         # Until the child has its own group, no group has its id.
@@ -299,7 +312,9 @@ def _shield_from_signals() -> None:
 
 
 def _cause(exitcode: int | None) -> str:
-    if exitcode is not None and exitcode < 0:
+    if exitcode is None:
+        return "its exit status was taken by other code of the server's process"
+    if exitcode < 0:
         return f"killed by signal {-exitcode}"
     return f"it exited with status {exitcode}"
 
