@@ -9,19 +9,21 @@ from __future__ import annotations
 import os
 import select
 import time
-from typing import NoReturn
 
 #: Seconds between two checks where the system has no process descriptors (before Linux 5.3, macOS).
 POLL_INTERVAL = 1.0
 
 
 class Parent:
-    """The process that started this one. `pid` is its id, as it passed it on."""
+    """The process that started this one. `pid` is its id, as it passed it on.
+
+    `descriptor` can be read as soon as it has died. None if the system has no process descriptors.
+    """
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._is_direct = os.getppid() == pid  # not if a wrapper script started this process
-        self._descriptor = _open(pid)
+        self.descriptor = _open(pid)
         #: Whether the id belongs to another process by now. Checked after the descriptor was opened.
         self._reused = _started_after_this_process(pid)
 
@@ -30,7 +32,7 @@ class Parent:
         """Whether the parent still runs. A process that has ended but was not reaped does not."""
         if self._reused:
             return False
-        if self._descriptor is not None:
+        if self.descriptor is not None:
             return not self._ended_within(0)
         if self._is_direct:
             return os.getppid() == self._pid  # an orphan gets another parent
@@ -39,20 +41,15 @@ class Parent:
     def wait(self) -> None:
         """Block until the parent has died."""
         while self.alive:
-            if self._descriptor is not None:
+            if self.descriptor is not None:
                 self._ended_within(None)
             else:
                 time.sleep(POLL_INTERVAL)
 
-    def exit_with(self, status: int) -> NoReturn:
-        """Block until the parent has died, then exit this process without cleanup. For a thread."""
-        self.wait()
-        os._exit(status)
-
     def _ended_within(self, milliseconds: int | None) -> bool:
-        assert self._descriptor is not None
+        assert self.descriptor is not None
         poll = select.poll()  # select() cannot wait for a descriptor above 1023
-        poll.register(self._descriptor, select.POLLIN)
+        poll.register(self.descriptor, select.POLLIN)
         return bool(poll.poll(milliseconds))
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -96,16 +94,3 @@ def test_a_process_that_was_not_reaped_is_not_alive() -> None:
 
 def test_a_younger_process_has_only_inherited_the_id(running: subprocess.Popen[bytes]) -> None:
     assert not Parent(running.pid).alive
-
-
-def test_a_thread_exits_with_the_parent(ended: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    statuses: list[int] = []
-
-    def leave(status: int) -> Any:
-        statuses.append(status)
-
-    monkeypatch.setattr(os, "_exit", leave)
-    thread = threading.Thread(target=Parent(ended).exit_with, args=(3,))
-    thread.start()
-    thread.join()
-    assert statuses == [3]

@@ -1,7 +1,7 @@
 """Renews leases and publishes the server's info, from a thread with its own event loop.
 
 A handler that blocks the server's event loop does not block this one. For handlers that hold the GIL there is the
-lease keeper (asynqio/lease_keeper.py), a process that gets its ticks from here.
+lease keeper (asynqio/lease_keeper), a process that gets its ticks from here.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class Heartbeat:
             self._broker.private_url,
             self._info().id,
             self._lease,
-            timeout=self._lease / 4,
+            interval=self._lease / 4,
             logging=log_format.in_use,
         )
         return Keeper(job)

@@ -12,7 +12,8 @@ import sys
 import msgspec
 
 from asynqio.blocking import run_blocking
-from asynqio.runtime.leases.keeper_job import KEEPER, QUIT, READY, TICK, KeeperJob
+from asynqio.runtime.leases.keeper_job import KeeperJob
+from asynqio.runtime.leases.keeper_pipe import KEEPER, QUIT, READY, TICK
 
 log = logging.getLogger("asynqio.server")
 
@@ -77,7 +78,7 @@ class Keeper:
         """Start a process. The result is True when it is ready, False if it ended before."""
         process = self._process = await run_blocking(  # it blocks until the new process runs
             subprocess.Popen,
-            [sys.executable, "-m", KEEPER, str(os.getpid())],
+            [sys.executable, "-m", KEEPER, str(os.getpid()), str(self._job.interval)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,

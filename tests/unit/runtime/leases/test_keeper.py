@@ -14,14 +14,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from asynqio.brokers import open_broker
+from asynqio.lease_keeper.__main__ import LAZY_FROM
 from asynqio.runtime.leases.keeper import STOP_TIMEOUT, Keeper
-from asynqio.runtime.leases.keeper_job import KEEPER, QUIT, READY, TICK, KeeperJob
+from asynqio.runtime.leases.keeper_job import KeeperJob
+from asynqio.runtime.leases.keeper_pipe import KEEPER, QUIT, READY, TICK
 from tests.acceptance.harness import children
+from tests.builders import entry
 
 
 @pytest.fixture
 def job(tmp_path: Path) -> KeeperJob:
-    return KeeperJob(f"sqlite:///{tmp_path}/tasks.db", "host:1:a", lease=5.0, timeout=60.0)
+    return KeeperJob(f"sqlite:///{tmp_path}/tasks.db", "host:1:a", lease=5.0, interval=60.0)
 
 
 @pytest.fixture
@@ -39,9 +43,9 @@ def server() -> Iterator[subprocess.Popen[bytes]]:
     process.communicate()
 
 
-def start_keeper(server: int) -> subprocess.Popen[bytes]:
+def start_keeper(server: int, timeout: float = 60.0) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", KEEPER, str(server)],
+        [sys.executable, "-m", KEEPER, str(server), str(timeout)],
         bufsize=0,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -69,6 +73,17 @@ def send(keeper: subprocess.Popen[bytes], message: bytes) -> None:
 def wait_until_ready(keeper: subprocess.Popen[bytes]) -> None:
     assert keeper.stdout is not None
     assert keeper.stdout.read(1) == READY
+
+
+def mapped(keeper: subprocess.Popen[bytes]) -> str:
+    return Path(f"/proc/{keeper.pid}/maps").read_text()
+
+
+def wait_until_mapped(keeper: subprocess.Popen[bytes], file: str) -> None:
+    deadline = time.monotonic() + 10
+    while file not in mapped(keeper):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def check_silent_exit(keeper: subprocess.Popen[bytes]) -> None:
@@ -122,14 +137,51 @@ def test_a_keeper_exits_at_quit_while_its_input_is_open(line: bytes) -> None:
     check_silent_exit(keeper)
 
 
-def test_a_keeper_that_cannot_open_the_broker_logs_why(job: KeeperJob) -> None:
-    unopened = msgspec.structs.replace(job, url="sqlite:////proc/none/tasks.db")
-    keeper = start_keeper(os.getpid())
+async def test_a_keeper_imports_what_renews_when_a_tick_is_missed(job: KeeperJob) -> None:
+    async with open_broker(job.url) as broker:
+        await broker.enqueue([entry()])
+        await broker.dequeue(["default"], 1, 60.0, job.owner)
+        keeper = await asyncio.to_thread(start_keeper, os.getpid(), LAZY_FROM)
+        send(keeper, msgspec.json.encode(job) + b"\n")
+        await asyncio.to_thread(wait_until_ready, keeper)
+        files = await asyncio.to_thread(mapped, keeper)
+        assert "/select." in files
+        assert not [name for name in ("/_asyncio.", "/_ssl.", "/_sqlite3.", "msgspec") if name in files]
+
+        assert keeper.stderr is not None
+        assert b"renewing its 1 leases" in await asyncio.to_thread(keeper.stderr.readline)
+        send(keeper, TICK + QUIT)
+        output, errors = await asyncio.to_thread(keeper.communicate)
+        assert (keeper.returncode, output) == (0, b"")
+        assert b"server host:1:a runs again after" in errors
+
+
+def test_a_keeper_that_cannot_open_the_broker_logs_why_and_tries_again(job: KeeperJob) -> None:
+    unopened = msgspec.structs.replace(job, url="sqlite:////proc/none/tasks.db", interval=0.01)
+    keeper = start_keeper(os.getpid(), timeout=0.01)
     send(keeper, msgspec.json.encode(unopened) + b"\n")
+    wait_until_ready(keeper)
+    assert keeper.stderr is not None
+    for _ in range(2):
+        while b"could not be renewed: /proc/none" not in (line := keeper.stderr.readline()):
+            assert line
+    send(keeper, QUIT)
     _, errors = keeper.communicate()
-    assert keeper.returncode == 1
-    assert b"could not open the broker: /proc/none" in errors
+    assert keeper.returncode == 0
     assert b"Traceback" not in errors
+
+
+@pytest.mark.parametrize("renews", [True, False], ids=["renewing", "waiting for the broker"])
+def test_a_keeper_that_stands_in_exits_with_its_server(
+    server: subprocess.Popen[bytes], job: KeeperJob, renews: bool
+) -> None:
+    url = job.url if renews else "redis://127.0.0.1:1"  # nothing listens there
+    keeper = start_keeper(server.pid, timeout=0.01)
+    send(keeper, msgspec.json.encode(msgspec.structs.replace(job, url=url)) + b"\n")
+    wait_until_ready(keeper)
+    wait_until_mapped(keeper, "/_asyncio.")
+    server.kill()
+    check_silent_exit(keeper)
 
 
 async def test_stop_ends_the_process(job: KeeperJob) -> None:
