@@ -61,6 +61,7 @@ CONTRACT = {
     "asynqio.brokers.contract.per_loop",
     "asynqio.brokers.contract.processes",
     "asynqio.brokers.contract.cursors",
+    "asynqio.brokers.contract.documents",
     "asynqio.brokers.contract.signals",
     "asynqio.blocking",
     "asynqio.clock",

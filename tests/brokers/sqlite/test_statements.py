@@ -10,7 +10,7 @@ from asynqio.brokers.sqlite.storage import statements
 from asynqio.brokers.sqlite.storage.statements import SQL, migrations
 
 PACKAGE = Path(statements.__file__).parents[1]
-SCRIPTS = sorted((PACKAGE / "queries").glob("*.sql"))
+SCRIPTS = sorted((PACKAGE / "queries").rglob("*.sql"))
 
 
 def test_every_query_file_has_a_purpose_and_every_statement_one() -> None:

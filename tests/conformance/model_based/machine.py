@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 
+from asynqio.brokers.contract.documents import LogEntry
 from asynqio.brokers.contract.inspection import Page, Where
 from asynqio.core.groups import GroupBatch
 from asynqio.core.info import SchedulerInfo, ServerInfo
@@ -90,6 +91,8 @@ class Machine(RuleBasedStateMachine):
         self.known: set[TaskRef] = set()
         self.servers: dict[str, tuple[ServerInfo, float]] = {}
         self.schedulers: dict[str, tuple[SchedulerInfo, float]] = {}
+        self.collections: dict[str, tuple[int, dict[str, bytes]]] = {}
+        self.logs: dict[str, list[LogEntry]] = {}
         self.fresh = itertools.count()
 
     def run(self, call: Awaitable[T]) -> T:

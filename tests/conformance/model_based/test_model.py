@@ -13,13 +13,18 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule, run_state_machine_as_test
 
-from tests.conformance.model_based import admin_operations, group_operations, task_operations
+from tests.conformance.model_based import (
+    admin_operations,
+    document_operations,
+    group_operations,
+    task_operations,
+)
 from tests.conformance.model_based.comparison import compare
 from tests.conformance.model_based.machine import OPERATIONS, Machine
 
 EXAMPLES = os.environ.get("ASYNQIO_MODEL_EXAMPLES", "")
 #: Importing these modules registers their operations.
-MODULES = (task_operations, group_operations, admin_operations)
+MODULES = (task_operations, group_operations, admin_operations, document_operations)
 
 
 class StoreMachine(Machine):

@@ -59,6 +59,9 @@ Rules that every broker keeps; the tests in `tests/conformance` bear their numbe
 21. A COMPLETED task whose retention has expired and an ARCHIVED task older than `ARCHIVE_AGE` count as deleted, swept
     or not: no method returns them or acts on them, and their id and their own lock are free. Only stats,
     `memory_usage` and `remove_queue` count them until a sweep deletes them.
+22. A write to a collection of documents increases its revision by one, unless it deletes what is not there. Of two
+    concurrent writes that name the same `known` revision, one is refused and changes nothing. A log keeps the newest
+    `keep` entries, at least one, and none older than `age` except the newest.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from asynqio.brokers.contract.documents import Collection, LogEntry
 from asynqio.brokers.contract.results import Moved, Progress
 from asynqio.core.findings import Finding
 from asynqio.core.info import DayStats, GroupStats, QueueStats, SchedulerInfo, ServerInfo, StoreNode
@@ -175,6 +176,28 @@ class Inspection(Protocol):
 
     async def fires(self, schedule_id: str, page: Page) -> list[FireEvent]:
         """The events of a schedule, newest first."""
+        ...
+
+    # documents and logs
+
+    async def collection(self, name: str, known: int = 0) -> Collection | None:
+        """The documents of a collection; before the first write it is empty and has revision 0 (rule 22). None: its
+        revision is `known`, and above 0."""
+        ...
+
+    async def put_document(
+        self, collection: str, name: str, data: bytes | None, *, known: int | None = None
+    ) -> int | None:
+        """Store a document, or delete it if `data` is None. Returns the new revision of the collection. With `known`,
+        only while the collection has that revision; otherwise it returns None and changes nothing."""
+        ...
+
+    async def append_log(self, log: str, entries: Sequence[bytes], *, keep: int, age: float) -> None:
+        """Append entries to a log, of which it keeps the newest `keep`, none older than `age` seconds (rule 22)."""
+        ...
+
+    async def read_log(self, log: str, *, before: int | None = None, limit: int = 100) -> list[LogEntry]:
+        """At most `limit` entries of a log, newest first; with `before`, those with lower numbers."""
         ...
 
     # the store itself

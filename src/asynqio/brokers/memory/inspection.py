@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from asynqio.brokers.contract.documents import Collection, LogEntry
 from asynqio.brokers.contract.inspection import Page, Scan, Where
 from asynqio.brokers.contract.results import Moved, Progress
-from asynqio.brokers.memory.admin import actions, stats, tasks
+from asynqio.brokers.memory.admin import actions, documents, stats, tasks
 from asynqio.brokers.memory.admin.memory_usage import memory_usage
 from asynqio.brokers.memory.admin.remove_queue import remove_queue
 from asynqio.brokers.memory.admin.scan import scan
@@ -100,6 +101,20 @@ class MemoryInspection:
 
     async def fires(self, schedule_id: str, page: Page) -> list[FireEvent]:
         return schedules.fires(self._store, self.clock.now(), schedule_id, page)
+
+    async def collection(self, name: str, known: int = 0) -> Collection | None:
+        return documents.collection(self._store, name, known)
+
+    async def put_document(
+        self, collection: str, name: str, data: bytes | None, *, known: int | None = None
+    ) -> int | None:
+        return documents.put_document(self._store, collection, name, data, known)
+
+    async def append_log(self, log: str, entries: Sequence[bytes], *, keep: int, age: float) -> None:
+        documents.append_log(self._store, self.clock.now(), log, entries, keep, age)
+
+    async def read_log(self, log: str, *, before: int | None = None, limit: int = 100) -> list[LogEntry]:
+        return documents.read_log(self._store, log, before, limit)
 
     async def nodes(self) -> list[StoreNode]:
         return []

@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
+from asynqio.brokers.contract.documents import Collection, LogEntry
 from asynqio.brokers.contract.inspection import Page, Scan, Where
 from asynqio.brokers.contract.results import Moved, Progress
 from asynqio.brokers.redis.admin import (
     actions,
+    documents,
     memory_usage,
     nodes,
     remove_queue,
@@ -94,6 +96,20 @@ class RedisInspection(ABC):
 
     async def lock_holder(self, queue: str, key: str) -> LockHolder | None:
         return await tasks.lock_holder(await self._session(), queue, key)
+
+    async def collection(self, name: str, known: int = 0) -> Collection | None:
+        return await documents.collection(await self._session(), name, known)
+
+    async def put_document(
+        self, collection: str, name: str, data: bytes | None, *, known: int | None = None
+    ) -> int | None:
+        return await documents.put_document(await self._session(), collection, name, data, known)
+
+    async def append_log(self, log: str, entries: Sequence[bytes], *, keep: int, age: float) -> None:
+        await documents.append_log(await self._session(), log, entries, keep, age)
+
+    async def read_log(self, log: str, *, before: int | None = None, limit: int = 100) -> list[LogEntry]:
+        return await documents.read_log(await self._session(), log, before, limit)
 
     async def nodes(self) -> list[StoreNode]:
         return await nodes.nodes(await self._session())

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
+from asynqio.brokers.contract.documents import Collection, LogEntry
 from asynqio.brokers.contract.inspection import Page, Scan, Where
 from asynqio.brokers.contract.results import Moved, Progress
-from asynqio.brokers.sqlite.admin import actions, stats, tasks
+from asynqio.brokers.sqlite.admin import actions, documents, stats, tasks
 from asynqio.brokers.sqlite.admin.memory_usage import memory_usage
 from asynqio.brokers.sqlite.admin.remove_queue import remove_step
 from asynqio.brokers.sqlite.admin.scan import scan
@@ -116,6 +117,23 @@ class SqliteInspection:
 
     async def lock_holder(self, queue: str, key: str) -> LockHolder | None:
         return await self._session.read(partial(tasks.lock_holder, queue=queue, key=key))
+
+    async def collection(self, name: str, known: int = 0) -> Collection | None:
+        return await self._session.read(partial(documents.collection, name=name, known=known))
+
+    async def put_document(
+        self, collection: str, name: str, data: bytes | None, *, known: int | None = None
+    ) -> int | None:
+        step = partial(documents.put_document, collection=collection, name=name, data=data, known=known)
+        return await self._session.write(step)
+
+    async def append_log(self, log: str, entries: Sequence[bytes], *, keep: int, age: float) -> None:
+        step = partial(documents.append_log, log=log, entries=entries, keep=keep, age=age)
+        await self._session.write(step)
+
+    async def read_log(self, log: str, *, before: int | None = None, limit: int = 100) -> list[LogEntry]:
+        step = partial(documents.read_log, log=log, before=before, limit=limit)
+        return await self._session.read(step)
 
     async def nodes(self) -> list[StoreNode]:
         return [await self._session.read(partial(stats.node, path=self._session.settings.path))]

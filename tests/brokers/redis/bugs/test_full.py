@@ -193,3 +193,14 @@ async def test_a_worker_starts_on_a_full_redis(server: RedisServer) -> None:
         async with asyncio.timeout(TIMEOUT), app.running(shutdown_timeout=1.0):
             await ran.wait()
             assert len(await app.inspector.servers()) == 1
+
+
+async def test_a_full_redis_deletes_documents_and_stores_none(broker: Store, server: RedisServer) -> None:
+    await broker.put_document("tenants", "a", b"one")
+    await fill(server)
+    with pytest.raises(StorageFull):
+        await broker.put_document("tenants", "b", b"two")
+    with pytest.raises(StorageFull):
+        await broker.append_log("audit", [b"x"], keep=10, age=60)
+    assert await broker.put_document("tenants", "a", None) == 2
+    assert await broker.collection("tenants") == (2, {})

@@ -383,3 +383,15 @@ async def test_a_failed_opening_leaves_nothing_open(proxy: DelayingProxy) -> Non
     assert asyncio.all_tasks() == before
     async with broker:  # and it can be opened later
         assert await broker.queues() == []
+
+
+@pytest.mark.parametrize("revision", [None, 1], ids=["any revision", "known revision"])
+@pytest.mark.parametrize("data", [b"two", None], ids=["store", "delete"])
+async def test_a_write_of_a_document_is_confirmed(
+    broker: Store, proxy: DelayingProxy, data: bytes | None, revision: int | None
+) -> None:
+    await broker.put_document("tenants", "a", b"one")
+    await lose_the_reply(proxy, "put_document")
+    stored = await broker.put_document("tenants", "a", data, known=revision)
+    assert await lost_one(proxy)
+    assert await broker.collection("tenants") == (stored, {} if data is None else {"a": data})

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Any, TypedDict, Unpack
 
 from asynqio.brokers.contract import signals
+from asynqio.brokers.contract.documents import Collection, LogEntry
 from asynqio.brokers.contract.limits import ARCHIVE_AGE, ARCHIVE_LIMIT
 from asynqio.brokers.contract.processes import is_task_process, reset_after_fork
 from asynqio.brokers.contract.results import Cancellation
@@ -75,6 +76,9 @@ class MemoryStore:
         self.schedulers: dict[str, tuple[SchedulerInfo, float]] = {}
         #: The events of each schedule, newest first.
         self.fires: dict[str, deque[FireEvent]] = {}
+        self.collections: dict[str, Collection] = {}
+        #: The entries of each log, oldest first.
+        self.logs: dict[str, list[LogEntry]] = {}
         self.cancellations: deque[tuple[int, Cancellation]] = deque(maxlen=CANCELLATIONS_KEPT)
         #: The number taken last, for lease tokens and cancellations.
         self.tokens = 0

@@ -152,6 +152,16 @@ def scheduler_key(id: str) -> str:
     return f"asynq:schedulers:{{{id}}}"
 
 
+def collection_key(name: str) -> str:
+    """Ours: a hash of a collection's revision (`revision`) and documents (`d:<name>`)."""
+    return f"asynqio:collection:{{{name}}}"
+
+
+def log_key(name: str) -> str:
+    """Ours: a sorted set of a log's entries, as `<number>:<time>:<data>`, by number."""
+    return f"asynqio:log:{{{name}}}"
+
+
 def history_key(schedule_id: str) -> str:
     """The enqueue events of a schedule."""
     return f"asynq:scheduler_history:{schedule_id}"

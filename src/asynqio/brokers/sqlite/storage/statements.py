@@ -1,4 +1,4 @@
-"""The statements of queries/*.sql by name, and the migrations by number.
+"""The statements of queries/ by name, and the migrations by number.
 
 The files are read at first use: on a database thread, so that opening a broker does no file I/O on the event loop.
 """
@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from functools import cache, cached_property
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 import msgspec
 
@@ -24,7 +25,7 @@ class Statements:
         try:
             return self._by_name[name]
         except KeyError:
-            raise AttributeError(f"queries/*.sql define no statement {name!r}") from None
+            raise AttributeError(f"queries/ defines no statement {name!r}") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._by_name)
@@ -55,12 +56,16 @@ def migrations() -> dict[int, list[str]]:
 
 
 def _scripts(folder: str) -> dict[str, str]:
-    """The text of every SQL file in a folder of this package, by file name."""
-    return {
-        file.name: file.read_text("utf-8")
-        for file in (files(PACKAGE) / folder).iterdir()
-        if file.name.endswith(".sql")
-    }
+    """The text of every SQL file in a folder of this package and in its folders, by file name."""
+    return {file.name: file.read_text("utf-8") for file in _sql_files(files(PACKAGE) / folder)}
+
+
+def _sql_files(folder: Traversable) -> Iterator[Traversable]:
+    for found in folder.iterdir():
+        if found.is_dir():
+            yield from _sql_files(found)
+        elif found.name.endswith(".sql"):
+            yield found
 
 
 def _split(script: str) -> list[str]:
