@@ -12,7 +12,7 @@ import msgspec
 from asynqio import BrokerUnavailable, EnqueueError
 from asynqio.errors import BrokerRefused
 from tests.acceptance import execution_log
-from tests.acceptance.tasks import app, brief
+from tests.acceptance.tasks import app, brief, fork
 
 
 class Plan(msgspec.Struct):
@@ -26,6 +26,8 @@ class Plan(msgspec.Struct):
     chunk: int = 50
     #: Longest run time of a task in seconds.
     longest: float = 0.1
+    #: One of this many tasks forks; 0: none does.
+    forks: int = 0
 
 
 async def main(plan: Plan) -> None:
@@ -33,7 +35,12 @@ async def main(plan: Plan) -> None:
     async with app:
         for done in range(0, plan.tasks, plan.chunk):
             count = min(plan.chunk, plan.tasks - done)
-            tasks = [brief.task(random.uniform(0, plan.longest)) for _ in range(count)]
+            tasks = [
+                (fork if plan.forks and number % plan.forks == 0 else brief).task(
+                    random.uniform(0, plan.longest)
+                )
+                for number in range(done, done + count)
+            ]
             try:
                 answers = await app.enqueue_many(tasks, queue=plan.queue)
             except (BrokerUnavailable, BrokerRefused) as error:

@@ -30,6 +30,16 @@ def in_thread(seconds: float = 0.0) -> None:
         time.sleep(seconds)
 
 
+@app.task("fork")
+def fork(seconds: float = 0.0) -> None:
+    """Leaves a child that lives for 3 s and holds every file, socket and lock of its worker."""
+    with execution_log.execution():
+        if not os.fork():
+            time.sleep(3)
+            os._exit(0)
+        time.sleep(seconds)
+
+
 @app.task("busy")
 async def busy(seconds: float) -> None:
     """Blocks the event loop."""

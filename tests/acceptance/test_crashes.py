@@ -20,13 +20,13 @@ CRASH_LEASE = 2.0
 RATE = 800
 
 
-def churn(deployment: Deployment, end: Callable[[Process], None], tasks: int = TASKS) -> int:
+def churn(deployment: Deployment, end: Callable[[Process], None], tasks: int = TASKS, forks: int = 0) -> int:
     """Run `tasks` tasks while `end` is applied to a random worker every second; return the number of ends."""
     # These kills are external: a task in flight at three consecutive kills is not poison. The limit of three
     # crashes is tested elsewhere.
     options: dict[str, Any] = {"concurrency": 20, "lease": CRASH_LEASE, "max_crashes": 20}
     workers = [deployment.worker(**options) for _ in range(WORKERS)]
-    producer = deployment.start("producer", tasks=tasks, rate=RATE)
+    producer = deployment.start("producer", tasks=tasks, rate=RATE, forks=forks)
     ends = 0
     next_end = time.monotonic() + 1
     while producer.alive or deployment.stats().size:
@@ -54,6 +54,18 @@ def check_nothing_is_left(deployment: Deployment) -> None:
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis", "redis-cluster"])
 def test_no_accepted_task_is_lost_when_workers_are_killed(deployment: Deployment, kind: str) -> None:
+    check_kills(deployment, kind, forks=0)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_no_accepted_task_is_lost_when_workers_whose_handlers_fork_are_killed(
+    deployment: Deployment, kind: str
+) -> None:
+    check_kills(deployment, kind, forks=100)
+
+
+def check_kills(deployment: Deployment, kind: str, *, forks: int) -> None:
+    """Kill workers until all tasks have run. One of `forks` tasks forks, if that is not 0."""
     # A cluster serves one queue as a single server does, so a short run suffices.
     tasks = TASKS // 2 if kind == "redis-cluster" else TASKS
     killed: dict[int, int] = {}
@@ -65,7 +77,7 @@ def test_no_accepted_task_is_lost_when_workers_are_killed(deployment: Deployment
         # These are recovered only after their leases have expired.
         killed[worker.pid] = deployment.leased_by(worker.pid)
 
-    kills = churn(deployment, kill, tasks)
+    kills = churn(deployment, kill, tasks, forks)
 
     accepted, starts = deployment.executions.ids("accepted"), deployment.executions.starts()
     again = sum(starts.values()) - len(starts)
