@@ -233,8 +233,10 @@ def test_nothing_is_lost_and_nothing_grows(tmp_path: Path) -> None:
                     f"when idle {last.memory / 1e6:.1f} MB, {last.threads} threads, {last.files} files"
                 )
                 assert late < 1.05 * early + 4e6 or not FULL
-                assert last.threads <= max(s.threads for s in samples)
-                assert last.files <= max(s.files for s in samples)
+                # In a short run, the lanes may not have started all their threads before the last sample.
+                more = 0 if FULL else CONCURRENCY
+                assert last.threads <= max(s.threads for s in samples) + more
+                assert last.files <= max(s.files for s in samples) + more
             assert len(accepted) > 10 * 60 * MINUTES
             assert not accepted - done
             # A settlement that the old master accepted and no reply told of is repeated by the new one.
