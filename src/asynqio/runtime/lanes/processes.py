@@ -258,7 +258,7 @@ class _Process:
         with lock:
             self._ended = True
             self._kill_group()  # before it is reaped: until then, its id is not given to another process
-            self._exitcode = self._reap()
+        self._exitcode = self._reap()  # without the lock, for which the event loop may wait
         if self._descriptor is not None:
             os.close(self._descriptor)
         return self._exitcode
