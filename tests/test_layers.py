@@ -65,6 +65,7 @@ CONTRACT = {
     "asynqio.brokers.contract.signals",
     "asynqio.blocking",
     "asynqio.clock",
+    "asynqio.directives",
     "asynqio.error_pickling",
     "asynqio.errors",
 }

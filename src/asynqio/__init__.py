@@ -59,7 +59,9 @@ if TYPE_CHECKING:
     from asynqio.core.task.message import TaskState as TaskState
     from asynqio.core.task.options import TaskOptions as TaskOptions
     from asynqio.core.task.task import Task as Task
+    from asynqio.errors import AccessDenied as AccessDenied
     from asynqio.errors import AsynqioError as AsynqioError
+    from asynqio.errors import AuthenticationFailed as AuthenticationFailed
     from asynqio.errors import BadPayload as BadPayload
     from asynqio.errors import BrokerError as BrokerError
     from asynqio.errors import BrokerRefused as BrokerRefused
@@ -106,6 +108,7 @@ if TYPE_CHECKING:
     from asynqio.errors import TaskIdConflict as TaskIdConflict
     from asynqio.errors import TaskNotFound as TaskNotFound
     from asynqio.errors import TaskTimeout as TaskTimeout
+    from asynqio.errors import TooManyAttempts as TooManyAttempts
     from asynqio.errors import VersionMismatch as VersionMismatch
     from asynqio.errors import WorkerDied as WorkerDied
     from asynqio.errors import WrongProcess as WrongProcess
@@ -156,7 +159,9 @@ _HOMES = {
     "core.task.task": ["Task"],
     "core.schedules.firing": ["FireEvent"],
     "errors": [
+        "AccessDenied",
         "AsynqioError",
+        "AuthenticationFailed",
         "BadPayload",
         "BrokerError",
         "BrokerRefused",
@@ -203,6 +208,7 @@ _HOMES = {
         "TaskIdConflict",
         "TaskNotFound",
         "TaskTimeout",
+        "TooManyAttempts",
         "VersionMismatch",
         "WorkerDied",
         "WrongProcess",

@@ -38,7 +38,10 @@
     │  ├─ BrokerUnavailable      unreachable or busy: retry
     │  │  └─ StorageFull         free some space, then retry
     │  ├─ BrokerRefused          credentials, permissions or a quota: an operator must act, then retry
-    │  │  └─ StoreReplaced       the open database file was removed or replaced: restart the process
+    │  │  ├─ StoreReplaced       the open database file was removed or replaced: restart the process
+    │  │  ├─ AccessDenied        a permission is missing
+    │  │  └─ AuthenticationFailed   missing or wrong credentials
+    │  │     └─ TooManyAttempts  too many failed attempts: retry later
     │  ├─ CannotStore            invalid or too large for the store: do not retry
     │  ├─ CorruptMessage         unreadable data: do not retry
     │  ├─ VersionMismatch        the store was written by an incompatible version
@@ -59,9 +62,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Self
 
+from asynqio.directives import Directive as Directive
+from asynqio.directives import RetryIn as RetryIn
+from asynqio.directives import RevokeTask as RevokeTask
+from asynqio.directives import SkipRetry as SkipRetry
 from asynqio.error_pickling import pickle_without_constructor
 
 
@@ -371,6 +377,30 @@ class StoreReplaced(BrokerRefused):
     """The open database file was removed or replaced: nothing more is written to it. Restart the process."""
 
 
+class AccessDenied(BrokerRefused):
+    """The principal lacks the permission `action` (on the queue and for the task type named; None: on any)."""
+
+    def __init__(self, action: str, queue: str | None, type: str | None) -> None:
+        where = f" on queue {queue!r}" if queue is not None else ""
+        what = f" for tasks of type {type!r}" if type is not None else ""
+        super().__init__(
+            f"permission {str(action)!r}{where}{what} is missing: ask an administrator to grant it"
+        )
+        self.action, self.queue, self.type = str(action), queue, type
+
+
+class AuthenticationFailed(BrokerRefused):
+    """The credentials are missing, wrong, expired or revoked."""
+
+
+class TooManyAttempts(AuthenticationFailed):
+    """Credentials are not checked now, because too many attempts failed. Retry after `retry_after` seconds."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(f"too many failed attempts to authenticate: retry in {retry_after:.0f} s")
+        self.retry_after = retry_after
+
+
 class CannotStore(BrokerError):
     """The store can never hold this value: it is invalid or too large. Retrying does not help."""
 
@@ -413,36 +443,3 @@ class ConfigError(AsynqioError, ValueError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
         self.problems = tuple(problems)
-
-
-# --- directives -----------------------------------------------------------------------------------
-
-
-class Directive(Exception):
-    """Raised by a handler to steer. Also found when it is the `__cause__` of another exception."""
-
-    __reduce__ = pickle_without_constructor
-
-
-class SkipRetry(Directive):
-    """Archive the task now, whatever retries are left."""
-
-
-class RevokeTask(Directive):
-    """Drop the task now: counted as processed, not as failed; its result is not kept."""
-
-
-class RetryIn(Directive):
-    """Run the task again in `seconds` (a number or a timedelta).
-
-    By default this is neither a failure nor a counted retry, and has no limit. `counted=True`: it is a failed attempt
-    that counts against `max_retry`, and the task is archived when no retry is left. Raises ValueError.
-    """
-
-    def __init__(self, seconds: float | timedelta, reason: str = "", *, counted: bool = False) -> None:
-        number = seconds.total_seconds() if isinstance(seconds, timedelta) else float(seconds)
-        if not 0 <= number < float("inf"):
-            raise ValueError(f"RetryIn({seconds!r}): give a number of seconds, 0 or more")
-        super().__init__(reason or f"asked to run again in {number:g} s")
-        self.seconds = number
-        self.counted = counted

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from asynqio import errors
+from asynqio import directives, errors
 
 CLASSES: dict[str, Any] = {
     name: thing
     for name, thing in vars(errors).items()
-    if inspect.isclass(thing) and thing.__module__ == errors.__name__
+    if inspect.isclass(thing) and thing.__module__ in {errors.__name__, directives.__name__}
 }
 BUILTIN = {
     "ValueError": ValueError,
@@ -71,6 +71,8 @@ ARGUMENTS: dict[str, Any] = {
     "spec": "61 * * * *",
     "problems": ["one is wrong", "two is wrong"],
     "initializer": "shop.tasks.load_model",
+    "action": "task:enqueue",
+    "retry_after": 8.0,
 }
 
 

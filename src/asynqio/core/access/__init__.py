@@ -1,0 +1,1 @@
+"""Who may do what on which queue and task type: actions, roles, grants, and the queues of a tenant."""

@@ -1,0 +1,1 @@
+"""The gateway: opens a store to other languages and machines over HTTP and WebSocket."""
