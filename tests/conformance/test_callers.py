@@ -11,7 +11,7 @@ import pytest
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.inspection import Where
 from asynqio.brokers.contract.results import Output
-from asynqio.core.groups import GroupRule
+from asynqio.core.groups import GroupRule, GroupRules
 from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.testing import FakeClock
@@ -77,10 +77,22 @@ async def claiming(broker: Store, clock: FakeClock) -> Call:
     return lambda: broker.claim_groups(["default"], GroupRule(grace=0), 9)
 
 
+async def claiming_by_name(broker: Store, clock: FakeClock) -> Call:
+    await put(broker, entry("b", group="g"), entry("c", group="h"))
+    policy = GroupRules({"g": GroupRule(grace=0), "h": GroupRule(grace=0)}, exact=True)
+    return lambda: broker.claim_groups(["default"], policy, 9)
+
+
 async def merging(broker: Store, clock: FakeClock) -> Call:
     await put(broker, entry("b", group="g"), entry("c", group="g"))
     [batch] = (await broker.claim_groups(["default"], GroupRule(grace=0), 9)).batches
     return lambda: broker.merge_group(batch, entry("merged"))
+
+
+async def deleting_a_batch(broker: Store, clock: FakeClock) -> Call:
+    await put(broker, entry("b", group="g"), entry("c", group="g"))
+    [batch] = (await broker.claim_groups(["default"], GroupRule(grace=0), 9)).batches
+    return lambda: broker.delete_batch(batch)
 
 
 async def moving(broker: Store, clock: FakeClock) -> Call:
@@ -121,7 +133,9 @@ CALLS = [
     expiring,
     sweeping,
     claiming,
+    claiming_by_name,
     merging,
+    deleting_a_batch,
     moving,
     moving_all,
     rewriting,

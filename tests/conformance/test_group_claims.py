@@ -10,7 +10,7 @@ from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.testing import FakeClock
 from tests.builders import entry
-from tests.conformance.helpers import get_task, is_locked, is_notified, put, take
+from tests.conformance.helpers import get_task, is_locked, is_notified, put, snapshot, take
 from tests.conformance.test_groups import NOW, claim, members, names
 
 
@@ -160,6 +160,72 @@ async def test_rule_11_a_large_batch_can_be_archived(broker: Store, clock: FakeC
     assert await broker.return_batch(batch, failure, archive=True)
     [stats] = await broker.stats(["default"])
     assert (stats.archived, stats.aggregating, stats.groups) == (BATCH_MEMBERS, 0, 0)
+
+
+async def test_rule_11_the_members_of_a_batch_can_be_deleted(broker: Store, clock: FakeClock) -> None:
+    # Given a claimed batch with locks, and a member that joined later
+    one = entry("a", payload=b"a", group="news", unique=600)
+    await put(broker, one, entry("b", group="news"))
+    batch = await claim(broker)
+    await members(broker, "c")
+    # When it is deleted
+    with broker.watch([signals.ended(TaskRef("default", "a"))]) as watch:
+        assert await broker.delete_batch(batch)
+        assert await is_notified(watch)
+    # Then only its members are gone, with their locks, and no attempt is counted
+    assert await broker.find([TaskRef("default", id) for id in "ab"]) == [None, None]
+    assert not await is_locked(broker, one)
+    [stats] = await broker.stats(["default"])
+    assert (stats.aggregating, stats.groups, stats.size) == (1, 1, 1)
+    assert (stats.processed_total, stats.failed_total) == (0, 0)
+    clock.advance(BATCH_LEASE)
+    await broker.sweep(["default"], 9)
+    assert names(await claim(broker)) == ["c"]
+
+
+async def test_rule_11_a_batch_is_deleted_once(broker: Store, clock: FakeClock) -> None:
+    for id in "abcd":
+        await members(broker, id, group=id)
+    found = {batch.group: batch for batch in (await broker.claim_groups(["default"], NOW, 9)).batches}
+    # Given a batch that was deleted, one that was merged, one that was returned, and one that expired
+    assert await broker.delete_batch(found["a"])
+    assert await broker.merge_group(found["b"], entry("digest")) is Admission.ACCEPTED
+    assert await broker.return_batch(found["c"])
+    clock.advance(BATCH_LEASE)
+    await broker.sweep(["default"], 9)
+    # Then none can be deleted, and nothing changes
+    before = await snapshot(broker)
+    for batch in found.values():
+        assert not await broker.delete_batch(batch)
+    assert await snapshot(broker) == before
+    assert await broker.merge_group(found["a"], entry("other")) is None
+    assert await broker.renew_batches([found["a"]], BATCH_LEASE) == [False]
+
+
+async def test_rule_11_a_batch_of_a_removed_queue_cannot_be_deleted(broker: Store) -> None:
+    await members(broker, "a")
+    batch = await claim(broker)
+    await broker.remove_queue("default", force=True)
+    assert not await broker.delete_batch(batch)
+    assert await broker.queues() == []
+
+
+async def test_rule_11_deleting_a_batch_ends_the_failures_as_a_merge_does(
+    broker: Store, clock: FakeClock
+) -> None:
+    # Given a failed group of which two members are as old as the failed ones
+    await members(broker, "a", "b")
+    first, second = (await broker.claim_groups(["default"], GroupRule(grace=0, max_size=1), 9)).batches
+    failure = failed_again(None, "broken", clock.now(), first.oldest_at)
+    assert await broker.return_batch(first, failure)
+    # Then the failures stay while one of them waits
+    assert await broker.delete_batch(second)
+    [group] = await broker.groups("default")
+    assert group.failure == failure
+    clock.advance(failure.retry_at - clock.now())
+    assert await broker.delete_batch(await claim(broker))
+    await members(broker, "c")
+    assert (await claim(broker)).failure is None
 
 
 async def test_rule_11_removing_a_queue_deletes_its_failures(broker: Store, clock: FakeClock) -> None:

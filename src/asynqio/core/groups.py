@@ -45,6 +45,11 @@ class GroupRule(msgspec.Struct, frozen=True):
         """The rule by its pattern: a single rule applies to every group."""
         return {"": self}
 
+    @property
+    def exact(self) -> bool:
+        """A single rule names no group."""
+        return False
+
     def rule_for(self, group: str) -> GroupRule | None:
         """A single rule applies to every group."""
         return self
@@ -88,17 +93,29 @@ class GroupPolicy(Protocol):
         """The rules by pattern."""
         ...
 
+    @property
+    def exact(self) -> bool:
+        """Whether each pattern is the name of one group, so that brokers look at these groups only."""
+        ...
+
     def rule_for(self, group: str) -> GroupRule | None:
         """The rule of this group; None if the group is not aggregated."""
         ...
 
 
 class GroupRules(msgspec.Struct, frozen=True):
-    """One rule per pattern. A pattern is the name of a group or a prefix of it; the longest match applies."""
+    """One rule per pattern. A pattern is the name of a group or a prefix of it; the longest match applies.
+
+    With `exact`, a pattern is the name of a group and matches no other one. A claim then costs the same per named
+    group, whatever the number of groups in the queue and of policies in use.
+    """
 
     rules: Mapping[str, GroupRule]
+    exact: bool = False
 
     def rule_for(self, group: str) -> GroupRule | None:
+        if self.exact:
+            return self.rules.get(group)
         pattern = match(self.rules, group)
         return None if pattern is None else self.rules[pattern]
 

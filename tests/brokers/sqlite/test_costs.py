@@ -14,7 +14,7 @@ from asynqio.brokers.contract.inspection import Where
 from asynqio.brokers.contract.limits import ARCHIVE_AGE, FIRES_AGE
 from asynqio.brokers.contract.results import Moved
 from asynqio.brokers.sqlite.pace import STEP
-from asynqio.core.groups import BATCH_LEASE, GroupRule
+from asynqio.core.groups import BATCH_LEASE, GroupRule, GroupRules
 from asynqio.core.lifecycle import Action
 from asynqio.core.schedules.firing import FireEvent
 from asynqio.core.task.message import TaskRef, TaskState
@@ -187,6 +187,29 @@ async def test_each_expired_batch_is_returned_in_its_own_transaction(
     assert len(meter.steps) >= len(batches) == MANY / STEP
     assert meter.most < STEP * ROW + FRAME
     assert [group.size for group in await broker.groups("default")] == [MANY]
+
+
+async def test_claiming_a_group_by_name_costs_the_same_beside_many_groups(
+    meter: Meter, url: str, clock: FakeClock
+) -> None:
+    costs = []
+    for size in (10, 3_000):
+        async with open_broker(f"{url}-{size}", clock=clock) as broker:
+            await put(broker, *(entry(f"{number}", group=f"g{number}") for number in range(size)))
+            clock.advance(60)
+            await put(broker, entry("late", group="g7"))
+            # Groups that are not ripe are only read, and no policy leaves anything behind
+            meter.clear()
+            for number in range(10):
+                rule = GroupRule(grace=100.0 + number)
+                policy = GroupRules({f"g{number}": rule, "ghost": rule}, exact=True)
+                assert (await broker.claim_groups(["default"], policy, 10)).batches == []
+            assert meter.statements == []
+            policy = GroupRules({"g7": GroupRule(max_size=2)}, exact=True)
+            assert len((await broker.claim_groups(["default"], policy, 10)).batches) == 1
+            costs.append(meter.most)
+            assert not any("group_rules" in statement for statement in meter.statements)
+    assert costs[1] <= 1.2 * costs[0] + 200, costs
 
 
 async def test_many_cancellations_are_written_and_deleted_in_short_transactions(

@@ -31,7 +31,7 @@ group_rules = st.builds(
 )
 group_policies: st.SearchStrategy[GroupPolicy] = group_rules | st.dictionaries(
     st.sampled_from(["", "g", "h", "h {x}"]), group_rules
-).map(GroupRules)
+).flatmap(lambda rules: st.builds(GroupRules, st.just(rules), st.booleans()))
 NEVER = GroupRule(grace=1e9)
 
 
@@ -69,6 +69,12 @@ def merge_group(machine: Machine, data: st.DataObject) -> None:
         return  # a merged task that conflicts with its own members is not specified
     machine.known.add(merged.message.ref)
     assert machine.run(machine.broker.merge_group(batch, merged)) == machine.model.merge(batch, merged)
+
+
+@operation(weight=2, needs="batches")
+def delete_batch(machine: Machine, data: st.DataObject) -> None:
+    batch = data.draw(st.sampled_from(machine.batches), "batch")
+    assert machine.run(machine.broker.delete_batch(batch)) == machine.model.delete_batch(batch)
 
 
 @operation(weight=2, needs="batches", lease=st.sampled_from([0.0, 60.0, 600.0]))

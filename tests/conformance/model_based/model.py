@@ -305,13 +305,20 @@ class Model(ScanModel, ScheduleModel):
             return None
         answer = self.admit(merged)
         if answer is Admission.ACCEPTED or isinstance(answer, Replaced):
-            for id in queue.batches.pop(batch.id).ids:
-                self.remove(queue, queue.tasks[id])
-            failure = queue.failures.get(batch.group)
-            waiting = [task.at for task in self.unclaimed(queue, batch.group)]
-            if failure and (not waiting or min(waiting) > failure.oldest_at):
-                del queue.failures[batch.group]
+            self.delete_batch(batch)
         return answer
+
+    def delete_batch(self, batch: GroupBatch) -> bool:
+        queue = self.queues.get(batch.queue, Queue())
+        if batch.id not in queue.batches:
+            return False
+        for id in queue.batches.pop(batch.id).ids:
+            self.remove(queue, queue.tasks[id])
+        failure = queue.failures.get(batch.group)
+        waiting = [task.at for task in self.unclaimed(queue, batch.group)]
+        if failure and (not waiting or min(waiting) > failure.oldest_at):
+            del queue.failures[batch.group]
+        return True
 
     def renew_batch(self, batch: GroupBatch, lease: float) -> bool:
         held = self.queues.get(batch.queue, Queue()).batches.get(batch.id)

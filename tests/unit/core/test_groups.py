@@ -38,6 +38,14 @@ def test_a_group_is_ripe_by_size_delay_or_grace(
     assert rule.ripe(size, oldest, newest, NOW) == count
 
 
+def test_exact_rules_match_whole_names() -> None:
+    rule = GroupRule(grace=1.0)
+    policy = GroupRules({"daily": rule, "": rule}, exact=True)
+    assert [policy.rule_for(name) for name in ("daily", "daily2", "dail", "x")] == [rule, None, None, None]
+    assert not GroupRules({}).exact
+    assert not rule.exact
+
+
 @pytest.mark.parametrize(
     ("rule", "size", "flushed", "count"),
     [

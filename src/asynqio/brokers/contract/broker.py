@@ -22,12 +22,12 @@ Rules that every broker keeps; the tests in `tests/conformance` bear their numbe
 10. `sweep` deletes tasks whose retention has expired, trims the archive, and returns batches whose lease has expired
     to their groups.
 11. `claim_groups` claims ripe groups that have a rule, at most `BATCH_MEMBERS` members per batch, oldest first.
-    `merge_group` enqueues the merged task and deletes the members in one step, or does neither. A flushed group is
-    ripe while one of its members at the time of the flush is unclaimed. The store keeps the failures of a group in a
-    row: those that `return_batch` reports, and claims that expired. A failed group is not ripe before
-    `GroupFailure.retry_at`, unless it is flushed; a failure ends the flush. A merge deletes the failures, unless a
-    member as old as the failed ones waits in the group; so does the last unclaimed member that leaves the group
-    unclaimed.
+    `merge_group` enqueues the merged task and deletes the members in one step, or does neither; `delete_batch`
+    deletes them without a merged task. A flushed group is ripe while one of its members at the time of the flush is
+    unclaimed. The store keeps the failures of a group in a row: those that `return_batch` reports, and claims that
+    expired. A failed group is not ripe before `GroupFailure.retry_at`, unless it is flushed; a failure ends the
+    flush. A merge or `delete_batch` deletes the failures, unless a member as old as the failed ones waits in the
+    group; so does the last unclaimed member that leaves the group unclaimed.
 12. Time is the clock given at construction. No method blocks the event loop. `CancelledError` propagates.
 13. Errors that a retry may solve are `BrokerUnavailable`; those that an operator may solve, and unknown ones,
     `BrokerRefused`; a value that can never be stored is `CannotStore`. No exception of a driver reaches the caller.
@@ -220,7 +220,7 @@ class Broker(Protocol):
 
     async def claim_groups(self, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
         """Claim at most `limit` ripe batches for `BATCH_LEASE` seconds (rule 11). `policy` is one GroupRule for all
-        groups, or GroupRules."""
+        groups, or GroupRules; if these are `exact`, the cost is that of the named groups."""
         ...
 
     async def renew_batches(self, batches: Sequence[GroupBatch], lease: float) -> list[bool]:
@@ -229,6 +229,10 @@ class Broker(Protocol):
 
     async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
         """Replace the members of a batch by `merged` (rule 11). None: the claim was lost and nothing changed."""
+        ...
+
+    async def delete_batch(self, batch: GroupBatch) -> bool:
+        """Delete the members of a batch (rule 11). False: the claim was lost and nothing changed."""
         ...
 
     async def return_batch(

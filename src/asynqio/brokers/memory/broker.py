@@ -148,6 +148,9 @@ class MemoryBroker(MemoryInspection):
     async def renew_batches(self, batches: Sequence[GroupBatch], lease: float) -> list[bool]:
         return groups.renew_batches(self._store, self.clock.now(), batches, lease)
 
+    async def delete_batch(self, batch: GroupBatch) -> bool:
+        return groups.delete_batch(self._store, batch)
+
     async def return_batch(
         self, batch: GroupBatch, failure: GroupFailure | None = None, *, archive: bool = False
     ) -> bool:

@@ -223,6 +223,9 @@ class RedisBroker(RedisInspection):
     async def renew_batches(self, batches: Sequence[GroupBatch], lease: float) -> list[bool]:
         return await groups.renew_batches(await self._session(), batches, lease)
 
+    async def delete_batch(self, batch: GroupBatch) -> bool:
+        return await groups.delete_batch(await self._session(), batch)
+
     async def return_batch(
         self, batch: GroupBatch, failure: GroupFailure | None = None, *, archive: bool = False
     ) -> bool:

@@ -163,11 +163,24 @@ class SqliteBroker(SqliteInspection):
     # --- groups -----------------------------------------------------------------------------------
 
     async def claim_groups(self, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
+        if policy.exact:
+            return await self._claim_named(queues, policy, limit)
         step = partial(groups.claim_groups, queues=tuple(queues), policy=policy, limit=limit)
+        return await self._session.write(step, undo=groups.return_batches)
+
+    async def _claim_named(self, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
+        """Claim groups by name. Writes only if one is ripe."""
+        found = await self._session.read(partial(groups.find_named, queues=tuple(queues), policy=policy))
+        if not found.ripe:
+            return Claimed([], found.next_at)
+        step = partial(groups.claim_named, found=found, policy=policy, limit=limit)
         return await self._session.write(step, undo=groups.return_batches)
 
     async def renew_batches(self, batches: Sequence[GroupBatch], lease: float) -> list[bool]:
         return await self._session.write(partial(groups.renew_batches, batches=batches, lease=lease))
+
+    async def delete_batch(self, batch: GroupBatch) -> bool:
+        return await self._session.write(partial(groups.delete_batch, batch=batch))
 
     async def return_batch(
         self, batch: GroupBatch, failure: GroupFailure | None = None, *, archive: bool = False

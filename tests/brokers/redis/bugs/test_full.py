@@ -82,6 +82,16 @@ async def test_a_full_redis_runs_and_recovers_tasks(
     assert await ids(broker, TaskState.PENDING) == ["b", "merged"]
 
 
+async def test_a_full_redis_deletes_batches(broker: Store, server: RedisServer, clock: FakeClock) -> None:
+    await put(broker, entry("a", group="g"))
+    await fill(server)
+    clock.advance(5)
+    policy = GroupRules({"g": GroupRule(grace=1.0)}, exact=True)
+    [batch] = (await broker.claim_groups(["default"], policy, 1)).batches
+    assert await broker.delete_batch(batch)
+    assert await state_of(broker, "a") is None
+
+
 async def _pending_deleted(broker: Store, lease: Lease) -> None:
     found = await broker.scan(Where("default", TaskState.PENDING), "", 10)
     refs = [TaskRef("default", info.id) for info in found.infos]

@@ -157,6 +157,19 @@ async def test_a_merged_task_that_has_run_is_not_admitted_again(
     assert (stats.size, stats.processed_total) == (0, 1)
 
 
+async def test_a_resent_deletion_of_a_batch_is_accepted(broker: Store, proxy: DelayingProxy) -> None:
+    await put(broker, *(entry(id, group="g") for id in "abc"))
+    one = GroupRule(grace=-5.0, max_size=1)
+    first, second, _ = (await broker.claim_groups(["default"], one, 9)).batches
+    assert await broker.delete_batch(first)
+    await lose_the_reply(proxy, "delete_batch")
+    assert await broker.delete_batch(second)
+    assert await lost_one(proxy)
+    assert not await broker.delete_batch(second)
+    [stats] = await broker.stats(["default"])
+    assert stats.size == 1
+
+
 async def test_each_task_of_a_large_batch_is_admitted_once(
     broker: Store, worker: Store, proxy: DelayingProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

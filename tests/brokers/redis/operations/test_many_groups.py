@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asynqio.brokers.redis.broker import RedisBroker
-from asynqio.core.groups import GroupRule
+from asynqio.core.groups import GroupRule, GroupRules
 from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskRef
 from asynqio.testing import FakeClock
@@ -36,6 +36,45 @@ async def test_a_new_member_costs_the_same_whatever_the_number_of_groups(
     await go("CONFIG", "RESETSTAT")
     assert (await broker.claim_groups(["default"], RULE, 10)).batches == []
     assert await go.calls("zcard") == 0
+
+
+async def test_asking_for_groups_by_name_costs_the_same_whatever_the_number_of_groups_and_policies(
+    broker: RedisBroker, go: GoClient, clock: FakeClock
+) -> None:
+    # Given many groups, of which some changed, and a policy for each of 200
+    await put_groups(broker)
+    policies = [GroupRules({f"g{number:05}": RULE}, exact=True) for number in range(200)]
+    await go("CONFIG", "RESETSTAT")
+    # When each policy is asked for
+    for policy in policies:
+        assert await broker.claim_groups(["default"], policy, 10) == ([], clock.now() + 100)
+    # Then each call is one script that reads the members of one group
+    assert await go.calls("evalsha") == 200
+    assert await go.calls("zcard") == 200
+    assert await go.calls("zrange") == 400
+    assert await go.calls("sscan", "smembers", "zadd", "hset") == 0
+    # and keeps nothing that a new member has to update
+    assert [name for name in await go.names() if "due" in name or "rules" in name] == []
+    await go("CONFIG", "RESETSTAT")
+    await put(broker, entry("x", group="g00001"))
+    assert await go.calls("zadd") == 2
+    # Many groups of one policy are read in parts
+    await go("CONFIG", "RESETSTAT")
+    everything = GroupRules({f"g{number:05}": RULE for number in range(GROUPS)}, exact=True)
+    async with short_commands(go):
+        assert (await broker.claim_groups(["default"], everything, 10)).batches == []
+    assert await go.calls("evalsha") == GROUPS / 100
+    assert await go.calls("zcard") == GROUPS
+
+
+async def test_a_member_that_go_adds_to_a_named_group_is_found_at_once(
+    broker: RedisBroker, go: GoClient, clock: FakeClock
+) -> None:
+    await put_groups(broker)
+    for id in ("x", "y"):
+        await go.add_to_group(message(id, group="g03333"))  # is full now
+    [batch] = (await broker.claim_groups(["default"], GroupRules({"g03333": RULE}, exact=True), 10)).batches
+    assert sorted(one.id for one in batch.messages) == ["03333", "x", "y"]
 
 
 async def test_a_member_that_go_adds_to_one_of_many_groups_is_found(

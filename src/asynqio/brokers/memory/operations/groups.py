@@ -23,6 +23,9 @@ def claim_groups(
     next_at: list[float] = []
     with store.lock:
         for queue in store.known(queues):
+            if policy.exact:
+                next_at += _claim_named(queue, policy, now, batches, limit)
+                continue
             due = queue.index.use(policy_id(policy), queue.groups, now)
             while due and due.next_at() <= now and len(batches) < limit:
                 group = due.pop()
@@ -34,6 +37,14 @@ def claim_groups(
             if due:
                 next_at.append(due.next_at())
     return Claimed(batches, min(next_at, default=None))
+
+
+def _claim_named(
+    queue: Queue, policy: GroupPolicy, now: float, batches: list[GroupBatch], limit: int
+) -> list[float]:
+    """Claim the groups that a policy names, as far as they are ripe. Returns when to check them next."""
+    times = (_check(queue, group, rule, now, batches, limit) for group, rule in policy.rules.items())
+    return [at for at in times if at is not None]
 
 
 def _check(
@@ -95,10 +106,25 @@ def merge_group(
         answer = admit(store, merged, now, topics)
         if answer is Admission.ACCEPTED or isinstance(answer, Replaced):
             queue.delete_batch(batch)
-    topics.update(signals.ended(message.ref) for message in batch.messages)
-    topics.update(store.changed(message.ref for message in batch.messages))
-    store.signals.publish(topics)
+    store.signals.publish(topics | _ended(store, batch))
     return answer
+
+
+def delete_batch(store: MemoryStore, batch: GroupBatch) -> bool:
+    """See Broker.delete_batch."""
+    with store.lock:
+        queue = store.queues.get(batch.queue)
+        if queue is None or batch.id not in queue.batches:
+            return False
+        queue.delete_batch(batch)
+    store.signals.publish(_ended(store, batch))
+    return True
+
+
+def _ended(store: MemoryStore, batch: GroupBatch) -> set[Topic]:
+    """The topics of members that may have ended."""
+    refs = [message.ref for message in batch.messages]
+    return {signals.ended(ref) for ref in refs} | set(store.changed(refs))
 
 
 def flush_group(store: MemoryStore, queue: str, group: str) -> int:

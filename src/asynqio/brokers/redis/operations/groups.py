@@ -18,6 +18,7 @@ from asynqio.brokers.redis.operations.enqueue import ANSWERS, REPLACED, enqueue,
 from asynqio.brokers.redis.operations.quarantine import decode_stored, quarantine
 from asynqio.brokers.redis.rounds import earliest
 from asynqio.brokers.redis.scripts.loader import LUA
+from asynqio.brokers.redis.scripts.script import Script
 from asynqio.brokers.redis.session import Session
 from asynqio.core.groups import (
     BATCH_LEASE,
@@ -25,6 +26,7 @@ from asynqio.core.groups import (
     GroupBatch,
     GroupFailure,
     GroupPolicy,
+    GroupRule,
     policy_id,
 )
 from asynqio.core.task.message import TaskMessage
@@ -42,7 +44,8 @@ async def claim_groups(session: Session, queues: Sequence[str], policy: GroupPol
         for batch in claimed.batches:
             await return_batch(session, batch)
 
-    work = _claim_groups(session, queues, policy, limit)
+    claim = _claim_named if policy.exact else _claim_groups
+    work = claim(session, queues, policy, limit)
     return await session.background.run_or_undo(work, release_all)
 
 
@@ -52,30 +55,78 @@ async def _claim_groups(session: Session, queues: Sequence[str], policy: GroupPo
     rules, id = policy.rules, policy_id(policy)
     shared: list[Arg] = [id, len(rules)]
     for pattern, rule in rules.items():
-        shared += (pattern, repr(rule.grace), repr(rule.max_delay), rule.max_batch, int(rule.max_size > 0))
+        shared += (pattern, *_rule_args(rule))
 
     async def call(some: list[QueueKeys]) -> None:
         while some and len(batches) < limit:
-            now = session.clock.now()
-            expires_at = float(math.ceil(now + BATCH_LEASE))
-            args: list[Arg] = [repr(now), int(expires_at), limit - len(batches), BATCH_MEMBERS]
-            args += (uuid.uuid4().hex, *shared, *(queue.prefix for queue in some))
-            keys = [key for queue in some for key in _claim_keys(queue, id)]
-            done, coming, *claimed = await session.run(LUA.claim_groups, keys, args)
-            for number, *batch in claimed:
-                found = await _batch(session, some[number], expires_at, *batch)
-                if found is not None:
-                    batches.append(found)
-            next_at.append(None if coming is None else float(coming))
+            args = [*shared, *(queue.prefix for queue in some)]
+            keys = [
+                key
+                for queue in some
+                for key in (*_claim_keys(queue), queue.group_rules, queue.due_groups(id))
+            ]
+            done, coming, claimed = await _claim(
+                session, LUA.claim_groups, some, keys, args, limit - len(batches)
+            )
+            batches.extend(claimed)
+            next_at.append(coming)
             some = some[done:]
 
     await session.for_each_slot(queues, call, None)
     return Claimed(batches, earliest(next_at))
 
 
-def _claim_keys(queue: QueueKeys, rules: str) -> list[str]:
-    known = [queue.groups, queue.batches, queue.flushed, queue.known_groups]
-    return [*known, queue.group_rules, queue.due_groups(rules)]
+async def _claim_named(session: Session, queues: Sequence[str], policy: GroupPolicy, limit: int) -> Claimed:
+    """Claim groups by name: only these are read."""
+    batches: list[GroupBatch] = []
+    next_at: list[float | None] = []
+
+    async def call(some: list[QueueKeys]) -> None:
+        named = [(queue, group, rule) for queue in some for group, rule in policy.rules.items()]
+        while named and len(batches) < limit:
+            part = named[:GROUPS_BATCH_SIZE]
+            places = {queue: place for place, queue in enumerate(dict.fromkeys(queue for queue, *_ in part))}
+            args: list[Arg] = [queue.prefix for queue in places]
+            for queue, group, rule in part:
+                args += (places[queue], group, *_rule_args(rule))
+            keys = [key for queue in places for key in _claim_keys(queue)]
+            done, coming, claimed = await _claim(
+                session, LUA.claim_named, list(places), keys, args, limit - len(batches)
+            )
+            batches.extend(claimed)
+            next_at.append(coming)
+            named = named[done:]
+        if named:  # not all are checked
+            next_at.append(session.clock.now())
+
+    await session.for_each_slot(queues, call, None)
+    return Claimed(batches, earliest(next_at))
+
+
+def _claim_keys(queue: QueueKeys) -> tuple[str, ...]:
+    return queue.groups, queue.batches, queue.flushed, queue.known_groups
+
+
+def _rule_args(rule: GroupRule) -> tuple[Arg, ...]:
+    return repr(rule.grace), repr(rule.max_delay), rule.max_batch, int(rule.max_size > 0)
+
+
+async def _claim(
+    session: Session,
+    script: Script,
+    queues: Sequence[QueueKeys],
+    keys: Sequence[str],
+    args: Sequence[Arg],
+    limit: int,
+) -> tuple[int, float | None, list[GroupBatch]]:
+    """Call a script that claims groups. Returns how much of the work is done, when the next group will be ripe, and
+    the batches."""
+    now = session.clock.now()
+    expires_at = float(math.ceil(now + BATCH_LEASE))
+    first: list[Arg] = [repr(now), int(expires_at), limit, BATCH_MEMBERS, uuid.uuid4().hex]
+    done, coming, *claimed = await session.run(script, keys, [*first, *args])
+    found = [await _batch(session, queues[number], expires_at, *batch) for number, *batch in claimed]
+    return done, None if coming is None else float(coming), [batch for batch in found if batch is not None]
 
 
 async def _batch(
@@ -229,5 +280,14 @@ async def _merge_across_slots(
         return None
     [answer] = await enqueue(session, [merged])
     if answer is Admission.ACCEPTED or isinstance(answer, Replaced):
-        await session.run_idempotent(LUA.delete_batch, [key, home.batches], [home.prefix, batch.group])
+        await delete_batch(session, batch)
     return answer
+
+
+async def delete_batch(session: Session, batch: GroupBatch) -> bool:
+    """See Broker.delete_batch."""
+    queue = queue_keys(batch.queue)
+    slot = session.call_slots.take(queue, session.clock.now())
+    keys = [slot.key, queue.batch(batch.group, batch.id), queue.batches]
+    args: list[Arg] = [slot.number, queue.prefix, batch.group]
+    return bool(await session.run_remembered(LUA.delete_batch, keys, args, slot) == b"1")

@@ -81,6 +81,49 @@ def drop_index(transaction: Transaction, queue: str) -> None:
         transaction.run(SQL.delete_group_rules, queue=queue, rules=rules)
 
 
+class Named(NamedTuple):
+    """Groups that a policy names: the ripe ones, by queue, and when the first of the others will be ripe."""
+
+    ripe: list[tuple[str, str]]
+    next_at: float | None
+
+
+def find_named(transaction: Transaction, queues: Sequence[str], policy: GroupPolicy) -> Named:
+    """Look at the groups that a policy names. Only reads."""
+    ripe: list[tuple[str, str]] = []
+    next_at: list[float] = []
+    now = transaction.now
+    for queue in dict.fromkeys(queues):
+        for group, rule in policy.rules.items():
+            stats = _stats(transaction, queue, group, rule)
+            if not stats.size:
+                continue
+            flushed, failure = (
+                _flushed_until(transaction, queue, group),
+                group_failure(transaction, queue, group),
+            )
+            retry_at = failure.retry_at if failure is not None else 0.0
+            if rule.ripe(*stats, now, flushed, retry_at):
+                ripe.append((queue, group))
+            else:
+                next_at.append(max(rule.ripe_at(*stats, retry_at), now + 0.001))
+    return Named(ripe, min(next_at, default=None))
+
+
+def claim_named(transaction: Transaction, found: Named, policy: GroupPolicy, limit: int) -> Claimed:
+    """Claim the groups that `find_named` found ripe, as far as they still are."""
+    batches: list[GroupBatch] = []
+    next_at = [] if found.next_at is None else [found.next_at]
+    for queue, group in found.ripe:
+        if len(batches) >= limit:
+            next_at.append(transaction.now)
+            break
+        due = _check(transaction, queue, group, policy.rule_for(group), batches, limit)
+        if due is not None:
+            next_at.append(max(due, transaction.now))
+    return Claimed(batches, min(next_at, default=None))
+
+
 def _check(
     transaction: Transaction,
     queue: str,
@@ -92,7 +135,7 @@ def _check(
     """Claim a group as far as it is ripe. Returns when to check it next; None: not before it changes."""
     if rule is None:
         return None
-    flushed = transaction.value(SQL.flushed_until, queue=queue, group=group) or 0.0
+    flushed = _flushed_until(transaction, queue, group)
     failure = group_failure(transaction, queue, group)
     retry_at = failure.retry_at if failure is not None else 0.0
     due: float | None = None
@@ -122,6 +165,11 @@ class _Stats(NamedTuple):
 
 def _stats(transaction: Transaction, queue: str, group: str, rule: GroupRule) -> _Stats:
     return _Stats(*transaction.one(SQL.group_stats, queue=queue, group=group, most=rule.max_batch))
+
+
+def _flushed_until(transaction: Transaction, queue: str, group: str) -> float:
+    """Members of this age or older are ripe because of a flush; 0: the group is not flushed."""
+    return transaction.value(SQL.flushed_until, queue=queue, group=group) or 0.0
 
 
 def flush_group(transaction: Transaction, queue: str, group: str) -> int:
@@ -255,9 +303,22 @@ def merge_group(
         return None
     [answer] = enqueue(transaction, [merged], settings)
     if answer is Admission.ACCEPTED or isinstance(answer, Replaced):
-        members = transaction.all(SQL.batch_members, batch=batch.id)
-        delete(transaction, members)
-        transaction.run(SQL.delete_batch, batch=batch.id)
-        transaction.run(SQL.delete_failure_merged, queue=batch.queue, group=batch.group)
-        transaction.ended += [TaskRef(row[1], row[2]) for row in members]
+        _delete_members(transaction, batch)
     return answer
+
+
+def delete_batch(transaction: Transaction, batch: GroupBatch) -> bool:
+    """See Broker.delete_batch."""
+    if not transaction.one(SQL.batch_exists, batch=batch.id, queue=batch.queue):
+        return False
+    _delete_members(transaction, batch)
+    return True
+
+
+def _delete_members(transaction: Transaction, batch: GroupBatch) -> None:
+    """Delete a batch and its members."""
+    members = transaction.all(SQL.batch_members, batch=batch.id)
+    delete(transaction, members)
+    transaction.run(SQL.delete_batch, batch=batch.id)
+    transaction.run(SQL.delete_failure_merged, queue=batch.queue, group=batch.group)
+    transaction.ended += [TaskRef(row[1], row[2]) for row in members]

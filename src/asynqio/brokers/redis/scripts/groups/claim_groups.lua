@@ -1,17 +1,14 @@
--- Claim ripe groups of queues for aggregation. A batch is Go's aggregation set.
+-- Claim ripe groups of queues for aggregation.
 --
 -- KEYS  per queue: 1 groups · 2 aggregation_sets · 3 flushed (ours) · 4 known groups (ours) · 5 group_rules (ours)
 --       6 the index of these rules (ours, see lib_groups/group_index.lua)
--- ARGV  1 now · 2 end of the claim, seconds · 3 most batches · 4 most members in all of them
---       5 batch id; batches are named <id>-1, <id>-2 … · 6 id of the rules · 7 number of rules
+-- ARGV  1-5 see lib_groups/claim_group.lua · 6 id of the rules · 7 number of rules
 --       then per rule: pattern, grace, max delay, most members of a batch, 1 if that many make the group ripe
 --       then per queue: its prefix
--- Returns {how many queues are done, when the next group will be ripe or false, {number of the queue, batch id, group,
--- when the oldest member joined, failures or false, id, msg or false, counters or false, id …}…}.
+-- Returns {how many queues are done, when the next group will be ripe or false, batch…}.
 -- Cost  O(groups that changed or are due, at most CHECKED + a page · log n + members claimed · log members)
--- include: lib_groups/group_failure lib_groups/group_index lib/write_when_full
-local now, expires, limit, left = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local claimed, coming = {}, false
+-- include: lib_groups/claim_group lib_groups/group_index lib/write_when_full
+local coming = false
 -- A queue with up to SMALL groups is read as a whole; of a larger one, PAGE names per second, to find groups that are
 -- missing in the index. At most CHECKED groups are checked before the call ends. A set of rules that no server used for
 -- KEPT seconds loses its index.
@@ -37,91 +34,12 @@ local function rule_of(group)
   end
 end
 
--- How many members to take now, or when the group will be ripe; neither if it is empty. core/groups.py has the same.
-local function ripe(queue, members, group, rule)
-  local count = redis.call('ZCARD', members)
-  if count == 0 then return 0 end
-  local oldest = tonumber(redis.call('ZRANGE', members, 0, 0, 'WITHSCORES')[2])
-  local newest = tonumber(redis.call('ZRANGE', members, -1, -1, 'WITHSCORES')[2])
-  local flushed = redis.call('HGET', queue.flushed, group)
-  if flushed then
-    if oldest <= tonumber(flushed) then return math.min(count, rule.most) end
-    redis.call('HDEL', queue.flushed, group)
-  end
-  local _, _, retry_at = read_failure(queue.prefix, group)
-  if not retry_at or retry_at <= now then
-    if rule.sized and count >= rule.most then return rule.most end
-    if (rule.delay > 0 and oldest <= now - rule.delay) or newest <= now - rule.grace then
-      return math.min(count, rule.most)
-    end
-  end
-  local soon = newest + rule.grace
-  if rule.delay > 0 then soon = math.min(soon, oldest + rule.delay) end
-  if rule.sized and count >= rule.most then soon = newest end
-  return 0, math.max(soon, retry_at or 0, now + 0.001)
-end
-
--- Turn the first members of a group into a batch. Ids without a task are removed (B31).
-local function claim(queue, members, group, count)
-  local id = ARGV[5] .. '-' .. (#claimed + 1)
-  local taken = redis.call('ZRANGE', members, 0, count - 1, 'WITHSCORES')
-  local found = {queue.number, id, group, taken[2], (read_failure(queue.prefix, group)) or false}
-  local batch, ghosts = {}, 0
-  for at = 1, #taken, 2 do
-    local member = taken[at]
-    local key = queue.prefix .. 't:' .. member
-    local task = redis.pcall('HMGET', key, 'msg', 'asynqio:strikes')
-    if task[1] then
-      batch[#batch + 1] = taken[at + 1]
-      batch[#batch + 1] = member
-      found[#found + 1] = member
-      found[#found + 1] = task[1]
-      found[#found + 1] = task[2] or false
-    else
-      ghosts = ghosts + 1
-      if not task.err then redis.call('DEL', key) end
-    end
-  end
-  redis.call('ZREMRANGEBYRANK', members, 0, count - 1)
-  if redis.call('EXISTS', members) == 0 then
-    redis.call('SREM', queue.groups, group)
-    redis.call('HDEL', queue.flushed, group)
-  end
-  if ghosts > 0 then redis.call('HINCRBY', queue.prefix .. 'asynqio:counts', 'quarantined', ghosts) end
-  left = left - count
-  if #batch > 0 then
-    redis.call('ZADD', members .. ':' .. id, unpack(batch))
-    redis.call('ZADD', queue.batches, expires, members .. ':' .. id)
-    claimed[#claimed + 1] = found
-  end
-end
-
 -- Claim a group as far as it is ripe, and note in the index when to check it again.
 local function check(queue, group)
   checks = checks - 1
   local rule = rule_of(group)
-  if not rule then
-    redis.call('ZREM', queue.due, group)
-    return
-  end
-  local members = queue.prefix .. 'g:' .. group
-  while true do
-    local count, soon = ripe(queue, members, group, rule)
-    if soon then
-      redis.call('ZADD', queue.due, soon, group)
-      return
-    elseif count == 0 then
-      redis.call('ZREM', queue.due, group)
-      redis.call('HDEL', queue.flushed, group)
-      local remembered = redis.call('ZSCORE', queue.known, group)
-      if not remembered or tonumber(remembered) <= now then redis.call('SREM', queue.groups, group) end
-      return
-    elseif #claimed >= limit or count > left then
-      redis.call('ZADD', queue.due, 0, group)
-      return
-    end
-    claim(queue, members, group, count)
-  end
+  local at = rule and claim_group(queue, group, rule)
+  if at then redis.call('ZADD', queue.due, at, group) else redis.call('ZREM', queue.due, group) end
 end
 
 local function add_all(key, option, names)
