@@ -57,3 +57,16 @@ class Action(enum.StrEnum):
     MANAGE_KEYS = "key:manage"
     #: Manage tenants.
     MANAGE_TENANTS = "tenant:manage"
+
+
+#: Actions on the gateway itself, never on the tasks of a tenant.
+MANAGEMENT = frozenset(
+    {
+        Action.READ_METRICS,
+        Action.READ_AUDIT,
+        Action.MANAGE_USERS,
+        Action.MANAGE_TOKENS,
+        Action.MANAGE_KEYS,
+        Action.MANAGE_TENANTS,
+    }
+)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from asynqio.core.access.actions import Action
+from asynqio.core.access.actions import MANAGEMENT, Action
 from asynqio.core.access.patterns import matches, matches_everything, pattern_problem
 from asynqio.errors import AccessDenied
 
@@ -35,7 +35,8 @@ class Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 class Access:
     """What a principal may do: what one of its grants permits and none denies. Immutable, and safe in any thread.
 
-    `everything`: every action is permitted on every queue and type, so callers can skip their checks.
+    `everything`: every action on tasks, queues, schedules and servers is permitted on every queue and type, so those
+    who carry out no `MANAGEMENT` action can skip their checks.
     """
 
     __slots__ = ("_decided", "everything", "grants")
@@ -43,13 +44,7 @@ class Access:
     def __init__(self, grants: Iterable[Grant]) -> None:
         self.grants = tuple(grants)
         self._decided: dict[tuple[Action, str | None, str | None], bool] = {}
-        self.everything = not any(grant.deny for grant in self.grants) and all(
-            any(
-                action in grant.actions and _cover(grant.queues) and _cover(grant.types)
-                for grant in self.grants
-            )
-            for action in Action
-        )
+        self.everything = all(self._covers(action) for action in Action if action not in MANAGEMENT)
 
     def allows(self, action: Action, queue: str | None = None, type: str | None = None) -> bool:
         """Whether the action is permitted on this queue and task type.
@@ -57,7 +52,7 @@ class Access:
         None: on at least one queue, or for at least one type. Check each item as well when an action without a type
         reaches tasks of several types, or use `allows_every_type`.
         """
-        if self.everything:
+        if self.everything and action not in MANAGEMENT:
             return True
         key = (action, queue, type)
         known = self._decided.get(key)
@@ -72,7 +67,7 @@ class Access:
 
     def allows_every_type(self, action: Action, queue: str) -> bool:
         """Whether the action is permitted on this queue for all task types: needed to act on the whole queue."""
-        if self.everything:
+        if self.everything and action not in MANAGEMENT:
             return True
         concerned = [
             grant for grant in self.grants if action in grant.actions and _match(grant.queues, queue)
@@ -83,6 +78,12 @@ class Access:
         """Check that the action is permitted (see `allows`). Raises AccessDenied."""
         if not self.allows(action, queue, type):
             raise AccessDenied(action, queue, type)
+
+    def _covers(self, action: Action) -> bool:
+        concerned = [grant for grant in self.grants if action in grant.actions]
+        return not any(grant.deny for grant in concerned) and any(
+            _cover(grant.queues) and _cover(grant.types) for grant in concerned
+        )
 
     def _decide(self, action: Action, queue: str | None, type: str | None) -> bool:
         allowed = False

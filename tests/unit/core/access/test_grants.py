@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynqio.core.access import grants
-from asynqio.core.access.actions import Action
+from asynqio.core.access.actions import MANAGEMENT, Action
 from asynqio.core.access.grants import FULL_ACCESS, Access, Grant
 from asynqio.core.access.roles import Role, grants_of
 from asynqio.errors import AccessDenied
@@ -83,6 +83,16 @@ def test_full_access_permits_everything_and_says_so() -> None:
     assert not Access([Grant(frozenset(Action), ("mail",))]).everything
     assert not Access([Grant(frozenset(Action), types=("email:*",))]).everything
     assert not Access([*FULL_ACCESS.grants, Grant(ENQUEUE, ("no",), deny=True)]).everything
+
+
+def test_access_to_all_tasks_is_no_access_to_the_gateway() -> None:
+    access = Access([Grant(frozenset(Action) - MANAGEMENT)])
+    assert access.everything
+    for action in Action:
+        assert access.allows(action) is (action not in MANAGEMENT)
+        assert access.allows(action, "mail", "email:send") is (action not in MANAGEMENT)
+    assert Access([*FULL_ACCESS.grants, Grant(MANAGEMENT, deny=True)]).everything
+    assert not Access([*FULL_ACCESS.grants, Grant(MANAGEMENT, deny=True)]).allows(Action.READ_AUDIT)
 
 
 def test_the_text_of_a_refusal_names_only_what_was_asked_for() -> None:
