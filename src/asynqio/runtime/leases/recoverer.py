@@ -18,9 +18,9 @@ from asynqio.core.task.message import TaskState
 from asynqio.errors import LeaseExpired
 from asynqio.runtime.attempts.apply_each import affects_all, apply_each, is_permanent
 from asynqio.runtime.attempts.log_context import task_fields
-from asynqio.runtime.attempts.runner import Runner
 from asynqio.runtime.attempts.unstorable import without_outcome
 from asynqio.runtime.events import TaskRecovered
+from asynqio.runtime.leases.recovery import Recovery
 from asynqio.runtime.leases.witness import RETURN_GRACE, Witness
 from asynqio.runtime.service import Service
 
@@ -65,7 +65,7 @@ class Recoverer(Service):
         self,
         broker: Broker,
         queues: Sequence[str],
-        runner: Runner,
+        recovery: Recovery,
         *,
         lease: float,
         outstanding: Callable[[], Sequence[Lease]] = tuple,
@@ -73,7 +73,7 @@ class Recoverer(Service):
         """`outstanding`: the leases of attempts that have ended here and are not settled yet."""
         self._broker = broker
         self._queues = queues
-        self._runner = runner
+        self._recovery = recovery
         self._lease = lease
         self._outstanding = outstanding
         patience = max(CONFIRMATION, min(RENEWAL_RETRY, lease / 10) + RECONNECT + RENEWAL_CALL)
@@ -130,7 +130,7 @@ class Recoverer(Service):
         if not leases:
             return {}
         waiting = set(map(_key, self._outstanding()))
-        found = {_key(lease): lease for lease in leases if not self._runner.is_running(lease)}
+        found = {_key(lease): lease for lease in leases if not self._recovery.is_running(lease)}
         return {key: lease for key, lease in found.items() if key not in waiting}
 
     async def _expired(self, steady: float) -> Expired:
@@ -181,7 +181,7 @@ class Recoverer(Service):
         left = (
             attempts[-1] if attempts and attempts[-1].outcome is AttemptOutcome.RUNNING else AttemptRecord()
         )
-        return with_record(self._runner.decide(lease, LOST), LOST, left, self._broker.clock.now())
+        return with_record(self._recovery.decide(lease, LOST), LOST, left, self._broker.clock.now())
 
     def _postpone(self, lease: Lease, error: Exception) -> None:
         self._postponed[_key(lease)] = self._broker.clock.monotonic() + RETRY_AFTER
@@ -218,13 +218,13 @@ class Recoverer(Service):
                 **task_fields(settlement.lease.message),
             },
         )
-        if self._runner.events.listeners:
-            self._runner.events.publish(TaskRecovered(message, settlement.to))
+        if self._recovery.events.listeners:
+            self._recovery.events.publish(TaskRecovered(message, settlement.to))
         self._run_hooks(settlement)
 
     def _run_hooks(self, settlement: Settlement) -> None:
         """Call the application's hooks for a lost attempt. Recovery does not wait for them."""
-        task = asyncio.create_task(self._runner.run_hooks(LOST, settlement), name="asynqio hooks")
+        task = asyncio.create_task(self._recovery.run_hooks(LOST, settlement), name="asynqio hooks")
         self._hooks.add(task)
         task.add_done_callback(self._hooks.discard)
 

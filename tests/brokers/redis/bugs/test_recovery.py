@@ -130,6 +130,20 @@ async def test_b08_an_active_task_without_a_lease_is_recovered_when_seen_twice(
     assert (await get_task(broker, "a")).retried == 1
 
 
+async def test_b08_queues_that_are_swept_in_parts_are_all_checked(
+    broker: RedisBroker, go: GoClient, clock: FakeClock
+) -> None:
+    for queue in ("one", "two"):
+        await go.enqueue(message("a", queue=queue))
+        await go("RPOPLPUSH", key("pending", queue), key("active", queue))
+    for _ in range(2):
+        await broker.sweep(["one"], 10)
+        await broker.sweep(["two", "three"], 10)
+        clock.advance(LeaseRepair.EVERY)
+    for queue in ("one", "two"):
+        assert await recover(broker, clock, queue) == [True]
+
+
 async def test_b08_a_late_lease_of_an_active_task_is_kept(
     broker: RedisBroker, go: GoClient, clock: FakeClock
 ) -> None:

@@ -14,7 +14,6 @@ from asynqio.brokers.contract.results import Expired
 from asynqio.core.lifecycle import Lease, Outcome, Policy, Settlement, decide
 from asynqio.core.task.message import TaskRef, TaskState
 from asynqio.errors import BrokerRefused, BrokerUnavailable, CannotStore
-from asynqio.runtime.attempts.runner import Runner
 from asynqio.runtime.events import Events
 from asynqio.runtime.leases.recoverer import CONFIRMATION, Recoverer
 from asynqio.runtime.leases.witness import RETURN_GRACE
@@ -69,7 +68,7 @@ async def abandoned(clock: FakeClock) -> tuple[Store, Recoverer, Lease]:
 async def leased(broker: Store, clock: FakeClock) -> tuple[Store, Recoverer, Lease]:
     await broker.enqueue([entry("a")])
     [lease] = await broker.dequeue(["default"], 1, 30.0, "another server")
-    recoverer = Recoverer(broker, ["default"], cast("Runner", Bystander()), lease=30.0)
+    recoverer = Recoverer(broker, ["default"], Bystander(), lease=30.0)
     # It looks once shortly before the lease lapses.
     seconds = await recoverer.once()
     assert 28.1 < seconds < 28.3
@@ -112,7 +111,7 @@ async def test_a_holder_has_time_to_reconnect_after_the_first_write_that_the_sto
     broker = open_broker("memory://", clock=clock)
     await broker.enqueue([entry("a")])
     [lease] = await broker.dequeue(["default"], 1, 30.0, "another server")
-    recoverer = Recoverer(broker, ["default"], cast("Runner", Bystander()), lease=30.0)
+    recoverer = Recoverer(broker, ["default"], Bystander(), lease=30.0)
     clock.advance(30)
     for _ in range(4):
         await recoverer.once()
@@ -126,7 +125,7 @@ async def test_after_a_clock_change_no_lease_is_revoked_for_its_length(clock: Fa
     broker = open_broker("memory://", clock=clock)
     await broker.enqueue([entry("a")])
     [_] = await broker.dequeue(["default"], 1, 30.0, "another server")
-    recoverer = Recoverer(broker, ["default"], cast("Runner", Bystander()), lease=30.0)
+    recoverer = Recoverer(broker, ["default"], Bystander(), lease=30.0)
     clock.jump(3_600)
     for _ in range(13):
         await recoverer.once()
@@ -218,7 +217,7 @@ async def test_a_settlement_that_waits_here_is_not_taken_for_abandoned(clock: Fa
     recoverer = Recoverer(
         broker,
         ["default"],
-        cast("Runner", Bystander()),
+        Bystander(),
         lease=30.0,
         outstanding=lambda: waiting,
     )
@@ -257,7 +256,7 @@ async def test_a_task_that_cannot_be_recovered_does_not_stop_the_others(
     broker = picky.broker
     await broker.enqueue([entry("a"), entry("bad"), *(entry(f"b{number}") for number in range(20))])
     await broker.dequeue(["default"], 22, 30.0, "another server")
-    recoverer = Recoverer(broker, ["default"], cast("Runner", Bystander()), lease=30.0)
+    recoverer = Recoverer(broker, ["default"], Bystander(), lease=30.0)
     clock.advance(30)
     for _ in range(6):
         await recoverer.once()

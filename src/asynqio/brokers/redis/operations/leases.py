@@ -192,24 +192,30 @@ async def find_orphans(session: Session, queue: QueueKeys, seen: Sequence[bytes]
 class LeaseRepair:
     """Gives active tasks without a lease, which no server would recover (B8), a lapsed one when seen twice.
 
+    Each queue has its own time of the next check, because the queues of one store may be swept in several parts.
     Tasks of Go servers older than 0.22 are left to them until 30 s after their deadline, as Go's recoverer does.
     """
 
-    #: Seconds between two checks.
+    #: Seconds between two checks of a queue.
     EVERY = 10.0
 
     def __init__(self) -> None:
+        #: What the last check of a queue found.
         self._seen: dict[str, list[bytes]] = {}
-        self._next = 0.0
+        #: When queues are checked next (monotonic time).
+        self._next: dict[str, float] = {}
+        self._forget_at = 0.0
         #: The queues in which Go servers older than 0.22 have been seen.
         self._with_old_servers: set[str] = set()
 
-    async def run(self, session: Session, queues: list[QueueKeys]) -> None:
-        """Check these queues, those with active tasks."""
-        before, self._seen = self._seen, {}
-        for queue in queues:
+    async def run(self, session: Session, queues: Sequence[str]) -> None:
+        """Check these queues."""
+        before = {name: self._seen.pop(name) for name in queues if name in self._seen}
+        reachable = [queue for some in session.reachable(session.by_slot(queues)) for queue in some]
+        for queue in await session.with_key(reachable, lambda queue: queue.active):
             found = await find_orphans(session, queue, before.get(queue.name, []))
-            self._seen[queue.name] = found.ids
+            if found.ids:
+                self._seen[queue.name] = found.ids
             if found.on_old_servers and queue.name not in self._with_old_servers:
                 self._with_old_servers.add(queue.name)
                 log.warning(
@@ -220,10 +226,12 @@ class LeaseRepair:
                     extra={"event": "old_go_server", "queue": queue.name, "count": found.on_old_servers},
                 )
 
-    def due(self, session: Session) -> bool:
-        """Whether it is time for another check."""
+    def due(self, session: Session, queues: Sequence[str]) -> list[str]:
+        """Those of these queues that it is time to check again."""
         now = session.clock.monotonic()
-        if now < self._next:
-            return False
-        self._next = now + self.EVERY
-        return True
+        if now >= self._forget_at:  # queues that are swept no more
+            self._next = {name: at for name, at in self._next.items() if at > now}
+            self._forget_at = now + 60 * self.EVERY
+        due = [name for name in queues if self._next.get(name, now) <= now]
+        self._next.update(dict.fromkeys(due, now + self.EVERY))
+        return due

@@ -50,9 +50,9 @@ async def sweep(session: Session, repair: LeaseRepair, queues: Sequence[str], li
         return deleted, now
 
     deleted, next_at = await in_rounds(session, queues, limit, call)
-    if repair.due(session):
-        reachable = [queue for some in session.reachable(session.by_slot(queues)) for queue in some]
-        await repair.run(session, await session.with_key(reachable, lambda queue: queue.active))
+    if due := repair.due(session, queues):
+        await repair.run(session, due)
+        reachable = [queue for some in session.reachable(session.by_slot(due)) for queue in some]
         for queue in await session.with_key(reachable, lambda queue: queue.moving):
             await transfer.resume(session, queue)
     return Swept(deleted, next_at)
