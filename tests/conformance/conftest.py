@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store
+from asynqio.gateway.stores.coalescing import CoalescingStore
 from asynqio.testing import FakeClock, Flaky
 from tests.brokers.redis.support.fixtures import fresh_cluster, fresh_server
 
 BROKERS = ["memory", "sqlite", "redis", "redis-cluster"]
-#: Wrappers that must keep the contract too.
-WRAPPERS = ["flaky"]
+#: Wrappers that must keep the contract too, by name: what wraps a broker, and the kind of that broker.
+WRAPPERS: dict[str, tuple[Callable[[Store], Store], str]] = {
+    "flaky": (lambda store: Flaky(store).broker, "memory"),
+    "coalescing": (CoalescingStore, "memory"),
+    "coalescing-redis": (CoalescingStore, "redis"),
+}
+
+
+def broker_of(kind: str) -> str:
+    """The kind of the broker itself, without a wrapper."""
+    return WRAPPERS[kind][1] if kind in WRAPPERS else kind
 
 
 def broker_url(kind: str, folder: Path) -> str:
     """The URL of an empty store of this kind."""
-    match kind:
+    match broker_of(kind):
         case "sqlite":
             return f"sqlite:///{folder}/tasks.db"
         case "redis":
@@ -33,7 +43,7 @@ def broker_url(kind: str, folder: Path) -> str:
 def make_store(kind: str, url: str, clock: FakeClock) -> Store:
     """A broker of this kind, not yet open."""
     store = open_broker(url, clock=clock)
-    return Flaky(store).broker if kind == "flaky" else store
+    return WRAPPERS[kind][0](store) if kind in WRAPPERS else store
 
 
 @pytest.fixture(params=[*BROKERS, *WRAPPERS])

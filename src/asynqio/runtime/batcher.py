@@ -43,6 +43,11 @@ class Batcher(Generic[I, O]):
         #: arrive together would be sent together from then on.
         self._turn = asyncio.Lock()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call is in flight. Then no caller waits."""
+        return not self._in_flight
+
     async def submit(self, item: I) -> O:
         """Return the answer for this item. Raises what the call raises."""
         if self._in_flight:

@@ -7,6 +7,7 @@ from asynqio.core.info import WorkerInfo
 from asynqio.core.task.message import TaskState
 from asynqio.testing import FakeClock
 from tests.builders import entry, server_info
+from tests.conformance.conftest import broker_of
 from tests.conformance.helpers import get_task, in_other_thread, put, state_of, take
 
 
@@ -71,7 +72,7 @@ async def test_closing_a_clone_does_not_close_the_broker(broker: Store) -> None:
 
 
 async def test_a_store_has_a_url(broker: Store, kind: str) -> None:
-    scheme = {"flaky": "memory", "redis-cluster": "redis+cluster"}.get(kind, kind)
+    scheme = broker_of(kind).replace("-", "+")
     assert broker.url.startswith(f"{scheme}://")
     assert broker.clone().url == broker.url
     assert broker.shared is (scheme != "memory")

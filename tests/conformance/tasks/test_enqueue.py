@@ -13,6 +13,7 @@ from asynqio.core.task.task import Entry
 from asynqio.core.task.unique import UniqueUntil, unique_key
 from asynqio.testing import FakeClock
 from tests.builders import entry, settlement
+from tests.conformance.conftest import broker_of
 from tests.conformance.helpers import (
     as_stored,
     entry_for,
@@ -55,7 +56,7 @@ async def test_rule_1_a_task_keeps_every_field(broker: Store, kind: str) -> None
     seen = await get_task(broker, WHOLE.id, WHOLE.queue)
     [lease] = await take(broker, queues=[WHOLE.queue])
     # Then no field has changed
-    kept = as_stored(kind, WHOLE)
+    kept = as_stored(broker_of(kind), WHOLE)
     assert lease.message == kept
     assert {name: getattr(seen, name) for name in TaskMessage.__struct_fields__} == msgspec.structs.asdict(
         kept

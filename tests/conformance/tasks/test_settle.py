@@ -13,6 +13,7 @@ from asynqio.core.task.message import TaskMessage, TaskState
 from asynqio.errors import DeadlineExceeded, RevokeTask
 from asynqio.testing import FakeClock
 from tests.builders import abandoned, aborted, archived, entry, failed, message, settlement
+from tests.conformance.conftest import broker_of
 from tests.conformance.helpers import (
     as_stored,
     entry_for,
@@ -122,7 +123,7 @@ async def test_rule_7_the_message_of_the_settlement_is_stored(
     assert await broker.settle([Settlement(lease, TaskState.RETRY, after, clock.now() + 9)]) == [True]
     seen = await get_task(broker, "a")
     assert {name: getattr(seen, name) for name in type(after).__struct_fields__} == msgspec.structs.asdict(
-        as_stored(kind, after)
+        as_stored(broker_of(kind), after)
     )
 
 
