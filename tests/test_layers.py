@@ -59,6 +59,9 @@ CONTRACT = {
     "asynqio.brokers.contract.results",
     "asynqio.brokers.contract.limits",
     "asynqio.brokers.contract.per_loop",
+    "asynqio.brokers.contract.backoff",
+    "asynqio.brokers.contract.connecting",
+    "asynqio.brokers.contract.open_sockets",
     "asynqio.brokers.contract.processes",
     "asynqio.brokers.contract.cursors",
     "asynqio.brokers.contract.documents",
@@ -81,6 +84,7 @@ HEAVY = (
     "pydantic",
     "litestar",
     "prometheus_client",
+    "websockets",
     "opentelemetry",
     "pytest",
 )

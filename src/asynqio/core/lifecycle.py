@@ -122,6 +122,8 @@ class Lease(msgspec.Struct, gc=False):
     token: Hashable = None
     #: When the task became pending, in epoch seconds; 0 if unknown (see `Broker.dequeue`).
     pending_since: float = 0.0
+    #: A settlement was sent and its answer lost: the next one says so, and the store recognises it.
+    unconfirmed: bool = False
 
 
 class Succeeded(msgspec.Struct, frozen=True, gc=False):

@@ -1,11 +1,12 @@
-"""One object per event loop: futures, locks and connections belong to the loop that made them."""
+"""One object per event loop: futures, locks and connections belong to the loop that made them; and its tasks."""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
 
 from asynqio.brokers.contract.processes import is_forked, keep, reset_after_fork
 from asynqio.errors import WrongProcess
@@ -61,3 +62,14 @@ class PerLoop(Generic[T]):
         keep(self._objects)
         self._objects = {}
         self._lock = threading.Lock()
+
+
+def loop_task(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    """A task that runs until its event loop ends.
+
+    It belongs to no caller, so it has an empty context. It is not reported when a loop is closed without the
+    cancellation of its tasks: there is nothing to wait for.
+    """
+    task = asyncio.get_running_loop().create_task(work, name=name, context=contextvars.Context())
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    return task

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
@@ -17,17 +16,6 @@ T = TypeVar("T")
 #: Seconds that a cancelled caller waits until its result is undone, and for which `wait` waits. A Redis that replies
 #: needs milliseconds; one that does not must not delay the end of a worker.
 TIMEOUT = 1.0
-
-
-def loop_task(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-    """A task that runs until its event loop ends.
-
-    It belongs to no caller, so it has an empty context. It is not reported when a loop is closed without the
-    cancellation of its tasks: there is nothing to wait for.
-    """
-    task = asyncio.get_running_loop().create_task(work, name=name, context=contextvars.Context())
-    task._log_destroy_pending = False  # type: ignore[attr-defined]
-    return task
 
 
 class Background:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Self
 
+from asynqio.brokers.contract.open_sockets import OPEN_SOCKETS
 from asynqio.brokers.contract.per_loop import PerLoop
 from asynqio.brokers.contract.processes import reset_after_fork
 from asynqio.brokers.contract.producer import RunOnLoop
@@ -25,7 +26,6 @@ from asynqio.brokers.contract.results import (
 from asynqio.brokers.contract.signals import Topic, Watch
 from asynqio.brokers.redis.admin import stats
 from asynqio.brokers.redis.connection.errors import not_open
-from asynqio.brokers.redis.connection.open_sockets import OPEN_SOCKETS
 from asynqio.brokers.redis.inspection import RedisInspection
 from asynqio.brokers.redis.loop_session import LoopSession
 from asynqio.brokers.redis.operations import (

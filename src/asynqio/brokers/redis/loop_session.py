@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from asynqio.brokers.redis.background import loop_task
+from asynqio.brokers.contract.per_loop import loop_task
 from asynqio.brokers.redis.operations.leases import LeaseRepair
 from asynqio.brokers.redis.operations.notifications import Notifications
 from asynqio.brokers.redis.session import Session

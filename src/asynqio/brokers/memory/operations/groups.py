@@ -82,14 +82,15 @@ def return_batch(
     topics: set[Topic] = {signals.grouped(batch.queue)}
     with store.lock:
         queue = store.queues.get(batch.queue)
-        if queue is None or batch.id not in queue.batches:
+        held = queue.batches.get(batch.id) if queue is not None else None
+        if queue is None or held is None:
             return False
         if archive and failure is not None:
-            queue.archive_batch(batch, failure, now)
-            topics.update(signals.ended(message.ref) for message in batch.messages)
+            queue.archive_batch(held, failure, now)
+            topics.update(signals.ended(message.ref) for message in held.messages)
         else:
-            queue.release(batch, failure)
-        topics.update(store.changed(message.ref for message in batch.messages))
+            queue.release(held, failure)
+        topics.update(store.changed(message.ref for message in held.messages))
     store.signals.publish(topics)
     return True
 
@@ -101,12 +102,13 @@ def merge_group(
     topics: set[Topic] = set()
     with store.lock:
         queue = store.queues.get(batch.queue)
-        if queue is None or batch.id not in queue.batches:
+        held = queue.batches.get(batch.id) if queue is not None else None
+        if queue is None or held is None:
             return None
         answer = admit(store, merged, now, topics)
         if answer is Admission.ACCEPTED or isinstance(answer, Replaced):
-            queue.delete_batch(batch)
-    store.signals.publish(topics | _ended(store, batch))
+            queue.delete_batch(held)
+    store.signals.publish(topics | _ended(store, held))
     return answer
 
 
@@ -114,10 +116,11 @@ def delete_batch(store: MemoryStore, batch: GroupBatch) -> bool:
     """See Broker.delete_batch."""
     with store.lock:
         queue = store.queues.get(batch.queue)
-        if queue is None or batch.id not in queue.batches:
+        held = queue.batches.get(batch.id) if queue is not None else None
+        if queue is None or held is None:
             return False
-        queue.delete_batch(batch)
-    store.signals.publish(_ended(store, batch))
+        queue.delete_batch(held)
+    store.signals.publish(_ended(store, held))
     return True
 
 

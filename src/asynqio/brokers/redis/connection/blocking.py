@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import hiredis
 
+from asynqio.brokers.contract.connecting import SOCKET_OPTIONS
 from asynqio.brokers.redis.connection import errors
 from asynqio.brokers.redis.connection.busy_poll import LONGEST, BusyPoll
 from asynqio.brokers.redis.connection.connect import (
-    SOCKET_OPTIONS,
     check_setup,
     setup_commands,
     tls_context,

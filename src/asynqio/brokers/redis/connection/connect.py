@@ -13,20 +13,13 @@ from typing import Any
 import msgspec
 
 from asynqio.blocking import run_blocking
+from asynqio.brokers.contract import connecting
+from asynqio.brokers.contract.open_sockets import OPEN_SOCKETS
 from asynqio.brokers.redis.connection import errors
 from asynqio.brokers.redis.connection.connection import Arg, Connection
 from asynqio.brokers.redis.connection.errors import RedisError
-from asynqio.brokers.redis.connection.open_sockets import OPEN_SOCKETS
 from asynqio.brokers.redis.settings import Address, RedisSettings, format_address
 from asynqio.errors import BrokerRefused, BrokerUnavailable, ConfigError
-
-#: A peer that disappears silently is noticed after 15 + 3 × 5 s, even if nothing is sent.
-_KEEPALIVE = (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
-SOCKET_OPTIONS = (
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    *((socket.IPPROTO_TCP, getattr(socket, name), n) for name, n in _KEEPALIVE if hasattr(socket, name)),
-)
 
 #: Seconds for the server to receive buffered data before the connection is aborted.
 _CLOSE_TIMEOUT = 1.0
@@ -95,10 +88,10 @@ async def _open_socket(settings: RedisSettings, address: Address, connection: Co
         return
     context = await run_blocking(tls_context, settings) if settings.tls else None
     host, port = address
-    sock = await _connected_socket(host, port)
+    sock = await connecting.connected_socket(host, port)
     OPEN_SOCKETS.add(sock)
     try:
-        for level, name, value in SOCKET_OPTIONS:
+        for level, name, value in connecting.SOCKET_OPTIONS:
             sock.setsockopt(level, name, value)
         await loop.create_connection(
             lambda: connection, sock=sock, ssl=context, server_hostname=host if context else None
@@ -124,53 +117,9 @@ async def _open_unix_socket(path: str, connection: Connection) -> None:
         raise
 
 
-async def _connected_socket(host: str, port: int) -> socket.socket:
-    """A socket that is connected to the first address of a host that accepts.
-
-    The event loop would look up the name in its default executor, which user code can fill. Raises OSError,
-    UnicodeError (the name is not valid).
-    """
-    found = await run_blocking(
-        socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
-    )
-    failure: OSError | None = None
-    for family, kind, protocol, _, address in found:
-        try:
-            sock = socket.socket(family, kind, protocol)
-        except OSError as error:  # such as IPv6 where the kernel has none
-            failure = failure or error
-            continue
-        try:
-            sock.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(sock, address)
-        except OSError as error:
-            failure = error
-            sock.close()
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock
-    raise failure or OSError(f"{host} has no address")
-
-
 def tls_context(settings: RedisSettings) -> ssl.SSLContext:
     """Made for each connection, so that renewed certificates are used. Reads files."""
-    try:
-        context = ssl.create_default_context(cafile=settings.ca or None)
-        if settings.cert:
-            context.load_cert_chain(settings.cert, settings.key or None)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(
-            [f"the TLS files of the Redis URL (ca, cert, key) cannot be used: {errors.reason(error)}"]
-        ) from error
-    context.check_hostname = settings.verify == "full"
-    if settings.verify != "full":
-        # Python 3.13 sets it. Many private authorities lack extensions that it requires.
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if settings.verify == "none":
-        context.verify_mode = ssl.CERT_NONE
-    return context
+    return connecting.tls_context(settings, "Redis")
 
 
 async def _set_up(settings: RedisSettings, connection: Connection, *, resp3: bool) -> None:

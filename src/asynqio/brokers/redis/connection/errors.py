@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-import ssl
 
+from asynqio.brokers.contract.connecting import reason as reason
 from asynqio.errors import BrokerError, BrokerRefused, BrokerUnavailable, CannotStore, StorageFull
 
 
@@ -94,20 +93,6 @@ _NO_COMMAND = re.compile(
 def is_missing_command(error: BrokerError) -> bool:
     """Whether the server has no such command, or the user may not use it: the caller does without."""
     return isinstance(error, RedisError) and _NO_COMMAND.search(error.text) is not None
-
-
-def reason(error: BaseException | None) -> str:
-    """A short description of an error."""
-    if error is None:
-        return "closed by the server"
-    if isinstance(error, TimeoutError) and not error.args:
-        return "no reply"
-    if isinstance(error, OSError) and error.strerror:
-        if (error.errno or 0) > 0 and not isinstance(error, ssl.SSLError):
-            # asyncio writes "Connect call failed" and the address instead of the reason.
-            return os.strerror(error.errno or 0)
-        return error.strerror
-    return str(error) or type(error).__name__
 
 
 def unreachable(where: str, why: str, patience: float) -> BrokerUnavailable:

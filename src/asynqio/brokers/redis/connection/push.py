@@ -11,8 +11,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from asynqio.brokers.redis.background import loop_task
-from asynqio.brokers.redis.connection.backoff import LONGEST, Backoff
+from asynqio.brokers.contract.backoff import LONGEST, Backoff
+from asynqio.brokers.contract.per_loop import loop_task
 from asynqio.brokers.redis.connection.connect import connect, disconnect
 from asynqio.brokers.redis.connection.connection import Arg, Connection
 from asynqio.brokers.redis.connection.errors import NoPush, RedisError

@@ -12,9 +12,9 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from asynqio.brokers.redis.background import loop_task
+from asynqio.brokers.contract.backoff import LONGEST, Backoff
+from asynqio.brokers.contract.per_loop import loop_task
 from asynqio.brokers.redis.connection import errors
-from asynqio.brokers.redis.connection.backoff import LONGEST, Backoff
 from asynqio.brokers.redis.connection.connect import connect, disconnect
 from asynqio.brokers.redis.connection.connection import Answer, Arg, Connection, Unsent, pack
 from asynqio.brokers.redis.connection.errors import RedisError

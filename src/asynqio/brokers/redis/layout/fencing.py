@@ -20,8 +20,6 @@ class Token(NamedTuple):
 
     owner: bytes
     fence: bytes
-    #: A settlement was sent, and its reply was lost: the next attempt says that it is sent again.
-    unconfirmed: bool = False
 
 
 def fence_of(message: TaskMessage, stored: bytes) -> bytes:
@@ -60,5 +58,11 @@ def is_ours(token: bytes | None, last_failed_at: float) -> bool:
 
 
 def token_of(lease: Lease) -> Token:
-    """The token of a lease; for a lease of another broker, one that holds nothing."""
-    return lease.token if isinstance(lease.token, Token) else Token(b"?", b"?")
+    """The token of a lease, which may have been in another process; for a lease of another broker, one that holds
+    nothing."""
+    match lease.token:
+        case Token():
+            return lease.token
+        case (bytes(owner), bytes(fence)):
+            return Token(owner, fence)
+    return Token(b"?", b"?")

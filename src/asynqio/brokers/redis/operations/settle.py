@@ -64,8 +64,8 @@ async def settle(session: Session, settlements: Sequence[Settlement]) -> list[bo
             lease = settlements[at].lease
             id = lease.message.id
             keys.append(prefix + id)
-            owner, fence, unconfirmed = token_of(lease)
-            resent |= unconfirmed
+            owner, fence = token_of(lease)
+            resent |= lease.unconfirmed
             args += (id, owner, fence, specs[at])
         reply = await session.run_once(LUA.settle, keys, args, resent=resent)
         for at, held in zip(indexes, reply, strict=True):
@@ -77,7 +77,7 @@ async def settle(session: Session, settlements: Sequence[Settlement]) -> list[bo
     except Exception:
         # A later attempt must recognise what this one may have applied: one script call may fail beside others.
         for lease in leases:
-            lease.token = token_of(lease)._replace(unconfirmed=True)
+            lease.unconfirmed = True
         raise
     return answers
 

@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from asynqio.brokers.redis.background import loop_task
+from asynqio.brokers.contract.backoff import FIRST, Backoff
+from asynqio.brokers.contract.per_loop import loop_task
 from asynqio.brokers.redis.connection import errors
-from asynqio.brokers.redis.connection.backoff import FIRST, Backoff
 from asynqio.brokers.redis.connection.connect import connect, disconnect
 from asynqio.brokers.redis.connection.connection import Answer, Arg, Unsent, pack
 from asynqio.brokers.redis.connection.errors import Reconfiguring, RedisError

@@ -1,4 +1,4 @@
-"""The open sockets of all Redis connections, to close those that their event loop cannot close."""
+"""The open sockets of all connections, to close those that their event loop cannot close."""
 
 from __future__ import annotations
 
