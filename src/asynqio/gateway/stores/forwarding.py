@@ -33,6 +33,7 @@ class ForwardingStore:
         self.claim_groups = store.claim_groups
         self.renew_batches = store.renew_batches
         self.merge_group = store.merge_group
+        self.delete_batch = store.delete_batch
         self.return_batch = store.return_batch
 
         self.register_schedules = store.register_schedules
