@@ -113,8 +113,10 @@ def layer_of(module: str) -> int:
         return 2
     if package == "asynqio.runtime":
         return 3
+    if package == "asynqio.gateway":
+        return 5
     return (
-        5 if package in ("asynqio.cli", "asynqio.__main__") else 4
+        6 if package in ("asynqio.cli", "asynqio.__main__") else 4
     )  # asynqio.brokers itself opens URLs: api
 
 
@@ -207,13 +209,14 @@ def test_the_runtime_knows_no_concrete_broker(path: Path) -> None:
 @each_module
 def test_a_face_uses_public_names_only(path: Path) -> None:
     name = name_of(path)
-    if layer_of(name) != 5:
+    if layer_of(name) != 6:
         return
     for imported, _ in own_imports(path):
         public = package_of(imported) == package_of(name) or imported in {
             "asynqio",
             "asynqio.brokers",
             "asynqio.errors",
+            "asynqio.gateway",
             "asynqio.logs",
             "asynqio.metrics",
         }

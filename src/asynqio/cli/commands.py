@@ -11,6 +11,9 @@ from asynqio.cli.lazy_groups import LazyGroup, Target
 #: In the order in which `asynqio --help` lists them.
 COMMANDS = {
     "worker": Target("asynqio.cli.worker.commands:worker", "Run the tasks of an App."),
+    "gateway": Target(
+        "asynqio.cli.gateway.commands:gateway", "Serve tasks to any language, over WebSocket and HTTP."
+    ),
     "queue": Target("asynqio.cli.queue.commands:queues", "List, inspect, pause, drain and remove queues."),
     "task": Target(
         "asynqio.cli.task.commands:tasks", "Find, enqueue, run, cancel, archive and delete tasks."

@@ -1,0 +1,1 @@
+"""asynqio gateway."""

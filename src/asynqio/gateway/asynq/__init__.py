@@ -1,0 +1,1 @@
+"""The asynq-server WebSocket protocol, as the published Rust crate `asynq` speaks it."""

@@ -1,0 +1,1 @@
+"""The periodic duties of a gateway, and those that signals wake."""

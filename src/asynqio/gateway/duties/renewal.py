@@ -1,0 +1,65 @@
+"""Renews the leases of the tasks that connected clients hold, and of ends that are not stored yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from asynqio.brokers.contract.broker import Store
+from asynqio.clock import Clock
+from asynqio.core.lifecycle import Lease
+from asynqio.gateway.asynq import answers
+from asynqio.gateway.asynq.held import HeldTask, HeldTasks
+from asynqio.runtime.service import Service
+
+
+class Renewal(Service):
+    """Runs ten times per lease. A lease is renewed when a quarter of it has passed."""
+
+    name = "renewal of leases"
+
+    def __init__(
+        self,
+        clock: Clock,
+        held: HeldTasks,
+        unsettled: Callable[[], Iterable[tuple[Store, list[Lease]]]],
+        *,
+        lease: float,
+    ) -> None:
+        """`unsettled`: the leases of ends that are not stored yet, by store."""
+        self._clock = clock
+        self._held = held
+        self._unsettled = unsettled
+        self._lease = lease
+        self._interval = min(1.0, lease / 10)
+
+    async def once(self) -> float:
+        now = self._clock.now()
+        young = now + self._lease * 3 / 4
+        by_store: dict[int, tuple[Store, list[Lease], list[HeldTask | None]]] = {}
+        for held in self._held:
+            session = held.session
+            if session.closed or held.is_abandoned:
+                if held.lease.expires_at <= now:
+                    self._held.remove(held)
+            elif held.lease.expires_at < young:
+                _, leases, tasks = by_store.setdefault(id(session.store), (session.store, [], []))
+                leases.append(held.lease)
+                tasks.append(held)
+        for store, unsettled in self._unsettled():
+            old = [lease for lease in unsettled if lease.expires_at < young]
+            if old:
+                _, leases, tasks = by_store.setdefault(id(store), (store, [], []))
+                leases += old
+                tasks += [None] * len(old)
+        for store, leases, tasks in by_store.values():
+            kept = await store.renew(leases, self._lease)
+            for task, is_kept in zip(tasks, kept, strict=True):
+                if task is not None and not is_kept:
+                    self._lose(task)
+        return self._interval
+
+    def _lose(self, held: HeldTask) -> None:
+        """Ask the client to stop: another server may have the task. Without an end that came meanwhile."""
+        if self._held.get(held.ref) is held:
+            self._held.remove(held)
+            held.session.push(answers.cancellation(held.ref.id))

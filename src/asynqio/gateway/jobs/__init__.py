@@ -1,0 +1,1 @@
+"""The Job API: tasks over HTTP, as jobs with an id alone."""
