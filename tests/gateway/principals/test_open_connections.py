@@ -215,4 +215,4 @@ async def test_a_store_that_refuses_writes_hinders_no_refresh_and_no_end(
     assert await to_close(authenticator, token) == ["ci"]
     await authenticator.aclose()
     events = [record.__dict__.get("event") for record in logged.records]
-    assert events.count("token_uses_not_written") == 2
+    assert events.count("access_records_not_written") == 2

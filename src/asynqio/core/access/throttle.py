@@ -76,3 +76,19 @@ class Throttle:
             self._failures[key] = found._replace(times=found.times - 1)
         else:
             del self._failures[key]
+
+    def delays(self, now: float) -> dict[str, tuple[int, float]]:
+        """The keys with a delay that is not forgotten yet: the number of failures, and seconds since the last one."""
+        return {
+            key: (found.times, max(now - found.last, 0.0))
+            for key, found in self._failures.items()
+            if (delay := self._pace.wait_after(found.times)) and now <= found.last + delay + self._pace.window
+        }
+
+    def restore(self, key: str, times: int, ago: float, now: float) -> None:
+        """Count failures that `delays` returned before, or elsewhere, unless this key has as many."""
+        found = self._failures.get(key)
+        if found is None or found.times < times:
+            self._failures[key] = _Failures(times, now - ago)
+            while len(self._failures) > self._entries:
+                self._failures.popitem(last=False)

@@ -38,7 +38,7 @@ class Counted(NamedTuple):
 
 
 class Attempts:
-    """The failures of accounts and addresses. In memory: a restart forgets them."""
+    """The failures of accounts and addresses, and the addresses of owners."""
 
     def __init__(self, clock: Clock, *, pace: Pace = DEFAULT_PACE, entries: int = 10_000) -> None:
         self._clock = clock
@@ -47,6 +47,26 @@ class Attempts:
         self._tokens = Throttle(pace, entries)
         self._of_owners = Throttle(OWNER_PACE, entries)
         self._owners: OrderedDict[str, None] = OrderedDict()
+        #: By the name that `AttemptsRecord` stores them under.
+        self.throttles = {
+            "accounts": self._accounts,
+            "addresses": self._addresses,
+            "tokens": self._tokens,
+            "owners": self._of_owners,
+        }
+        #: Whether a failure or an owner was added since this was set to False.
+        self.changed = False
+
+    @property
+    def owners(self) -> list[str]:
+        """The addresses of owners with their accounts, those used last at the end."""
+        return list(self._owners)
+
+    def restore_owner(self, pair: str) -> None:
+        """Add one of `owners` that was stored before, or elsewhere."""
+        if pair not in self._owners and len(self._owners) < MAX_OWNERS:
+            self._owners[pair] = None
+            self._owners.move_to_end(pair, last=False)
 
     def is_owner(self, account: str, address: str) -> bool:
         """Whether this account was used from this address before."""
@@ -71,6 +91,7 @@ class Attempts:
         counted = self.check(account, address)
         for throttle, key in counted.throttles:
             throttle.fail(key, self._clock.monotonic())
+        self.changed = True
         return counted
 
     def succeeded(self, account: str, address: str) -> None:
@@ -78,6 +99,7 @@ class Attempts:
         pair = _pair(account, address)
         if pair not in self._owners:
             self._owners[pair] = None
+            self.changed = True
             while len(self._owners) > MAX_OWNERS:
                 self._owners.popitem(last=False)
         self._owners.move_to_end(pair)
@@ -89,6 +111,7 @@ class Attempts:
         if wait > 0:
             raise TooManyAttempts(wait)
         self._tokens.fail(key, now)
+        self.changed = True
 
 
 def network_of(address: str) -> str:

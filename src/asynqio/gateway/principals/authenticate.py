@@ -18,6 +18,7 @@ from asynqio.core.access.grants import FULL_ACCESS, Access
 from asynqio.core.access.roles import Role, grants_of
 from asynqio.errors import AuthenticationFailed, BrokerError, ConfigError, NotFound, WrongState
 from asynqio.gateway.principals.attempts import Attempts
+from asynqio.gateway.principals.attempts_record import AttemptsRecord
 from asynqio.gateway.principals.credentials import Basic, Bearer, Headers, credentials_of
 from asynqio.gateway.principals.loopback import obstacle
 from asynqio.gateway.principals.passwords import Passwords
@@ -93,6 +94,7 @@ class Authenticator:
         tokens: Tokens,
         passwords: Passwords,
         attempts: Attempts,
+        record: AttemptsRecord,
     ) -> None:
         self._accounts = accounts
         self._admin_token = admin_token
@@ -103,6 +105,7 @@ class Authenticator:
         self.tokens = tokens
         self._passwords = passwords
         self._attempts = attempts
+        self._record = record
         self._key = secrets.token_bytes(32)
         self._checks: dict[bytes, asyncio.Task[Principal]] = {}
         self._of_tokens: dict[str, tuple[Token, Tenant | None, Principal]] = {}
@@ -126,10 +129,12 @@ class Authenticator:
         tenants = None
         if settings.tenants is not None:
             tenants = await Tenants.open(store, passwords, settings.tenants, reserved=accounts)
-        tokens = Tokens(store)
+        tokens, attempts = Tokens(store), Attempts(store.clock)
+        record = AttemptsRecord(store, attempts)
         await tokens.refresh()
+        await record.load()
         admin_token = digest_of(settings.admin_token.token) if settings.admin_token else ""
-        return cls(accounts, admin_token, settings, tenants, tokens, passwords, Attempts(store.clock))
+        return cls(accounts, admin_token, settings, tenants, tokens, passwords, attempts, record)
 
     async def authenticate(self, headers: Headers, client_address: str, *, manage: bool = False) -> Principal:
         """The principal of a request with these headers from this address, which a trusted proxy may have given.
@@ -173,7 +178,7 @@ class Authenticator:
         await self.tokens.refresh()
         if self.tenants is not None:
             await self.tenants.refresh()
-        await self._write_uses()
+        await self._write_records()
         changes = Changes(
             self.tenants.take_changed() if self.tenants is not None else frozenset(),
             self.tokens.take_changed(),
@@ -183,8 +188,8 @@ class Authenticator:
         return changes
 
     async def aclose(self) -> None:
-        """Write when tokens were used, and end the threads that hash passwords."""
-        await self._write_uses(now=True)
+        """Write when tokens were used and which attempts failed, and end the threads that hash passwords."""
+        await self._write_records(now=True)
         await self._passwords.aclose()
 
     def _now(self) -> float:
@@ -309,14 +314,15 @@ class Authenticator:
             },
         )
 
-    async def _write_uses(self, *, now: bool = False) -> None:
+    async def _write_records(self, *, now: bool = False) -> None:
         try:
             await self.tokens.uses.flush({token.id for token in self.tokens.all()}, now=now)
+            await self._record.write(lambda name: bool(self._account(name).passwords), now=now)
         except BrokerError as error:
             log.warning(
-                "when tokens were last used could not be written: %s",
+                "uses of tokens and failed attempts could not be written: %s",
                 error,
-                extra={"event": "token_uses_not_written", "error": str(error)},
+                extra={"event": "access_records_not_written", "error": str(error)},
             )
 
 

@@ -57,6 +57,22 @@ def test_an_attempt_that_succeeds_is_not_counted() -> None:
     assert len(throttle) == 0
 
 
+def test_delays_are_taken_over_by_another_throttle() -> None:
+    throttle = failed(6)
+    for _ in range(4):
+        throttle.fail("bob", 0.0)
+    assert throttle.delays(4.0) == {"ann": (6, 4.0)}
+    assert throttle.delays(311.0) == {}, "forgotten"
+    other = Throttle(PACE, entries=2)
+    other.restore("ann", 6, 4.0, now=1_000.0)
+    assert other.wait("ann", 1_000.0) == 6.0
+    other.restore("ann", 5, 0.0, now=1_000.0)
+    assert other.wait("ann", 1_000.0) == 6.0, "it has more already"
+    other.restore("bob", 5, 0.0, now=1_000.0)
+    other.restore("cleo", 5, 0.0, now=1_000.0)
+    assert len(other) == 2
+
+
 @given(st.lists(st.integers(0, 30), max_size=200))
 def test_the_space_is_bounded_and_the_latest_failures_are_kept(keys: list[int]) -> None:
     throttle = Throttle(Pace(free=1, delay=1_000), entries=7)
