@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Unpack
 
 import pytest
 
 from tests.brokers.redis.support.servers import RedisServer
 from tests.interop.rust.support.build import program
-from tests.interop.rust.support.peers import RustClient, RustServer, RustServerOptions
+from tests.interop.rust.support.peers import Rust
 from tests.interop.support.compiler import to_terminal
-
-
-class Rust:
-    """Creates Rust peers."""
-
-    def __init__(self, built: Path, address: str) -> None:
-        self._built = built
-        self.address = address
-
-    def client(self, *, user: str | None = None, password: str | None = None) -> RustClient:
-        return RustClient(self._built, self.address, user=user, password=password)
-
-    def server(self, **settings: Unpack[RustServerOptions]) -> RustServer:
-        return RustServer(self._built, self.address, **settings)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

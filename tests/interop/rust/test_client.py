@@ -8,7 +8,7 @@ import pytest
 
 from asynqio import Client, DuplicateTask, Inspector, Task, TaskNotFound, TaskState
 from tests.interop.conftest import Ours
-from tests.interop.rust.conftest import Rust
+from tests.interop.rust.support.peers import Rust
 from tests.interop.support.process import PeerError
 
 PAYLOAD = bytes(range(256))

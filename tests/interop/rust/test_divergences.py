@@ -10,7 +10,7 @@ import pytest
 from asynqio import Client, DuplicateTask, Inspector, Mux, Server, Task, TaskState
 from tests.brokers.redis.support.servers import RedisServer
 from tests.interop.conftest import Ours
-from tests.interop.rust.conftest import Rust
+from tests.interop.rust.support.peers import Rust
 from tests.interop.rust.support.waiting import processed
 from tests.interop.support.process import PeerError
 from tests.interop.support.waiting import until

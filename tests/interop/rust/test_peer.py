@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.rust.conftest import Rust
 from tests.interop.rust.support import build
-from tests.interop.rust.support.peers import seen
+from tests.interop.rust.support.peers import Rust, seen
 from tests.interop.support.process import PeerError
 
 

@@ -11,8 +11,7 @@ import pytest
 from asynqio import Client, Inspector, Task, TaskState
 from asynqio.task_actions import CancelOutcome
 from tests.interop.conftest import Ours
-from tests.interop.rust.conftest import Rust
-from tests.interop.rust.support.peers import seen
+from tests.interop.rust.support.peers import Rust, seen
 from tests.interop.rust.support.waiting import empty, left
 from tests.interop.support.waiting import until
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 from asynqio import Client, Inspector, Task
 from tests.interop.conftest import Ours
-from tests.interop.rust.conftest import Rust
+from tests.interop.rust.support.peers import Rust
 from tests.interop.rust.support.waiting import empty
 from tests.interop.support.process import Peer
 from tests.interop.support.waiting import until

@@ -51,10 +51,12 @@ class RustOptions(TypedDict, total=False):
 
 
 class RustServerOptions(TypedDict, total=False):
-    """The settings of a server; `user` and `password` are for a gateway."""
+    """The settings of a server; the first three are for a gateway."""
 
     user: str
     password: str
+    #: On several threads, the crate's WebSocket broker can give an answer to another caller.
+    one_thread: bool
     concurrency: int
     queues: dict[str, int]
     strict: bool
@@ -157,3 +159,22 @@ class RustServer(Peer):
     async def release(self) -> None:
         """End the tasks that are `slow` without a time."""
         await self.ask("release")
+
+
+class Rust:
+    """Creates Rust peers on a Redis URL or the address of a gateway."""
+
+    def __init__(
+        self, program: Path, address: str, *, user: str | None = None, password: str | None = None
+    ) -> None:
+        self._program = program
+        self.address = address
+        self._credentials: dict[str, Any] = {} if user is None else {"user": user, "password": password}
+
+    def client(self) -> RustClient:
+        return RustClient(self._program, self.address, **self._credentials)
+
+    def server(self, **settings: Unpack[RustServerOptions]) -> RustServer:
+        """A server; on one thread unless it is on Redis or the settings say otherwise."""
+        here: RustServerOptions = {"one_thread": not self.address.startswith("redis"), **settings}
+        return RustServer(self._program, self.address, **self._credentials, **here)

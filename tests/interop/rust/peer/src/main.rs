@@ -13,9 +13,11 @@ mod lines;
 mod server;
 
 use std::collections::HashMap;
+use std::error::Error;
 
 use asynq::backend::RedisConnectionType;
 use serde::Deserialize;
+use tokio::runtime::Builder;
 
 /// Where tasks are stored: Redis, or behind the WebSocket of a gateway.
 pub enum Place {
@@ -39,6 +41,8 @@ impl Place {
 pub struct Settings {
     pub user: Option<String>,
     pub password: Option<String>,
+    /// Run on one thread: on several, the crate's WebSocket broker can give an answer to another caller.
+    pub one_thread: bool,
     pub concurrency: Option<usize>,
     pub queues: Option<HashMap<String, i32>>,
     pub strict: bool,
@@ -56,27 +60,32 @@ pub struct Settings {
     pub group_max_size: Option<usize>,
 }
 
-#[tokio::main]
-async fn main() {
+fn main() {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let Err(problem) = run(&arguments).await {
+    if let Err(problem) = start(&arguments) {
         eprintln!("{problem}");
         std::process::exit(2);
     }
 }
 
-async fn run(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+fn start(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let usage = "usage: peer client|server <redis URL or address> [<settings>]";
-    let (role, address) = match arguments {
-        [role, address, ..] => (role.as_str(), Place::from(address)?),
-        _ => return Err(usage.into()),
+    let [role, address, ..] = arguments else {
+        return Err(usage.into());
     };
-    let settings = serde_json::from_str(arguments.get(2).map_or("{}", String::as_str))?;
-    match role {
-        "client" => client::run(address, settings).await,
-        "server" => server::run(address, settings).await?,
-        _ => return Err(usage.into()),
-    }
-    Ok(())
+    let place = Place::from(address)?;
+    let settings: Settings = serde_json::from_str(arguments.get(2).map_or("{}", String::as_str))?;
+    let mut runtime = match settings.one_thread {
+        true => Builder::new_current_thread(),
+        false => Builder::new_multi_thread(),
+    };
+    runtime.enable_all().build()?.block_on(async {
+        match role.as_str() {
+            "client" => client::run(place, settings).await,
+            "server" => server::run(place, settings).await?,
+            _ => return Err(usage.into()),
+        }
+        Ok(())
+    })
 }
