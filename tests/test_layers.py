@@ -16,7 +16,7 @@ SRC = REPOSITORY / "src"
 ROOT = SRC / "asynqio"
 MODULES = sorted(ROOT.rglob("*.py"))
 #: Source files of every language: all of them obey the limits.
-LANGUAGES = {".go", ".lua", ".py", ".sql", ".ts", ".tsx"}
+LANGUAGES = {".go", ".lua", ".py", ".rs", ".sql", ".ts", ".tsx"}
 SOURCES = sorted(
     path
     for top in ("src", "tests", "benchmarks", "examples")

@@ -28,7 +28,7 @@ from tests.interop.conftest import Go, Ours
 from tests.interop.support.build import Programs, programs
 from tests.interop.support.ours import OurClient, OurServer
 from tests.interop.support.peers import GoClient, GoServer
-from tests.interop.support.process import GoError
+from tests.interop.support.process import PeerError
 from tests.interop.support.views import Event, GoOptions, GoServerOptions
 
 TASKS = int(os.environ.get("ASYNQIO_SOAK_TASKS", "500"))
@@ -171,7 +171,7 @@ class Producer:
         options: GoOptions = {**kind.options, "queue": QUEUES[number // 2 % 2]}
         try:
             await self.client.enqueue(kind.type, payload_of(number), **options)
-        except (GoError, BrokerUnavailable):
+        except (PeerError, BrokerUnavailable):
             self.doubtful.add(number)
             await asyncio.sleep(0.1)
         else:

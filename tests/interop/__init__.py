@@ -1,1 +1,1 @@
-"""Interoperability: asynqio and Go's asynq on the same Redis."""
+"""Interoperability: asynqio, Go's asynq and the Rust crate asynq on the same Redis."""

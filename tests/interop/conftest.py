@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Unpack
 
 import pytest
 
 from tests.brokers.redis.support.servers import RedisServer
 from tests.interop.support.build import Programs, programs
+from tests.interop.support.compiler import to_terminal
 from tests.interop.support.ours import OurClient, OurInspector, OurServer
 from tests.interop.support.peers import (
     GoCli,
@@ -76,13 +76,7 @@ class Go:
 @pytest.fixture(scope="session")
 def built(pytestconfig: pytest.Config) -> Programs:
     """The Go programs. The first build takes a minute or two, so it shows its progress."""
-    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
-
-    def say(text: str) -> None:
-        with capture.global_and_fixture_disabled():
-            print(f"\n{text}", end="", file=sys.stderr, flush=True)
-
-    return programs(say)
+    return programs(to_terminal(pytestconfig))
 
 
 @pytest.fixture

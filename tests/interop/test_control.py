@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.interop.conftest import Go, Ours, Side
-from tests.interop.support.process import GoError
+from tests.interop.support.process import PeerError
 from tests.interop.support.waiting import settled
 
 
@@ -103,7 +103,7 @@ async def test_an_operator_of_one_side_archives_and_deletes_tasks_of_the_other(
         await first.archive("default", "archived")
         await first.delete("default", "deleted")
         assert (await second.task("default", "archived")).state == "archived"
-        with pytest.raises(GoError, match="task_not_found"):
+        with pytest.raises(PeerError, match="task_not_found"):
             await second.task("default", "deleted")
 
 
@@ -124,7 +124,7 @@ async def test_a_removed_queue_is_removed_for_both_sides(producer: Side, worker:
     async with producer.client() as client, producer.inspector() as first, worker.inspector() as second:
         await client.enqueue("ok", queue="low")
         await client.enqueue("ok", queue="default")
-        with pytest.raises(GoError):
+        with pytest.raises(PeerError):
             await second.delete_queue("low")
         await second.delete_queue("low", force=True)
         assert await first.queues() == await second.queues() == ["default"]

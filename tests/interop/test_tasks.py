@@ -10,7 +10,7 @@ import pytest
 from asynqio import Client, Task
 from tests.brokers.redis.support.servers import RedisServer
 from tests.interop.conftest import Go, Ours, Side
-from tests.interop.support.process import GoError
+from tests.interop.support.process import PeerError
 
 HEADERS = {"traceparent": "00-1-2-03", "Ünï": "☃"}
 
@@ -108,7 +108,7 @@ async def test_without_retention_the_task_is_deleted(
             await server.event("ended", id=info.id)
         await server.terminate()
         for type in ("ok", "result", "revoke"):
-            with pytest.raises(GoError, match="task_not_found"):
+            with pytest.raises(PeerError, match="task_not_found"):
                 await inspector.task("default", type)
         queue = await inspector.queue("default")
         assert (queue.size, queue.processed, queue.failed) == (0, 3, 0)

@@ -10,7 +10,7 @@ import pytest
 from asynqio import Client, DuplicateTask, Task, TaskState
 from tests.brokers.redis.support.servers import RedisServer
 from tests.interop.conftest import Go, Ours, Side
-from tests.interop.support.process import GoError
+from tests.interop.support.process import PeerError
 
 PAYLOADS = [None, b"", b'{"user_id":42}', bytes(range(256))]
 
@@ -22,7 +22,7 @@ async def test_a_lock_rejects_duplicates_of_the_other_side(
     async with producer.client() as first, worker.client() as second:
         await first.enqueue("email:welcome", payload, unique=600)
         for client in (first, second):
-            with pytest.raises(GoError, match="duplicate"):
+            with pytest.raises(PeerError, match="duplicate"):
                 await client.enqueue("email:welcome", payload, unique=600)
         await second.enqueue("email:welcome", payload)  # not unique
         await second.enqueue("email:welcome", payload, unique=600, queue="low")
@@ -46,7 +46,7 @@ async def test_a_lock_lasts_for_the_requested_time(
             await first.enqueue("ok", b"x", unique=600, process_in=300)
         else:
             await first.enqueue("ok", b"x", unique=600, group="g")
-        with pytest.raises(GoError, match="duplicate"):
+        with pytest.raises(PeerError, match="duplicate"):
             await second.enqueue("ok", b"x", unique=600)
         key = "asynq:{default}:unique:ok:9dd4e461268c8034f5c8564e155c67a6"
         left = await asyncio.to_thread(redis_server.cli, "TTL", key)
@@ -68,7 +68,7 @@ async def test_a_lock_is_held_while_its_task_is_retried(producer: Side, worker: 
         info = await client.enqueue("fail", b"x", unique=600)
         await server.event("failed", id=info.id)
         await server.terminate()
-        with pytest.raises(GoError, match="duplicate"):
+        with pytest.raises(PeerError, match="duplicate"):
             await client.enqueue("fail", b"x", unique=600)
 
 
@@ -85,7 +85,7 @@ async def test_an_id_is_taken_in_its_queue_for_both_sides(producer: Side, worker
         await server.event("ended", id="same")
         await server.terminate()
         for client in (first, second):
-            with pytest.raises(GoError, match="id_conflict"):
+            with pytest.raises(PeerError, match="id_conflict"):
                 await client.enqueue("other", task_id="same")
         await second.enqueue("other", task_id="same", queue="low")
 
@@ -93,7 +93,7 @@ async def test_an_id_is_taken_in_its_queue_for_both_sides(producer: Side, worker
 async def test_a_duplicate_is_reported_before_an_id_conflict(producer: Side, worker: Side) -> None:
     async with producer.client() as first, worker.client() as second:
         await first.enqueue("ok", b"x", task_id="same", unique=600)
-        with pytest.raises(GoError, match="duplicate"):
+        with pytest.raises(PeerError, match="duplicate"):
             await second.enqueue("ok", b"x", task_id="same", unique=600)
 
 
@@ -127,7 +127,7 @@ async def test_a_throttle_rejects_duplicates_of_go_after_go_has_run_the_task(go:
         info = await client.enqueue(Task("ok", b"x"), unique=600, unique_until="expired")
         await server.event("ended", id=info.id)
         await server.terminate()
-        with pytest.raises(GoError, match="duplicate"):
+        with pytest.raises(PeerError, match="duplicate"):
             await other.enqueue("ok", b"x", unique=600)
         with pytest.raises(DuplicateTask):
             await client.enqueue(Task("ok", b"x"), unique=600)

@@ -27,7 +27,7 @@ def test_dependabot_sees_every_go_module() -> None:
 
 def test_dependabot_sees_every_other_kind_of_dependency() -> None:
     kinds = {one["package-ecosystem"] for one in read(".github/dependabot.yml")["updates"]}
-    assert kinds == {"pip", "gomod", "github-actions", "docker", "docker-compose"}
+    assert kinds == {"pip", "gomod", "cargo", "github-actions", "docker", "docker-compose"}
 
 
 def test_the_bug_form_knows_every_broker() -> None:

@@ -16,7 +16,7 @@ from asynqio.core.task.message import TaskMessage, TaskRef
 from asynqio.testing import FakeClock
 from tests.interop.differential.snapshot import Snapshot, differences, snapshot
 from tests.interop.support.peers import GoRdb
-from tests.interop.support.process import GoError
+from tests.interop.support.process import PeerError
 
 #: Go's errors by result of asynqio. Go reports a task in the wrong state as a failed precondition.
 ADMISSIONS: dict[object, str] = {Admission.DUPLICATE: "duplicate", Admission.ID_CONFLICT: "id_conflict"}
@@ -90,7 +90,7 @@ class Pair:
         """The answer of Go; for an error, its kind."""
         try:
             return await self.rdb.do(verb, now=self.now, **arguments)
-        except GoError as error:
+        except PeerError as error:
             return error.kind
 
     def same(self, what: str, mine: object, other: object) -> None:

@@ -20,7 +20,7 @@ from asynqio.testing import FakeClock
 from tests.builders import abandoned, entry, settlement
 from tests.interop.conftest import Go
 from tests.interop.support.peers import GoRdb
-from tests.interop.support.process import GoError
+from tests.interop.support.process import PeerError
 
 Q = ["default"]
 REF = TaskRef("default", "a")
@@ -174,7 +174,7 @@ async def test_asynqio_recovered_a_task_of_go_and_go_settles_late(
     clock.advance(61)
     [lost] = (await broker.expired(Q, 10)).leases
     assert await broker.settle([abandoned(lost, clock.now())]) == [True]
-    with pytest.raises(GoError, match="NOT FOUND"):
+    with pytest.raises(PeerError, match="NOT FOUND"):
         await rdb.do("done", now=clock.now(), message=late["message"])
     [mine] = await broker.dequeue(Q, 1, 30.0, "s1")
     await rdb.do("done", now=clock.now(), message=late["message"])

@@ -8,21 +8,18 @@ about 30 MB.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.brokers.redis.support.servers import MissingProgram
+from tests.interop.support.compiler import Say, follow, locked, to_stderr
 
 SOURCES = Path(__file__).parents[1] / "go"
 CACHE = Path(__file__).parents[3] / ".cache" / "interop"
@@ -30,8 +27,8 @@ CACHE = Path(__file__).parents[3] / ".cache" / "interop"
 USUAL_PLACE = "/usr/local/go/bin/go"
 #: The first minor version of Go that downloads the version required by a go.mod.
 OLDEST = 21
-
-Say = Callable[[str], None]
+#: Builds are independent of the state of the checkout and do not change go.mod.
+ENVIRONMENT = {"GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off"}
 
 
 class Programs(NamedTuple):
@@ -48,7 +45,7 @@ def programs(say: Say) -> Programs:
     go = _go()
     folder = CACHE / _fingerprint(go)
     built = Programs(folder / "peer", folder / "asynq", folder / "old")
-    with _locked(say):
+    with locked(CACHE, "Go peers", say):
         if not folder.exists():
             _build(go, folder, say)
     return built
@@ -83,19 +80,6 @@ def _fingerprint(go: str) -> str:
     return content.hexdigest()[:16]
 
 
-@contextlib.contextmanager
-def _locked(say: Say) -> Iterator[None]:
-    """Prevent concurrent builds. The lock ends with its process."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another process builds the Go peers: waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _build(go: str, folder: Path, say: Say) -> None:
     began = time.monotonic()
     for old in CACHE.iterdir():
@@ -121,33 +105,16 @@ def _build(go: str, folder: Path, say: Say) -> None:
 
 
 def _follow(go: str, *arguments: str, cwd: Path, say: Say) -> str:
-    """Run Go and forward its output; return the output if it failed, else an empty text."""
-    lines: list[str] = []
-    with subprocess.Popen(
-        [go, *arguments],
-        cwd=cwd,
-        env=_environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            lines.append(line)
-            say(line.rstrip())
-    return "".join(lines[-40:]) or f"status {process.returncode}" if process.returncode else ""
+    return follow(go, *arguments, cwd=cwd, say=say, environment=ENVIRONMENT)
 
 
 def _output(*command: str, cwd: Path) -> str:
-    run = subprocess.run(command, cwd=cwd, env=_environment(), capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        command, cwd=cwd, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True, check=True
+    )
     return run.stdout
 
 
-def _environment() -> dict[str, str]:
-    """Builds are independent of the state of the checkout and do not change go.mod."""
-    return {**os.environ, "GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off"}
-
-
 if __name__ == "__main__":
-    for program in programs(lambda text: print(text, file=sys.stderr, flush=True)):
+    for program in programs(to_stderr):
         print(program)

@@ -20,7 +20,7 @@ from asynqio import (
     TaskState,
     WrongState,
 )
-from tests.interop.support.process import GoError, Peer
+from tests.interop.support.process import Peer, PeerError
 from tests.interop.support.views import GoDay, GoGroup, GoOptions, GoProblem, GoQueue, GoServerOptions, GoTask
 
 KINDS: dict[type[Exception], str] = {
@@ -62,7 +62,7 @@ def named_errors() -> Iterator[None]:
     try:
         yield
     except tuple(KINDS) as error:
-        raise GoError(GoProblem(KINDS[type(error)], str(error))) from error
+        raise PeerError(GoProblem(KINDS[type(error)], str(error))) from error
 
 
 class OurClient:

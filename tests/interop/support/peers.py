@@ -33,7 +33,7 @@ class GoClient(Peer):
     async def enqueue(
         self, type: str, payload: bytes | None = b"", /, **options: Unpack[GoOptions]
     ) -> GoTask:
-        """Enqueue a task; a payload of None is Go's nil. Raises GoError."""
+        """Enqueue a task; a payload of None is Go's nil. Raises PeerError."""
         answer: GoTask = await self.ask("enqueue", GoTask, type=type, payload=payload, **options)
         return answer
 

@@ -25,8 +25,8 @@ TIMEOUT = 30.0
 LONGEST = 64 * 1024 * 1024
 
 
-class GoError(Exception):
-    """An error from Go."""
+class PeerError(Exception):
+    """An error of a peer."""
 
     def __init__(self, problem: GoProblem) -> None:
         super().__init__(f"{problem.kind}: {problem.text}")
@@ -97,7 +97,7 @@ class Peer:
     # --- requests -----------------------------------------------------------------------------------
 
     async def ask(self, do: str, answer: type[T] | Any = Any, /, **arguments: Any) -> Any:
-        """Send a request; return the answer as the given type. Raises GoError."""
+        """Send a request; return the answer as the given type. Raises PeerError."""
         number = next(self._ids)
         future = self._answers[number] = asyncio.get_running_loop().create_future()
         assert self._running.stdin is not None
@@ -105,7 +105,7 @@ class Peer:
         async with self._within_timeout(f"no answer to {do!r}"):
             line = await future
         if line.error is not None:
-            raise GoError(msgspec.convert(line.error, GoProblem))
+            raise PeerError(msgspec.convert(line.error, GoProblem))
         return msgspec.convert(line.ok, answer)
 
     # --- events --------------------------------------------------------------------------------

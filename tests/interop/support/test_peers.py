@@ -10,7 +10,7 @@ from tests.brokers.redis.support.servers import MissingProgram
 from tests.interop.conftest import Go
 from tests.interop.support import build
 from tests.interop.support.build import Programs
-from tests.interop.support.process import GoError
+from tests.interop.support.process import PeerError
 
 
 async def test_a_task_reaches_the_server_with_all_its_data(go: Go) -> None:
@@ -44,12 +44,12 @@ async def test_rejections_are_named(go: Go) -> None:
     async with go.client() as client, go.inspector() as inspector:
         await client.enqueue("ok", None, unique=60, task_id="a")
         for refused, options in {"duplicate": {"unique": 60.0}, "id_conflict": {"task_id": "a"}}.items():
-            with pytest.raises(GoError) as caught:
+            with pytest.raises(PeerError) as caught:
                 await client.enqueue("ok", None, **options)  # type: ignore[arg-type]
             assert caught.value.kind == refused
-        with pytest.raises(GoError, match="queue_not_found"):
+        with pytest.raises(PeerError, match="queue_not_found"):
             await inspector.task("nowhere", "a")
-        with pytest.raises(GoError, match="task_not_found"):
+        with pytest.raises(PeerError, match="task_not_found"):
             await inspector.task("default", "b")
 
 
@@ -98,7 +98,7 @@ async def test_the_clock_of_rdb_is_set_by_the_test(go: Go) -> None:
         taken = await rdb.do("dequeue", now=2000.25, queues=["low"])
         assert taken["expires_at"] == 2030.25
         assert taken["message"]["id"] == "a"
-        with pytest.raises(GoError, match="nothing"):
+        with pytest.raises(PeerError, match="nothing"):
             await rdb.do("dequeue", now=2000.25, queues=["low"])
 
 
