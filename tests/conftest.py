@@ -11,6 +11,7 @@ from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
 from asynqio.testing import FakeClock
+from tests.brokers.remote.support.gateway import stop_shared_gateway
 from tests.guards import leftovers
 
 pytest_plugins = ["tests.brokers.redis.support.fixtures"]
@@ -49,6 +50,11 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
     if left := leftovers(before):
         pytest.fail(f"the test left threads behind: {', '.join(left)}", pytrace=False)
     return answer
+
+
+def pytest_unconfigure() -> None:
+    """Stop the gateway that tests share."""
+    stop_shared_gateway()
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store
 from asynqio.gateway.stores.coalescing import CoalescingStore
 from asynqio.testing import FakeClock, Flaky
-from tests.brokers.redis.support.fixtures import fresh_cluster, fresh_server
+from tests.brokers.redis.support.fixtures import fresh_cluster, fresh_server, shared_server
+from tests.brokers.remote.support.gateway import behind_gateway, shared_gateway
 
 BROKERS = ["memory", "sqlite", "redis", "redis-cluster"]
 #: Wrappers that must keep the contract too, by name: what wraps a broker, and the kind of that broker.
@@ -20,15 +21,22 @@ WRAPPERS: dict[str, tuple[Callable[[Store], Store], str]] = {
     "coalescing": (CoalescingStore, "memory"),
     "coalescing-redis": (CoalescingStore, "redis"),
 }
+#: The `ws://` broker, by the kind of the store behind its gateway. Redis is there for what depends on its fences: the
+#: operations on tasks.
+REMOTE = {"remote": "memory", "remote-redis": "redis"}
 
 
 def broker_of(kind: str) -> str:
-    """The kind of the broker itself, without a wrapper."""
-    return WRAPPERS[kind][1] if kind in WRAPPERS else kind
+    """The kind of the broker itself, without a wrapper or a gateway."""
+    return REMOTE.get(kind) or (WRAPPERS[kind][1] if kind in WRAPPERS else kind)
 
 
 def broker_url(kind: str, folder: Path) -> str:
     """The URL of an empty store of this kind."""
+    if kind in REMOTE:
+        if broker_of(kind) == "redis":
+            fresh_server()
+        return shared_gateway().url()
     match broker_of(kind):
         case "sqlite":
             return f"sqlite:///{folder}/tasks.db"
@@ -42,11 +50,13 @@ def broker_url(kind: str, folder: Path) -> str:
 
 def make_store(kind: str, url: str, clock: FakeClock) -> Store:
     """A broker of this kind, not yet open."""
+    if kind in REMOTE:
+        return behind_gateway(url, shared_server().url if broker_of(kind) == "redis" else "memory://", clock)
     store = open_broker(url, clock=clock)
     return WRAPPERS[kind][0](store) if kind in WRAPPERS else store
 
 
-@pytest.fixture(params=[*BROKERS, *WRAPPERS])
+@pytest.fixture(params=[*BROKERS, "remote", *WRAPPERS])
 def kind(request: pytest.FixtureRequest) -> str:
     """The name of the broker under test."""
     return str(request.param)

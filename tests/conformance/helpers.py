@@ -28,7 +28,7 @@ TIMEOUT = 20.0
 
 def as_stored(kind: str, message: TaskMessage) -> TaskMessage:
     """The message as a store of this kind returns it: Redis stores whole seconds."""
-    if not kind.startswith("redis"):
+    if "redis" not in kind:
         return message
     return msgspec.structs.replace(
         message,

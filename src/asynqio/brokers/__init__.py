@@ -14,7 +14,8 @@ def open_broker(url: str, *, clock: Clock | None = None) -> Store:
     """The broker of a URL, not yet open: use it in `async with`. Raises ConfigError.
 
     `memory://` (this process only), `memory://name` (shared by name within this process),
-    `sqlite:///relative.db`, `sqlite:////absolute.db`, `redis://host:6379/0` and the other Redis schemes.
+    `sqlite:///relative.db`, `sqlite:////absolute.db`, `redis://host:6379/0` and the other Redis schemes,
+    `ws://host:8080` and `wss://user:password@host` (any store, through a gateway).
     """
     try:
         parts = _split(url)
@@ -64,6 +65,16 @@ def _redis(parts: SplitResult, clock: Clock | None) -> Store:
     return open_redis(parts.geturl(), clock)
 
 
+def _remote(parts: SplitResult, clock: Clock | None) -> Store:
+    try:
+        from asynqio.brokers.remote import open_remote
+    except ModuleNotFoundError as missing:
+        raise ConfigError(
+            [f"{parts.scheme}:// needs the package {missing.name!r}: pip install 'asynqio[remote]'"]
+        ) from None
+    return open_remote(parts, clock)
+
+
 #: All schemes of Redis URLs, including those of Go asynq.
 _REDIS = (
     "redis",
@@ -82,6 +93,8 @@ _OPENERS: dict[str, Callable[[SplitResult, Clock | None], Store]] = {
     "memory": _memory,
     "sqlite": _sqlite,
     **dict.fromkeys(_REDIS, _redis),
+    "ws": _remote,
+    "wss": _remote,
 }
 
 

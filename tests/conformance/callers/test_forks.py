@@ -17,7 +17,7 @@ REFUSALS = {
 }
 
 
-@pytest.fixture(params=BROKERS)
+@pytest.fixture(params=[*BROKERS, "remote"])
 def broker(request: pytest.FixtureRequest) -> str:
     """The kind of the broker."""
     return str(request.param)

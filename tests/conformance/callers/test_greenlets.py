@@ -20,7 +20,7 @@ def run(library: str, url: str, **patches: bool) -> str:
     return ran.stdout.strip()
 
 
-@pytest.mark.parametrize("kind", BROKERS)
+@pytest.mark.parametrize("kind", [*BROKERS, "remote"])
 @pytest.mark.parametrize("library", ["gevent", "eventlet"])
 def test_blocking_calls_of_greenlets(library: str, kind: str, tmp_path: Path) -> None:
     assert run(library, broker_url(kind, tmp_path)) == "ok"

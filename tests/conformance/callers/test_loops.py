@@ -23,7 +23,7 @@ LIMIT = 30.0
 THREADS = 8
 
 
-@pytest.fixture(params=BROKERS)
+@pytest.fixture(params=[*BROKERS, "remote"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty store."""
     return broker_url(request.param, tmp_path)

@@ -13,7 +13,7 @@ from tests.conformance.conftest import BROKERS, broker_url
 from tests.runtime.waiting import state_of, within
 
 
-@pytest.mark.parametrize("kind", BROKERS)
+@pytest.mark.parametrize("kind", [*BROKERS, "remote"])
 async def test_handlers_of_one_task_process_enqueue_in_every_way(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from tests.conformance.conftest import BROKERS, broker_url
 REQUESTS = 12
 
 
-@pytest.mark.parametrize("kind", BROKERS)
+@pytest.mark.parametrize("kind", [*BROKERS, "remote"])
 def test_async_and_plain_views_enqueue_with_one_app(kind: str, tmp_path: Path) -> None:
     tasks, web = App(broker_url(kind, tmp_path)), Flask("web")
 

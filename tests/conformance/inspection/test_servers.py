@@ -7,7 +7,7 @@ from asynqio.core.info import WorkerInfo
 from asynqio.core.task.message import TaskState
 from asynqio.testing import FakeClock
 from tests.builders import entry, server_info
-from tests.conformance.conftest import broker_of
+from tests.conformance.conftest import REMOTE, broker_of
 from tests.conformance.helpers import get_task, in_other_thread, put, state_of, take
 
 
@@ -72,9 +72,9 @@ async def test_closing_a_clone_does_not_close_the_broker(broker: Store) -> None:
 
 
 async def test_a_store_has_a_url(broker: Store, kind: str) -> None:
-    scheme = broker_of(kind).replace("-", "+")
+    scheme = "ws" if kind in REMOTE else broker_of(kind).replace("-", "+")
     assert broker.url.startswith(f"{scheme}://")
     assert broker.clone().url == broker.url
     assert broker.shared is (scheme != "memory")
-    assert (broker.round_trip > 0) is scheme.startswith("redis")
+    assert (broker.round_trip > 0) is scheme.startswith(("redis", "ws"))
     assert broker.private_url.startswith(f"{scheme}://")

@@ -62,6 +62,11 @@ def pytest_runtest_call() -> Generator[None, object, object]:
         return (yield)
 
 
+def shared_server() -> RedisServer:
+    """The shared server as it is."""
+    return _server()
+
+
 def fresh_server() -> RedisServer:
     """The shared server, emptied. The first call starts it (15 ms), every call empties it (0.5 ms)."""
     server = _server()

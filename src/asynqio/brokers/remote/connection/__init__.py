@@ -1,0 +1,1 @@
+"""The connection to a gateway: one WebSocket, replaced when it breaks."""

@@ -1,0 +1,1 @@
+"""What is more than a call: notifications, cancellations, leases of cancelled calls."""
