@@ -17,7 +17,6 @@ from litestar.types import Receive, Scope, Send
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store
 from asynqio.gateway.access import check_permission, signed_in
-from asynqio.gateway.asynq.endpoint import serve
 from asynqio.gateway.authentication import Authentication
 from asynqio.gateway.gateway import Gateway
 from asynqio.gateway.principals.principal import Principal
@@ -25,6 +24,7 @@ from asynqio.gateway.problems import Kind, Problem, problem_of
 from asynqio.gateway.responses import MEDIA_TYPE, problem_document, problem_headers
 from asynqio.gateway.rest import audit, health, jobs, queues, tenants
 from asynqio.gateway.settings import DEFAULT_BROKER, GatewaySettings
+from asynqio.gateway.websocket import serve_websocket
 
 
 def create_app(broker: str | Store | None = None, settings: GatewaySettings | None = None) -> Litestar:
@@ -52,12 +52,10 @@ def create_app(broker: str | Store | None = None, settings: GatewaySettings | No
     # asynq-server's clients dial /ws; those that get a URL with a host alone dial /.
     @asgi(["/ws", "/"], opt=signed_in, copy_scope=False)
     async def websocket(scope: Scope, receive: Receive, send: Send) -> None:
-        """The asynq-server protocol."""
+        """The asynq-server protocol, and that of the `ws://` broker."""
         if scope["type"] != ScopeType.WEBSOCKET:
             raise HTTPException("this route takes WebSocket upgrades only", status_code=426)
-        await receive()
-        await send({"type": "websocket.accept", "subprotocol": None, "headers": []})
-        await serve(gateway, scope["user"], receive, send)  # type: ignore[arg-type]
+        await serve_websocket(gateway, scope["user"], scope, receive, send)  # type: ignore[arg-type]
 
     return Litestar(
         [websocket, *health.ROUTES, *queues.ROUTES, *tenants.ROUTES, *audit.ROUTES, *jobs.ROUTES],

@@ -22,6 +22,8 @@ from asynqio.gateway.duties.renewal import Renewal
 from asynqio.gateway.duties.revocations import Revocations
 from asynqio.gateway.principals.authenticate import Authenticator, AuthSettings
 from asynqio.gateway.principals.principal import Principal
+from asynqio.gateway.remote.limits import RemoteLimits
+from asynqio.gateway.remote.sessions import RemoteSessions
 from asynqio.gateway.sessions import Sessions
 from asynqio.gateway.stores.coalescing import CoalescingStore
 from asynqio.gateway.stores.scoped.store import ScopedStore
@@ -60,6 +62,7 @@ class Gateway:
         self.max_payload = max_payload
         self.held = HeldTasks()
         self.sessions = Sessions()
+        self.remote_sessions = RemoteSessions(RemoteLimits(max_payload=max_payload))
         #: Paused task types, by stored queue and type, and since when.
         self.paused: Mapping[tuple[str, str], float] = {}
         #: Whether the gateway is about to end: load balancers should send it nothing more.
@@ -86,6 +89,7 @@ class Gateway:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        await self.remote_sessions.close()
         for _, settler in self._settlers.values():
             await settler.stop(LAST_FLUSH_TIMEOUT)
         await self._stack.aclose()
