@@ -88,6 +88,16 @@ class WatchingService(Service):
     async def close(self) -> None:
         self.watch.close()
 
+    def watch_instead(self, topics: Iterable[Topic]) -> None:
+        """Watch these topics from now on, and run at once. No signal of a topic that stays is missed."""
+        self._topics = tuple(topics)
+        if self._watch is None:
+            return  # opened with these topics
+        before, self._watch = self._watch, self._broker.watch(self._topics)
+        self._watch.notify()
+        before.notify()
+        before.close()
+
     async def rest(self, seconds: float) -> None:
         await self.watch.wait(seconds)
 
@@ -108,9 +118,11 @@ class Loop:
     """Runs one service until `stop`. An error never ends it: it is logged, and the service runs again after a back-
     off."""
 
-    def __init__(self, service: Service, random: Random) -> None:
+    def __init__(self, service: Service, random: Random, reports: Callable[[], bool] = lambda: True) -> None:
+        """`reports`: whether to log an error now; otherwise its level is DEBUG. Many loops of one kind share it."""
         self.service = service
         self._random = random
+        self._reports = reports
         self._resting = False
         self._stopping = False
         self._failures = 0
@@ -155,7 +167,8 @@ class Loop:
             try:
                 delay = await self.service.once()
                 if self._failures:
-                    log.info(
+                    log.log(
+                        logging.INFO if self._reports() else logging.DEBUG,
                         "%s recovered after %d errors",
                         self.service.name,
                         self._failures,
@@ -190,8 +203,9 @@ class Loop:
         delay: float = min(FIRST_BACKOFF * 2 ** min(self._failures - 1, 16), BACKOFF_CAP)
         delay *= 0.5 + self._random.random() / 2
         expected = isinstance(error, BrokerUnavailable)
+        level = logging.WARNING if expected else logging.ERROR
         log.log(
-            logging.WARNING if expected else logging.ERROR,
+            level if self._reports() else logging.DEBUG,
             "%s: %s; retrying in %.1f s",
             self.service.name,
             error,

@@ -27,6 +27,11 @@ class Forwarder(WatchingService):
         self._random = random
         self._election = Election(LONGEST_WAIT)
 
+    def serve(self, queues: Sequence[str]) -> None:
+        """Forward the tasks of these queues from now on, starting at once."""
+        self.watch_instead([due(queue) for queue in queues])
+        self._queues = queues
+
     async def once(self) -> float:
         self.watch.clear()
         known = self.watch.next_due()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from asynqio.brokers.contract.broker import Broker
 from asynqio.runtime.service import Service
 
-#: Longest interval between two runs in seconds (Go's janitor: 8 s), and tasks deleted per call.
+#: Seconds between two runs at most (Go's janitor: 8 s), and tasks deleted per call.
 INTERVAL = 8.0
 BATCH_SIZE = 1_000
 #: Seconds between two runs while the store has more to clean up than one run does.
@@ -22,12 +22,18 @@ class Sweeper(Service):
     def __init__(self, broker: Broker, queues: Sequence[str]) -> None:
         self._broker = broker
         self._queues = queues
+        #: Longest interval between two runs in seconds.
+        self.interval = INTERVAL
+
+    def serve(self, queues: Sequence[str]) -> None:
+        """Sweep these queues from the next run on."""
+        self._queues = queues
 
     async def once(self) -> float:
         deleted, next_at = await self._broker.sweep(self._queues, BATCH_SIZE)
         if deleted == BATCH_SIZE:
             return 0.0
         if next_at is None:
-            return INTERVAL
+            return self.interval
         left = next_at - self._broker.clock.now()
-        return PAUSE if left <= 0 else min(max(left, 1.0), INTERVAL)
+        return PAUSE if left <= 0 else min(max(left, 1.0), self.interval)

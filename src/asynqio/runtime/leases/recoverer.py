@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections.abc import Callable, Hashable, Sequence
@@ -69,13 +70,17 @@ class Recoverer(Service):
         *,
         lease: float,
         outstanding: Callable[[], Sequence[Lease]] = tuple,
+        reports: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`outstanding`: the leases of attempts that have ended here and are not settled yet."""
+        """`outstanding`: the leases of attempts that have ended here and are not settled yet.
+
+        `reports`: whether to log now that the clock was set; otherwise the level is DEBUG."""
         self._broker = broker
         self._queues = queues
         self._recovery = recovery
         self._lease = lease
         self._outstanding = outstanding
+        self._reports = reports
         patience = max(CONFIRMATION, min(RENEWAL_RETRY, lease / 10) + RECONNECT + RENEWAL_CALL)
         self._witness = Witness(broker, patience)
         #: Seconds before a lease lapses at which writes are tried, so that a dead server's task is not late.
@@ -89,11 +94,27 @@ class Recoverer(Service):
         #: Whether the last call to the store failed, or was slow.
         self._failed = self._slow = False
         self._hooks: set[asyncio.Task[None]] = set()
+        #: Set when other queues are to be looked at.
+        self._changed = asyncio.Event()
+
+    def serve(self, queues: Sequence[str]) -> None:
+        """Recover the tasks of these queues from now on, starting at once. What is known of leases and of the store
+        remains: a new recoverer would take leases as lapsed that this one does not trust yet."""
+        self._queues = queues
+        self._witness.forget_others(queues)
+        self._changed.set()
+
+    async def rest(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
 
     async def once(self) -> float:
+        self._changed.clear()
         steady = self._broker.clock.monotonic()
         if self._step.jumped():
-            log.warning(
+            log.log(
+                logging.WARNING if self._reports() else logging.DEBUG,
                 "the clock was set; expired leases are ignored for the next %.0f s",
                 self._lease,
                 extra={"event": "clock_changed", "seconds": self._lease},

@@ -55,6 +55,13 @@ class Witness:
                 self._trusted[queue] = max(self._trusted.get(queue, 0.0), now + self._patience)
             self._checked[queue] = now
 
+    def forget_others(self, queues: Iterable[str]) -> None:
+        """Forget all queues but these."""
+        kept = set(queues)
+        self._checked = {queue: at for queue, at in self._checked.items() if queue in kept}
+        self._trusted = {queue: at for queue, at in self._trusted.items() if queue in kept}
+        self._refused &= kept
+
     def refuse(self, queue: str) -> None:
         """Note that a write to this queue was refused."""
         self._refused.add(queue)

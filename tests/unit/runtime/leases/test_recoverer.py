@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Sequence
 from typing import Any, cast
@@ -151,6 +152,41 @@ async def test_after_an_outage_all_servers_get_time_to_reconnect(clock: FakeCloc
     clock.advance(CONFIRMATION)
     await recoverer.once()
     assert await state(broker) is TaskState.PENDING
+
+
+async def test_other_queues_do_not_change_what_is_known_of_leases_and_of_the_store(clock: FakeClock) -> None:
+    flaky = Flaky(open_broker("memory://", clock=clock))
+    broker, recoverer, _ = await leased(flaky.broker, clock)
+    flaky.fail(1, "expired")
+    with pytest.raises(BrokerUnavailable):
+        await recoverer.once()
+    # Queues come all the time: neither is the time to reconnect cut short, nor does it begin again
+    for number in range(10):
+        recoverer.serve(["default", f"new-{number}"])
+        await recoverer.once()
+        clock.advance(RETURN_GRACE / 10)
+    assert await state(broker) is TaskState.ACTIVE
+    for number in range(2):
+        recoverer.serve(["default", f"newer-{number}"])
+        await recoverer.once()
+        clock.advance(CONFIRMATION)
+    await recoverer.once()
+    assert await state(broker) is TaskState.PENDING
+
+
+async def test_other_queues_are_looked_at_at_once() -> None:
+    recoverer = Recoverer(open_broker("memory://"), ["default"], Bystander(), lease=30.0)
+    async with asyncio.timeout(20):
+        resting = asyncio.ensure_future(recoverer.rest(1e6))
+        await asyncio.sleep(0)
+        recoverer.serve(["default", "new"])
+        await resting
+        await recoverer.once()
+        resting = asyncio.ensure_future(recoverer.rest(1e6))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not resting.done()
+        resting.cancel()
 
 
 async def test_a_call_that_waited_for_the_end_of_the_outage_gives_them_time_too(clock: FakeClock) -> None:

@@ -109,11 +109,19 @@ class TrackedTopics:
 
     def waits(self, watch: Watch) -> None:
         """A watch begins to wait: read its topics whose next change would not be reported."""
-        for tracked in [one for one in self._untracked if self._signals.has(one.topic, watch)]:
+        for tracked in self._untracked_of(watch):
             if tracked.kind == "pending":
                 self._read_in(self._delay(tracked), tracked)
             else:
                 self._read_in(tracked.read_at + READ_EVERY[tracked.kind] - self._now(), tracked)
+
+    def _untracked_of(self, watch: Watch) -> list[TrackedTopic]:
+        """The topics of a watch on whose next change Redis does not report. Looks through the shorter list: one of
+        many watches has few topics, and few topics of a large watch have changed."""
+        if len(self._untracked) <= len(watch.topics):
+            return [one for one in self._untracked if self._signals.has(one.topic, watch)]
+        topics = (self._topics.get(topic) for topic in watch.topics)
+        return [one for one in topics if one in self._untracked]
 
     def dequeued(self, leases: Sequence[Lease]) -> None:
         """A dequeue has followed the signals so far."""
