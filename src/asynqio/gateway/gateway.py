@@ -28,6 +28,8 @@ from asynqio.gateway.sessions import Sessions
 from asynqio.gateway.stores.coalescing import CoalescingStore
 from asynqio.gateway.stores.scoped.store import ScopedStore
 from asynqio.runtime.attempts.settler import Settler
+from asynqio.runtime.duties.housekeeping import Housekeeping
+from asynqio.runtime.events import Events
 from asynqio.runtime.leases.heartbeat import host_name
 from asynqio.runtime.service import Loop
 
@@ -56,10 +58,13 @@ class Gateway:
         self.clock = store.clock
         self._authentication = authentication
         self._authenticator: Authenticator | None = None
-        self.store = CoalescingStore(store)
+        self._random = random or Random()
+        self._housekeeping = Housekeeping(store, self, self._random, lease=lease)
+        self.store = CoalescingStore(store, notice=self._housekeeping.notice)
         self.id = f"{host_name()}:{os.getpid()}:gateway-{uuid.uuid4()}"
         self.lease = lease
         self.max_payload = max_payload
+        self.events = Events()
         self.held = HeldTasks()
         self.sessions = Sessions()
         self.remote_sessions = RemoteSessions(RemoteLimits(max_payload=max_payload))
@@ -68,7 +73,6 @@ class Gateway:
         #: Whether the gateway is about to end: load balancers should send it nothing more.
         self.stopping = False
         self._policy = Policy()
-        self._random = random or Random()
         self._stores: dict[Principal, Store] = {}
         self._settlers: dict[int, tuple[Store, Settler]] = {}
         self._stack = AsyncExitStack()
@@ -86,6 +90,8 @@ class Gateway:
             loop = Loop(service, self._random)
             await loop.start()
             self._stack.push_async_callback(loop.stop)
+        await self._housekeeping.start()
+        self._stack.push_async_callback(self._housekeeping.stop)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -115,6 +121,20 @@ class Gateway:
         if headers and (text := headers.get(RETRY_HEADER)) and (retry := from_header(text)) is not None:
             policy = msgspec.structs.replace(policy, retry=retry)
         return decide(lease, outcome, self.clock.now(), policy, self._random.random())
+
+    def is_running(self, lease: Lease) -> bool:
+        """Whether a client holds this very lease, or its end waits for the store: then it is not recovered."""
+        held = self.held.get(lease.message.ref)
+        if held is not None and held.lease.token == lease.token:
+            return not (held.session.closed or held.is_abandoned)
+        return any(
+            waiting.token == lease.token and waiting.message.id == lease.message.id
+            for _, leases in self.unsettled()
+            for waiting in leases
+        )
+
+    async def run_hooks(self, outcome: Outcome, settlement: Settlement) -> None:
+        """A gateway has no hooks: those of the application are called by its servers."""
 
     def settle_later(self, store: Store, settlement: Settlement) -> None:
         """Store a settlement as soon as the store accepts it, and keep its lease until then."""

@@ -1,4 +1,4 @@
-"""The one WebSocket route: asynqio's own clients ask for their protocol by a header, all others speak asynq-server's."""
+"""The WebSocket route: clients of asynqio ask for their protocol by a header, all others speak asynq-server's."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.results import Admission, Replaced
@@ -26,8 +26,10 @@ class CoalescingStore(ForwardingStore):
     call with many items, or with items of several queues.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, notice: Callable[[str], object] = str) -> None:
+        """`notice` is called with the queue of each entry that is about to be enqueued."""
         super().__init__(store)
+        self._notice = notice
         self._enqueue = SharedCalls[str, Entry, Admission | Replaced](
             lambda _, entries: store.enqueue(entries), self._is_remote
         )
@@ -44,7 +46,7 @@ class CoalescingStore(ForwardingStore):
         return self._store.round_trip > 0
 
     def clone(self) -> CoalescingStore:
-        return CoalescingStore(self._store.clone())
+        return CoalescingStore(self._store.clone(), self._notice)
 
     async def __aexit__(self, *exc: object) -> None:
         try:
@@ -54,6 +56,8 @@ class CoalescingStore(ForwardingStore):
 
     async def enqueue(self, entries: Sequence[Entry]) -> list[Admission | Replaced]:
         queue = _only([entry.message.queue for entry in entries])
+        for name in {entry.message.queue for entry in entries} if queue is None else (queue,):
+            self._notice(name)
         if queue is None or sum(len(entry.message.payload or b"") for entry in entries) > SMALL_PAYLOADS:
             return await self._store.enqueue(entries)
         return await self._enqueue(queue, entries)
