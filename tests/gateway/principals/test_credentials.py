@@ -89,3 +89,9 @@ def test_half_a_pair_or_an_empty_value_is_never_no_authentication(
     with pytest.raises(ConfigError) as error:
         check_pair("A_USER", username, "A_PASSWORD", password)
     assert list(error.value.problems) == problems
+
+
+@pytest.mark.parametrize("name", ["", " ", "\n", "a\nb", "a" * 129])
+def test_what_is_no_user_name(name: str) -> None:
+    with pytest.raises(ConfigError, match="A_USER "):
+        check_pair("A_USER", name, "A_PASSWORD", "x")

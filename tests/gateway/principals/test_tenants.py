@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,7 +14,7 @@ from asynqio.brokers.contract.broker import Store
 from asynqio.errors import ConfigError, NotFound, WrongState
 from asynqio.gateway.principals.passwords import Passwords
 from asynqio.gateway.principals.principal import Limits
-from asynqio.gateway.principals.tenant import Tenant
+from asynqio.gateway.principals.tenant import Tenant, tenant_problems
 from asynqio.gateway.principals.tenant_file import TenantEntry
 from asynqio.gateway.principals.tenants import COLLECTION, Tenants
 from asynqio.testing import FakeClock
@@ -243,3 +244,33 @@ async def test_a_stored_hash_is_made_stronger_unless_the_password_has_changed(st
     assert tenants.by_username("bob") == now
     await weak.aclose()
     await strong.aclose()
+
+
+# --- fields ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("id", "problem"),
+    [("", "must not be empty"), ("a" * 65, "has 65 characters"), ("a\0", "must not contain control")],
+)
+def test_what_is_no_id(id: str, problem: str) -> None:
+    assert next(tenant_problems(id, "ann", "x", "prefix")).startswith(f"id {problem}")
+
+
+def test_an_id_may_have_any_visible_characters_if_a_prefix_is_given() -> None:
+    assert not list(tenant_problems("Ärger & Söhne: 1", "ann", "x", "aerger"))
+
+
+@pytest.mark.parametrize(
+    "limits", [{"connections": -1}, {"enqueue_rate": -0.5}, {"enqueue_rate": float("inf")}]
+)
+def test_a_limit_is_a_number_of_at_least_0(limits: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must be a number of at least 0"):
+        Limits(**limits)
+
+
+def test_limits_are_read_from_json_strictly() -> None:
+    assert msgspec.json.decode(b'{"connections": 0}', type=Limits) == Limits(connections=0)
+    for text in (b'{"connection": 1}', b'{"connections": -1}', b'{"connections": 1.5}'):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.json.decode(text, type=Limits)
