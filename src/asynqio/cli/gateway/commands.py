@@ -6,11 +6,19 @@ from typing import Annotated
 
 from typer import Exit, Option
 
-from asynqio.cli.options import BrokerUrl, LogFormat, LogFormatOption, LogLevel, LogLevelOption
+from asynqio.cli.options import LogFormat, LogFormatOption, LogLevel, LogLevelOption
 
 
 def gateway(
-    broker: BrokerUrl = None,
+    broker: Annotated[
+        str | None,
+        Option(
+            metavar="URL",
+            envvar="ASYNQIO_BROKER",
+            show_envvar=True,
+            help="The broker behind the gateway (default memory://: tasks are lost when the gateway ends).",
+        ),
+    ] = None,
     addr: Annotated[
         str | None,
         Option(
