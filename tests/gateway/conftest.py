@@ -40,7 +40,7 @@ def start_gateway(url: str) -> Iterator[StartGateway]:
     with contextlib.ExitStack() as stack:
 
         async def start(**settings: Any) -> RunningGateway:
-            gateway = RunningGateway(url, GatewaySettings(**settings))
+            gateway = RunningGateway(url, GatewaySettings(**{"standalone": True, **settings}))
             return await asyncio.to_thread(stack.enter_context, gateway)
 
         yield start

@@ -43,6 +43,13 @@ def gateway(
     tls_key: Annotated[
         str | None, Option(metavar="FILE", help="Private key of the certificate, as PEM.")
     ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        Option(
+            metavar="ADDRESS",
+            help="A proxy, or a network of proxies, whose X-Forwarded-… headers count. May be repeated.",
+        ),
+    ] = None,
     insecure_no_auth: Annotated[
         bool,
         Option("--insecure-no-auth", help="Listen beyond this machine without authentication."),
@@ -70,6 +77,7 @@ def gateway(
         "tenant_config": tenant_config,
         "tls_cert": tls_cert,
         "tls_key": tls_key,
+        "trusted_proxies": tuple(trusted_proxy) if trusted_proxy else None,
         "insecure_no_auth": insecure_no_auth or None,
         "lease": lease,
     }
