@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
+
+import pytest
 
 from asynqio import Client, Inspector, Task, TaskState
 from tests.gateway.rust.conftest import SHORT_LEASE
@@ -30,6 +33,24 @@ async def test_the_tasks_of_a_consumer_that_stops_return_at_once(rust: Rust, url
             assert (task.state, task.retried, task.crashes) == (TaskState.PENDING, 0, 0)
             assert task.headers == {"k": "v"}
         assert await inspector.servers() == []
+
+
+@pytest.mark.parametrize("url", ["memory"], indirect=True)
+async def test_a_consumer_that_stops_takes_no_more_tasks(rust: Rust, url: str) -> None:
+    """The crate asks for tasks until the last of its parts has stopped: here for more than 5 s."""
+    async with Client(url) as client, Inspector(url) as inspector, rust.server(janitor_interval=60) as server:
+        await client.enqueue(Task("ok"), task_id="first")
+        await server.event("ended", id="first")
+        server.signal(signal.SIGTERM)
+
+        async def cleared() -> bool:
+            return not await inspector.servers()
+
+        await until("it has removed its registration", cleared)
+        await client.enqueue(Task("ok"), task_id="second")
+        assert await server.ended() == 0
+        assert (await inspector.find("second")).state is TaskState.PENDING
+        assert len(server.waiting("started")) == 1
 
 
 async def test_the_task_of_a_killed_consumer_runs_again_after_its_lease(brisk_rust: Rust, url: str) -> None:
