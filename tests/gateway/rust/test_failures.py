@@ -35,6 +35,7 @@ async def test_the_tasks_of_a_consumer_that_stops_return_at_once(rust: Rust, url
         assert await inspector.servers() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url", ["memory"], indirect=True)
 async def test_a_consumer_that_stops_takes_no_more_tasks(rust: Rust, url: str) -> None:
     """The crate asks for tasks until the last of its parts has stopped: here for more than 5 s."""
@@ -86,6 +87,8 @@ async def test_a_task_longer_than_its_lease_runs_once(brisk_rust: Rust, url: str
         assert len(first.waiting("started") + second.waiting("started")) == 1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("url", ["memory", "redis"], indirect=True)
 async def test_no_task_is_lost_when_the_crate_mixes_up_answers(brisk_rust: Rust, url: str) -> None:
     """On several threads, two callers of the crate can get each other's answer: it sends a request and waits for the
     answer in two steps. A task that the wrong caller got never runs there, and no heartbeat lists it."""
