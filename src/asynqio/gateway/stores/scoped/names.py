@@ -113,7 +113,13 @@ class Names:
     # --- leases -----------------------------------------------------------------------------------
 
     def stored_lease(self, lease: Lease) -> Lease:
-        return Lease(self.stored_message(lease.message), lease.expires_at, lease.token, lease.pending_since)
+        return Lease(
+            self.stored_message(lease.message),
+            lease.expires_at,
+            lease.token,
+            lease.pending_since,
+            lease.unconfirmed,
+        )
 
     def shown_lease(self, lease: Lease) -> Lease:
         return Lease(self.shown_message(lease.message), lease.expires_at, lease.token, lease.pending_since)
