@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from asynqio.gateway.settings import load_settings
-
 from tests.brokers.redis.support.kill_on_exit import KillOnExit
 from tests.gateway.running import RunningGateway
 
