@@ -40,8 +40,10 @@ def start_gateway(url: str) -> Iterator[StartGateway]:
     with contextlib.ExitStack() as stack:
 
         async def start(**settings: Any) -> RunningGateway:
-            gateway = RunningGateway(url, GatewaySettings(**settings))
-            return await asyncio.to_thread(stack.enter_context, gateway)
+            def enter() -> RunningGateway:  # it reads the tenant file
+                return stack.enter_context(RunningGateway(url, GatewaySettings(**settings)))
+
+            return await asyncio.to_thread(enter)
 
         yield start
 
