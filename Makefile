@@ -8,7 +8,7 @@ DEMO_SECONDS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage check bench bench-redis docs docs-site package hooks fmt clean
+.PHONY: help demo test coverage check bench bench-redis bench-gateway docs docs-site package hooks fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ bench: $(READY) ## throughput, latency and memory per broker
 
 bench-redis: $(READY) ## the Redis broker beside Go's asynq and eight Python queues (ARGS="--quick")
 	$(BIN)/python -m benchmarks.redis $(ARGS)
+
+bench-gateway: $(READY) ## the gateway beside a bare echo on the same WebSocket server
+	$(BIN)/python -m benchmarks.gateway $(ARGS)
 
 docs: $(READY) ## check the documentation: links, drawings, snippets
 	$(BIN)/python -m pytest -q tests/test_docs.py tests/test_examples.py

@@ -378,7 +378,11 @@ class StoreReplaced(BrokerRefused):
 
 
 class AccessDenied(BrokerRefused):
-    """The principal lacks the permission `action` (on the queue and for the task type named; None: on any)."""
+    """The principal lacks the permission `action` (on the queue and for the task type named; None: on any).
+
+    `item` is the index of the forbidden item in a batch, which is refused as a whole."""
+
+    item: int | None = None
 
     def __init__(self, action: str, queue: str | None, type: str | None) -> None:
         where = f" on queue {queue!r}" if queue is not None else ""

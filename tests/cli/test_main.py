@@ -28,6 +28,7 @@ Options:
 
 Commands:
   worker   Run the tasks of an App.
+  gateway  Serve tasks to any language, over WebSocket and HTTP.
   queue    List, inspect, pause, drain and remove queues.
   task     Find, enqueue, run, cancel, archive and delete tasks.
   group    List groups of tasks waiting to be aggregated.

@@ -9,10 +9,14 @@ import pytest
 
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store
+from asynqio.core.access.grants import FULL_ACCESS
+from asynqio.core.access.scope import Scope
 from asynqio.gateway.stores.coalescing import CoalescingStore
+from asynqio.gateway.stores.scoped.store import ScopedStore
 from asynqio.testing import FakeClock, Flaky
 from tests.brokers.redis.support.fixtures import fresh_cluster, fresh_server, shared_server
 from tests.brokers.remote.support.gateway import behind_gateway, shared_gateway
+from tests.gateway.stores.tenants import TenantStore
 
 BROKERS = ["memory", "sqlite", "redis", "redis-cluster"]
 #: Wrappers that must keep the contract too, by name: what wraps a broker, and the kind of that broker.
@@ -20,6 +24,7 @@ WRAPPERS: dict[str, tuple[Callable[[Store], Store], str]] = {
     "flaky": (lambda store: Flaky(store).broker, "memory"),
     "coalescing": (CoalescingStore, "memory"),
     "coalescing-redis": (CoalescingStore, "redis"),
+    "scoped": (TenantStore, "memory"),
 }
 #: The `ws://` broker, by the kind of the store behind its gateway. Redis is there for what depends on its fences: the
 #: operations on tasks.
@@ -69,7 +74,12 @@ def url(kind: str, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def broker(kind: str, url: str, clock: FakeClock) -> AsyncIterator[Store]:
+async def broker(
+    kind: str, url: str, clock: FakeClock, request: pytest.FixtureRequest
+) -> AsyncIterator[Store]:
     """An empty, open store whose time is `clock`."""
-    async with make_store(kind, url, clock) as store:
+    store = make_store(kind, url, clock)
+    if kind == "scoped" and request.node.get_closest_marker("whole_store"):
+        store = ScopedStore(open_broker(url, clock=clock), Scope(), FULL_ACCESS)
+    async with store:
         yield store

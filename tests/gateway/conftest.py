@@ -41,7 +41,8 @@ def start_gateway(url: str) -> Iterator[StartGateway]:
 
         async def start(**settings: Any) -> RunningGateway:
             def enter() -> RunningGateway:  # it reads the tenant file
-                return stack.enter_context(RunningGateway(url, GatewaySettings(**settings)))
+                chosen = GatewaySettings(**{"standalone": True, **settings})
+                return stack.enter_context(RunningGateway(url, chosen))
 
             return await asyncio.to_thread(enter)
 

@@ -7,12 +7,11 @@ import threading
 from types import TracebackType
 from typing import Self
 
-import msgspec
 import uvicorn
 
 from asynqio.gateway.app import create_app
 from asynqio.gateway.server import uvicorn_config
-from asynqio.gateway.settings import Address, GatewaySettings
+from asynqio.gateway.settings import GatewaySettings
 
 #: Seconds that a gateway gets to start, and to stop.
 TIMEOUT = 30.0
@@ -22,12 +21,14 @@ class RunningGateway:
     """Listens from `with` to the end of the block."""
 
     def __init__(self, broker: str, settings: GatewaySettings) -> None:
-        settings = msgspec.structs.replace(settings, address=Address("127.0.0.1", 0))
         self.app = create_app(broker, settings)
         self._server = _Server(uvicorn_config(self.app, settings))
-        self._thread = threading.Thread(target=self._server.run, name="gateway under test", daemon=True)
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._serve, name="gateway under test", daemon=True)
 
     def __enter__(self) -> Self:
+        host, port = self._socket.getsockname()[:2]
+        self._address = f"{host}:{port}"
         self._thread.start()
         if not self._server.ready.wait(TIMEOUT) or not self._server.started:
             raise RuntimeError("the gateway did not start")
@@ -38,6 +39,10 @@ class RunningGateway:
     ) -> None:
         self.stop()
 
+    def _serve(self) -> None:
+        with self._socket:
+            self._server.run([self._socket])
+
     def stop(self) -> None:
         """Stop as after SIGTERM."""
         self._server.should_exit = True
@@ -47,8 +52,7 @@ class RunningGateway:
     @property
     def address(self) -> str:
         """host:port."""
-        host, port = self._server.servers[0].sockets[0].getsockname()[:2]
-        return f"{host}:{port}"
+        return self._address
 
 
 class _Server(uvicorn.Server):

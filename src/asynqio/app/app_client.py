@@ -47,6 +47,11 @@ class AppClient:
         """The broker, made at the first use. Raises ConfigError without a URL."""
         return self._connection.broker
 
+    @property
+    def has_broker(self) -> bool:
+        """Whether a broker was given to `App` or `use_broker`, rather than by the environment."""
+        return self._connection.is_given
+
     def use_broker(self, broker: str | Store) -> None:
         """Use another broker (a URL or an open one) than the one given to `App`, before the first task. Raises
         ConfigError once the app is open."""

@@ -31,6 +31,8 @@ class BrokerConnection:
         on_client: Callable[[Client], None],
     ) -> None:
         """`on_client` is called with each client that is made."""
+        #: Whether the broker does not come from the environment.
+        self.is_given = broker is not None
         self._url = broker if isinstance(broker, str) else None
         self._store: Store | None = None
         if broker is not None and not isinstance(broker, str):

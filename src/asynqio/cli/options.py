@@ -18,8 +18,12 @@ def command_group(help: str) -> Typer:
 
 
 def _url(text: str | None) -> str | None:
-    """Accept `host:port`, as asynq's tool in Go does with --uri."""
-    return text if text is None or "://" in text else f"redis://{text}"
+    """Accept `host:port`, as asynq's tool in Go does with --uri. Without a URL: the default."""
+    if text is None:
+        from asynqio.cli.default_broker import default_broker
+
+        return default_broker()
+    return text if "://" in text else f"redis://{text}"
 
 
 def _seconds(text: str) -> float:
@@ -42,7 +46,7 @@ BrokerUrl = Annotated[
         envvar="ASYNQIO_BROKER",
         show_envvar=True,
         callback=_url,
-        help="The broker. host:port means Redis.",
+        help="The broker (default: the gateway at ws://127.0.0.1:8080). host:port means Redis.",
     ),
 ]
 Json = Annotated[bool, Option("--json", help="Print JSON.")]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from asynqio import AsynqioError, ConfigError, InvalidFilter, InvalidTask, NotFound
+from asynqio import AsynqioError, BrokerUnavailable, ConfigError, InvalidFilter, InvalidTask, NotFound
+from asynqio.cli.default_broker import is_used
 from asynqio.cli.exit_status import FAILED, NOT_FOUND, REFUSED
 from asynqio.cli.output.streams import output_failed
 from asynqio.cli.output.terminal import Refused, clean
@@ -23,6 +24,11 @@ def report_error(error: Exception) -> int | None:
             problems = [str(error)]
         case _:
             return None
+    if isinstance(error, BrokerUnavailable) and is_used():
+        problems.append(
+            "no broker was given: start a gateway with `asynqio gateway`, or give a URL with --broker "
+            "or ASYNQIO_BROKER"
+        )
     for problem in problems:
         print(f"asynqio: {clean(problem)}", file=sys.stderr)
     match error:

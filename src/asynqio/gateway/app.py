@@ -34,6 +34,7 @@ def create_app(broker: str | Store | None = None, settings: GatewaySettings | No
     periodic duties; an application that mounts it must pass the lifespan on. Raises ConfigError.
     """
     settings = settings or GatewaySettings()
+    settings.check()
     store = open_broker(broker or DEFAULT_BROKER) if broker is None or isinstance(broker, str) else broker
     gateway = Gateway(
         store, settings.authentication(), lease=settings.lease, max_payload=settings.max_payload
@@ -67,7 +68,7 @@ def create_app(broker: str | Store | None = None, settings: GatewaySettings | No
             *audit.ROUTES,
             *jobs.ROUTES,
         ],
-        middleware=[DefineMiddleware(Authentication, gateway=gateway)],  # type: ignore[arg-type]
+        middleware=[DefineMiddleware(Authentication, gateway=gateway, hosts=settings.allowed_hosts)],  # type: ignore[arg-type]
         guards=[check_permission],
         exception_handlers={Exception: answer_error},
         dependencies={

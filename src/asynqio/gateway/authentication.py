@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from asynqio.core.access.actions import Action
@@ -11,6 +11,7 @@ from asynqio.errors import AsynqioError
 from asynqio.gateway.access import audited_action, is_management, is_public
 from asynqio.gateway.asgi import Message, Receive, Scope, Send
 from asynqio.gateway.audit import AuditRecord, write_audit
+from asynqio.gateway.errors import WrongHost
 from asynqio.gateway.gateway import Gateway
 from asynqio.gateway.principals.principal import Principal
 from asynqio.gateway.problems import problem_of
@@ -20,14 +21,20 @@ from asynqio.gateway.responses import refuse
 class Authentication:
     """Sets `scope["user"]` to the Principal, or refuses the request. Records administrative acts."""
 
-    def __init__(self, app: Any, gateway: Gateway) -> None:
+    def __init__(self, app: Any, gateway: Gateway, hosts: Collection[str] | None) -> None:
+        """`hosts`: the names that requests may give in their Host header; None: any."""
         self._app = app
         self._gateway = gateway
+        self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"]["request_id"] = request_id = uuid.uuid4().hex
         if scope["type"] == "http":
-            send = _with_request_id(send, request_id.encode())
+            send = _with_headers(send, request_id.encode())
+        if self._hosts is not None and host_name(scope) not in self._hosts:
+            problem = problem_of(WrongHost(), request_id)
+            await refuse(scope, receive, send, problem, request_id)
+            return
         opt = scope["route_handler"].opt
         action = audited_action(opt)
         if action is None or scope["type"] != "http" or scope["method"] == "GET":
@@ -76,17 +83,38 @@ class Authentication:
         )
 
 
-def _with_request_id(send: Send, request_id: bytes) -> Send:
-    """Add the id of the request to its response, unless it has it."""
+#: Headers of every response: browsers must neither guess its type, nor keep it, nor show it in a frame.
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
 
-    async def send_with_id(message: Message) -> None:
+
+def _with_headers(send: Send, request_id: bytes) -> Send:
+    """Add the id of the request, and the headers of every response, unless it has them."""
+
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = list(message.get("headers", ()))
-            if all(name.lower() != b"x-request-id" for name, _ in headers):
-                message["headers"] = [*headers, (b"x-request-id", request_id)]
+            known = {name.lower() for name, _ in headers}
+            more = ((b"x-request-id", request_id), *_HEADERS)
+            message["headers"] = [*headers, *(pair for pair in more if pair[0] not in known)]
         await send(message)
 
-    return send_with_id
+    return send_with_headers
+
+
+def host_name(scope: Scope) -> str:
+    """The name in the Host header, without port and brackets; empty unless there is exactly one."""
+    values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+    if len(values) != 1:
+        return ""
+    text = values[0].strip().lower()
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0]
 
 
 def client_address(scope: Scope) -> str:

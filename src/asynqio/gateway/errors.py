@@ -19,6 +19,13 @@ class InvalidRequest(AsynqioError, ValueError):
         self.problems = tuple(problems)
 
 
+class WrongHost(AsynqioError):
+    """The Host header names another machine."""
+
+    def __init__(self) -> None:
+        super().__init__("the Host header does not name this gateway")
+
+
 class JobNotFound(NotFound):
     """No queue has a job with this id."""
 

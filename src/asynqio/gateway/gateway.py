@@ -13,6 +13,7 @@ from typing import Self
 import msgspec
 
 from asynqio.brokers.contract.broker import Store
+from asynqio.client import Client
 from asynqio.core.lifecycle import Lease, Outcome, Policy, Settlement, decide
 from asynqio.core.retry import RETRY_HEADER, from_header
 from asynqio.core.task.task import DEFAULT_MAX_PAYLOAD
@@ -37,8 +38,8 @@ log = logging.getLogger("asynqio.gateway")
 
 #: Settlements that may wait for the store before the gateway counts as congested.
 HIGH_WATER = 10_000
-#: Principals whose view of the store is kept.
-STORES_KEPT = 10_000
+#: Principals whose clients are kept.
+CLIENTS_KEPT = 10_000
 #: Seconds that the last settlements may take when the gateway stops.
 LAST_FLUSH_TIMEOUT = 5.0
 
@@ -73,7 +74,7 @@ class Gateway:
         #: Whether the gateway is about to end: load balancers should send it nothing more.
         self.stopping = False
         self._policy = Policy()
-        self._stores: dict[Principal, Store] = {}
+        self._clients: dict[Principal, Client] = {}
         self._settlers: dict[int, tuple[Store, Settler]] = {}
         self._stack = AsyncExitStack()
 
@@ -108,12 +109,17 @@ class Gateway:
 
     def store_of(self, principal: Principal) -> Store:
         """The store as this principal may use it."""
-        store = self._stores.get(principal)
-        if store is None:
-            if len(self._stores) >= STORES_KEPT:
-                self._stores.clear()
-            store = self._stores[principal] = ScopedStore(self.store, principal.scope, principal.access)
-        return store
+        return self.client_of(principal).broker
+
+    def client_of(self, principal: Principal) -> Client:
+        """A client of that store. All sessions of the principal share it, and thereby its calls."""
+        client = self._clients.get(principal)
+        if client is None:
+            if len(self._clients) >= CLIENTS_KEPT:
+                self._clients.clear()
+            store = ScopedStore(self.store, principal.scope, principal.access)
+            client = self._clients[principal] = Client(store, max_payload=self.max_payload)
+        return client
 
     def decide(self, lease: Lease, outcome: Outcome) -> Settlement:
         """Decide what follows on the end of an attempt, by the retry policy of the task if it has one."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from asynqio import errors
-from asynqio.gateway.errors import InvalidFrame, InvalidRequest, KeyReused, TaskNotHeld
+from asynqio.gateway.errors import InvalidFrame, InvalidRequest, KeyReused, TaskNotHeld, WrongHost
 
 log = logging.getLogger("asynqio.gateway")
 
@@ -32,6 +32,7 @@ class Kind(NamedTuple):
 KINDS: dict[type[Exception], Kind] = {
     InvalidFrame: Kind(400, "invalid-message", "The message cannot be read"),
     InvalidRequest: Kind(400, "invalid-request", "The request is invalid"),
+    WrongHost: Kind(421, "wrong-host", "Wrong host"),
     KeyReused: Kind(422, "idempotency-key-reused", "The idempotency key was used for another request"),
     errors.PayloadTooLarge: Kind(413, "payload-too-large", "The payload is too large"),
     errors.InvalidTask: Kind(400, "invalid-task", "The task is invalid"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -13,11 +14,15 @@ import uvicorn
 from litestar import Litestar
 
 from asynqio.brokers import open_broker
+from asynqio.errors import ConfigError
 from asynqio.gateway.app import create_app
-from asynqio.gateway.settings import DEFAULT_BROKER, GatewaySettings
+from asynqio.gateway.settings import DEFAULT_BROKER, Address, GatewaySettings
 from asynqio.runtime.stop_signals import handle_signals
 
 log = logging.getLogger("asynqio.gateway")
+
+#: Connections that may wait to be accepted.
+BACKLOG = 2_048
 
 
 class _Server(uvicorn.Server):
@@ -58,8 +63,6 @@ def uvicorn_config(app: Litestar, settings: GatewaySettings) -> uvicorn.Config:
     """How uvicorn serves a gateway."""
     return uvicorn.Config(
         app,
-        host=settings.address.host,
-        port=settings.address.port,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         http="httptools",
         ws="websockets-sansio",
@@ -68,7 +71,8 @@ def uvicorn_config(app: Litestar, settings: GatewaySettings) -> uvicorn.Config:
         ws_ping_timeout=settings.ping_timeout,
         ws_per_message_deflate=False,
         lifespan="on",
-        proxy_headers=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
         server_header=False,
         access_log=False,
         log_config=None,
@@ -89,5 +93,17 @@ def run_gateway(broker: str | None, settings: GatewaySettings) -> int:
         )
     server = _Server(uvicorn_config(create_app(store, settings), settings), store.url)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    server.run()
+    with _listen(settings.address) as listening:
+        server.run([listening])
     return 0 if server.started else 1
+
+
+def _listen(address: Address) -> socket.socket:
+    """The listening socket. Raises ConfigError."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        return socket.create_server(address, family=family, backlog=BACKLOG)
+    except OSError as error:
+        # Python adds the address to the text of the system.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise ConfigError([f"cannot listen at {address}: {reason}"]) from None

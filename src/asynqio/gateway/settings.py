@@ -17,6 +17,8 @@ from asynqio.gateway.principals.tenant_file import load_tenant_file
 
 DEFAULT_BROKER = "memory://"
 DEFAULT_ADDRESS = "127.0.0.1:8080"
+#: The names of this machine.
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 class Address(NamedTuple):
@@ -54,8 +56,13 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     #: The administrator: user name and password, or a token.
     admin: Basic | None = None
     admin_token: Bearer | None = None
-    #: Listen beyond this machine although no authentication is configured.
+    #: Serve every client although no authentication is configured.
     insecure_no_auth: bool = False
+    #: Whether `address` is where the gateway itself listens: it is a process of its own, not a part of another
+    #: application. Then no authentication is needed as long as only this machine reaches it.
+    standalone: bool = False
+    #: The names that requests may give in their Host header; None: any. Protects against DNS rebinding.
+    allowed_hosts: tuple[str, ...] | None = None
     #: Proxies whose forwarding headers count: addresses and networks.
     trusted_proxies: tuple[str, ...] = ()
     #: Lease of the tasks that clients of the asynq-server protocol hold.
@@ -74,6 +81,23 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
         """Whether clients need credentials."""
         return self.user is not None or bool(self.tenant_config)
 
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches the gateway."""
+        return self.standalone and self.address.is_loopback and not self.trusted_proxies
+
+    def check(self) -> None:
+        """Raise ConfigError if anyone could use the gateway."""
+        if not (self.has_authentication or self.insecure_no_auth or self.is_local):
+            place = str(self.address) if self.standalone else "the application that serves the gateway"
+            advice = (
+                "configure a user (ASYNQ_USERNAME and ASYNQ_PASSWORD) or tenants (--tenant-config), "
+                "or accept the risk with --insecure-no-auth"
+            )
+            raise ConfigError(
+                [f"{place} may be reached from other machines and no authentication is configured: {advice}"]
+            )
+
     def authentication(self) -> AuthSettings:
         """How requests are authenticated. Reads the tenant file: blocks. Raises ConfigError."""
         return AuthSettings(
@@ -81,7 +105,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
             tenants=load_tenant_file(self.tenant_config) if self.tenant_config else None,
             admin=self.admin,
             admin_token=self.admin_token,
-            loopback_only=self.address.is_loopback and not self.trusted_proxies,
+            loopback_only=self.is_local,
         )
 
 
@@ -130,12 +154,17 @@ def load_settings(
         )
     if bool(given.get("tls_cert")) != bool(given.get("tls_key")):
         problems.append("--tls-cert and --tls-key belong together")
-    settings = GatewaySettings(address=parsed, **given, **found)  # type: ignore[arg-type]
-    if not (parsed.is_loopback or settings.has_authentication or settings.insecure_no_auth):
-        problems.append(
-            f"{parsed} can be reached from other machines and no authentication is configured: set ASYNQ_USERNAME "
-            "and ASYNQ_PASSWORD, or --tenant-config, or accept the risk with --insecure-no-auth"
-        )
+    settings = GatewaySettings(
+        address=parsed,
+        standalone=True,
+        allowed_hosts=LOOPBACK_NAMES if parsed.is_loopback else None,
+        **given,  # type: ignore[arg-type]
+        **found,  # type: ignore[arg-type]
+    )
+    try:
+        settings.check()
+    except ConfigError as error:
+        problems += error.problems
     if problems:
         raise ConfigError(problems)
     return settings

@@ -14,7 +14,7 @@ from asynqio.core.explain.humanize import first_line
 from asynqio.core.findings import Finding, Severity, worst_first
 from asynqio.core.info import QueueStats, ServerInfo
 from asynqio.core.lifecycle import Failed, Policy, decide
-from asynqio.errors import LeaseExpired
+from asynqio.errors import AccessDenied, LeaseExpired
 
 #: Seconds after which overdue work of servers is a finding.
 TIMEOUT = 60.0
@@ -30,7 +30,17 @@ _E, _W, _I = Severity.ERROR, Severity.WARNING, Severity.INFO
 
 async def diagnose(broker: Store, *, fix: bool, progress: Progress | None = None) -> list[Finding]:
     """Return all findings, the worst first. With `fix`, repair what is fixable and mark it as fixed."""
-    found = await broker.examine(fix=fix, progress=progress)
+    try:
+        found = await broker.examine(fix=fix, progress=progress)
+    except AccessDenied as error:
+        found = [
+            Finding(
+                _I,
+                "store-not-examined",
+                f"the settings and the stored data of the store are not examined: {error}",
+                "run the doctor with access to the whole store",
+            )
+        ]
     queues, servers = await broker.queues(), await broker.servers()
     paused = await broker.paused_types(queues)
     for stats in await broker.stats(queues):

@@ -63,7 +63,6 @@ def test_an_address_means_redis_as_in_asynqs_tool(shell: Shell, monkeypatch: pyt
     monkeypatch.delenv("ASYNQIO_BROKER")
     where = shell.url.removeprefix("redis://")
     assert len(shell("queue", "ls", "--uri", where, "--json").json) == 2
-    assert shell("queue", "ls").status == 2, "no broker"
 
 
 def test_the_json_of_tasks(shell: Shell) -> None:

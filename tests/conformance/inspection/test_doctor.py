@@ -13,9 +13,9 @@ from tests.builders import entry, server_info
 from tests.conformance.conftest import broker_of
 from tests.conformance.helpers import entry_for, ids, put, put_in_state, snapshot, state_of, take
 
-#: Findings that depend on the machine and the server of the tests: a test server stores nothing on disk, and its
-#: clock is not that of the test.
-ELSEWHERE = {"no-persistence", "clock-skew", "no-replica", "old-version", "disk-full"}
+#: Findings that depend on the machine and the server of the tests: a test server stores nothing on disk, its clock is
+#: not that of the test, and a tenant may not examine it.
+ELSEWHERE = {"no-persistence", "clock-skew", "no-replica", "old-version", "disk-full", "store-not-examined"}
 
 
 async def examined(broker: Store, *, fix: bool = False) -> list[Finding]:

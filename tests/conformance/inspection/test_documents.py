@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from asynqio.brokers.contract.broker import Store
 from asynqio.testing import FakeClock
 from tests.conformance.helpers import in_other_thread
 
+pytestmark = pytest.mark.whole_store
 YEAR = 365 * 86_400.0
 
 

@@ -12,6 +12,7 @@ logs = st.sampled_from(["audit", "tenants"])
 
 
 @operation(
+    needs="is_whole",
     collection=collections,
     name=st.sampled_from(["a", "b"]),
     stored=st.sampled_from([b"1", b"2", None]),
@@ -35,14 +36,20 @@ def put_document(
     assert machine.run(machine.broker.collection(collection)) == machine.collections.get(collection, (0, {}))
 
 
-@operation(collection=collections, known=st.integers(0, 3))
+@operation(needs="is_whole", collection=collections, known=st.integers(0, 3))
 def read_collection(machine: Machine, collection: str, known: int) -> None:
     found = machine.collections.get(collection, (0, {}))
     expected = None if found[0] and found[0] == known else found
     assert machine.run(machine.broker.collection(collection, known)) == expected
 
 
-@operation(log=logs, count=st.integers(0, 3), keep=st.integers(0, 4), age=st.sampled_from([1.0, 30.0, 1e6]))
+@operation(
+    needs="is_whole",
+    log=logs,
+    count=st.integers(0, 3),
+    keep=st.integers(0, 4),
+    age=st.sampled_from([1.0, 30.0, 1e6]),
+)
 def append_log(machine: Machine, log: str, count: int, keep: int, age: float) -> None:
     entries = machine.logs.setdefault(log, [])
     last = entries[-1].number if entries else 0
@@ -55,7 +62,7 @@ def append_log(machine: Machine, log: str, count: int, keep: int, age: float) ->
     assert machine.run(machine.broker.read_log(log)) == machine.logs[log][::-1]
 
 
-@operation(log=logs, before=st.none() | st.integers(0, 9), limit=st.integers(1, 3))
+@operation(needs="is_whole", log=logs, before=st.none() | st.integers(0, 9), limit=st.integers(1, 3))
 def read_log(machine: Machine, log: str, before: int | None, limit: int) -> None:
     entries = [one for one in machine.logs.get(log, []) if before is None or one.number < before]
     found = machine.run(machine.broker.read_log(log, before=before, limit=limit))

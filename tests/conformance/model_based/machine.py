@@ -46,8 +46,8 @@ spans = st.sampled_from([1.0, 5.0, 30.0])
 
 @dataclasses.dataclass
 class Operation:
-    """An operation that may run next. `weight`: its relative frequency; `needs`: a list of the machine that must
-    not be empty."""
+    """An operation that may run next. `weight`: its relative frequency; `needs`: an attribute of the machine that
+    must be true, such as a list that is not empty."""
 
     run: Callable[..., None]
     weight: int
@@ -84,6 +84,8 @@ class Machine(RuleBasedStateMachine):
         self.clock = FakeClock()
         self.broker = make_store(self.kind, broker_url(self.kind, Path(self.folder.name)), self.clock)
         self.run(self.broker.__aenter__())
+        #: Whether the store is not that of a tenant, which has no documents and logs.
+        self.is_whole = self.kind != "scoped"
         self.model = Model(self.clock.now())
         self.held: list[Held] = []
         self.batches: list[GroupBatch] = []

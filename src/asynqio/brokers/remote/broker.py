@@ -240,6 +240,9 @@ class RemoteBroker(RemoteInspection):
     async def merge_group(self, batch: GroupBatch, merged: Entry) -> Admission | Replaced | None:
         return await self._call("merge_group", batch, merged)
 
+    async def delete_batch(self, batch: GroupBatch) -> bool:
+        return await self._call("delete_batch", batch)
+
     async def return_batch(
         self, batch: GroupBatch, failure: GroupFailure | None = None, *, archive: bool = False
     ) -> bool:

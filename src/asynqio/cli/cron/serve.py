@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from asynqio import ConfigError, logs
+from asynqio.cli.default_broker import use_broker
 from asynqio.cli.find_app import find_app
 from asynqio.cli.log_setup import log_to_stderr
 
@@ -19,8 +20,7 @@ def serve(
 ) -> None:
     """Fire the schedules of an App until a signal ends it. Raises ConfigError if the App has no schedules."""
     app = find_app(target, include)
-    if broker is not None:
-        app.use_broker(broker)
+    use_broker(app, broker)
     if not app.schedules:
         raise ConfigError([f"{target} has no schedules; declare one with @app.cron"])
     log_to_stderr(log_level, log_format)

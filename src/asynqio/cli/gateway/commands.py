@@ -6,11 +6,19 @@ from typing import Annotated
 
 from typer import Exit, Option
 
-from asynqio.cli.options import BrokerUrl, LogFormat, LogFormatOption, LogLevel, LogLevelOption
+from asynqio.cli.options import LogFormat, LogFormatOption, LogLevel, LogLevelOption
 
 
 def gateway(
-    broker: BrokerUrl = None,
+    broker: Annotated[
+        str | None,
+        Option(
+            metavar="URL",
+            envvar="ASYNQIO_BROKER",
+            show_envvar=True,
+            help="The broker behind the gateway (default memory://: tasks are lost when the gateway ends).",
+        ),
+    ] = None,
     addr: Annotated[
         str | None,
         Option(
@@ -34,6 +42,13 @@ def gateway(
     ] = None,
     tls_key: Annotated[
         str | None, Option(metavar="FILE", help="Private key of the certificate, as PEM.")
+    ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        Option(
+            metavar="ADDRESS",
+            help="A proxy, or a network of proxies, whose X-Forwarded-… headers count. May be repeated.",
+        ),
     ] = None,
     insecure_no_auth: Annotated[
         bool,
@@ -62,6 +77,7 @@ def gateway(
         "tenant_config": tenant_config,
         "tls_cert": tls_cert,
         "tls_key": tls_key,
+        "trusted_proxies": tuple(trusted_proxy) if trusted_proxy else None,
         "insecure_no_auth": insecure_no_auth or None,
         "lease": lease,
     }

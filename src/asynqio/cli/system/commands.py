@@ -51,7 +51,7 @@ def check(file: ConfigFile = None, json: Json = False) -> None:
 
 
 def metrics(
-    broker: Annotated[str | None, Option(metavar="URL", help="The broker (default ASYNQIO_BROKER).")] = None,
+    broker: BrokerUrl = None,
     port: Annotated[
         int, Option(metavar="N", min=0, max=65_535, help="Port to listen on. 0: any free port.")
     ] = 9876,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from asynqio import App, ConfigError, ServerConfig, load_config, logs
+from asynqio.cli.default_broker import use_broker
 from asynqio.cli.exit_status import FAILED
 from asynqio.cli.find_app import find_app
 from asynqio.cli.log_setup import log_to_stderr
@@ -58,8 +59,7 @@ def _run_server(options: WorkerOptions, config: ServerConfig, pipe: int | None) 
     if config.metrics_port:  # each process has its own endpoint
         config = replace(config, metrics_port=config.metrics_port + preceding_siblings())
     app = find_app(options.target, options.include)
-    if options.broker is not None:
-        app.use_broker(options.broker)
+    use_broker(app, options.broker)
     log_to_stderr(options.log_level, options.log_format)
     check_tasks(app, config.queues, strict=options.strict_tasks)
     if pipe is not None:

@@ -7,7 +7,6 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from asynqio.client import Client
 from asynqio.core.attempts.make_record import with_record
 from asynqio.core.attempts.record import AttemptRecord
 from asynqio.core.groups import GroupBatch
@@ -33,8 +32,8 @@ class Session:
     ) -> None:
         self.gateway = gateway
         self.principal = principal
-        self.store = gateway.store_of(principal)
-        self.client = Client(self.store, max_payload=gateway.max_payload)
+        self.client = gateway.client_of(principal)
+        self.store = self.client.broker
         self.stored = principal.scope.stored
         self.started_at = gateway.clock.now()
         #: The tasks that it holds, by their stored names.

@@ -60,6 +60,11 @@ class SharedCalls(Generic[K, I, O]):
         return answer
 
     async def _send(self, key: K, callers: list[Sequence[I]]) -> list[list[O] | Exception]:
+        if len(callers) == 1:
+            try:
+                return [list(await self._call(key, callers[0]))]
+            except Exception as error:
+                return [error]
         call = partial(self._merge, key)
         pieces = list(in_pieces(callers))
         if len(pieces) == 1:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Coroutine, Sequence
 from typing import NamedTuple
 
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.contract.per_loop import PerLoop
-from asynqio.core.lifecycle import Aborted, Lease, Policy, decide
-from asynqio.errors import BrokerError
+from asynqio.core.lifecycle import Aborted, Lease
+from asynqio.gateway.stores.hand_back import hand_back
 from asynqio.gateway.stores.shared_calls import add
-
-log = logging.getLogger("asynqio.gateway")
 
 #: Most leases that a shared call asks for.
 MOST = 1_000
 #: Seconds that a cancelled caller waits until its leases are returned. After that, they are returned without it.
 PATIENCE = 1.0
-_POLICY = Policy()
 
 
 class Terms(NamedTuple):
@@ -130,31 +126,14 @@ class _Line:
             if not future.done():
                 share, left = left[:limit], left[limit:]
                 future.set_result(share)
-        if left:
-            await hand_back(self._store, left)
+        await hand_back(self._store, left, Aborted())
 
     async def _undo(self, leases: Sequence[Lease]) -> None:
         if leases:
-            await asyncio.wait([self._spawn(hand_back(self._store, leases))], timeout=PATIENCE)
+            await asyncio.wait([self._spawn(hand_back(self._store, leases, Aborted()))], timeout=PATIENCE)
 
     def _spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-async def hand_back(store: Store, leases: Sequence[Lease]) -> None:
-    """Return leased tasks that no handler has seen to the front of their queues, in their order."""
-    now = store.clock.now()
-    # The last one first: each goes to the front.
-    settlements = [decide(lease, Aborted(), now, _POLICY) for lease in reversed(leases)]
-    try:
-        await store.settle(settlements)
-    except BrokerError as error:
-        log.warning(
-            "%d tasks leased for cancelled callers could not be returned, their leases will lapse: %s",
-            len(leases),
-            error,
-            extra={"event": "leases_not_returned", "count": len(leases), "error": str(error)},
-        )

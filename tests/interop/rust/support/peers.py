@@ -53,8 +53,8 @@ class RustOptions(TypedDict, total=False):
 class RustServerOptions(TypedDict, total=False):
     """The settings of a server; the first three are for a gateway."""
 
-    user: str
-    password: str
+    user: str | None
+    password: str | None
     #: On several threads, the crate's WebSocket broker can give an answer to another caller.
     one_thread: bool
     concurrency: int
@@ -167,9 +167,17 @@ class Rust:
     def __init__(
         self, program: Path, address: str, *, user: str | None = None, password: str | None = None
     ) -> None:
-        self._program = program
         self.address = address
-        self._credentials: dict[str, Any] = {} if user is None else {"user": user, "password": password}
+        self._program = program
+        self._credentials: Any = {"user": user, "password": password}
+
+    def with_account(self, user: str | None, password: str | None) -> Rust:
+        """The same with other credentials; the crate sends them only if it has both."""
+        return Rust(self._program, self.address, user=user, password=password)
+
+    def at(self, address: str) -> Rust:
+        """The same at another address."""
+        return Rust(self._program, address, **self._credentials)
 
     def client(self) -> RustClient:
         return RustClient(self._program, self.address, **self._credentials)

@@ -12,7 +12,7 @@ from asynqio.brokers.remote.wire import values
 from asynqio.brokers.remote.wire.operation import Answer, Operation, Parameter
 from asynqio.core.attempts.record import AttemptRecord
 from asynqio.core.findings import Finding
-from asynqio.core.groups import GroupBatch, GroupFailure, GroupRule
+from asynqio.core.groups import GroupBatch, GroupFailure
 from asynqio.core.info import DayStats, GroupStats, QueueStats, SchedulerInfo, ServerInfo, StoreNode
 from asynqio.core.lifecycle import Action
 from asynqio.core.schedules.firing import Fire, FireEvent, ScheduleState
@@ -80,7 +80,7 @@ _BROKER = (
         "claim_groups",
         Claimed,
         _QUEUES,
-        Parameter("policy", dict[str, GroupRule], values.pack_policy, values.unpack_policy),
+        Parameter("policy", values.Rules, values.pack_policy, values.unpack_policy),
         _LIMIT,
     ),
     Operation(
@@ -96,6 +96,7 @@ _BROKER = (
         Parameter("batch", GroupBatch, values.pack_claim),
         Parameter("merged", Entry),
     ),
+    Operation("delete_batch", bool, Parameter("batch", GroupBatch, values.pack_claim)),
     Operation(
         "return_batch",
         bool,

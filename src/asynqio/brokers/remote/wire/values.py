@@ -69,6 +69,13 @@ class ExpiredLeases(msgspec.Struct, array_like=True, frozen=True, forbid_unknown
     next_at: float | None
 
 
+class Rules(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """A GroupPolicy."""
+
+    rules: dict[str, GroupRule]
+    exact: bool
+
+
 class Registration(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """The info of a server or of a scheduler: one of them is None."""
 
@@ -199,14 +206,14 @@ def unpack_outputs(outputs: list[WrittenOutput]) -> list[Output]:
 # --- groups ---------------------------------------------------------------------------------------
 
 
-def pack_policy(policy: GroupPolicy) -> dict[str, GroupRule]:
-    """The rules of a policy, by pattern."""
-    return dict(policy.rules)
+def pack_policy(policy: GroupPolicy) -> Rules:
+    """A policy. A single rule has the pattern "", which matches every group."""
+    return Rules(dict(policy.rules), policy.exact)
 
 
-def unpack_policy(rules: dict[str, GroupRule]) -> GroupRules:
-    """The policy. A single rule has the pattern "", which matches every group."""
-    return GroupRules(rules)
+def unpack_policy(rules: Rules) -> GroupRules:
+    """The policy."""
+    return GroupRules(rules.rules, rules.exact)
 
 
 def pack_claim(batch: GroupBatch) -> GroupBatch:

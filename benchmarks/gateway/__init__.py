@@ -1,0 +1,1 @@
+"""The gateway over its WebSocket protocol, beside a bare echo on the same server."""

@@ -1,0 +1,1 @@
+"""A store as one principal may see and use it."""
