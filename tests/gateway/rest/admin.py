@@ -39,10 +39,11 @@ def protocol_client(gateway: RunningGateway, authorization: str) -> ProtocolClie
     return ProtocolClient(gateway.address, additional_headers={"Authorization": authorization})
 
 
-async def can_connect(gateway: RunningGateway, authorization: str) -> int:
+async def can_connect(gateway: RunningGateway, authorization: str, path: str = "/ws") -> int:
     """The status of the answer to the upgrade to a WebSocket: 101 if it succeeds."""
+    headers = {"Authorization": authorization} if authorization else {}
     try:
-        async with connect(f"ws://{gateway.address}/ws", additional_headers={"Authorization": authorization}):
+        async with connect(f"ws://{gateway.address}{path}", additional_headers=headers):
             return 101
     except InvalidStatus as refused:
         return refused.response.status_code
