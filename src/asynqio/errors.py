@@ -392,6 +392,11 @@ class AccessDenied(BrokerRefused):
         )
         self.action, self.queue, self.type = str(action), queue, type
 
+    def as_item(self, index: int) -> AccessDenied:
+        """This error, said of one item of a batch."""
+        self.args, self.item = (f"item {index}: {self}",), index
+        return self
+
 
 class AuthenticationFailed(BrokerRefused):
     """The credentials are missing, wrong, expired or revoked."""

@@ -40,8 +40,11 @@ def start_gateway(url: str) -> Iterator[StartGateway]:
     with contextlib.ExitStack() as stack:
 
         async def start(**settings: Any) -> RunningGateway:
-            gateway = RunningGateway(url, GatewaySettings(**{"standalone": True, **settings}))
-            return await asyncio.to_thread(stack.enter_context, gateway)
+            def enter() -> RunningGateway:  # it reads the tenant file
+                chosen = GatewaySettings(**{"standalone": True, **settings})
+                return stack.enter_context(RunningGateway(url, chosen))
+
+            return await asyncio.to_thread(enter)
 
         yield start
 

@@ -22,7 +22,7 @@ from asynqio.gateway.gateway import Gateway
 from asynqio.gateway.principals.principal import Principal
 from asynqio.gateway.problems import Kind, Problem, problem_of
 from asynqio.gateway.responses import MEDIA_TYPE, problem_document, problem_headers
-from asynqio.gateway.rest import audit, health, jobs, queues, tenants
+from asynqio.gateway.rest import audit, health, jobs, queues, tenants, tokens
 from asynqio.gateway.settings import DEFAULT_BROKER, GatewaySettings
 from asynqio.gateway.websocket import serve_websocket
 
@@ -59,7 +59,15 @@ def create_app(broker: str | Store | None = None, settings: GatewaySettings | No
         await serve_websocket(gateway, scope["user"], scope, receive, send)  # type: ignore[arg-type]
 
     return Litestar(
-        [websocket, *health.ROUTES, *queues.ROUTES, *tenants.ROUTES, *audit.ROUTES, *jobs.ROUTES],
+        [
+            websocket,
+            *health.ROUTES,
+            *queues.ROUTES,
+            *tenants.ROUTES,
+            *tokens.ROUTES,
+            *audit.ROUTES,
+            *jobs.ROUTES,
+        ],
         middleware=[DefineMiddleware(Authentication, gateway=gateway, hosts=settings.allowed_hosts)],  # type: ignore[arg-type]
         guards=[check_permission],
         exception_handlers={Exception: answer_error},

@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import msgspec
+from litestar import Request
 
 from asynqio.brokers.contract.broker import Store
 from asynqio.errors import BrokerError
@@ -37,6 +38,12 @@ class AuditRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     address: str = ""
     #: What else there is to know, such as the number of tasks.
     details: dict[str, Any] = {}
+
+
+def add_details(request: Request[Any, Any, Any], **details: object) -> None:
+    """Say more about the act of a request in its record: never a secret. None is left out."""
+    known = request.scope["state"].setdefault("audit", {})
+    known.update((name, value) for name, value in details.items() if value is not None)
 
 
 _encode = msgspec.json.Encoder().encode

@@ -40,6 +40,6 @@ async def serve_websocket(
             send,
             gateway.store_of(principal),
             gateway.remote_sessions,
-            principal=f"{principal.kind}:{principal.tenant}:{principal.name}",
+            principal=principal.identity,
             until=client.disconnected,
         )

@@ -21,9 +21,10 @@ async def write_server_state(session: Session, request: requests.WriteServerStat
     data, gateway = request.data, session.gateway
     listed = {TaskRef(session.stored(worker.queue), worker.task_id) for worker in data.workers}
     compare_with_heartbeat(list(session.held.values()), listed, gateway.clock.monotonic())
-    session.consumer = server_info(session, data)
+    info = server_info(session, data)
     session.leaving = False
-    await session.store.beat(session.consumer, min(max(data.ttl_seconds, 1), LONGEST_TTL))
+    await session.store.beat(info, min(max(data.ttl_seconds, 1), LONGEST_TTL))
+    session.consumer = info
     return answers.SUCCESS
 
 

@@ -84,7 +84,7 @@ class Session:
         held = self.gateway.held.get(TaskRef(self.stored(queue), id))
         if held is None and self.principal.scope.owns(queue):
             held = self.gateway.held.get(TaskRef(queue, id))
-        if held is None or held.session.principal.name != self.principal.name:
+        if held is None or held.session.principal.identity != self.principal.identity:
             raise TaskNotHeld(queue, id)
         return held
 

@@ -65,3 +65,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     token: str = ""
     #: Which credential was used, to notice when it is no longer valid.
     credential: str = ""
+
+    @property
+    def identity(self) -> str:
+        """Tells principals apart: two tokens can have the same name, and that of a user."""
+        return f"{self.kind}:{self.tenant}:{self.token or self.name}"

@@ -15,7 +15,14 @@ from asynqio.client import Client
 from asynqio.core.access.actions import Action
 from asynqio.core.task.message import TaskInfo, TaskRef
 from asynqio.core.task.task import Entry, Task, make_entry
-from asynqio.errors import EnqueueError, QueueNotFound, ResultTimeout, TaskFailed, TaskIdConflict
+from asynqio.errors import (
+    AccessDenied,
+    EnqueueError,
+    QueueNotFound,
+    ResultTimeout,
+    TaskFailed,
+    TaskIdConflict,
+)
 from asynqio.gateway.access import permits
 from asynqio.gateway.errors import InvalidRequest, JobNotFound, KeyReused
 from asynqio.gateway.jobs.ids import keyed_job_id, likely_queues, new_job_id
@@ -93,7 +100,8 @@ async def create_jobs(
     store: StoreDependency,
     gateway: GatewayDependency,
 ) -> Response[list[CreatedJob]]:
-    """Create jobs, all of them or none: if one is invalid, the answer names it and nothing is created."""
+    """Create jobs, all of them or none: if one is invalid or forbidden, the answer names it and nothing is
+    created."""
     data = decode_body(request, body, list[NewJob])
     if not 0 < len(data) <= LARGEST_BATCH:
         raise InvalidRequest([f"a batch has 1 to {LARGEST_BATCH} jobs, this one has {len(data)}"])
@@ -107,6 +115,8 @@ async def create_jobs(
             problems += [f"[{at}].{problem}" for problem in error.problems]
         except EnqueueError as error:
             problems.append(f"[{at}]: {error}")
+        except AccessDenied as denied:
+            raise denied.as_item(at) from None
     if problems:
         raise InvalidRequest(problems)
     await store.enqueue(entries)

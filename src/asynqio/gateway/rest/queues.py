@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
-from litestar import delete, get, post
+from litestar import Request, delete, get, post
 from litestar.exceptions import ValidationException
 from litestar.params import PathParameter, QueryParameter
 
@@ -19,6 +19,7 @@ from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskInfo, TaskRef, TaskState
 from asynqio.errors import TaskNotFound, WrongState
 from asynqio.gateway.access import permits
+from asynqio.gateway.audit import add_details
 from asynqio.gateway.rest.dependencies import StoreDependency
 
 #: Most tasks per page.
@@ -133,10 +134,12 @@ async def list_tasks(
 
 
 @delete("/api/queues/{queue:str}/tasks", status_code=200, opt=permits(Permission.DELETE))
-async def delete_tasks(queue: QueueName, task_state: StateName, store: StoreDependency) -> DoneMany:
+async def delete_tasks(
+    request: Request[Any, Any, Any], queue: QueueName, task_state: StateName, store: StoreDependency
+) -> DoneMany:
     """Delete all tasks of a state: archived, retry, scheduled or pending."""
     where = Where(queue, _state(task_state, DELETABLE))
-    return DoneMany("Tasks deleted", await store.move_all(Action.DELETE, where))
+    return await _move_all(request, store, Action.DELETE, where, "Tasks deleted")
 
 
 @delete("/api/queues/{queue:str}/tasks/{task_id:str}", status_code=200, opt=permits(Permission.DELETE))
@@ -158,10 +161,12 @@ async def archive_task(queue: QueueName, task_id: TaskId, store: StoreDependency
 
 
 @post("/api/queues/{queue:str}/tasks/requeue", status_code=200, opt=permits(Permission.RUN))
-async def requeue_tasks(queue: QueueName, task_state: StateName, store: StoreDependency) -> DoneMany:
+async def requeue_tasks(
+    request: Request[Any, Any, Any], queue: QueueName, task_state: StateName, store: StoreDependency
+) -> DoneMany:
     """Make all tasks of a state pending now: archived, retry or scheduled."""
     where = Where(queue, _state(task_state, REQUEUABLE))
-    return DoneMany("Tasks are pending", await store.move_all(Action.RUN, where))
+    return await _move_all(request, store, Action.RUN, where, "Tasks are pending")
 
 
 @post("/api/queues/{queue:str}/pause", status_code=200, opt=permits(Permission.PAUSE))
@@ -206,6 +211,15 @@ async def _move(store: Store, action: Action, queue: str, id: str, message: str)
     if moved is Moved.WRONG_STATE:
         raise WrongState(f"task {id!r} of queue {queue!r} cannot be {action.value}d in its present state")
     return Done(message)
+
+
+async def _move_all(
+    request: Request[Any, Any, Any], store: Store, action: Action, where: Where, message: str
+) -> DoneMany:
+    add_details(request, state=where.state)
+    count = await store.move_all(action, where)
+    add_details(request, count=count)
+    return DoneMany(message, count)
 
 
 async def _summaries(store: Store, queues: list[str]) -> list[QueueSummary]:

@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, delete, get, post
+from litestar import Request, delete, get, post, put
 from litestar.params import PathParameter, RawBody
 
 from asynqio.core.access.actions import Action
 from asynqio.errors import ConfigError, NotFound
 from asynqio.gateway.access import permits
+from asynqio.gateway.audit import add_details
 from asynqio.gateway.errors import InvalidRequest
 from asynqio.gateway.gateway import Gateway
 from asynqio.gateway.principals.tenants import Tenants
 from asynqio.gateway.rest.body import decode_body
 from asynqio.gateway.rest.dependencies import GatewayDependency
+
+#: Longest time for which two passwords of a tenant are valid, in seconds: 90 days.
+LONGEST_OVERLAP = 90 * 86_400.0
 
 Username = Annotated[str, PathParameter(max_length=255, description="The user name of a tenant.")]
 
@@ -34,6 +38,13 @@ class NewTenant(msgspec.Struct, forbid_unknown_fields=True):
     username: str
     password: str
     queue_prefix: str | None = None
+
+
+class NewPassword(msgspec.Struct, forbid_unknown_fields=True):
+    """The next password of a tenant. `overlap`: seconds for which the present one stays valid as well."""
+
+    password: str
+    overlap: Annotated[float, msgspec.Meta(ge=0, le=LONGEST_OVERLAP)] = 0.0
 
 
 class ChangedTenant(msgspec.Struct):
@@ -57,6 +68,7 @@ async def add_tenant(
 ) -> ChangedTenant:
     """Add a tenant. It is kept across restarts, and other gateways of the store know it within a second."""
     data = decode_body(request, body, NewTenant)
+    add_details(request, id=data.id, username=data.username, queue_prefix=data.queue_prefix or data.id)
     tenants = _tenants(gateway)
     try:
         tenant = await tenants.add(data.id, data.username, data.password, data.queue_prefix)
@@ -72,7 +84,22 @@ async def remove_tenant(username: Username, gateway: GatewayDependency) -> Chang
     return ChangedTenant("Tenant removed successfully", tenant.id, tenant.username)
 
 
-ROUTES: list[Any] = [list_tenants, add_tenant, remove_tenant]
+@put("/api/tenants/{username:str}/password", opt=permits(Action.MANAGE_TENANTS))
+async def set_password(
+    request: Request[Any, Any, Any], username: Username, body: RawBody, gateway: GatewayDependency
+) -> ChangedTenant:
+    """Give a tenant another password. With an `overlap` its clients can change over one by one; without, its
+    connections are closed within a second."""
+    data = decode_body(request, body, NewPassword)
+    add_details(request, overlap=data.overlap)
+    try:
+        tenant = await _tenants(gateway).set_password(username, data.password, overlap=data.overlap)
+    except ConfigError as error:
+        raise InvalidRequest(error.problems) from None
+    return ChangedTenant("Password changed", tenant.id, tenant.username)
+
+
+ROUTES: list[Any] = [list_tenants, add_tenant, remove_tenant, set_password]
 
 
 def _tenants(gateway: Gateway) -> Tenants:

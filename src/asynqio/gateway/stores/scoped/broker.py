@@ -54,7 +54,7 @@ class ScopedBroker(View):
     # --- enqueue ----------------------------------------------------------------------------------
 
     def check(self, entry: Entry) -> None:
-        self._guard.messages("check", [entry.message])
+        self._guard.message("check", entry.message)
         with self._names:
             self._store.check(self._names.stored_entry(entry))
 

@@ -128,10 +128,11 @@ class Guard:
             return
         for at, kind in enumerate(kinds):
             if kind is not None and not self.may(actions, *kind):
-                denied = AccessDenied(actions[0], *kind)
-                denied.args = (f"item {at}: {denied}",)
-                denied.item = at
-                raise denied
+                raise AccessDenied(actions[0], *kind).as_item(at)
+
+    def message(self, method: str, message: TaskMessage) -> None:
+        """The method on the task of this message."""
+        self._require(NEEDS[method], message.queue, message.type)
 
     def messages(self, method: str, messages: Iterable[TaskMessage]) -> None:
         """The method on the tasks of these messages."""
