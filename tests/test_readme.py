@@ -19,7 +19,7 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 @contextmanager
 def worker(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """Runs the README's worker; at the end, TERM must stop it cleanly."""
-    [command] = [block.text for block in README if "asynqio worker" in block.text]
+    command = next(block.text for block in README if "asynqio worker" in block.text)
     arguments = command.removeprefix("$ asynqio ").split()
     with subprocess.Popen(
         [sys.executable, "-m", "asynqio", *arguments],

@@ -111,7 +111,7 @@ def host_name(scope: Scope) -> str:
     values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
     if len(values) != 1:
         return ""
-    text = values[0].strip().lower()
+    text: str = values[0].strip().lower()
     if text.startswith("["):
         return text[1:].partition("]")[0]
     return text.partition(":")[0]

@@ -15,6 +15,7 @@ from asynqio import App, Client, Task, TaskInfo, TaskState
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract import signals
 from asynqio.brokers.contract.inspection import Page, Where
+from asynqio.brokers.redis.broker import RedisBroker
 from asynqio.core.task.message import TaskRef
 from asynqio.errors import InvalidName
 from tests.brokers.redis.support.fixtures import fresh_server
@@ -138,6 +139,19 @@ async def test_an_invalid_queue_name_on_a_cluster_does_not_affect_others(cluster
         assert [isinstance(answer, TaskInfo) for answer in answers] == [True, False, True]
         assert isinstance(answers[1], InvalidName)
         assert [stats.pending for stats in await client.broker.stats(["a", "c"])] == [2, 2]
+
+
+async def test_an_invalid_queue_name_that_go_has_registered_on_a_cluster_does_not_affect_others(
+    cluster_url: str,
+) -> None:
+    async with Client(cluster_url) as client:
+        await client.enqueue(Task("work"), queue="a")
+        broker = client.broker
+        assert isinstance(broker, RedisBroker)
+        await (await broker._session()).redis.command("asynq:queues", "SADD", "asynq:queues", "}b")
+        assert await broker.queues() == ["a"]
+        assert [stats.pending for stats in await broker.stats(await broker.queues())] == [1]
+        await broker.forward(await broker.queues(), 10)
 
 
 async def test_closing_right_after_watching_leaves_nothing_open(server: RedisServer) -> None:

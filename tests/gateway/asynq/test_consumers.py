@@ -61,6 +61,24 @@ async def test_a_consumer_is_a_server_until_it_leaves(gateway: RunningGateway, s
         await client.succeed("clear_server_state", WHO)
 
 
+async def test_a_consumer_that_has_left_gets_no_task_until_it_registers_again(
+    gateway: RunningGateway, store: Store
+) -> None:
+    """The Rust consumer goes on asking for tasks while it stops, and does not wait for those that it has started."""
+    async with ProtocolClient(gateway.address) as client, ProtocolClient(gateway.address) as other:
+        await client.succeed("write_server_state", heartbeat())
+        await client.succeed("clear_server_state", {**WHO, "server_id": "another"})
+        await client.enqueue()
+        await client.take()
+        await client.succeed("clear_server_state", WHO)
+        task = await client.enqueue()
+        assert await client.dequeue() is None
+        assert (await other.take())["id"] == task["id"]
+        await client.enqueue()
+        await client.succeed("write_server_state", heartbeat())
+        await client.take()
+
+
 async def test_a_consumer_that_disconnects_is_no_server_any_more(
     gateway: RunningGateway, store: Store
 ) -> None:

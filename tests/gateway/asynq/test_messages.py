@@ -93,11 +93,18 @@ async def test_answers_come_in_the_order_of_requests_sent_ahead(gateway: Running
             assert answer.get("id", number) == number
 
 
+#: A request about a task that the client does not hold.
+EXTENSION = {"queue": "default", "task_id": "nix", "lease_duration_seconds": 30}
+
+
 async def test_an_id_is_repeated(gateway: RunningGateway) -> None:
     async with ProtocolClient(gateway.address) as client:
         for id in (0, 7, 'a"b'):
             await client.send(json.dumps({"type": "ping", "id": id}))
             assert await client.receive() == {"type": "pong", "id": id}
+        await client.send(json.dumps({"type": "extend_lease", "id": 8, "data": EXTENSION}))
+        refused = await client.receive()
+        assert (refused["type"], refused["id"]) == ("error", 8)
 
 
 async def test_clients_that_dial_the_host_alone_are_served(gateway: RunningGateway) -> None:

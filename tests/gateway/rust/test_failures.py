@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import signal
+
+import pytest
 
 from asynqio import Client, Inspector, Task, TaskState
 from tests.gateway.rust.conftest import SHORT_LEASE
@@ -30,6 +32,25 @@ async def test_the_tasks_of_a_consumer_that_stops_return_at_once(rust: Rust, url
             assert (task.state, task.retried, task.crashes) == (TaskState.PENDING, 0, 0)
             assert task.headers == {"k": "v"}
         assert await inspector.servers() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("url", ["memory"], indirect=True)
+async def test_a_consumer_that_stops_takes_no_more_tasks(rust: Rust, url: str) -> None:
+    """The crate asks for tasks until the last of its parts has stopped: here for more than 5 s."""
+    async with Client(url) as client, Inspector(url) as inspector, rust.server(janitor_interval=60) as server:
+        await client.enqueue(Task("ok"), task_id="first")
+        await server.event("ended", id="first")
+        server.signal(signal.SIGTERM)
+
+        async def cleared() -> bool:
+            return not await inspector.servers()
+
+        await until("it has removed its registration", cleared)
+        await client.enqueue(Task("ok"), task_id="second")
+        assert await server.ended() == 0
+        assert (await inspector.find("second")).state is TaskState.PENDING
+        assert len(server.waiting("started")) == 1
 
 
 async def test_the_task_of_a_killed_consumer_runs_again_after_its_lease(brisk_rust: Rust, url: str) -> None:
@@ -65,6 +86,8 @@ async def test_a_task_longer_than_its_lease_runs_once(brisk_rust: Rust, url: str
         assert len(first.waiting("started") + second.waiting("started")) == 1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("url", ["memory", "redis"], indirect=True)
 async def test_no_task_is_lost_when_the_crate_mixes_up_answers(brisk_rust: Rust, url: str) -> None:
     """On several threads, two callers of the crate can get each other's answer: it sends a request and waits for the
     answer in two steps. A task that the wrong caller got never runs there, and no heartbeat lists it."""
@@ -73,6 +96,6 @@ async def test_no_task_is_lost_when_the_crate_mixes_up_answers(brisk_rust: Rust,
         async with brisk_rust.server(
             one_thread=False, concurrency=16, heartbeat_interval=0.05, health_interval=0.02
         ) as server:
+            for id in ids:
+                await server.event("ended", id=id)
             await until("all tasks are done", lambda: empty(inspector))
-            runs = Counter(str((event.task or {})["id"]) for event in server.waiting("ended"))
-            assert set(runs) == ids

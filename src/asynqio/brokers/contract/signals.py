@@ -12,7 +12,7 @@ import contextlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Protocol, Self, TypeAlias
+from typing import NamedTuple, Protocol, Self, TypeAlias
 
 from asynqio.core.task.message import TaskRef, TaskState
 
@@ -65,6 +65,13 @@ def entered(state: TaskState, queue: str) -> Topic:
     return (_KINDS[state], queue)
 
 
+class DueQueues(NamedTuple):
+    """Queues with due tasks, and when the first task of the others is due (infinity: never)."""
+
+    queues: list[str]
+    next_at: float
+
+
 class Source(Protocol):
     """What a store does for watches if changes are reported to it only on request."""
 
@@ -76,8 +83,8 @@ class Source(Protocol):
         """See Watch.is_tracked."""
         ...
 
-    def next_due(self, watch: Watch) -> float | None:
-        """See Watch.next_due."""
+    def due_queues(self, watch: Watch, now: float) -> DueQueues | None:
+        """See Watch.due_queues."""
         ...
 
 
@@ -121,10 +128,10 @@ class Watch:
         """Whether the store certainly reports any change: then there is nothing new until the next signal."""
         return self._signals.source is not None and self._signals.source.is_tracked(self)
 
-    def next_due(self) -> float | None:
-        """When the next task is due in queues whose `due` is watched (infinity: never), if the store knows without
-        a call; else None."""
-        return None if self._signals.source is None else self._signals.source.next_due(self)
+    def due_queues(self, now: float) -> DueQueues | None:
+        """Which of the queues whose `due` is watched have a task that is due now, if the store knows without a call;
+        else None."""
+        return None if self._signals.source is None else self._signals.source.due_queues(self, now)
 
     def clear(self) -> None:
         """Discard the signals received so far."""

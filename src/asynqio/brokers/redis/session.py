@@ -270,8 +270,13 @@ class Session:
             )
 
 
+def can_keep(settings: RedisSettings, queue: str) -> bool:
+    """Whether the store can keep the keys of a queue: a cluster, in one slot."""
+    return not (settings.kind == "cluster" and queue.startswith("}"))
+
+
 def checked_keys(settings: RedisSettings, queue: str) -> QueueKeys:
-    """The keys of a queue. Raises InvalidName if a cluster could not keep them in one slot."""
-    if settings.kind == "cluster" and queue.startswith("}"):
+    """The keys of a queue. Raises InvalidName if the store cannot keep them."""
+    if not can_keep(settings, queue):
         raise InvalidName("queue", queue, "cannot begin with '}' on a Redis cluster: choose another name")
     return queue_keys(queue)

@@ -140,6 +140,8 @@ def parse(parts: SplitResult) -> RemoteSettings:
         problem("give a user and password, or token=, not both")
     if not (fields.get("token", "") + fields["username"] + fields["password"]).isprintable():
         problem("user, password and token cannot contain control characters")
+    if not fields.get("token", "").isascii():
+        problem("a token has only ASCII characters")
     if fields.get("key") and not fields.get("cert"):
         problem("key= requires cert=")
     if problems:

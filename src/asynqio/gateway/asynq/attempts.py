@@ -17,6 +17,8 @@ MOST_SKIPPED = 100
 
 async def dequeue(session: Session, request: requests.Dequeue) -> str:
     """Hand out a task, at once: a client sends nothing else on its connection meanwhile."""
+    if session.leaving:
+        return answers.NO_TASK
     queues = request.data.queues
     for _ in range(MOST_SKIPPED):
         leases = await session.store.dequeue(queues, 1, session.gateway.lease, session.gateway.id)

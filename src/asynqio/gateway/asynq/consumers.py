@@ -22,6 +22,7 @@ async def write_server_state(session: Session, request: requests.WriteServerStat
     listed = {TaskRef(session.stored(worker.queue), worker.task_id) for worker in data.workers}
     compare_with_heartbeat(list(session.held.values()), listed, gateway.clock.monotonic())
     info = server_info(session, data)
+    session.leaving = False
     await session.store.beat(info, min(max(data.ttl_seconds, 1), LONGEST_TTL))
     session.consumer = info
     return answers.SUCCESS
@@ -63,9 +64,10 @@ def _server_id(data: requests.ServerId) -> str:
 
 
 async def clear_server_state(session: Session, request: requests.ClearServerState) -> str:
-    """Remove the registration of the consumer. A consumer that was never registered has none."""
+    """Remove the registration of the consumer, which gets no more tasks. One that was never registered has none."""
     data = request.data
     if session.consumer is not None and session.consumer.id == _server_id(data):
+        session.leaving = True
         await session.store.leave(session.consumer)
         session.consumer = None
     return answers.SUCCESS

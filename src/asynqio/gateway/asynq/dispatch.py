@@ -41,9 +41,11 @@ _HANDLERS: dict[type, Handler] = {
 
 async def answer(session: Session, message: str | bytes) -> str:
     """Carry out one message and return the answer. Never raises what the request caused."""
+    id = None
     try:
         request = requests.decode(message)
+        id = request.id
         text = await _HANDLERS[type(request)](session, request)
     except Exception as error:
-        return answers.error(error_text(error))
-    return text if request.id is None else answers.with_id(text, request.id)
+        text = answers.error(error_text(error))
+    return text if id is None else answers.with_id(text, id)

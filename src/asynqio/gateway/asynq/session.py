@@ -42,6 +42,8 @@ class Session:
         self.batches: dict[str, GroupBatch] = {}
         #: Its last heartbeat, if it is a consumer.
         self.consumer: ServerInfo | None = None
+        #: It has removed its registration, so it stops. Clients go on asking for tasks, which they would not finish.
+        self.leaving = False
         self.processed = 0
         self.failed = 0
         self.closed = False

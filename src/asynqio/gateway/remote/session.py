@@ -24,6 +24,9 @@ from asynqio.gateway.remote.outbox import Outbox
 
 log = logging.getLogger("asynqio.gateway")
 
+#: What decoders raise, depending on what is wrong with a message: its form, a key that cannot be one, its depth.
+_UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
+
 
 class Session:
     """Runs the calls of one client. `store` is what the client may use; each new connection may bring another one."""
@@ -32,7 +35,8 @@ class Session:
         self.store = store
         self.outbox = Outbox(limits.max_unsent, limits.max_kept)
         self._limits = limits
-        self._received = 0
+        #: The highest id of the calls received.
+        self.received = 0
         self._calls: dict[int, asyncio.Task[None]] = {}
         self._watches: dict[int, asyncio.Task[None]] = {}
         self._listening: asyncio.Task[None] | None = None
@@ -43,13 +47,18 @@ class Session:
         """The first message on a new connection."""
         return Hello(
             resumed=resumed,
-            received=self._received,
+            received=self.received,
             now=self.store.clock.now(),
             store=urlsplit(self.store.url).scheme,
             archive_limit=self.store.archive_limit,
             max_frame=self._limits.max_frame,
             max_payload=self._limits.max_payload,
         )
+
+    @property
+    def watching(self) -> int:
+        """The number of watches."""
+        return len(self._watches)
 
     async def ready(self) -> None:
         """Wait until another call may be read."""
@@ -63,29 +72,29 @@ class Session:
         """Start what a message asks for. Waits while too many calls run."""
         try:
             head = decode_request_head(message)
-        except msgspec.MsgspecError as error:
+            if not head.id:
+                self._handle_notice(decode_any(message))
+                return
+        except _UNREADABLE as error:
             self._complain(f"a message must be [id, operation, argument, …]: {error}")
             return
-        if not head.id:
-            self._handle_notice(message)
-            return
-        if head.id <= self._received:
+        if head.id <= self.received:
             return  # sent again after a reconnect, and received before
-        self._received = head.id
+        self.received = head.id
         operation = OF_STORE.get(head.operation) or OF_SESSION.get(head.operation)
         if operation is None:
             self._refuse(head.id, f"there is no operation {head.operation[:50]!r}")
             return
         try:
             arguments = operation.decode_request(message)
-        except (msgspec.MsgspecError, ValueError) as error:
+        except _UNREADABLE as error:
             self._refuse(head.id, f"{operation.name}: {error}")
             return
         await self._free.wait()
         self._start(head.id, operation, arguments)
 
-    def _handle_notice(self, message: msgspec.Raw) -> None:
-        match decode_any(message):
+    def _handle_notice(self, message: list[Any]) -> None:
+        match message:
             case [0, "ack", int(received)]:
                 self.outbox.acknowledge(received)
             case [0, "cancel", int(id)]:

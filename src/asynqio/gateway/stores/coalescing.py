@@ -27,7 +27,7 @@ class CoalescingStore(ForwardingStore):
     """
 
     def __init__(self, store: Store, notice: Callable[[str], object] = str) -> None:
-        """`notice` is called with the queue of each entry that is about to be enqueued."""
+        """`notice` is called with the queue of each entry that was enqueued."""
         super().__init__(store)
         self._notice = notice
         self._enqueue = SharedCalls[str, Entry, Admission | Replaced](
@@ -56,11 +56,13 @@ class CoalescingStore(ForwardingStore):
 
     async def enqueue(self, entries: Sequence[Entry]) -> list[Admission | Replaced]:
         queue = _only([entry.message.queue for entry in entries])
+        if queue is None or sum(len(entry.message.payload or b"") for entry in entries) > SMALL_PAYLOADS:
+            answers = await self._store.enqueue(entries)
+        else:
+            answers = await self._enqueue(queue, entries)
         for name in {entry.message.queue for entry in entries} if queue is None else (queue,):
             self._notice(name)
-        if queue is None or sum(len(entry.message.payload or b"") for entry in entries) > SMALL_PAYLOADS:
-            return await self._store.enqueue(entries)
-        return await self._enqueue(queue, entries)
+        return answers
 
     async def dequeue(
         self, queues: Sequence[str], limit: int, lease: float, owner: str, *, timed: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from random import Random
 
@@ -34,12 +35,17 @@ class Forwarder(WatchingService):
 
     async def once(self) -> float:
         self.watch.clear()
-        known = self.watch.next_due()
-        if known is not None and known > self._broker.clock.now():
-            return self.until(known) + self._election.delay(self._random)
-        moved, next_at = await self._broker.forward(self._queues, BATCH_SIZE)
+        known = self.watch.due_queues(self._broker.clock.now())
+        if known is not None and not known.queues:
+            return self.until(known.next_at) + self._election.delay(self._random)
+        queues = self._queues if known is None else known.queues
+        moved, next_at = await self._broker.forward(queues, BATCH_SIZE)
         if moved:
             self._election.won()
         elif known is not None:
             self._election.collided(self._broker.clock.monotonic())
-        return 0.0 if moved == BATCH_SIZE else self.until(next_at)
+        if moved == BATCH_SIZE:
+            return 0.0
+        if known is not None and known.next_at < math.inf:
+            next_at = known.next_at if next_at is None else min(next_at, known.next_at)
+        return self.until(next_at)

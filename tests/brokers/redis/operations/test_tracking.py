@@ -104,20 +104,29 @@ async def test_an_empty_or_paused_queue_does_not_notify(broker: Store, redis_ser
         assert await is_notified(watch)
 
 
+def next_due(watch: signals.Watch) -> float | None:
+    """When the next task is due, if that is known."""
+    known = watch.due_queues(0.0)
+    return None if known is None else known.next_at
+
+
 async def test_the_next_due_time_is_known_without_a_call(broker: Store, redis_server: RedisServer) -> None:
     with broker.watch([signals.due("one"), signals.due("two")]) as watch:
         await until_tracked(watch)
-        assert watch.next_due() == float("inf")
+        assert next_due(watch) == float("inf")
         for queue, at in (("one", 4e9), ("two", 3e9)):
             await put(broker, entry("a", queue=queue, at=at))
             await until_tracked(watch)
-            while watch.next_due() != at:
+            while next_due(watch) != at:
                 await watch.wait(1)
+        assert watch.due_queues(3e9 - 1) == ([], 3e9)
+        assert watch.due_queues(3e9) == (["two"], 4e9)
+        assert watch.due_queues(4e9) == (["one", "two"], float("inf"))
         await broker.move(Action.DELETE, [TaskRef("two", "a")])
-        while watch.next_due() != 4e9:
+        while next_due(watch) != 4e9:
             await watch.wait(1)
         await asyncio.to_thread(redis_server.cli, "FLUSHALL")
-        while watch.next_due() != float("inf"):
+        while next_due(watch) != float("inf"):
             await watch.wait(1)
 
 

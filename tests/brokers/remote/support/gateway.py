@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import socket
 import threading
@@ -16,6 +17,7 @@ from asynqio.brokers.contract.broker import Store
 from asynqio.clock import Clock
 from asynqio.gateway.remote.endpoint import is_remote, serve
 from asynqio.gateway.remote.limits import RemoteLimits
+from asynqio.gateway.remote.session import Session
 from asynqio.gateway.remote.sessions import RemoteSessions
 
 #: The name of the thread: it lives as long as the test process.
@@ -32,6 +34,8 @@ class TestGateway:
     def __init__(self, limits: RemoteLimits | None = None) -> None:
         self.stores: OrderedDict[str, Store] = OrderedDict()
         self.sessions = RemoteSessions(limits)
+        #: The loop that serves, after the first request.
+        self.loop: asyncio.AbstractEventLoop | None = None
         #: Headers of the latest request.
         self.headers: dict[str, str] = {}
 
@@ -41,9 +45,14 @@ class TestGateway:
         while len(self.stores) > REMEMBERED:
             self.stores.popitem(last=False)
 
+    def all_sessions(self) -> list[Session]:
+        """The sessions that are open."""
+        return [entry.session for entry in self.sessions._entries.values()]
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "websocket":
             return
+        self.loop = asyncio.get_running_loop()
         self.headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
         name = scope["path"].strip("/")
         if not is_remote(scope) or name == "foreign":
@@ -95,6 +104,10 @@ class GatewayServer:
     def url(self, name: str = "") -> str:
         """The URL of a store; of a new one without a name."""
         return f"ws://127.0.0.1:{self.port}/{name or uuid.uuid4().hex}"
+
+    def join(self) -> None:
+        """Serve until the process ends."""
+        self._thread.join()
 
     def close(self) -> None:
         """Stop serving."""

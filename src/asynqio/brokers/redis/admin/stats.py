@@ -8,14 +8,15 @@ from asynqio.brokers.redis.chunking import chunks, gather
 from asynqio.brokers.redis.layout.keys import QUEUES, QueueKeys, day_of, decode_lossy, queue_keys
 from asynqio.brokers.redis.operations.groups import decode_failure, group_names
 from asynqio.brokers.redis.scripts.loader import LUA
-from asynqio.brokers.redis.session import Session
+from asynqio.brokers.redis.session import Session, can_keep
 from asynqio.core.info import FRONT, GROUPS_SUMMED, DayStats, GroupStats, QueueStats, longest_waiting
 
 
 async def queues(session: Session) -> list[str]:
-    """The names of all queues, sorted."""
-    names = await session.redis.command(QUEUES, "SMEMBERS", QUEUES)
-    return sorted(decode_lossy(name) for name in names)
+    """The names of all queues, sorted. Those that a cluster cannot keep are left out: Go registers a name before it
+    fails, and no call about several queues would work with it."""
+    names = map(decode_lossy, await session.redis.command(QUEUES, "SMEMBERS", QUEUES))
+    return sorted(name for name in names if can_keep(session.settings, name))
 
 
 async def stats(session: Session, names: Sequence[str]) -> list[QueueStats]:

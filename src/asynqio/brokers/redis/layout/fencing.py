@@ -60,9 +60,9 @@ def is_ours(token: bytes | None, last_failed_at: float) -> bool:
 def token_of(lease: Lease) -> Token:
     """The token of a lease, which may have been in another process; for a lease of another broker, one that holds
     nothing."""
-    match lease.token:
-        case Token():
-            return lease.token
-        case (bytes(owner), bytes(fence)):
-            return Token(owner, fence)
+    token = lease.token
+    if type(token) is Token:
+        return token
+    if type(token) is tuple and len(token) == 2 and type(token[0]) is type(token[1]) is bytes:
+        return Token(*token)
     return Token(b"?", b"?")

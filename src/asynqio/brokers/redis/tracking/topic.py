@@ -63,6 +63,8 @@ class TrackedTopic:
         self._paused = False
         self.is_reading = False
         self.read_at = -math.inf
+        #: When the next scheduled task or retry is due, as of the last reading; infinity: there is none.
+        self.due_at = math.inf
         self.timer: asyncio.TimerHandle | None = None
         #: Whether a change was reported while a watch waited, and has not been looked at yet.
         self.changed_at_wait = False
@@ -72,11 +74,6 @@ class TrackedTopic:
     def is_tracked(self) -> bool:
         """Whether Redis reports the next change of any key."""
         return len(self._read) == len(self.keys) and self.push is not None and self.push.is_ready
-
-    @property
-    def due_at(self) -> float | None:
-        """When the next scheduled task or retry is due, as of the last reading; None: there is none."""
-        return min((_score(first) for first in self._read.values() if first), default=None)
 
     def forget(self, key: bytes | None = None) -> None:
         """Redis does not report on this key any more (None: on all)."""
@@ -101,6 +98,8 @@ class TrackedTopic:
         try:
             while missing := [key for key in self.keys if key not in self._read and key not in self._changed]:
                 await self._read_keys(push, missing)
+            if self.kind == "due":
+                self.due_at = min((_score(first) for first in self._read.values() if first), default=math.inf)
         finally:
             self.is_reading = False
 

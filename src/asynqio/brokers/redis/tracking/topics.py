@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
-from asynqio.brokers.contract.signals import Signals, Topic, Watch
+from asynqio.brokers.contract.signals import DueQueues, Signals, Topic, Watch
 from asynqio.brokers.redis.connection.errors import RedisError
 from asynqio.brokers.redis.connection.push import PushConnection
 from asynqio.brokers.redis.session import Session
@@ -98,12 +98,18 @@ class TrackedTopics:
         topics = (self._topics.get(topic) for topic in watch.topics)
         return all(tracked is not None and tracked.is_tracked for tracked in topics)
 
-    def next_due(self, watch: Watch) -> float | None:
-        """When the next task is due in the queues of this watch (infinity: never); None: unknown."""
+    def due_queues(self, watch: Watch, now: float) -> DueQueues | None:
+        """See Watch.due_queues."""
         if not self.is_tracked(watch):
             return None
-        times = [self._topics[topic].due_at for topic in watch.topics]
-        return min((time for time in times if time is not None), default=math.inf)
+        due, next_at = [], math.inf
+        for topic in watch.topics:
+            tracked = self._topics[topic]
+            if tracked.due_at <= now:
+                due.append(tracked.queue.name)
+            else:
+                next_at = min(next_at, tracked.due_at)
+        return DueQueues(due, next_at)
 
     # --- what happens -----------------------------------------------------------------------------
 

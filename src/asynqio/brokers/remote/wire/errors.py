@@ -24,7 +24,9 @@ PRIVATE = frozenset(
         errors.BrokerError,
         errors.BrokerUnavailable,
         errors.BrokerRefused,
+        errors.CannotStore,
         errors.CorruptMessage,
+        errors.StorageFull,
         errors.StoreReplaced,
         errors.VersionMismatch,
         errors.WrongProcess,
@@ -67,15 +69,18 @@ def shown(error: BaseException, request: str) -> WireError:
     return WireError(kind.__name__, list(map(_plain, error.args)), _attributes(error))
 
 
+#: What a client reads instead of the text of the store.
+_INSTEAD: dict[type[BaseException], str] = {
+    errors.StorageFull: "the store of the gateway is full and nothing was changed: free some space, then retry",
+    errors.BrokerUnavailable: "the store of the gateway is unavailable: retry",
+    errors.CannotStore: "the store of the gateway cannot hold the value: it is invalid or too large",
+}
+
+
 def hidden(kind: type[BaseException], request: str) -> WireError:
     """An error without its text."""
-    advice = "retry" if issubclass(kind, errors.BrokerUnavailable) else "see the log of the gateway"
-    what = (
-        "the store of the gateway is unavailable"
-        if issubclass(kind, errors.BrokerUnavailable)
-        else f"the gateway cannot do this ({kind.__name__})"
-    )
-    return WireError(kind.__name__, [f"{what}: {advice}; the request has the id {request}"])
+    text = _INSTEAD.get(kind, f"the gateway cannot do this ({kind.__name__}): see its log")
+    return WireError(kind.__name__, [f"{text} (request {request})"])
 
 
 def refused(text: str) -> WireError:

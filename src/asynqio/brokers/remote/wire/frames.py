@@ -37,4 +37,7 @@ def pack_frames(messages: list[bytes]) -> Iterator[bytes]:
 
 def unpack_frame(frame: bytes) -> list[msgspec.Raw]:
     """The encoded messages in a frame. Raises MsgspecError."""
-    return _decode(frame)
+    try:
+        return _decode(frame)
+    except RecursionError:
+        raise msgspec.DecodeError("the values are nested too deeply") from None

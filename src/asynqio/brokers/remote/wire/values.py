@@ -83,12 +83,16 @@ class Registration(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_
     scheduler: SchedulerInfo | None
 
 
+#: What a token is, or is made of.
+_PLAIN = {int, str, bytes, type(None)}
+
+
 def _token(value: Any) -> Hashable:
     """A received token: a plain value, or several of them. Raises ValidationError."""
-    parts = value if isinstance(value, list) else [value]
-    if not all(part is None or isinstance(part, int | str | bytes) for part in parts):
+    several = type(value) is list
+    if not _PLAIN.issuperset(map(type, value if several else (value,))):
         raise msgspec.ValidationError("Expected a token that was given with a lease")
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(value) if several else value
 
 
 # --- leases ---------------------------------------------------------------------------------------

@@ -108,7 +108,7 @@ class ScopedBroker(View):
             except Exception:
                 # A repeated call must recognise what this one may have applied.
                 for one, sent in zip(settlements, stored, strict=True):
-                    one.lease.token = sent.lease.token
+                    one.lease.unconfirmed = sent.lease.unconfirmed
                 raise
 
     async def write_output(self, outputs: Sequence[Output]) -> list[bool]:

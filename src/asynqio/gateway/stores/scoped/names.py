@@ -113,10 +113,10 @@ class Names:
     # --- leases -----------------------------------------------------------------------------------
 
     def stored_lease(self, lease: Lease) -> Lease:
-        return Lease(self.stored_message(lease.message), lease.expires_at, lease.token, lease.pending_since)
+        return _replace(lease, message=self.stored_message(lease.message))
 
     def shown_lease(self, lease: Lease) -> Lease:
-        return Lease(self.shown_message(lease.message), lease.expires_at, lease.token, lease.pending_since)
+        return _replace(lease, message=self.shown_message(lease.message))
 
     def stored_settlement(self, settlement: Settlement) -> Settlement:
         """Raises InvalidTask if it would turn the leased task into another one."""
