@@ -27,6 +27,18 @@ log = logging.getLogger("asynqio.gateway")
 BACKLOG = 2_048
 
 
+#: What uvicorn logs as errors although it is none: an upgrade that was refused with a status, and text of a client
+#: that is not UTF-8. Anyone could fill the log with them.
+_NO_ERRORS = (
+    "ASGI callable returned without completing handshake.",
+    "Invalid UTF-8 sequence received from client.",
+)
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.msg not in _NO_ERRORS
+
+
 class _Server(uvicorn.Server):
     """Says where it listens: with port 0 the system chooses the port. A signal that stops it is no failure."""
 
@@ -95,7 +107,9 @@ def run_gateway(broker: str | None, settings: GatewaySettings) -> int:
         )
     _check_tls(settings)
     server = _Server(uvicorn_config(create_app(store, settings), settings), store.url)
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    uvicorn_log = logging.getLogger("uvicorn.error")
+    uvicorn_log.setLevel(logging.WARNING)
+    uvicorn_log.addFilter(_is_error)
     with _listen(settings.address) as listening:
         server.run([listening])
     return 0 if server.started else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import signal
 import socket
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
 
 from tests.brokers.redis.support.fixtures import fresh_server
 from tests.cli.support.command import Command, asynqio, command
@@ -83,6 +86,11 @@ def test_a_worker_and_commands_use_the_gateway(tmp_path: Path) -> None:
         ([], {"ASYNQ_PASSWORD": "canary-5481"}, "ASYNQ_PASSWORD is set, but ASYNQ_USERNAME is not"),
         ([], {"ASYNQ_TENANT_CONFIG": "nix.json"}, "nix.json: cannot be read: No such file"),
         (["--tls-cert", "nix.pem"], {}, "--tls-cert and --tls-key belong together"),
+        (
+            ["--tls-cert", "nix.pem", "--tls-key", "nix.key"],
+            {},
+            "--tls-cert nix.pem: cannot be read: No such file",
+        ),
         (["--broker", "nix://"], {}, "the scheme must be one of"),
     ],
 )
@@ -145,6 +153,22 @@ def test_kill_9_loses_no_accepted_task(tmp_path: Path, kind: str) -> None:
         gateway.line(READY)
         found = [request(f"http://{where}/api/v1/jobs/{id}")["payload"] for id in accepted]
         assert found == list(range(200))
+
+
+def test_refused_clients_do_not_fill_the_log(tmp_path: Path) -> None:
+    env = {"ASYNQ_USERNAME": "ann", "ASYNQ_PASSWORD": "correct horse battery"}
+    with command("gateway", "--addr", "127.0.0.1:0", cwd=tmp_path, env=env) as gateway:
+        url = f"ws://{address(gateway)}/ws"
+        with pytest.raises(InvalidStatus):
+            connect(url)
+        credentials = base64.b64encode(b"ann:correct horse battery").decode()
+        with connect(url, additional_headers={"Authorization": f"Basic {credentials}"}) as client:
+            client.send(b"\xff", text=True)
+            with pytest.raises(ConnectionClosed):
+                client.recv(timeout=30)
+        gateway.signal(signal.SIGTERM)
+        assert gateway.end() == 0
+    assert [line for line in gateway.seen if "uvicorn" in line or "Traceback" in line] == []
 
 
 def test_commands_without_a_broker_name_the_default(tmp_path: Path) -> None:
