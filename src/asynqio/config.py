@@ -25,6 +25,8 @@ from asynqio.runtime.server_config import ServerConfig
 
 #: The environment variable that names the broker.
 BROKER_VARIABLE = "ASYNQIO_BROKER"
+#: Read by `asynqio gateway`.
+_OF_GATEWAYS = ("ADMIN_USERNAME", "ADMIN_PASSWORD", "ADMIN_TOKEN")
 #: Set by the supervisor for its workers.
 _INTERNAL_VARIABLES = ("ASYNQIO_SUPERVISOR_PIPE", "ASYNQIO_WORKER_INDEX")
 _KUBERNETES = re.compile(r"(^|_)(SERVICE_(HOST|PORT(_.*)?)|PORT(_\d+_(TCP|UDP|SCTP)(_.*)?)?)$")
@@ -76,7 +78,7 @@ def load(
 def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
     """One message for each ASYNQIO_… variable that names no setting. Those that Kubernetes sets for a service named
     asynqio are ignored."""
-    known = [item.name.upper() for item in dataclasses.fields(ServerConfig)] + ["BROKER"]
+    known = [*(item.name.upper() for item in dataclasses.fields(ServerConfig)), "BROKER", *_OF_GATEWAYS]
     messages = []
     for name in os.environ if environ is None else environ:
         prefix, _, rest = name.partition("ASYNQIO_")

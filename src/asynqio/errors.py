@@ -202,9 +202,6 @@ class WrongState(AsynqioError):
     """The action is not possible in the present state of the task or queue."""
 
 
-# --- results --------------------------------------------------------------------------------------
-
-
 class ResultError(AsynqioError):
     """There is no result."""
 
@@ -233,9 +230,6 @@ class TaskFailed(ResultError):
     def __init__(self, queue: str, id: str, error: str) -> None:
         super().__init__(f"task {id!r} of queue {queue!r} failed for good: {error}")
         self.queue, self.id, self.error = queue, id, error
-
-
-# --- running --------------------------------------------------------------------------------------
 
 
 class ExecutionError(AsynqioError):
@@ -353,9 +347,6 @@ class ProgressTooLarge(ExecutionError, ValueError):
         self.type, self.size, self.limit = type, size, limit
 
 
-# --- brokers --------------------------------------------------------------------------------------
-
-
 class BrokerError(AsynqioError):
     """The store refused the operation or did not answer."""
 
@@ -392,7 +383,7 @@ class AccessDenied(BrokerRefused):
         )
         self.action, self.queue, self.type = str(action), queue, type
 
-    def as_item(self, index: int) -> AccessDenied:
+    def as_item(self, index: int) -> Self:
         """This error, said of one item of a batch."""
         self.args, self.item = (f"item {index}: {self}",), index
         return self

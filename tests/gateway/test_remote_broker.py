@@ -12,7 +12,7 @@ import pytest
 from asynqio import App
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store
-from asynqio.errors import BrokerRefused
+from asynqio.errors import AuthenticationFailed
 from asynqio.gateway.settings import GatewaySettings
 from tests.builders import entry
 from tests.conformance.helpers import put
@@ -69,6 +69,6 @@ async def test_tenants_see_only_their_own_tasks(for_tenants: RunningGateway, sto
 @pytest.mark.requirement("SEC-GW-1")
 async def test_wrong_credentials_are_refused(for_tenants: RunningGateway) -> None:
     for login in ("ann:wrong@", "eve:password@", ""):
-        with pytest.raises(BrokerRefused, match="status 401"):
+        with pytest.raises(AuthenticationFailed, match="status 401"):
             async with open_broker(f"ws://{login}{for_tenants.address}"):
                 pass

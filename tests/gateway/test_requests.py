@@ -86,10 +86,44 @@ async def test_no_other_origin_is_allowed(start_gateway: StartGateway) -> None:
     async with httpx.AsyncClient(base_url=f"http://{address}") as http:
         preflight = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
         for response in (
-            await http.options("/api/v1/jobs", headers=preflight),
+            allowed := await http.options("/api/v1/jobs", headers=preflight),
             await http.get("/api/queues", headers={"Origin": "https://evil.example"}),
         ):
             assert not any(name.startswith("access-control-") for name in response.headers)
+        assert (allowed.status_code, allowed.headers["allow"]) == (204, "OPTIONS, POST")
+
+
+FOREIGN = [
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+]
+
+
+@pytest.mark.requirement("SEC-WEB-4")
+async def test_a_page_of_another_origin_changes_nothing(start_gateway: StartGateway) -> None:
+    address = (await start_gateway()).address
+    async with httpx.AsyncClient(base_url=f"http://{address}") as http:
+        for headers in FOREIGN:
+            refused = await http.post("/api/queues/default/pause", headers=headers)
+            assert refused.status_code == 403
+            assert refused.json()["type"].endswith("#cross-origin")
+        assert (await http.get("/api/queues")).json() == {"queues": []}
+        own = {"Origin": f"http://{address}", "Sec-Fetch-Site": "same-origin"}
+        assert (await http.post("/api/queues/default/pause", headers=own)).status_code == 200
+
+
+@pytest.mark.requirement("SEC-WEB-6")
+async def test_a_page_of_another_origin_opens_no_websocket(start_gateway: StartGateway) -> None:
+    address = (await start_gateway()).address
+    for headers in FOREIGN:
+        with pytest.raises(InvalidStatus) as refused:
+            async with ProtocolClient(address, additional_headers=headers):
+                pass
+        assert refused.value.response.status_code == 403
+    async with ProtocolClient(address, additional_headers={"Origin": f"http://{address}"}) as client:
+        assert await client.call("ping") == {"type": "pong"}
 
 
 @pytest.mark.requirement("SEC-WEBTLS-2")

@@ -37,6 +37,11 @@ def is_public(opt: Mapping[str, Any]) -> bool:
     return bool(opt.get(_PUBLIC))
 
 
+def is_preflight(scope: Mapping[str, Any]) -> bool:
+    """Whether the request asks for the methods of a route only."""
+    return bool(scope["type"] == "http" and scope["method"] == "OPTIONS")
+
+
 def is_management(opt: Mapping[str, Any]) -> bool:
     """Whether the route manages the gateway: where no administrator is configured, a user of this machine may."""
     return opt.get(_ACTION) in MANAGEMENT
@@ -48,9 +53,12 @@ def audited_action(opt: Mapping[str, Any]) -> Action | None:
     return action if action in _AUDITED else None
 
 
-def check_permission(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """The guard of all routes. Raises AccessDenied."""
+async def check_permission(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """The guard of all routes. A coroutine: the framework would run a function in the executor of the event loop.
+    Raises AccessDenied."""
     opt = handler.opt
+    if is_preflight(connection.scope):
+        return
     if is_public(opt) or opt.get(_SIGNED_IN):
         return
     principal: Principal = connection.scope["user"]

@@ -8,10 +8,10 @@ from typing import Any
 
 from asynqio.core.access.actions import Action
 from asynqio.errors import AsynqioError
-from asynqio.gateway.access import audited_action, is_management, is_public
+from asynqio.gateway.access import audited_action, is_management, is_preflight, is_public
 from asynqio.gateway.asgi import Message, Receive, Scope, Send
 from asynqio.gateway.audit import AuditRecord, write_audit
-from asynqio.gateway.errors import WrongHost
+from asynqio.gateway.errors import CrossOrigin, WrongHost
 from asynqio.gateway.gateway import Gateway
 from asynqio.gateway.principals.principal import Principal
 from asynqio.gateway.problems import problem_of
@@ -32,8 +32,10 @@ class Authentication:
         if scope["type"] == "http":
             send = _with_headers(send, request_id.encode())
         if self._hosts is not None and host_name(scope) not in self._hosts:
-            problem = problem_of(WrongHost(), request_id)
-            await refuse(scope, receive, send, problem, request_id)
+            await refuse(scope, receive, send, problem_of(WrongHost(), request_id), request_id)
+            return
+        if is_cross_origin(scope):
+            await refuse(scope, receive, send, problem_of(CrossOrigin(), request_id), request_id)
             return
         opt = scope["route_handler"].opt
         action = audited_action(opt)
@@ -43,7 +45,7 @@ class Authentication:
             await self._run_audited(action, opt, scope, receive, send)
 
     async def _run(self, opt: Mapping[str, Any], scope: Scope, receive: Receive, send: Send) -> None:
-        if not is_public(opt):
+        if not (is_public(opt) or is_preflight(scope)):
             try:
                 scope["user"] = await self._gateway.authenticator.authenticate(
                     scope["headers"], client_address(scope), manage=is_management(opt)
@@ -115,6 +117,21 @@ def host_name(scope: Scope) -> str:
     if text.startswith("["):
         return text[1:].partition("]")[0]
     return text.partition(":")[0]
+
+
+def is_cross_origin(scope: Scope) -> bool:
+    """Whether a web page of another origin sends a request that may change something, or opens a WebSocket.
+
+    Browsers allow both without asking, and may add credentials that they remember. Other programs send neither
+    header.
+    """
+    if scope["type"] == "http" and scope["method"] in ("GET", "HEAD", "OPTIONS"):
+        return False
+    headers = {name: value.decode("latin-1").lower() for name, value in scope["headers"]}
+    if headers.get(b"sec-fetch-site", "none") not in ("none", "same-origin"):
+        return True
+    origin = headers.get(b"origin")
+    return origin is not None and origin.partition("://")[2] != headers.get(b"host")
 
 
 def client_address(scope: Scope) -> str:

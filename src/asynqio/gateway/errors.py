@@ -26,6 +26,13 @@ class WrongHost(AsynqioError):
         super().__init__("the Host header does not name this gateway")
 
 
+class CrossOrigin(AsynqioError):
+    """A web page of another origin sends the request."""
+
+    def __init__(self) -> None:
+        super().__init__("web pages of other origins may not use this gateway")
+
+
 class JobNotFound(NotFound):
     """No queue has a job with this id."""
 
@@ -44,8 +51,8 @@ class KeyReused(AsynqioError, ValueError):
 class TaskNotHeld(AsynqioError, LookupError):
     """The client ends a task that it does not hold: it never had it, ended it before, or lost its lease."""
 
-    def __init__(self, queue: str, id: str) -> None:
-        super().__init__(f"task {id!r} of queue {queue!r} is not held by this client")
+    def __init__(self, queue: str, id: str, what: str = "task") -> None:
+        super().__init__(f"{what} {id!r} of queue {queue!r} is not held by this client")
         self.queue, self.id = queue, id
 
 

@@ -84,7 +84,7 @@ class Gateway:
         self._authenticator = authenticator
         services = (
             Cancellations(self.store, self.held),
-            Renewal(self.clock, self.held, self.unsettled, lease=self.lease),
+            Renewal(self.clock, self.held, self.unsettled, self.sessions.renew_batches, lease=self.lease),
             Revocations(authenticator, self.sessions),
         )
         for service in services:

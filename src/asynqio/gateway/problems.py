@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from typing import NamedTuple
 
 import msgspec
 
 from asynqio import errors
-from asynqio.gateway.errors import InvalidFrame, InvalidRequest, KeyReused, TaskNotHeld, WrongHost
+from asynqio.gateway.errors import (
+    CrossOrigin,
+    InvalidFrame,
+    InvalidRequest,
+    KeyReused,
+    TaskNotHeld,
+    WrongHost,
+)
 
 log = logging.getLogger("asynqio.gateway")
 
@@ -32,6 +40,7 @@ class Kind(NamedTuple):
 KINDS: dict[type[Exception], Kind] = {
     InvalidFrame: Kind(400, "invalid-message", "The message cannot be read"),
     InvalidRequest: Kind(400, "invalid-request", "The request is invalid"),
+    CrossOrigin: Kind(403, "cross-origin", "The request comes from another origin"),
     WrongHost: Kind(421, "wrong-host", "Wrong host"),
     KeyReused: Kind(422, "idempotency-key-reused", "The idempotency key was used for another request"),
     errors.PayloadTooLarge: Kind(413, "payload-too-large", "The payload is too large"),
@@ -91,8 +100,12 @@ def problem_of(error: Exception, request_id: str) -> Problem:
     return Problem(kind, f"{kind.detail} (request {request_id})", retry_after)
 
 
+#: A problem that begins with the name of its field: `delay: must …`, `[3].delay: must …`.
+_FIELD = re.compile(r"(?P<field>[\w.\[\]-]+): (?P<message>.*)", re.DOTALL)
+
+
 def _field_errors(error: Exception) -> tuple[tuple[str, str], ...]:
     if not isinstance(error, InvalidRequest):
         return ()
-    parts = (problem.partition(": ") for problem in error.problems)
-    return tuple((field, message) for field, colon, message in parts if colon)
+    found = (_FIELD.fullmatch(problem) for problem in error.problems)
+    return tuple((match["field"], match["message"]) for match in found if match is not None)

@@ -6,9 +6,11 @@ import contextlib
 import logging
 import os
 import socket
+import ssl
 import sys
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import uvicorn
 from litestar import Litestar
@@ -91,11 +93,30 @@ def run_gateway(broker: str | None, settings: GatewaySettings) -> int:
             "--broker sqlite:///asynqio.db",
             extra={"event": "gateway_not_durable", "broker": store.url},
         )
+    _check_tls(settings)
     server = _Server(uvicorn_config(create_app(store, settings), settings), store.url)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     with _listen(settings.address) as listening:
         server.run([listening])
     return 0 if server.started else 1
+
+
+def _check_tls(settings: GatewaySettings) -> None:
+    """Raise ConfigError if the certificate or its key cannot be used."""
+    if not settings.tls_cert:
+        return
+    for option, file in (("--tls-cert", settings.tls_cert), ("--tls-key", settings.tls_key)):
+        try:
+            Path(file).read_bytes()
+        except OSError as error:
+            raise ConfigError([f"{option} {file}: cannot be read: {error.strerror}"]) from None
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+            settings.tls_cert, settings.tls_key
+        )
+    except (OSError, ssl.SSLError) as error:
+        reason = error.strerror or str(error)
+        raise ConfigError([f"--tls-cert and --tls-key cannot be used together: {reason}"]) from None
 
 
 def _listen(address: Address) -> socket.socket:

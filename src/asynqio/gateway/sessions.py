@@ -18,6 +18,10 @@ class Connected(Protocol):
         """Close the WebSocket with a code. What it asks from now on is not carried out."""
         ...
 
+    async def renew_batches(self) -> None:
+        """Extend the claims of groups that the gateway keeps for the client. Raises BrokerError."""
+        ...
+
 
 class Sessions:
     """All open WebSockets of a gateway."""
@@ -40,6 +44,11 @@ class Sessions:
         for session in found:
             session.disconnect(code)
         return len(found)
+
+    async def renew_batches(self) -> None:
+        """Extend the claims of groups that the gateway keeps for its clients. Raises BrokerError."""
+        for session in list(self._open):
+            await session.renew_batches()
 
     def __len__(self) -> int:
         return len(self._open)

@@ -22,6 +22,9 @@ class RemoteClient:
         """Close its connection and end its session."""
         self.disconnected.set()
 
+    async def renew_batches(self) -> None:
+        """Nothing to do: it renews them itself."""
+
 
 async def serve_websocket(
     gateway: Gateway, principal: Principal, scope: Scope, receive: Receive, send: Send

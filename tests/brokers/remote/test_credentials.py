@@ -10,7 +10,7 @@ import pytest
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store
 from asynqio.brokers.remote.settings import RemoteSettings
-from asynqio.errors import BrokerError, BrokerRefused, BrokerUnavailable, ConfigError
+from asynqio.errors import AuthenticationFailed, BrokerError, BrokerRefused, BrokerUnavailable, ConfigError
 from tests.brokers.remote.support.gateway import GatewayServer
 
 LOGIN = "ann:s%2Fecr%40t"
@@ -81,7 +81,7 @@ async def test_credentials_are_sent_in_the_header(gateway: GatewayServer) -> Non
 @pytest.mark.parametrize(
     ("status", "kind", "text"),
     [
-        (401, BrokerRefused, "the user, password or token is wrong or missing"),
+        (401, AuthenticationFailed, "the user, password or token is wrong or missing"),
         (403, BrokerRefused, "the user may not connect"),
         (404, BrokerRefused, "nothing is served at this path"),
         (400, BrokerRefused, "status 400: this is no asynqio gateway"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import msgspec
@@ -12,8 +13,11 @@ import pytest
 
 from asynqio.brokers import open_broker
 from asynqio.brokers.contract.broker import Store
-from asynqio.core.task.message import TaskState
-from asynqio.errors import BrokerUnavailable, CannotStore, PayloadTooLarge, QueueNotFound
+from asynqio.brokers.contract.results import Cancellation
+from asynqio.brokers.contract.signals import Topic, Watch
+from asynqio.brokers.memory.broker import MemoryBroker
+from asynqio.core.task.message import TaskRef, TaskState
+from asynqio.errors import AccessDenied, BrokerUnavailable, CannotStore, PayloadTooLarge, QueueNotFound
 from asynqio.gateway.remote.limits import RemoteLimits
 from asynqio.testing import Flaky
 from tests.brokers.remote.support.gateway import GatewayServer, TestGateway
@@ -39,6 +43,9 @@ LIMIT = 30.0
         ([1, "beat", [None, None], 1.0], "Expected a server or a scheduler - at `info`"),
         ([1, "tasks", {"queue": "q", "state": "odd"}, {}], "at `where.state`"),
         ([1, "tasks", {"queue": "q", "state": "pending"}, {"size": 0}], "size must be at least 1"),
+        ([1, "watch", 1, [["pending", "q"], ["ended", "q"]]], "there is no topic 'ended/q'"),
+        ([1, "watch", 1, [["cancel"]]], "there is no topic 'cancel'"),
+        ([1, "watch", 1, [[]]], "there is no topic ''"),
         ([1, "erase"], "there is no operation 'erase'"),
         ([1, "__aexit__"], "there is no operation '__aexit__'"),
     ],
@@ -137,6 +144,28 @@ async def test_errors_of_the_store_are_logged_and_not_shown(
         assert found.value.queue == "q"
     assert "secret.db" in caplog.text
     assert "SELECT secret" in caplog.text
+
+
+async def test_a_store_that_refuses_to_watch_or_to_listen_refuses_the_call(gateway: GatewayServer) -> None:
+    class Refusing(MemoryBroker):
+        def watch(self, topics: Iterable[Topic]) -> Watch:
+            raise AccessDenied("task:read", "q", None)
+
+        def cancellations(self) -> AsyncIterator[Cancellation]:
+            return self._refused()
+
+        async def _refused(self) -> AsyncIterator[Cancellation]:
+            if self.clock.now():
+                raise AccessDenied("task:claim", None, None)
+            yield Cancellation(TaskRef("q", "a"))
+
+    gateway.app.add("ws", Refusing())
+    async with RawClient(gateway.port) as client:
+        for id, call in ((1, ["watch", 1, [["pending", "q"]]]), (2, ["listen"]), (3, ["listen"])):
+            _, _, (kind, _, attributes) = await client.ask(id, *call)
+            assert kind == "AccessDenied"
+            assert attributes["action"] in ("task:read", "task:claim")
+        assert await client.ask(4, "queues") == [4, []]
 
 
 # --- limits ---------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ def options_of(data: requests.NewTask) -> TaskOptions:
     if data.retention:
         options["retention"] = data.retention
     if isinstance(data, requests.ScheduledTask | requests.UniqueScheduledTask):
-        options["process_at"] = max(data.process_at, 0)
+        options["process_at"] = max(data.process_at, 1)
     elif isinstance(data, requests.GroupTask | requests.UniqueGroupTask):
         options["group"] = data.group
     if isinstance(data, requests.UniqueTask | requests.UniqueScheduledTask | requests.UniqueGroupTask):

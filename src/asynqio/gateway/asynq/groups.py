@@ -40,5 +40,5 @@ async def delete_aggregation_set(session: Session, request: requests.DeleteAggre
     """Delete the members of a claimed batch: the consumer has enqueued what replaces them."""
     batch = session.batches.pop(request.data.set_id, None)
     if batch is None or not await session.store.delete_batch(batch):
-        raise TaskNotHeld(request.data.queue, request.data.set_id)
+        raise TaskNotHeld(request.data.queue, request.data.set_id, "batch")
     return answers.SUCCESS

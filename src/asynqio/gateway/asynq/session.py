@@ -7,9 +7,11 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 
+import msgspec
+
 from asynqio.core.attempts.make_record import with_record
 from asynqio.core.attempts.record import AttemptRecord
-from asynqio.core.groups import GroupBatch
+from asynqio.core.groups import BATCH_LEASE, GroupBatch
 from asynqio.core.info import ServerInfo
 from asynqio.core.lifecycle import Aborted, Lease, Outcome
 from asynqio.core.task.message import TaskMessage, TaskRef
@@ -124,6 +126,18 @@ class Session:
             raise
         if not kept:
             raise TaskNotHeld(lease.message.queue, lease.message.id)
+
+    async def renew_batches(self) -> None:
+        """Extend the claims of its batches that have run for half their time; forget those that are lost."""
+        now = self.gateway.clock.now()
+        old = [batch for batch in self.batches.values() if batch.expires_at < now + BATCH_LEASE / 2]
+        if not old:
+            return
+        for batch, kept in zip(old, await self.store.renew_batches(old, BATCH_LEASE), strict=True):
+            if not kept:
+                self.batches.pop(batch.id, None)
+            elif batch.id in self.batches:
+                self.batches[batch.id] = msgspec.structs.replace(batch, expires_at=now + BATCH_LEASE)
 
     # --- pushes and the end -----------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from asynqio.brokers.contract.broker import Store
 from asynqio.clock import Clock
@@ -22,13 +22,16 @@ class Renewal(Service):
         clock: Clock,
         held: HeldTasks,
         unsettled: Callable[[], Iterable[tuple[Store, list[Lease]]]],
+        renew_batches: Callable[[], Awaitable[None]],
         *,
         lease: float,
     ) -> None:
-        """`unsettled`: the leases of ends that are not stored yet, by store."""
+        """`unsettled`: the leases of ends that are not stored yet, by store. `renew_batches` extends the claims of
+        groups."""
         self._clock = clock
         self._held = held
         self._unsettled = unsettled
+        self._renew_batches = renew_batches
         self._lease = lease
         self._interval = min(1.0, lease / 10)
 
@@ -56,6 +59,7 @@ class Renewal(Service):
             for task, is_kept in zip(tasks, kept, strict=True):
                 if task is not None and not is_kept:
                     self._lose(task)
+        await self._renew_batches()
         return self._interval
 
     def _lose(self, held: HeldTask) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from asynqio.brokers.contract.broker import Store
-from asynqio.brokers.contract.signals import Topic
+from asynqio.brokers.contract.signals import Topic, Watch
 from asynqio.brokers.remote.wire import errors
 from asynqio.brokers.remote.wire.errors import WireError
 from asynqio.brokers.remote.wire.hello import Hello, decode_any, decode_request_head
@@ -26,6 +26,9 @@ log = logging.getLogger("asynqio.gateway")
 
 #: What decoders raise, depending on what is wrong with a message: its form, a key that cannot be one, its depth.
 _UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
+
+#: The kinds of topics, and the number of names in a topic, its kind included.
+_TOPIC_SIZES = {"pending": 2, "due": 2, "grouped": 2, "types": 2, "ended": 3, "changed": 3}
 
 
 class Session:
@@ -179,18 +182,19 @@ class Session:
         await self.unwatch(number)
         if len(self._watches) >= self._limits.max_watches:
             raise _Refusal(f"a client may have {self._limits.max_watches:,} watches: close some of them")
-        opened = asyncio.Event()
-        self._watches[number] = asyncio.create_task(self._watch(number, topics, opened))
-        await opened.wait()
+        for topic in topics:
+            if not topic or len(topic) != _TOPIC_SIZES.get(topic[0]):
+                raise _Refusal(f"there is no topic {'/'.join(topic)[:100]!r}")
+        watch = self.store.watch(topics)
+        task = self._watches[number] = asyncio.create_task(self._report(number, watch))
+        task.add_done_callback(lambda _: watch.close())  # it may be cancelled before it starts
 
-    async def _watch(self, number: int, topics: list[Topic], opened: asyncio.Event) -> None:
+    async def _report(self, number: int, watch: Watch) -> None:
         notice = encode_notice("signal", number)
-        with self.store.watch(topics) as watch:
-            opened.set()
-            while True:
-                await watch.wait()
-                self.outbox.add(notice)
-                await self.outbox.room()
+        while True:
+            await watch.wait()
+            self.outbox.add(notice)
+            await self.outbox.room()
 
     async def unwatch(self, number: int) -> None:
         """End a watch."""
@@ -199,10 +203,13 @@ class Session:
             await _ended(task)
 
     async def listen(self) -> None:
-        """Send a notice for each request to cancel a task."""
+        """Send a notice for each request to cancel a task. Raises what the store raises when it begins."""
         if self._listening is None:
-            self._listening = asyncio.create_task(self._listen())
+            task = self._listening = asyncio.create_task(self._listen())
             await asyncio.sleep(0)  # it begins to listen
+            if task.done():
+                self._listening = None
+                task.result()
 
     async def _listen(self) -> None:
         while True:

@@ -90,7 +90,11 @@ async def create_job(
         if data.idempotency_key is None or (known := await _find(store, id)) is None:
             raise
         return await _replay(store, data, known)
-    return Response(_created(info, data), status_code=201, headers={"Location": f"/api/v1/jobs/{id}"})
+    return Response(
+        _created(info, data),
+        status_code=201,
+        headers={"Location": f"{request.scope.get('root_path', '')}/api/v1/jobs/{id}"},
+    )
 
 
 @post("/api/v1/jobs/batch", opt=permits(Action.ENQUEUE))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asynqio.errors import BrokerError, BrokerRefused, BrokerUnavailable
+from asynqio.errors import AuthenticationFailed, BrokerError, BrokerRefused, BrokerUnavailable
 
 
 def not_open(where: str) -> BrokerUnavailable:
@@ -49,7 +49,8 @@ def rejected(where: str, status: int) -> BrokerError:
             f"the gateway at {where} answered with status {status}: it is busy or starts"
         )
     advice = _REFUSALS.get(status, "this is no asynqio gateway: check the URL")
-    return BrokerRefused(f"the gateway at {where} refused the connection with status {status}: {advice}")
+    kind = AuthenticationFailed if status == 401 else BrokerRefused
+    return kind(f"the gateway at {where} refused the connection with status {status}: {advice}")
 
 
 def no_gateway(where: str) -> BrokerRefused:
