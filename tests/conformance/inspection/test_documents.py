@@ -69,6 +69,18 @@ async def test_rule_22_one_of_many_concurrent_writes_for_a_revision_succeeds(bro
     assert await broker.collection("tenants") == (1, {str(winner): str(winner).encode()})
 
 
+async def test_rule_22_one_of_two_equal_writes_for_a_revision_succeeds(broker: Store) -> None:
+    assert await broker.put_document("tenants", "a", b"one", known=0) == 1
+    assert await broker.put_document("tenants", "a", b"one", known=0) is None, (
+        "of another writer, not a repetition"
+    )
+    assert await broker.put_document("tenants", "a", None, known=1) == 2
+    assert await broker.put_document("tenants", "a", None, known=1) is None
+    assert await broker.collection("tenants") == (2, {})
+    answers = await asyncio.gather(*(broker.put_document("tenants", "b", b"x", known=2) for _ in range(20)))
+    assert sorted(answer for answer in answers if answer is not None) == [3]
+
+
 async def test_collections_and_names_of_any_text_stay_apart(broker: Store) -> None:
     names = ["a", "A", "", "revision", "d:revision", "ä {x}", "a:b", "\x00"]
     for name in names:

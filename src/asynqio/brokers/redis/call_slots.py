@@ -11,13 +11,23 @@ from __future__ import annotations
 
 import itertools
 import secrets
+from collections.abc import Hashable
+from typing import Protocol
 
 from asynqio.brokers.contract.processes import reset_after_fork
-from asynqio.brokers.redis.layout.keys import QueueKeys
 
 #: Seconds for which a slot is used. Redis forgets it 10 minutes after its first call (to extend that with each call
 #: would cost a tenth of its time), so each call is remembered for at least 5 minutes.
 SLOT_AGE = 300.0
+
+
+class Called(Protocol):
+    """The keys of a queue or a collection, which scripts are called for."""
+
+    @property
+    def name(self) -> Hashable: ...
+
+    def call(self, slot: str) -> str: ...
 
 
 class CallSlot:
@@ -46,19 +56,20 @@ class CallSlots:
     def _after_fork(self) -> None:
         self._client = secrets.token_urlsafe(8)
         self._numbers = itertools.count()
-        self._free: dict[str, list[CallSlot]] = {}
+        self._free: dict[Hashable, list[CallSlot]] = {}
 
-    def take(self, queue: QueueKeys, now: float) -> CallSlot:
-        """A slot for the next call to this queue, with the number of that call. `now`: any clock in seconds."""
+    def take(self, of: Called, now: float) -> CallSlot:
+        """A slot for the next call to this queue or collection, with the number of that call. `now`: any clock in
+        seconds."""
         slot: CallSlot | None
-        free = self._free.get(queue.name)
+        free = self._free.get(of.name)
         if free is None:
-            free = self._free.setdefault(queue.name, [])
+            free = self._free.setdefault(of.name, [])
         try:
             slot = free.pop()
         except IndexError:
             slot = None
         if slot is None or not 0.0 <= now - slot.since < SLOT_AGE:
-            slot = CallSlot(queue.call(f"{self._client}:{next(self._numbers)}"), now, free)
+            slot = CallSlot(of.call(f"{self._client}:{next(self._numbers)}"), now, free)
         slot.number += 1
         return slot

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from asynqio.brokers.contract.documents import LOG_TRIM_SIZE, Collection, LogEntry
 from asynqio.brokers.redis.connection.connection import Arg
-from asynqio.brokers.redis.layout.keys import collection_key, log_key
+from asynqio.brokers.redis.layout.keys import CollectionKeys, log_key
 from asynqio.brokers.redis.scripts.loader import LUA
 from asynqio.brokers.redis.session import Session
 
@@ -16,7 +16,7 @@ FIELD = b"d:"
 
 async def collection(session: Session, name: str, known: int) -> Collection | None:
     """See Inspection.collection."""
-    key = collection_key(name)
+    key = CollectionKeys(name).documents
     if known and int(await session.redis.command(key, "HGET", key, "revision") or 0) == known:
         return None
     fields = await session.redis.command(key, "HGETALL", key)
@@ -31,14 +31,18 @@ async def put_document(
     session: Session, collection: str, name: str, data: bytes | None, known: int | None
 ) -> int | None:
     """See Inspection.put_document."""
+    to = CollectionKeys(collection)
+    slot = session.call_slots.take(to, session.clock.now())
     args: list[Arg] = [
+        slot.number,
         FIELD + name.encode(),
         int(data is not None),
         data or b"",
         "" if known is None else known,
     ]
-    revision = await session.run_idempotent(LUA.put_document, [collection_key(collection)], args)
-    return None if revision < 0 else int(revision)
+    keys = [slot.key, to.documents]
+    revision = int(await session.run_remembered(LUA.put_document, keys, args, slot))
+    return None if revision < 0 else revision
 
 
 async def append_log(session: Session, log: str, entries: Sequence[bytes], keep: int, age: float) -> None:

@@ -152,9 +152,20 @@ def scheduler_key(id: str) -> str:
     return f"asynq:schedulers:{{{id}}}"
 
 
-def collection_key(name: str) -> str:
-    """Ours: a hash of a collection's revision (`revision`) and documents (`d:<name>`)."""
-    return f"asynqio:collection:{{{name}}}"
+class CollectionKeys:
+    """The keys of a collection of documents."""
+
+    __slots__ = ("documents", "name")
+
+    def __init__(self, collection: str) -> None:
+        #: Differs from the name of any queue.
+        self.name = ("collection", collection)
+        #: Ours: a hash of the collection's revision (`revision`) and documents (`d:<name>`).
+        self.documents = f"asynqio:collection:{{{collection}}}"
+
+    def call(self, slot: str) -> str:
+        """Ours: the last call of a client in this slot; see `call_slots.py`."""
+        return f"{self.documents}:call:{slot}"
 
 
 def log_key(name: str) -> str:

@@ -1,22 +1,19 @@
 -- Store or delete a document of a collection.
 --
--- KEYS  1 collection
--- ARGV  1 field of the document · 2 1 to store, 0 to delete · 3 data · 4 known revision, or ''
--- Returns the revision afterwards, or -1 if the collection has another one than the known one. A call that is sent
--- again because its reply was lost finds its own write, and returns the revision of that.
--- Cost  O(1). include: lib/write_when_full
-local revision = tonumber(redis.call('HGET', KEYS[1], 'revision') or '0')
-local stored = redis.call('HGET', KEYS[1], ARGV[1])
-local wanted = ARGV[2] == '1' and ARGV[3]
-if ARGV[4] ~= '' and revision ~= tonumber(ARGV[4]) then
-  if revision == tonumber(ARGV[4]) + 1 and stored == wanted then return revision end
-  return -1
-end
-if wanted then
-  redis.call('HSET', KEYS[1], ARGV[1], wanted)
+-- KEYS  1 slot of the call (ours) · 2 collection
+-- ARGV  1 number of the call (see lib_enqueue/call_once.lua) · 2 field of the document · 3 1 to store, 0 to delete
+--       4 data · 5 known revision, or ''
+-- Returns the revision afterwards, or -1 if the collection has another one than the known one.
+-- Cost  O(1). include: lib_enqueue/call_once lib/write_when_full
+local reply, known = reply_of(KEYS[1], ARGV[1])
+if reply then return reply end
+local revision = tonumber(redis.call('HGET', KEYS[2], 'revision') or '0')
+if ARGV[5] ~= '' and revision ~= tonumber(ARGV[5]) then return -1 end
+if ARGV[3] == '1' then
+  redis.call('HSET', KEYS[2], ARGV[2], ARGV[4])
 else
-  if not stored then return revision end
-  write_when_full(KEYS[1])
-  redis.call('HDEL', KEYS[1], ARGV[1])
+  if redis.call('HEXISTS', KEYS[2], ARGV[2]) == 0 then return revision end
+  write_when_full(KEYS[2])
+  redis.call('HDEL', KEYS[2], ARGV[2])
 end
-return redis.call('HINCRBY', KEYS[1], 'revision', 1)
+return remember(KEYS[1], ARGV[1], redis.call('HINCRBY', KEYS[2], 'revision', 1), known)
