@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import uuid
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from random import Random
 from typing import Self
@@ -21,6 +20,7 @@ from asynqio.gateway.asynq.held import HeldTasks
 from asynqio.gateway.duties.cancellations import Cancellations
 from asynqio.gateway.duties.renewal import Renewal
 from asynqio.gateway.duties.revocations import Revocations
+from asynqio.gateway.paused_types import PausedTypes
 from asynqio.gateway.principals.authenticate import Authenticator, AuthSettings
 from asynqio.gateway.principals.principal import Principal
 from asynqio.gateway.remote.limits import RemoteLimits
@@ -69,10 +69,7 @@ class Gateway:
         self.held = HeldTasks()
         self.sessions = Sessions()
         self.remote_sessions = RemoteSessions(RemoteLimits(max_payload=max_payload))
-        #: Paused task types, by stored queue and type, and since when.
-        self.paused: Mapping[tuple[str, str], float] = {}
-        #: Whether the gateway is about to end: load balancers should send it nothing more.
-        self.stopping = False
+        self.paused_types = PausedTypes(store)
         self._policy = Policy()
         self._clients: dict[Principal, Client] = {}
         self._settlers: dict[int, tuple[Store, Settler]] = {}

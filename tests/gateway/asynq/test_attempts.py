@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import time
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from asynqio import Client, Task, TaskState
 from asynqio.brokers.contract.broker import Store
+from asynqio.core.lifecycle import Action
 from asynqio.core.task.message import TaskMessage, TaskRef
 from asynqio.core.task.task import Entry
 from tests.gateway.asynq.client import ProtocolClient, ack_fields
@@ -173,6 +175,27 @@ async def test_a_task_whose_deadline_passed_is_archived_and_the_next_one_handed_
     [info] = await store.find([late.ref])
     assert info is not None
     assert (info.state, info.last_error.startswith("deadline exceeded")) == (TaskState.ARCHIVED, True)
+
+
+async def test_a_task_of_a_paused_type_is_deferred_and_the_next_one_handed_out(
+    gateway: RunningGateway, store: Store
+) -> None:
+    await store.enqueue([Entry(TaskMessage("held", "bulk")), Entry(TaskMessage("free", "mail"))])
+    await store.pause_type("default", "bulk", True)
+    async with ProtocolClient(gateway.address) as consumer:
+        assert (await consumer.take())["id"] == "free"
+        assert await consumer.dequeue() is None
+        info = await find(store, {"queue": "default", "id": "held"})
+        assert (info.state, info.retried) == (TaskState.RETRY, 0)
+        await store.pause_type("default", "bulk", False)
+        await store.move(Action.RUN, [info.ref])
+        async with asyncio.timeout(30):
+            while (
+                task := await consumer.dequeue()
+            ) is None:  # deferred once more within a second of the resume
+                await store.move(Action.RUN, [info.ref])
+                await asyncio.sleep(0.1)
+        assert task["id"] == "held"
 
 
 async def test_extending_and_listing_leases_has_nothing_to_do(gateway: RunningGateway) -> None:

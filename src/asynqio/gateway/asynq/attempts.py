@@ -25,7 +25,11 @@ async def dequeue(session: Session, request: requests.Dequeue) -> str:
         if not leases:
             break
         lease = leases[0]
-        skipped = await _why_not_run(session, lease)
+        try:
+            skipped = await _why_not_run(session, lease)
+        except BaseException:
+            session.give_back(lease)
+            raise
         if skipped is None:
             session.hold(lease)
             return answers.dequeue_result(lease.message)
@@ -38,7 +42,7 @@ async def _why_not_run(session: Session, lease: Lease) -> Outcome | None:
     message, now = lease.message, session.gateway.clock.now()
     if message.deadline and message.deadline <= now:
         return Failed(DeadlineExceeded(0))
-    since = session.paused_since(message)
+    since = await session.gateway.paused_types.since(session.stored(message.queue), message.type)
     return None if since is None else Deferred(defer_seconds(since, now))
 
 

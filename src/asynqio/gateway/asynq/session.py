@@ -14,7 +14,7 @@ from asynqio.core.attempts.record import AttemptRecord
 from asynqio.core.groups import BATCH_LEASE, GroupBatch
 from asynqio.core.info import ServerInfo
 from asynqio.core.lifecycle import Aborted, Lease, Outcome
-from asynqio.core.task.message import TaskMessage, TaskRef
+from asynqio.core.task.message import TaskRef
 from asynqio.errors import BrokerError
 from asynqio.gateway.asgi import Message
 from asynqio.gateway.asynq import answers
@@ -76,7 +76,11 @@ class Session:
 
     def _return(self, held: HeldTask) -> None:
         self.gateway.held.remove(held)
-        self.gateway.settle_later(self.store, self.gateway.decide(held.lease, Aborted()))
+        self.give_back(held.lease)
+
+    def give_back(self, lease: Lease) -> None:
+        """Return a task to the front of its queue, uncounted."""
+        self.gateway.settle_later(self.store, self.gateway.decide(lease, Aborted()))
 
     def get(self, queue: str, id: str) -> HeldTask:
         """The task that the client holds under this name. Raises TaskNotHeld.
@@ -101,11 +105,6 @@ class Session:
         self.gateway.held.remove(held)
         held.session.push(answers.cancellation(held.ref.id))
         raise TaskNotHeld(held.lease.message.queue, held.ref.id)
-
-    def paused_since(self, message: TaskMessage) -> float | None:
-        """Since when the type of a task is paused; None: it is not."""
-        paused = self.gateway.paused
-        return paused.get((self.stored(message.queue), message.type)) if paused else None
 
     async def settle(self, lease: Lease, outcome: Outcome, *, started_at: float = 0.0) -> None:
         """Store how an attempt ended. Raises TaskNotHeld if its lease is lost.

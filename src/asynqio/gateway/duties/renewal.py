@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
 from asynqio.brokers.contract.broker import Store
 from asynqio.clock import Clock
 from asynqio.core.lifecycle import Lease
-from asynqio.gateway.asynq import answers
+from asynqio.gateway.asynq.answers import cancellation
 from asynqio.gateway.asynq.held import HeldTask, HeldTasks
+from asynqio.runtime.attempts.apply_each import apply_each
 from asynqio.runtime.service import Service
 
 
@@ -54,16 +56,22 @@ class Renewal(Service):
                 _, leases, tasks = by_store.setdefault(id(store), (store, [], []))
                 leases += old
                 tasks += [None] * len(old)
+        failure: Exception | None = None
         for store, leases, tasks in by_store.values():
-            kept = await store.renew(leases, self._lease)
-            for task, is_kept in zip(tasks, kept, strict=True):
-                if task is not None and not is_kept:
+            # Errors of one queue, or of one client's part of the store, do not cost the others their leases.
+            answers = await apply_each(partial(store.renew, lease=self._lease), leases)
+            for task, answer in zip(tasks, answers, strict=True):
+                if isinstance(answer, Exception):
+                    failure = answer
+                elif task is not None and not answer:
                     self._lose(task)
         await self._renew_batches()
+        if failure is not None:
+            raise failure
         return self._interval
 
     def _lose(self, held: HeldTask) -> None:
         """Ask the client to stop: another server may have the task. Without an end that came meanwhile."""
         if self._held.get(held.ref) is held:
             self._held.remove(held)
-            held.session.push(answers.cancellation(held.ref.id))
+            held.session.push(cancellation(held.ref.id))

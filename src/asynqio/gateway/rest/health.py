@@ -24,8 +24,6 @@ def live() -> str:
 @get("/health/ready", opt=public, media_type=MediaType.TEXT)
 async def ready(gateway: GatewayDependency) -> Response[str]:
     """The gateway accepts requests, and its store answers: 200, else 503."""
-    if gateway.stopping:
-        return Response("the gateway stops", status_code=503)
     try:
         await gateway.store.ping()
     except BrokerError:
