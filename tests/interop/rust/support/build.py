@@ -7,7 +7,9 @@ Cargo builds only what has changed, so only the first build takes long: it downl
 
 from __future__ import annotations
 
+import functools
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -42,10 +44,15 @@ def complaints() -> str:
     return follow(_cargo(), "fmt", "--check", cwd=SOURCES, say=lambda _: None)
 
 
+@functools.cache
 def _cargo() -> str:
     found = shutil.which("cargo") or shutil.which(USUAL_PLACE)
     if found is None:
         pytest.skip("cargo is not installed (https://rustup.rs), so there is no Rust asynq to talk to")
+    # The cargo of rustup is there even without a toolchain.
+    asked = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
+    if asked.returncode:
+        pytest.skip(f"cargo does not work, so there is no Rust asynq to talk to: {asked.stderr[:200]}")
     return found
 
 
