@@ -7,7 +7,6 @@ Cargo builds only what has changed, so only the first build takes long: it downl
 
 from __future__ import annotations
 
-import functools
 import shutil
 import subprocess
 from pathlib import Path
@@ -44,7 +43,6 @@ def complaints() -> str:
     return follow(_cargo(), "fmt", "--check", cwd=SOURCES, say=lambda _: None)
 
 
-@functools.cache
 def _cargo() -> str:
     found = shutil.which("cargo") or shutil.which(USUAL_PLACE)
     if found is None:

@@ -9,7 +9,7 @@ use asynq::serve_mux::ServeMux;
 use asynq::task::Task;
 use serde::Serialize;
 use serde_json::json;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, futures::Notified};
 
 use crate::lines::{base64, say};
 
@@ -74,16 +74,18 @@ impl Drop for Dropped<'_> {
 }
 
 async fn handle(task: Task, shared: Arc<Shared>) -> Result<()> {
+    // Made before the event: a release that the event causes must not come too early.
+    let released = shared.release.notified();
     say(json!({"event": "started", "task": Seen::from(&task)}));
     let mut dropped = Dropped(Some(&task));
-    let outcome = perform(&task, &shared).await;
+    let outcome = perform(&task, &shared, released).await;
     dropped.0 = None;
     let error = outcome.as_ref().err().map(Error::to_string);
     say(json!({"event": "ended", "task": Seen::from(&task), "error": error}));
     outcome
 }
 
-async fn perform(task: &Task, shared: &Shared) -> Result<()> {
+async fn perform(task: &Task, shared: &Shared, released: Notified<'_>) -> Result<()> {
     let text = String::from_utf8_lossy(task.get_payload()).into_owned();
     let (word, number) = task.get_type().split_once(':').unwrap_or((task.get_type(), ""));
     match (word, task.result_writer()) {
@@ -104,7 +106,7 @@ async fn perform(task: &Task, shared: &Shared) -> Result<()> {
             let milliseconds = number.parse().unwrap_or(0);
             Ok(tokio::time::sleep(Duration::from_millis(milliseconds)).await)
         }
-        ("slow", _) => Ok(shared.release.notified().await),
+        ("slow", _) => Ok(released.await),
         _ => Ok(()),
     }
 }
