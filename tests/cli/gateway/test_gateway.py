@@ -8,7 +8,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -175,9 +174,7 @@ def test_commands_without_a_broker_name_the_default(tmp_path: Path) -> None:
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", 8080)) == 0:
             pytest.skip("something listens on the default port of the gateway")
-    began = time.monotonic()
     done = asynqio("queue", "ls", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert "the gateway at 127.0.0.1:8080 cannot be reached" in done.stderr
     assert "start a gateway with `asynqio gateway`" in done.stderr
-    assert time.monotonic() - began < 40

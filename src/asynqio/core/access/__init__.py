@@ -1,1 +1,1 @@
-"""Who may do what on which queue and task type: actions, roles, grants, and the queues of a tenant."""
+"""Permissions by queue and task type: actions, roles, grants, and the queue prefix of a tenant."""

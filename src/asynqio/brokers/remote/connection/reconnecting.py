@@ -33,7 +33,7 @@ from asynqio.errors import AsynqioError, BrokerError, BrokerUnavailable, CannotS
 
 log = logging.getLogger("asynqio.remote")
 
-#: Received frames, and their bytes, after which the gateway is told that it need not keep them.
+#: Number and total bytes of received frames after which the client acknowledges them.
 ACK_FRAMES, ACK_BYTES = 16, 1_000_000
 
 

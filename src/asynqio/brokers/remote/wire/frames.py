@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-#: Bytes after which no further message is put into a frame.
+#: Size in bytes from which on a frame takes no further message.
 FRAME_BYTES = 262_144
 #: Most messages in a frame.
 FRAME_MESSAGES = 1_000

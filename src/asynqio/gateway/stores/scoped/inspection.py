@@ -211,7 +211,7 @@ class ScopedInspection(View):
         return await self._store.read_log(log, before=before, limit=limit)
 
     async def nodes(self) -> list[StoreNode]:
-        """Empty for those who may not read it, as the contract has it."""
+        """Empty without the permission to read it, as the contract allows."""
         return await self._store.nodes() if self._manages("nodes") else []
 
     async def examine(self, *, fix: bool = False, progress: Progress | None = None) -> list[Finding]:
